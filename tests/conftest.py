@@ -1,0 +1,60 @@
+"""Fixtures shared by all tests."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before SciPy is imported, or one estimator check is skipped
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """Folder of the real data sets; tests that need it skip where it is absent."""
+    folder = Path(os.environ.get("SK_QUADRANT_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}: set SK_QUADRANT_DATA to their folder")
+    return folder
+
+
+def _read_array(path):
+    if path.with_suffix(".npy").exists():
+        return np.load(path.with_suffix(".npy"))
+    return sparse.load_npz(path.with_suffix(".npz"))
+
+
+@pytest.fixture(scope="session")
+def load_tabular(data_folder):
+    """Return a function: name -> (X_train, Y_train, X_test, Y_test), X as stored, Y dense int64."""
+
+    def load(name):
+        parts = {part: _read_array(data_folder / name / part) for part in ("X_train", "X_test")}
+        for part in ("Y_train", "Y_test"):
+            parts[part] = sparse.load_npz(data_folder / name / f"{part}.npz").toarray()
+        return parts["X_train"], parts["Y_train"], parts["X_test"], parts["Y_test"]
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def load_text(data_folder):
+    """Return a function: name, part -> (texts, Y), Y dense int64 with the columns of the file's label list."""
+
+    def load(name, part):
+        labels = json.loads((data_folder / name / "meta.json").read_text())["labels"]
+        column = {label: j for j, label in enumerate(labels)}
+        with gzip.open(data_folder / name / f"{part}.jsonl.gz", "rt") as lines:
+            rows = [json.loads(line) for line in lines]
+        Y = np.zeros((len(rows), len(labels)), dtype=np.int64)
+        for i, row in enumerate(rows):
+            Y[i, [column[label] for label in row["labels"]]] = 1
+        return [row["text"] for row in rows], Y
+
+    return load
