@@ -1,0 +1,46 @@
+"""Elementwise functions that take NumPy arrays and PyTorch tensors alike; only tensors need PyTorch."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+Array: TypeAlias = NDArray[np.floating[Any]]
+
+
+def namespace(x: Any) -> ModuleType:
+    """Return ``torch`` for a tensor and ``numpy`` for everything else."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and isinstance(x, torch.Tensor) else np
+
+
+def as_floating(x: Any) -> Any:
+    """Return x as a floating tensor or array of at least single precision."""
+    xp = namespace(x)
+    if xp is np:
+        x = np.asarray(x)
+        return x if x.dtype in (np.float32, np.float64) else x.astype(np.result_type(x.dtype, np.float32))
+    return x if x.dtype in (xp.float32, xp.float64) else x.to(xp.float32)
+
+
+def sigmoid(x: Any) -> Any:
+    """Return 1 / (1 + exp(-x))."""
+    xp = namespace(x)
+    return special.expit(x) if xp is np else xp.sigmoid(x)
+
+
+def log_sigmoid(x: Any) -> Any:
+    """Return log(sigmoid(x)), accurate on both sides of zero."""
+    xp = namespace(x)
+    return special.log_expit(x) if xp is np else xp.nn.functional.logsigmoid(x)
+
+
+def logit(p: Any) -> Any:
+    """Return log(p / (1 - p)), the inverse of `sigmoid`."""
+    xp = namespace(p)
+    return special.logit(p) if xp is np else xp.logit(p)

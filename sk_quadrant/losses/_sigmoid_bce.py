@@ -1,0 +1,58 @@
+"""Binary cross-entropy of probabilities: a sigmoid, then the loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from sk_quadrant.losses._base import LabelwiseLoss
+from sk_quadrant.losses._links import LogitLink
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SigmoidBCE(LabelwiseLoss):
+    r"""Sigmoid followed by the binary cross-entropy of probabilities, to compare with `BCEWithLogits`.
+
+    .. math:: \ell(s, t) = -t \max(\log p, -100) - (1 - t) \max(\log(1 - p), -100), \quad p = \sigma(s)
+
+    The formula is that of `BCEWithLogits`, the arithmetic is not: where p rounds to 0 or 1 the loss is clamped to 100,
+    as ``torch.nn.BCELoss`` does, and its gradient is exactly zero, so a confidently wrong score is never corrected. In
+    single precision that dead zone begins at a score of 17 for absent labels.
+
+    **Link**: :math:`\eta = \sigma(s)`.
+
+    **Threshold**: natural and Bayes 0.
+
+    Use it to see the difference; use `BCEWithLogits` for everything else.
+
+    References
+    ----------
+    .. [1] PyTorch documentation of ``torch.nn.BCELoss`` and ``torch.nn.BCEWithLogitsLoss``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> SigmoidBCE()(torch.tensor([[17.0]]), torch.tensor([[0.0]]))  # BCEWithLogits: 17
+    tensor(100.)
+    """
+
+    name: ClassVar[str] = "sigmoid_bce"
+
+    @property
+    def link(self) -> LogitLink:
+        """Logistic link."""
+        return LogitLink()
+
+    def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
+        from torch.nn.functional import binary_cross_entropy
+
+        return binary_cross_entropy(scores.sigmoid(), targets, reduction="none")
+
+    def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return the second derivative of the exact formula."""
+        probabilities = scores.sigmoid()
+        return probabilities * (1 - probabilities)
