@@ -1,24 +1,66 @@
 """Multi-label losses, each with its link and its threshold."""
 
+from sk_quadrant.losses._asymmetric import Asymmetric
 from sk_quadrant.losses._base import LabelwiseLoss, Loss
 from sk_quadrant.losses._bce_with_logits import BCEWithLogits
-from sk_quadrant.losses._links import ClippedLinearLink, Link, LogitLink, ShiftedLogitLink
+from sk_quadrant.losses._exponential import Exponential
+from sk_quadrant.losses._focal import Focal
+from sk_quadrant.losses._hinge import Hinge
+from sk_quadrant.losses._links import (
+    AsymmetricLink,
+    ClippedLinearLink,
+    FocalLink,
+    Link,
+    LogitLink,
+    LogOddsLink,
+    Poly1Link,
+    ShiftedLogitLink,
+)
+from sk_quadrant.losses._modified_huber import ModifiedHuber
+from sk_quadrant.losses._poly1 import Poly1
 from sk_quadrant.losses._shifted_sigmoid_bce import ShiftedSigmoidBCE
 from sk_quadrant.losses._sigmoid_bce import SigmoidBCE
+from sk_quadrant.losses._squared_hinge import SquaredHinge
 from sk_quadrant.losses._zlpr import ZLPR
 
-LOSSES: dict[str, type[Loss]] = {loss.name: loss for loss in (BCEWithLogits, SigmoidBCE, ShiftedSigmoidBCE, ZLPR)}
+LOSSES: dict[str, type[Loss]] = {
+    loss.name: loss
+    for loss in (
+        BCEWithLogits,
+        SigmoidBCE,
+        ShiftedSigmoidBCE,
+        ZLPR,
+        Focal,
+        Asymmetric,
+        Poly1,
+        SquaredHinge,
+        ModifiedHuber,
+        Hinge,
+        Exponential,
+    )
+}
 
 __all__ = [
     "LOSSES",
     "ZLPR",
+    "Asymmetric",
+    "AsymmetricLink",
     "BCEWithLogits",
     "ClippedLinearLink",
+    "Exponential",
+    "Focal",
+    "FocalLink",
+    "Hinge",
     "LabelwiseLoss",
     "Link",
+    "LogOddsLink",
     "LogitLink",
     "Loss",
+    "ModifiedHuber",
+    "Poly1",
+    "Poly1Link",
     "ShiftedLogitLink",
     "ShiftedSigmoidBCE",
     "SigmoidBCE",
+    "SquaredHinge",
 ]

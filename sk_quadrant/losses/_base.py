@@ -10,15 +10,33 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
-from sk_quadrant.losses._functions import Array
+from sk_quadrant.losses._functions import Array, as_floating
 from sk_quadrant.losses._links import Link
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+FORMULAS = frozenset(
+    {"per_sample", "values_and_gradient", "curvature", "per_label", "per_label_and_gradient", "per_label_curvature"}
+)
+Formula = TypeVar("Formula", bound=Callable[..., Any])
+
+
+def at_least_single(formula: Formula) -> Formula:
+    """Wrap a method of scores and targets so that both are of the same, at least single, precision."""
+
+    @wraps(formula)
+    def in_single(self: Loss, scores: Tensor, targets: Tensor, *args: Any, **kwargs: Any) -> Any:
+        scores = as_floating(scores)
+        return formula(self, scores, targets.to(scores.dtype), *args, **kwargs)
+
+    return in_single  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -59,9 +77,19 @@ class Loss(ABC):
     """
 
     name: ClassVar[str]
-    convex: ClassVar[bool] = True
     labelwise: ClassVar[bool] = False
     soft_targets: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let every formula of scores and targets, a user's included, compute in single precision at least."""
+        super().__init_subclass__(**kwargs)
+        for name in FORMULAS & vars(cls).keys():
+            setattr(cls, name, at_least_single(vars(cls)[name]))
+
+    @property
+    def convex(self) -> bool:
+        """Whether the loss is convex in the scores."""
+        return True
 
     @property
     def link(self) -> Link | None:
@@ -261,7 +289,7 @@ def differentiate(function: Callable[[Tensor], Tensor], scores: Tensor) -> tuple
     import torch
 
     with torch.enable_grad():
-        leaf = scores.detach().requires_grad_()
+        leaf = as_floating(scores.detach()).requires_grad_()
         values = function(leaf)
         (gradient,) = torch.autograd.grad(values.sum(), leaf)
     return values.detach(), gradient

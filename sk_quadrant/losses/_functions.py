@@ -44,3 +44,17 @@ def logit(p: Any) -> Any:
     """Return log(p / (1 - p)), the inverse of `sigmoid`."""
     xp = namespace(p)
     return special.logit(p) if xp is np else xp.logit(p)
+
+
+def power(x: Any, exponent: float) -> Any:
+    """Return x ** exponent for x >= 0, with a finite derivative at 0 whatever the exponent."""
+    xp = namespace(x)
+    return xp.clip(x, float(xp.finfo(x.dtype).tiny), None) ** exponent
+
+
+def damped_softplus(x: Any) -> Any:
+    """Return exp(-x) log(1 + exp(x)), which falls from 1 to 0."""
+    xp = namespace(x)
+    small = xp.exp(-xp.abs(x))  # exp(-x) overflows for large negative x, so the two sides are written apart
+    rising = xp.where(small > 0, xp.log1p(small) / xp.where(small > 0, small, 1), 1)
+    return xp.where(x > 0, small * (x + xp.log1p(small)), rising)

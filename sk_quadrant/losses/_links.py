@@ -1,19 +1,33 @@
 """Links: what a score of a loss means as a probability.
 
 A link maps the probability ``eta = P(y = 1 | x)`` to the score that minimises the expected loss, and its inverse maps
-a score back. Each takes NumPy arrays and PyTorch tensors.
+a score back. Each takes NumPy arrays and PyTorch tensors. Of some only the inverse has a closed form; then the link is
+the root of a monotone function, found to full precision.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sk_quadrant.losses._functions import as_floating, logit, namespace, sigmoid
+from sk_quadrant.losses._functions import (
+    Array,
+    as_floating,
+    damped_softplus,
+    log_sigmoid,
+    logit,
+    namespace,
+    sigmoid,
+)
+
+FAR = 1e30  # stands for an infinite score: 0 * FAR is 0
+MAX_DOUBLINGS = 100
+MAX_ROOT_STEPS = 100  # some 20 to 30 are taken
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class Link(ABC):
         -------
         ndarray or Tensor of the same shape
         """
-        with np.errstate(divide="ignore"):
+        with np.errstate(all="ignore"):
             return self._link(as_floating(p))
 
     def inverse(self, s: Any) -> Any:
@@ -58,7 +72,8 @@ class Link(ABC):
         -------
         ndarray or Tensor of the same shape
         """
-        return self._inverse(as_floating(s))
+        with np.errstate(all="ignore"):
+            return self._inverse(as_floating(s))
 
     def cut(self, p: Any) -> Any:
         """Return the scores above which the probability exceeds p, infinite where none does."""
@@ -149,7 +164,192 @@ class ClippedLinearLink(Link):
         return strictly_inside((s + 1) / 2)
 
 
+@dataclass(frozen=True)
+class LogOddsLink(Link):
+    """Link whose inverse has a closed form, written as log-odds. Subclass it and write `log_odds`."""
+
+    @abstractmethod
+    def log_odds(self, s: Any) -> Any:
+        """Return log(eta / (1 - eta)) of finite scores, nowhere falling."""
+
+    def _inverse(self, s: Any) -> Any:
+        return sigmoid(self.log_odds(namespace(s).clip(s, -FAR, FAR)))
+
+    def _link(self, p: Any) -> Any:
+        xp = namespace(p)
+        if xp is not np:
+            return xp.as_tensor(self._link(p.detach().cpu().numpy()), dtype=p.dtype, device=p.device)
+        scores = np.full(p.shape, np.nan)
+        scores[p == 0] = -np.inf
+        scores[(p >= self.high) & (p <= 1)] = np.inf
+        inside = (p > 0) & (p < self.high)
+        scores[inside] = increasing_root(self.log_odds, logit(p[inside].astype(np.float64)))
+        return scores.astype(p.dtype)
+
+
+@dataclass(frozen=True)
+class Poly1Link(LogOddsLink):
+    r"""Link of the Poly-1 loss, :math:`\mathrm{logit}\,\eta = s + \log\frac{1 + \varepsilon q}{1 + \varepsilon p}`.
+
+    Here :math:`p = 1 - q = \mathrm{sigmoid}(s)`. The other direction has a closed form as well,
+    :math:`s = l + \mathrm{arsinh}((1 + \varepsilon) \sinh l)` with :math:`l = \mathrm{logit}(\eta) / 2`.
+
+    Parameters
+    ----------
+    epsilon : float, default=1.0
+        The coefficient :math:`\varepsilon \ge -1`; 0 gives the logistic link.
+
+    Examples
+    --------
+    >>> Poly1Link(epsilon=1.0).inverse([0.0])
+    array([0.5])
+    """
+
+    epsilon: float = 1.0
+
+    def log_odds(self, s: Any) -> Any:
+        """Return the log-odds of scores."""
+        xp, p, q = namespace(s), sigmoid(s), sigmoid(-s)
+        weight = 1 + self.epsilon
+        return s + xp.log(p + weight * q) - xp.log(q + weight * p)  # p + q = 1 spares a cancellation near epsilon = -1
+
+    def _link(self, p: Any) -> Any:
+        half = logit(p) / 2
+        if self.epsilon == -1:
+            return half
+        return half + namespace(p).arcsinh((1 + self.epsilon) * namespace(p).sinh(half))
+
+
+@dataclass(frozen=True)
+class FocalLink(LogOddsLink):
+    r"""Link of the focal loss, see `Focal`.
+
+    .. math::
+        \mathrm{logit}\,\eta = (\gamma + 1) s + \log\frac{1 + \gamma h(s)}{1 + \gamma h(-s)} - \mathrm{logit}\,\alpha,
+        \quad h(s) = e^{-s} \log(1 + e^s)
+
+    Parameters
+    ----------
+    gamma : float, default=2.0
+        Focus >= 0 of the loss; 0 gives the logistic link.
+    alpha : float, default=0.5
+        Weight of present labels in (0, 1), absent ones have 1 - alpha.
+
+    Examples
+    --------
+    >>> FocalLink(alpha=0.25).inverse([0.0])
+    array([0.75])
+    """
+
+    gamma: float = 2.0
+    alpha: float = 0.5
+
+    def log_odds(self, s: Any) -> Any:
+        """Return the log-odds of scores."""
+        log1p = namespace(s).log1p
+        balance = log1p(self.gamma * damped_softplus(s)) - log1p(self.gamma * damped_softplus(-s))
+        return (self.gamma + 1) * s + balance - math.log(self.alpha / (1 - self.alpha))
+
+
+@dataclass(frozen=True)
+class AsymmetricLink(LogOddsLink):
+    r"""Link of the asymmetric loss, see `Asymmetric`.
+
+    Scores below logit(clip) have the smallest positive probability of their precision, so that no logarithm of a
+    probability is infinite.
+
+    Parameters
+    ----------
+    gamma_pos : float, default=1.0
+        Focus >= 0 of present labels.
+    gamma_neg : float, default=4.0
+        Focus >= 0 of absent labels.
+    clip : float, default=0.05
+        Margin in [0, 1) of absent labels.
+
+    Examples
+    --------
+    >>> AsymmetricLink().inverse([0.0]).round(5)
+    array([0.14729])
+    """
+
+    gamma_pos: float = 1.0
+    gamma_neg: float = 4.0
+    clip: float = 0.05
+
+    @property
+    def high(self) -> float:
+        """Supremum of the probabilities, below 1 if only absent labels lose their pull as scores grow."""
+        if self.gamma_pos > 0 or self.clip == 0:
+            return 1.0
+        rest, gamma = 1 - self.clip, self.gamma_neg
+        odds = math.pow(rest, gamma) / self.clip - gamma * math.pow(rest, gamma - 1) * math.log(self.clip)
+        return odds / (1 + odds)
+
+    def log_odds(self, s: Any) -> Any:
+        """Return the log-odds of scores: log of the pull of an absent label minus that of a present one."""
+        # both pulls are divided by 1 - p, whose logarithm would cancel at large scores
+        present = self.gamma_pos * log_sigmoid(-s) + namespace(s).log1p(self.gamma_pos * damped_softplus(-s))
+        return self._log_absent_pull(s) - present
+
+    def _log_absent_pull(self, s: Any) -> Any:
+        xp, gamma = namespace(s), self.gamma_neg
+        if self.clip == 0:
+            return (gamma + 1) * log_sigmoid(s) - log_sigmoid(-s) + xp.log1p(gamma * damped_softplus(s))
+        excess, rest = sigmoid(s) - self.clip, sigmoid(-s) + self.clip
+        ignored = excess <= 0
+        excess = xp.where(ignored, 0.5, excess)
+        bracket = gamma * xp.log(excess) - xp.log(rest) + xp.log1p(-gamma * xp.log1p(-excess) * rest / excess)
+        return xp.where(ignored, -math.inf, log_sigmoid(s) + bracket)
+
+    def _inverse(self, s: Any) -> Any:
+        return strictly_inside(super()._inverse(s)) if self.clip else super()._inverse(s)
+
+
 def strictly_inside(p: Any) -> Any:
     """Clip probabilities to the nearest numbers of their precision inside (0, 1)."""
     limits = namespace(p).finfo(p.dtype)
     return namespace(p).clip(p, float(limits.tiny), 1 - float(limits.eps) / 2)
+
+
+def increasing_root(function: Callable[[Array], Array], values: Array) -> Array:
+    """Return x with function(x) = value for each value, for an elementwise increasing function.
+
+    Chandrupatla's method: the bracket halves, or shrinks faster by inverse quadratic interpolation where that is safe.
+
+    References
+    ----------
+    .. [1] T. R. Chandrupatla, "A new hybrid quadratic/bisection algorithm for finding the zero of a nonlinear function
+       without using derivatives", Advances in Engineering Software 28, 1997. :doi:`10.1016/S0965-9978(96)00051-8`
+    """
+    a, b = _bracket(function, values)
+    f_a, f_b = function(a) - values, function(b) - values
+    fraction = np.full_like(values, 0.5)
+    for _ in range(MAX_ROOT_STEPS):
+        x = a + fraction * (b - a)
+        f_x = function(x) - values
+        same = (f_x > 0) == (f_a > 0)
+        c, f_c = np.where(same, a, b), np.where(same, f_a, f_b)
+        b, f_b = np.where(same, b, a), np.where(same, f_b, f_a)
+        a, f_a = x, f_x
+        best = np.where(np.abs(f_a) < np.abs(f_b), a, b)
+        smallest = np.finfo(np.float64).eps * np.abs(best) / np.abs(b - a)  # fraction of a step that changes x
+        if np.all((smallest >= 0.5) | (f_a == 0) | (f_b == 0)):
+            break
+        xi, phi = (a - b) / (c - b), (f_a - f_b) / (f_c - f_b)
+        quadratic = (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi)
+        step = f_a / (f_b - f_a) * f_c / (f_b - f_c) + (c - a) / (b - a) * f_a / (f_c - f_a) * f_b / (f_c - f_b)
+        smallest = np.minimum(smallest, 0.5)
+        fraction = np.clip(np.where(quadratic, step, 0.5), smallest, 1 - smallest)
+    return best
+
+
+def _bracket(function: Callable[[Array], Array], values: Array) -> tuple[Array, Array]:
+    """Return numbers below and above the roots."""
+    low, high = np.full_like(values, -1.0), np.full_like(values, 1.0)
+    for _ in range(MAX_DOUBLINGS):
+        above, below = function(low) > values, function(high) < values
+        if not (above.any() or below.any()):
+            break
+        low, high = np.where(above, 2 * low, low), np.where(below, 2 * high, high)
+    return low, high

@@ -42,12 +42,16 @@ class ShiftedSigmoidBCE(LabelwiseLoss):
     """
 
     name: ClassVar[str] = "shifted_sigmoid_bce"
-    convex: ClassVar[bool] = False
 
     offset: float = 2.0
 
     def __post_init__(self) -> None:
         check_interval(self, "offset", 1, math.inf, brackets="[)")
+
+    @property
+    def convex(self) -> bool:
+        """Whether the loss is convex, which it is only with the sigmoid itself."""
+        return self.offset == 1
 
     @property
     def link(self) -> ShiftedLogitLink:
@@ -56,7 +60,19 @@ class ShiftedSigmoidBCE(LabelwiseLoss):
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
-        shifted = scores + math.log(self.offset)  # c p = sigmoid(s + log c)
-        present: Tensor = math.log(self.offset) - log_sigmoid(shifted)
-        absent: Tensor = -(-shifted.sigmoid() / self.offset).log1p()
-        return targets * present + (1 - targets) * absent
+        return self.per_label_and_gradient(scores, targets)[0]
+
+    def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss and its derivative in closed form."""
+        log_offset = math.log(self.offset)
+        shifted = scores + log_offset  # c p = sigmoid(s + log c) =: a
+        a, log_rest = shifted.sigmoid(), log_sigmoid(-shifted)  # log(1 - a)
+        p, log_q = a / self.offset, self._add_offset(log_rest) - log_offset  # q = 1 - p = (1 - a + c - 1) / c
+        present = log_offset - log_sigmoid(shifted)
+        absent = (-log_q).where(p >= 0.5, -(-p.clamp(max=0.5)).log1p())  # a small p is lost in log_q
+        rise, fall = -(-shifted).sigmoid(), p * (log_rest - log_q).exp()
+        return targets * present + (1 - targets) * absent, targets * rise + (1 - targets) * fall
+
+    def _add_offset(self, log_rest: Tensor) -> Tensor:
+        """Return log(exp(log_rest) + c - 1)."""
+        return log_rest if self.offset == 1 else log_rest.logaddexp(log_rest.new_tensor(math.log(self.offset - 1)))

@@ -29,8 +29,9 @@ class ZLPR(Loss):
     of a row at once.
 
     **Link**: :math:`\eta = \sigma(2 \tau (s - s_0))`. Exact when the targets are probabilities (soft targets), for
-    every temperature, threshold and bound. For 0/1 targets no link of one score exists; this one is close when there are many
-    independent labels or the bound is large, and `CalibratedMultiLabelClassifierCV` gives probabilities otherwise.
+    every temperature, threshold and bound. For 0/1 targets no link of one score exists; this one is close when there
+    are many independent labels or the bound is large, and `CalibratedMultiLabelClassifierCV` gives probabilities
+    otherwise.
 
     **Threshold**: natural :math:`s_0`, a cut for predicting the set; it is Bayes-optimal for soft targets.
 
@@ -82,11 +83,31 @@ class ZLPR(Loss):
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
         """Return the loss of each row; weights multiply the terms of the two sums. See `Loss.per_sample`."""
+        present, absent = self._terms(scores, targets, mask, weight)
+        return (_bounded_logsumexp(present, self.bound) + _bounded_logsumexp(absent, self.bound)) / self.temperature
+
+    def values_and_gradient(
+        self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss of each row and its derivative in closed form; see `Loss.values_and_gradient`."""
+        present, absent = self._terms(scores, targets, mask, weight)
+        values = (_bounded_logsumexp(present, self.bound) + _bounded_logsumexp(absent, self.bound)) / self.temperature
+        return values[:, None], _shares(absent, self.bound) - _shares(present, self.bound)
+
+    def curvature(
+        self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
+    ) -> Tensor:
+        """Return the second derivative with respect to each score; see `Loss.curvature`."""
+        present, absent = (_shares(terms, self.bound) for terms in self._terms(scores, targets, mask, weight))
+        return self.temperature * (present * (1 - present) + absent * (1 - absent))
+
+    def _terms(
+        self, scores: Tensor, targets: Tensor, mask: Tensor | None, weight: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the exponents in the two sums: of the labels as present, of the labels as absent."""
         log_present, log_absent = self._log_shares(targets, mask, weight)
         u = self.temperature * (scores - self.threshold)
-        present = _bounded_logsumexp(_where_finite(log_present, -u), self.bound)
-        absent = _bounded_logsumexp(_where_finite(log_absent, u), self.bound)
-        return (present + absent) / self.temperature
+        return _where_finite(log_present, -u), _where_finite(log_absent, u)
 
     def _log_shares(self, targets: Tensor, mask: Tensor | None, weight: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return log(t) and log(1 - t) with the weights in them, `ABSENT` where they are minus infinity."""
@@ -107,7 +128,7 @@ class ZLPR(Loss):
 
 def _where_finite(log_share: Tensor, u: Tensor) -> Tensor:
     """Return log_share + u, `ABSENT` where the share is nothing or the score minus infinity."""
-    nothing = (log_share <= ABSENT / 2) | (u == -math.inf) | u.isnan()
+    nothing = (log_share <= ABSENT / 2) | (u == -math.inf)
     return (log_share.masked_fill(nothing, ABSENT) + u.masked_fill(nothing, 0)).clamp(min=ABSENT)
 
 
@@ -115,3 +136,9 @@ def _bounded_logsumexp(terms: Tensor, bound: float) -> Tensor:
     """Return log(e^bound + sum exp(terms)) over labels, with full relative accuracy when it is small."""
     total: Tensor = bound - log_sigmoid(bound - terms.logsumexp(dim=1))
     return total
+
+
+def _shares(terms: Tensor, bound: float) -> Tensor:
+    """Return exp(terms) / (e^bound + sum exp(terms)), the derivative of `_bounded_logsumexp`."""
+    # exp(terms - total) would be wrong in float32 at terms of 1e7, whose neighbours are 1 apart
+    return terms.softmax(dim=1) * (terms.logsumexp(dim=1, keepdim=True) - bound).sigmoid()

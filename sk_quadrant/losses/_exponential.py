@@ -1,0 +1,59 @@
+"""Exponential loss of boosting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from sk_quadrant.losses._links import LogitLink
+from sk_quadrant.losses._margin import MarginLoss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Exponential(MarginLoss):
+    r"""Exponential loss, that of AdaBoost.
+
+    .. math:: \ell(s, t) = t\,e^{-s} + (1 - t)\,e^{s}
+
+    **Link**: :math:`\eta = \sigma(2 s)` with :math:`\sigma` the sigmoid.
+
+    **Threshold**: natural and Bayes 0, Bayes-optimal for the Hamming loss.
+
+    Use it on clean data, or to see where the link of `ZLPR` comes from: with N the sum of :math:`e^{s}` over absent
+    and P the sum of :math:`e^{-s}` over present labels it is N + P, and ZLPR is log(1 + N) + log(1 + P). A wrong label
+    far from the boundary weighs exponentially. Beyond scores of 88 in single precision (709 in double) it is infinite.
+
+    References
+    ----------
+    .. [1] J. Friedman, T. Hastie, R. Tibshirani, "Additive logistic regression: a statistical view of boosting",
+       Annals of Statistics 28, 2000. :doi:`10.1214/aos/1016218223`
+
+    Examples
+    --------
+    >>> import math
+    >>> import torch
+    >>> loss = Exponential()
+    >>> loss(torch.zeros(1, 4), torch.tensor([[0.0, 1.0, 0.0, 1.0]]))
+    tensor(4.)
+    >>> round(float(loss.link.link(0.9) / math.log(3)), 4)  # odds of 9: half the log-odds is log 3
+    1.0
+    """
+
+    name: ClassVar[str] = "exponential"
+
+    @property
+    def link(self) -> LogitLink:
+        """Logistic link of slope 2."""
+        return LogitLink(slope=2.0)
+
+    def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the exponential and its derivative."""
+        values = (-margins).exp()
+        return values, -values
+
+    def margin_curvature(self, margins: Tensor) -> Tensor:
+        """Return the second derivative."""
+        return (-margins).exp()

@@ -1,0 +1,83 @@
+"""Poly-1 loss: cross-entropy with another first polynomial coefficient."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from sk_quadrant.losses._functions import log_sigmoid
+from sk_quadrant.losses._links import Poly1Link
+from sk_quadrant.losses._margin import MarginLoss
+from sk_quadrant.losses._validation import check_interval
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Poly1(MarginLoss):
+    r"""Poly-1 loss: cross-entropy plus :math:`\varepsilon` times the probability of being wrong.
+
+    .. math:: \ell(s, t) = t\,\phi(s) + (1 - t)\,\phi(-s), \quad \phi(z) = -\log \sigma(z) + \varepsilon\,\sigma(-z)
+
+    with :math:`\sigma` the sigmoid. Cross-entropy is the series :math:`\sum_k \sigma(-z)^k / k`; this loss changes its
+    first coefficient to :math:`1 + \varepsilon`. It is convex for :math:`|\varepsilon| \le 1`.
+
+    **Link**: :math:`\mathrm{logit}\,\eta = s + \log\frac{1 + \varepsilon\,\sigma(-s)}{1 + \varepsilon\,\sigma(s)}`.
+    The plain sigmoid, often used, is over-confident for :math:`\varepsilon > 0`.
+
+    **Threshold**: natural and Bayes 0, Bayes-optimal for the Hamming loss.
+
+    Use it with :math:`\varepsilon > 0` to weigh labels near the boundary more, with :math:`\varepsilon < 0` to weigh
+    them less: one parameter to tune around `BCEWithLogits`.
+
+    Parameters
+    ----------
+    epsilon : float, default=1.0
+        The coefficient :math:`\varepsilon \ge -1`; 0 gives `BCEWithLogits`. Below -1 the loss would reward wrong
+        scores.
+
+    References
+    ----------
+    .. [1] Z. Leng, M. Tan, C. Liu, E. D. Cubuk, X. Shi, S. Cheng, D. Anguelov, "PolyLoss: a polynomial expansion
+       perspective of classification loss functions", ICLR 2022. :arxiv:`2204.12511`
+
+    Examples
+    --------
+    >>> import math
+    >>> import torch
+    >>> loss = Poly1(epsilon=2.0)
+    >>> round(float(loss(torch.zeros(1, 1), torch.ones(1, 1))) - math.log(2), 4)  # epsilon / 2
+    1.0
+    >>> loss.convex
+    False
+    """
+
+    name: ClassVar[str] = "poly1"
+
+    epsilon: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_interval(self, "epsilon", -1, math.inf, brackets="[)")
+
+    @property
+    def convex(self) -> bool:
+        """Whether the loss is convex, which it is up to an epsilon of 1."""
+        return self.epsilon <= 1
+
+    @property
+    def link(self) -> Poly1Link:
+        """Link of the Poly-1 loss."""
+        return Poly1Link(epsilon=self.epsilon)
+
+    def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss and its derivative."""
+        wrong, right = (-margins).sigmoid(), margins.sigmoid()
+        values: Tensor = self.epsilon * wrong - log_sigmoid(margins)
+        return values, -wrong * (1 + self.epsilon * right)
+
+    def margin_curvature(self, margins: Tensor) -> Tensor:
+        """Return the second derivative, 0 where it is negative."""
+        right = margins.sigmoid()
+        return (right * (1 - right) * (1 + self.epsilon * (2 * right - 1))).clamp(min=0)

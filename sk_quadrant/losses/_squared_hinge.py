@@ -1,0 +1,58 @@
+"""Squared hinge loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from sk_quadrant.losses._links import ClippedLinearLink
+from sk_quadrant.losses._margin import MarginLoss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SquaredHinge(MarginLoss):
+    r"""Squared hinge loss, the default of ``LinearSVC``.
+
+    .. math:: \ell(s, t) = t \max(0, 1 - s)^2 + (1 - t) \max(0, 1 + s)^2
+
+    **Link**: :math:`\eta = \mathrm{clip}((s + 1) / 2, 0, 1)`.
+
+    **Threshold**: natural and Bayes 0, Bayes-optimal for the Hamming loss.
+
+    Use it for text and other data with many features, where margins matter more than probabilities: its probabilities
+    are sure (0 or 1) beyond scores of -1 and 1. A wrong label far from the boundary pulls hard; `ModifiedHuber` limits
+    that.
+
+    References
+    ----------
+    .. [1] T. Zhang, "Statistical behavior and consistency of classification methods based on convex risk
+       minimization", Annals of Statistics 32, 2004. :doi:`10.1214/aos/1079120130`
+
+    Examples
+    --------
+    >>> import torch
+    >>> loss = SquaredHinge()
+    >>> loss(torch.tensor([[0.5]]), torch.tensor([[1.0]]))
+    tensor(0.2500)
+    >>> float(loss.link.inverse(0.5))
+    0.75
+    """
+
+    name: ClassVar[str] = "squared_hinge"
+
+    @property
+    def link(self) -> ClippedLinearLink:
+        """Linear link between scores of -1 and 1."""
+        return ClippedLinearLink()
+
+    def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the squared hinge and its derivative."""
+        shortfall = (1 - margins).relu()
+        return shortfall * shortfall, -2 * shortfall
+
+    def margin_curvature(self, margins: Tensor) -> Tensor:
+        """Return the second derivative, 2 below a margin of 1."""
+        return 2 * (margins < 1).to(margins.dtype)
