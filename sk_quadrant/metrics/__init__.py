@@ -1,0 +1,28 @@
+"""Metrics of multi-label probabilities and rankings, and scorers of them.
+
+They add to `sklearn.metrics` what it lacks; ranking losses, NDCG, average precision and F-scores are there. The
+scorers are objects for the `scoring` of GridSearchCV and cross_validate.
+"""
+
+from sk_quadrant.metrics._calibration import expected_calibration_error
+from sk_quadrant.metrics._log_loss import multilabel_log_loss
+from sk_quadrant.metrics._ranking import precision_at_k_score, recall_at_k_score
+from sk_quadrant.metrics._scorers import (
+    make_multilabel_scorer,
+    neg_expected_calibration_error_scorer,
+    neg_multilabel_log_loss_scorer,
+    precision_at_k_scorer,
+    recall_at_k_scorer,
+)
+
+__all__ = [
+    "expected_calibration_error",
+    "make_multilabel_scorer",
+    "multilabel_log_loss",
+    "neg_expected_calibration_error_scorer",
+    "neg_multilabel_log_loss_scorer",
+    "precision_at_k_score",
+    "precision_at_k_scorer",
+    "recall_at_k_score",
+    "recall_at_k_scorer",
+]

@@ -1,0 +1,156 @@
+"""Expected calibration error of multi-label probabilities."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from sk_quadrant.metrics._averaging import average_labels
+from sk_quadrant.metrics._inputs import ScoredTargets, check_probabilistic_targets
+
+
+@validate_params(  # type: ignore[untyped-decorator]
+    {
+        "y_true": ["array-like", "sparse matrix"],
+        "y_proba": ["array-like"],
+        "n_bins": [Interval(Integral, 1, None, closed="left")],
+        "strategy": [StrOptions({"uniform", "quantile"})],
+        "average": [StrOptions({"micro", "macro"}), None],
+        "sample_weight": ["array-like", None],
+    },
+    prefer_skip_nested_validation=True,
+)
+def expected_calibration_error(
+    y_true: Any,
+    y_proba: Any,
+    *,
+    n_bins: int = 15,
+    strategy: str = "uniform",
+    average: str | None = "macro",
+    sample_weight: Any = None,
+) -> float | NDArray[np.float64]:
+    r"""Mean distance between the probabilities of labels and how often the labels occur.
+
+    The probabilities of a label are sorted into bins. In a calibrated bin b the labels occur as often as their mean
+    probability says; the error is the mean gap between the two, weighted by the number of entries in the bin:
+
+    .. math::
+        \mathrm{ECE} = \sum_b \frac{n_b}{n} \bigl|\bar{y}_b - \bar{p}_b\bigr|
+
+    This is the error of :func:`sklearn.calibration.calibration_curve`, in the same bins.
+
+    Parameters
+    ----------
+    y_true : {array-like, sparse matrix} of shape (n_samples, n_labels)
+        Targets: 0 or 1, soft targets in between, NaN where a label is unknown. Unknown entries are left out.
+
+    y_proba : array-like of shape (n_samples, n_labels) or list of n_labels arrays of shape (n_samples, 2)
+        Probability that each label is 1, in either of the forms that `predict_proba` of scikit-learn classifiers has.
+
+    n_bins : int, default=15
+        Number of bins.
+
+    strategy : {"uniform", "quantile"}, default="uniform"
+        "uniform" bins have the same width, "quantile" bins the same weight. A bin holds its upper edge.
+
+    average : {"micro", "macro"} or None, default="macro"
+        "macro" is the mean of the errors of the labels, also known as classwise calibration error. "micro" pools the
+        entries of all labels before they are sorted into bins: it needs less data, but a label with too low
+        probabilities can hide one with too high ones. None gives the value of each label. A label without known
+        entries is NaN there and left out of "macro".
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    error : float or ndarray of shape (n_labels,)
+        Between 0 and 1; lower is better. Always answering a label's frequency gives 0: being calibrated is not being
+        accurate.
+
+    Raises
+    ------
+    ValueError
+        When `y_true` or `y_proba` leave [0, 1], when shapes differ, or when no entry counts.
+
+    Notes
+    -----
+    A finite sample does not reach 0: with n entries in m bins, calibrated probabilities have an error of the order of
+    sqrt(m / n). Compare errors of the same sample size and the same number of bins.
+
+    The edges of quantile bins are probabilities that occur (inverted distribution function), so that weight 2 is a
+    repeated row; bins may differ by one entry from those of `calibration_curve`, which interpolates.
+
+    References
+    ----------
+    .. [1] M. P. Naeini, G. Cooper, M. Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning",
+       AAAI 2015. :doi:`10.1609/aaai.v29i1.9602`
+    .. [2] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural networks", ICML 2017.
+       :arxiv:`1706.04599`
+    .. [3] J. Nixon et al., "Measuring calibration in deep learning", CVPR workshops 2019 (the mean over classes, and
+       bins of equal weight). :arxiv:`1904.01685`
+
+    Examples
+    --------
+    >>> from sk_quadrant.metrics import expected_calibration_error
+    >>> y_true = [[1, 1], [0, 1]]
+    >>> y_proba = [[0.5, 0.9], [0.5, 0.9]]  # the first label occurs in half of the rows, the second in all
+    >>> expected_calibration_error(y_true, y_proba, average=None).round(2).tolist()
+    [0.0, 0.1]
+    >>> round(expected_calibration_error(y_true, y_proba), 2)
+    0.05
+    """
+    inputs = check_probabilistic_targets(y_true, y_proba, sample_weight)
+    is_pooled = average == "micro"
+    if strategy == "uniform":
+        edges = np.linspace(0, 1, n_bins + 1)[1:-1, np.newaxis]
+    else:
+        edges = _quantile_edges(inputs, n_bins, is_pooled=is_pooled)
+    gaps, weights = _sum_gaps(inputs, edges)
+    totals = np.abs(gaps.sum(axis=1) if is_pooled else gaps).sum(axis=0)
+    return average_labels(totals, weights, average)
+
+
+def _sum_gaps(inputs: ScoredTargets, edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum target minus probability in each bin, shape (n_bins, n_labels), and the weights of each label."""
+    shape = (len(edges) + 1, inputs.n_labels)
+    gaps = np.zeros(shape)
+    weights = np.zeros(inputs.n_labels)
+    for block in inputs.row_blocks():
+        weight = block.weight
+        bins = np.zeros(block.scores.shape, dtype=np.intp)
+        for edge in edges:  # the bin is the number of edges below; faster than a search as long as edges are few
+            bins += block.scores > edge
+        cells = np.ravel(bins * inputs.n_labels + np.arange(inputs.n_labels))
+        gap = weight * (block.targets - block.scores)
+        gaps += np.bincount(cells, weights=gap.ravel(), minlength=gaps.size).reshape(shape)
+        weights += weight.sum(axis=0)
+    return gaps, weights
+
+
+def _quantile_edges(inputs: ScoredTargets, n_bins: int, *, is_pooled: bool) -> NDArray[np.float64]:
+    """Return the inner edges of bins of equal weight, shape (n_bins - 1, n_labels), or (n_bins - 1, 1) if pooled."""
+    if is_pooled:
+        return _quantiles(inputs.scores.ravel(), inputs.weight.ravel(), n_bins)[:, np.newaxis]
+    columns = zip(inputs.scores.T, inputs.known.T, strict=True)
+    return np.column_stack([_quantiles(scores, inputs.sample_weight * known, n_bins) for scores, known in columns])
+
+
+def _quantiles(values: NDArray[Any], weight: NDArray[np.float64], n_bins: int) -> NDArray[Any]:
+    """Return the values at or below which 1/n_bins, 2/n_bins, ... of the weight lies."""
+    values, weight = values[weight > 0], weight[weight > 0]
+    bins = np.arange(1, n_bins)
+    if not len(values):
+        return np.zeros(len(bins))
+    if weight.min() == weight.max():  # several times faster than the general case
+        ranks = -(-len(values) * bins // n_bins) - 1
+        return np.asarray(np.sort(values)[ranks])
+    order = np.argsort(values)
+    cumulative_weight = np.cumsum(weight[order])
+    levels = cumulative_weight[-1] * bins / n_bins
+    levels *= 1 - 1e-12  # a level that is reached exactly must not be missed because the sum was rounded
+    return np.asarray(values[order[np.searchsorted(cumulative_weight, levels)]])

@@ -1,0 +1,104 @@
+"""Log loss of multi-label probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import xlog1py, xlogy
+from sklearn.utils._param_validation import StrOptions, validate_params
+
+from sk_quadrant.metrics._averaging import average_labels
+from sk_quadrant.metrics._inputs import ScoredTargets, check_probabilistic_targets
+
+
+@validate_params(  # type: ignore[untyped-decorator]
+    {
+        "y_true": ["array-like", "sparse matrix"],
+        "y_proba": ["array-like"],
+        "average": [StrOptions({"micro", "macro"}), None],
+        "sample_weight": ["array-like", None],
+    },
+    prefer_skip_nested_validation=True,
+)
+def multilabel_log_loss(
+    y_true: Any, y_proba: Any, *, average: str | None = "micro", sample_weight: Any = None
+) -> float | NDArray[np.float64]:
+    r"""Log loss of the probabilities of labels that do not exclude each other.
+
+    Each entry of `y_true` is a problem of its own, with two outcomes. Its loss, for the target t and the probability
+    p, is that of a coin:
+
+    .. math::
+        \ell(t, p) = -t \log p - (1 - t) \log(1 - p)
+
+    :func:`sklearn.metrics.log_loss` takes an indicator array too but reads its rows as distributions over classes
+    that exclude each other. It adds up :math:`-t \log p` alone: a probability given to an absent label costs nothing,
+    and predicting 1 for every label scores as well as the truth. At most a warning says that rows do not sum to one.
+
+    Parameters
+    ----------
+    y_true : {array-like, sparse matrix} of shape (n_samples, n_labels)
+        Targets: 0 or 1, soft targets in between, NaN where a label is unknown. Unknown entries are left out.
+
+    y_proba : array-like of shape (n_samples, n_labels) or list of n_labels arrays of shape (n_samples, 2)
+        Probability that each label is 1, in either of the forms that `predict_proba` of scikit-learn classifiers has.
+
+    average : {"micro", "macro"} or None, default="micro"
+        "micro" is the mean over all known entries, "macro" the mean over labels of the mean over each label's known
+        entries; they differ only where labels are unknown. None gives the value of each label. A label without known
+        entries is NaN there and left out of "macro".
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    loss : float or ndarray of shape (n_labels,)
+        Mean loss of a label in nats, at least 0; lower is better. Always answering 1/2 gives log(2) = 0.693.
+
+    Raises
+    ------
+    ValueError
+        When `y_true` or `y_proba` leave [0, 1], when shapes differ, or when no entry counts.
+
+    Notes
+    -----
+    Probabilities are clipped to [eps, 1 - eps] with the eps of their type, as scikit-learn does, so that the loss is
+    finite: an entry costs at most 36.04 in float64 and 15.94 in float32.
+
+    With soft targets the smallest possible loss is their mean entropy, not 0.
+
+    References
+    ----------
+    .. [1] I. J. Good, "Rational decisions", Journal of the Royal Statistical Society B 14(1), 107-114, 1952.
+       :doi:`10.1111/j.2517-6161.1952.tb00104.x`
+
+    Examples
+    --------
+    >>> from sk_quadrant.metrics import multilabel_log_loss
+    >>> y_true = [[1, 0], [0, 1]]
+    >>> round(multilabel_log_loss(y_true, [[0.5, 0.5], [0.5, 0.5]]), 4)  # log(2)
+    0.6931
+    >>> round(multilabel_log_loss(y_true, [[1.0, 0.0], [0.0, 1.0]]), 4)
+    0.0
+    >>> multilabel_log_loss(y_true, [[1.0, 1.0], [1.0, 1.0]]) > 18  # half of the entries cost 36
+    True
+    """
+    inputs = check_probabilistic_targets(y_true, y_proba, sample_weight)
+    losses = np.zeros(inputs.n_labels)
+    weights = np.zeros(inputs.n_labels)
+    for block in inputs.row_blocks():
+        weight = block.weight
+        losses += np.sum(weight * _entry_losses(block), axis=0)
+        weights += np.sum(weight, axis=0)
+    return average_labels(losses, weights, average)
+
+
+def _entry_losses(block: ScoredTargets) -> NDArray[Any]:
+    """Return the loss of each entry."""
+    eps = np.finfo(block.scores.dtype).eps
+    proba = np.clip(block.scores, eps, 1 - eps)
+    targets = block.targets.astype(np.float64, copy=False)
+    return np.asarray(-xlogy(targets, proba) - xlog1py(1 - targets, -proba))

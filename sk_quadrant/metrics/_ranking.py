@@ -1,0 +1,187 @@
+"""Precision and recall among the k labels of the highest scores."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.utils._param_validation import Interval, Options, validate_params
+
+from sk_quadrant.metrics._inputs import ScoredTargets, check_ranked_targets
+
+_CONSTRAINTS = {
+    "y_true": ["array-like", "sparse matrix"],
+    "y_score": ["array-like"],
+    "k": [Interval(Integral, 1, None, closed="left")],
+    "sample_weight": ["array-like", None],
+}
+
+
+@validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+def precision_at_k_score(y_true: Any, y_score: Any, *, k: int = 1, sample_weight: Any = None) -> float:
+    r"""Mean share of relevant labels among the k labels with the highest scores of each row.
+
+    .. math::
+        P@k = \frac{1}{n} \sum_i \frac{1}{k} \sum_{j \in \mathrm{top}_k(s_i)} y_{ij}
+
+    Where scores tie across the k-th place, every order of the tied labels is equally likely and the row has its
+    expected value, as in :func:`sklearn.metrics.ndcg_score`. Constant scores thus give the share of relevant labels,
+    and the order of the columns never matters.
+
+    Parameters
+    ----------
+    y_true : {array-like, sparse matrix} of shape (n_samples, n_labels)
+        Labels: 0 or 1, NaN where unknown. Unknown labels are removed from the ranking of their row; a row with fewer
+        than k known labels is divided by their number, and a row without any is left out.
+
+    y_score : array-like of shape (n_samples, n_labels) or list of n_labels arrays of shape (n_samples, 2)
+        Scores, comparable between the labels of a row: `decision_function` or `predict_proba`.
+
+    k : int, default=1
+        How many labels of each row are looked at, at most n_labels.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    score : float
+        Between 0 and 1; higher is better. A row with fewer than k relevant labels cannot reach 1.
+
+    Raises
+    ------
+    ValueError
+        When k is larger than the number of labels, when shapes differ, or when no entry counts.
+
+    References
+    ----------
+    .. [1] K. Bhatia et al., "The Extreme Classification Repository: multi-label datasets and code", 2016.
+       http://manikvarma.org/downloads/XC/XMLRepository.html
+    .. [2] F. McSherry, M. Najork, "Computing information retrieval performance measures efficiently in the presence
+       of tied scores", ECIR 2008. :doi:`10.1007/978-3-540-78646-7_38`
+
+    Examples
+    --------
+    >>> from sk_quadrant.metrics import precision_at_k_score
+    >>> y_true = [[1, 0, 1], [0, 1, 0]]
+    >>> y_score = [[0.9, 0.5, 0.1], [0.1, 0.9, 0.5]]
+    >>> precision_at_k_score(y_true, y_score, k=1)
+    1.0
+    >>> precision_at_k_score(y_true, y_score, k=2)
+    0.5
+    """
+    inputs = check_ranked_targets(y_true, y_score, sample_weight)
+    top = _look_at_top(inputs, k)
+    rows = top.n_labels > 0
+    return float(np.average(top.n_hits[rows] / top.n_labels[rows], weights=inputs.sample_weight[rows]))
+
+
+@validate_params(  # type: ignore[untyped-decorator]
+    {**_CONSTRAINTS, "zero_division": [Options(Real, {0.0, 1.0}), "nan"]}, prefer_skip_nested_validation=True
+)
+def recall_at_k_score(
+    y_true: Any, y_score: Any, *, k: int = 1, sample_weight: Any = None, zero_division: float = np.nan
+) -> float:
+    r"""Mean share of the relevant labels of each row that are among its k highest scores.
+
+    .. math::
+        R@k = \frac{1}{n} \sum_i \frac{\sum_{j \in \mathrm{top}_k(s_i)} y_{ij}}{\sum_j y_{ij}}
+
+    Ties across the k-th place have their expected value, as in :func:`precision_at_k_score`.
+
+    Parameters
+    ----------
+    y_true : {array-like, sparse matrix} of shape (n_samples, n_labels)
+        Labels: 0 or 1, NaN where unknown. Unknown labels are removed from their row; a row without known labels is
+        left out.
+
+    y_score : array-like of shape (n_samples, n_labels) or list of n_labels arrays of shape (n_samples, 2)
+        Scores, comparable between the labels of a row: `decision_function` or `predict_proba`.
+
+    k : int, default=1
+        How many labels of each row are looked at, at most n_labels.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    zero_division : {0.0, 1.0, np.nan}, default=np.nan
+        Recall of a row without relevant labels. `np.nan` leaves such rows out of the mean.
+
+    Returns
+    -------
+    score : float
+        Between 0 and 1; higher is better. A row with more than k relevant labels cannot reach 1. NaN, with an
+        `UndefinedMetricWarning`, when no row is left.
+
+    Raises
+    ------
+    ValueError
+        When k is larger than the number of labels, when shapes differ, or when no entry counts.
+
+    References
+    ----------
+    .. [1] C. D. Manning, P. Raghavan, H. Schütze, "Introduction to Information Retrieval", chapter 8, Cambridge
+       University Press, 2008. :doi:`10.1017/CBO9780511809071`
+    .. [2] F. McSherry, M. Najork, "Computing information retrieval performance measures efficiently in the presence
+       of tied scores", ECIR 2008. :doi:`10.1007/978-3-540-78646-7_38`
+
+    Examples
+    --------
+    >>> from sk_quadrant.metrics import recall_at_k_score
+    >>> y_true = [[1, 0, 1], [0, 1, 0]]
+    >>> y_score = [[0.9, 0.5, 0.1], [0.1, 0.9, 0.5]]
+    >>> recall_at_k_score(y_true, y_score, k=1)
+    0.75
+    >>> recall_at_k_score(y_true, y_score, k=3)
+    1.0
+    """
+    inputs = check_ranked_targets(y_true, y_score, sample_weight)
+    top = _look_at_top(inputs, k)
+    n_relevant = np.count_nonzero(inputs.targets, axis=1)
+    recall = np.full(len(n_relevant), float(zero_division))
+    np.divide(top.n_hits, n_relevant, out=recall, where=n_relevant > 0)
+    rows = (top.n_labels > 0) & ~np.isnan(recall)
+    if not inputs.sample_weight[rows].any():
+        warnings.warn(
+            "recall_at_k_score is NaN: y_true has no relevant label in a row of positive sample_weight. Set "
+            "zero_division to give such rows a recall.",
+            UndefinedMetricWarning,
+            stacklevel=3,  # the caller, past the wrapper that validates parameters
+        )
+        return np.nan
+    return float(np.average(recall[rows], weights=inputs.sample_weight[rows]))
+
+
+@dataclass(frozen=True)
+class _Top:
+    """The k highest scores of each row: how many labels they are, and the expected number of relevant ones."""
+
+    n_labels: NDArray[np.int64]
+    n_hits: NDArray[np.float64]
+
+
+def _look_at_top(inputs: ScoredTargets, k: int) -> _Top:
+    """Find the k highest scores of each row among the known labels."""
+    if k > inputs.n_labels:
+        raise ValueError(f"k must be at most the number of labels, {inputs.n_labels}, got k={k}.")
+    tops = [_look_at_top_of_block(block, int(k)) for block in inputs.row_blocks()]
+    return _Top(np.concatenate([top.n_labels for top in tops]), np.concatenate([top.n_hits for top in tops]))
+
+
+def _look_at_top_of_block(block: ScoredTargets, k: int) -> _Top:
+    scores = np.where(block.known, block.scores, -np.inf)
+    relevant = block.targets == 1
+    n_labels = np.minimum(k, np.count_nonzero(block.known, axis=1))
+    kth_score = np.partition(scores, -k, axis=1)[:, -k, np.newaxis]
+    is_above = scores > kth_score
+    is_tied = (scores == kth_score) & block.known
+    # The places left by the labels above are filled from the tied ones, each as likely as the other.
+    n_places = n_labels - np.count_nonzero(is_above, axis=1)
+    share = n_places / np.maximum(1, np.count_nonzero(is_tied, axis=1))
+    n_hits = np.count_nonzero(is_above & relevant, axis=1) + share * np.count_nonzero(is_tied & relevant, axis=1)
+    return _Top(n_labels, n_hits)

@@ -1,0 +1,153 @@
+"""Scorers of multi-label classifiers, for GridSearchCV and cross_validate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics._scorer import _BaseScorer
+from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils.validation import _check_response_method
+
+from sk_quadrant.metrics._calibration import expected_calibration_error
+from sk_quadrant.metrics._log_loss import multilabel_log_loss
+from sk_quadrant.metrics._ranking import precision_at_k_score, recall_at_k_score
+
+
+class _MultilabelScorer(_BaseScorer):  # type: ignore[misc]
+    """Scorer that hands the metric an array of shape (n_samples, n_labels) from any multi-label classifier."""
+
+    def __repr__(self) -> str:
+        return str(super().__repr__()).replace("make_scorer", "make_multilabel_scorer", 1)
+
+    def _score(self, method_caller: Any, estimator: Any, X: Any, y_true: Any, **metadata: Any) -> float:
+        """Score the estimator; `method_caller` is not used: its cache holds what scikit-learn takes for binary."""
+        self._warn_overlap(message="Parameters of this scorer were passed again as metadata.", kwargs=metadata)
+        response = _check_response_method(estimator, self._response_method)(X)
+        scores = _label_scores(response, getattr(estimator, "classes_", None))
+        return self._sign * self._score_func(y_true, scores, **{**self._kwargs, **metadata})  # type: ignore[no-any-return]
+
+
+def _label_scores(response: Any, classes: Any) -> Any:
+    """Return the scores of the labels, stacked where a classifier gives an array for each label."""
+    if not isinstance(response, list) or classes is None:
+        return response
+    return np.column_stack([_probability_of_one(proba, seen) for proba, seen in zip(response, classes, strict=True)])
+
+
+def _probability_of_one(proba: NDArray[Any], seen_classes: Any) -> NDArray[Any]:
+    """Return the column of class 1: 0 everywhere if the label was never positive in training."""
+    columns = np.flatnonzero(np.asarray(seen_classes) == 1)
+    return proba[:, columns[0]] if columns.size else np.zeros(len(proba))
+
+
+@validate_params(  # type: ignore[untyped-decorator]
+    {
+        "score_func": [callable],
+        "response_method": [list, tuple, StrOptions({"predict", "predict_proba", "decision_function"})],
+        "greater_is_better": ["boolean"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def make_multilabel_scorer(
+    score_func: Callable[..., float],
+    *,
+    response_method: str | Sequence[str] = "predict_proba",
+    greater_is_better: bool = True,
+    **kwargs: Any,
+) -> _MultilabelScorer:
+    """Make a scorer from a metric of multi-label scores.
+
+    Use it as :func:`sklearn.metrics.make_scorer`, which goes wrong with multi-label classifiers in two cases. With
+    two labels it takes `classes_ = [0, 1]` of an array-valued `predict_proba` for a binary problem and keeps one
+    column. And it reads the last column of each array of a list-valued `predict_proba` as the probability of 1, also
+    where the label was never positive in training and that column belongs to class 0.
+
+    Parameters
+    ----------
+    score_func : callable
+        Metric with the signature `score_func(y_true, y_score, **kwargs)`, where `y_score` will be an array of shape
+        (n_samples, n_labels). Metrics of scikit-learn fit as well, e.g. :func:`sklearn.metrics.ndcg_score`.
+
+    response_method : {"predict_proba", "decision_function", "predict"} or sequence of them, default="predict_proba"
+        Method of the classifier that gives the scores. Of a sequence, the first that the classifier has.
+
+    greater_is_better : bool, default=True
+        Whether high values of the metric are good. If not, the scorer is its negative.
+
+    **kwargs : additional arguments
+        Passed to `score_func`.
+
+    Returns
+    -------
+    scorer : callable
+        Callable with the signature `scorer(estimator, X, y)`; greater is better. As with scikit-learn's,
+        `set_score_request(sample_weight=True)` asks for weights under metadata routing.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.metrics import ndcg_score
+    >>> from sklearn.multiclass import OneVsRestClassifier
+    >>> from sk_quadrant.datasets import make_quadrants
+    >>> from sk_quadrant.metrics import make_multilabel_scorer
+    >>> X, Y = make_quadrants(n_samples=400, random_state=0)
+    >>> classifier = OneVsRestClassifier(LogisticRegression()).fit(X, Y)
+    >>> scorer = make_multilabel_scorer(ndcg_score)
+    >>> has_label = Y.any(axis=1)  # ndcg_score is 0 where no label is relevant
+    >>> scorer(classifier, X[has_label], Y[has_label])
+    1.0
+    """
+    return _MultilabelScorer(score_func, 1 if greater_is_better else -1, kwargs, response_method)
+
+
+_RANKING_RESPONSE = ("decision_function", "predict_proba")
+
+neg_multilabel_log_loss_scorer = make_multilabel_scorer(multilabel_log_loss, greater_is_better=False)
+neg_expected_calibration_error_scorer = make_multilabel_scorer(expected_calibration_error, greater_is_better=False)
+
+
+def precision_at_k_scorer(k: int = 1) -> _MultilabelScorer:
+    """Make a scorer of :func:`precision_at_k_score`, from `decision_function` or else `predict_proba`.
+
+    Parameters
+    ----------
+    k : int, default=1
+        How many labels of each row are looked at.
+
+    Returns
+    -------
+    scorer : callable
+        Callable with the signature `scorer(estimator, X, y)`; greater is better.
+
+    Examples
+    --------
+    >>> from sk_quadrant.metrics import precision_at_k_scorer
+    >>> precision_at_k_scorer(3)
+    make_multilabel_scorer(precision_at_k_score, response_method=('decision_function', 'predict_proba'), k=3)
+    """
+    return make_multilabel_scorer(precision_at_k_score, response_method=_RANKING_RESPONSE, k=k)  # type: ignore[no-any-return]
+
+
+def recall_at_k_scorer(k: int = 1) -> _MultilabelScorer:
+    """Make a scorer of :func:`recall_at_k_score`, from `decision_function` or else `predict_proba`.
+
+    Parameters
+    ----------
+    k : int, default=1
+        How many labels of each row are looked at.
+
+    Returns
+    -------
+    scorer : callable
+        Callable with the signature `scorer(estimator, X, y)`; greater is better.
+
+    Examples
+    --------
+    >>> from sk_quadrant.metrics import recall_at_k_scorer
+    >>> recall_at_k_scorer(3)
+    make_multilabel_scorer(recall_at_k_score, response_method=('decision_function', 'predict_proba'), k=3)
+    """
+    return make_multilabel_scorer(recall_at_k_score, response_method=_RANKING_RESPONSE, k=k)  # type: ignore[no-any-return]
