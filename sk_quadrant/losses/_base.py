@@ -33,8 +33,10 @@ def at_least_single(formula: Formula) -> Formula:
 
     @wraps(formula)
     def in_single(self: Loss, scores: Tensor, targets: Tensor, *args: Any, **kwargs: Any) -> Any:
-        scores = as_floating(scores)
-        return formula(self, scores, targets.to(scores.dtype), *args, **kwargs)
+        if scores.dtype != targets.dtype or scores.dtype.itemsize < 4:
+            scores = as_floating(scores)
+            targets = targets.to(scores.dtype)
+        return formula(self, scores, targets, *args, **kwargs)
 
     return in_single  # type: ignore[return-value]
 

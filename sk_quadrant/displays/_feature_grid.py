@@ -1,0 +1,121 @@
+"""Grid over two features of a data set, the other features held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from sk_quadrant.displays._labels import Floats
+
+VALUES_AT_ONCE = 10_000_000  # 80 MB in float64
+
+
+@dataclass(frozen=True)
+class FeatureGrid:
+    """Points over two features of X, in the form of X.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
+        Data that give the range of the grid and the held values.
+    columns : tuple of (int, int)
+        The two features.
+    held : list of length n_features
+        Values of the features.
+    xx0, xx1 : ndarray of shape (resolution, resolution)
+        The grid.
+    """
+
+    X: Any
+    columns: tuple[int, int]
+    held: list[Any]
+    xx0: Floats
+    xx1: Floats
+
+    def evaluate(self, function: Callable[[Any], Floats]) -> Floats:
+        """Return a function of rows at all points, shape (resolution, resolution, n_labels), a chunk at a time."""
+        points = np.column_stack([self.xx0.ravel(), self.xx1.ravel()])
+        n_rows = max(1, VALUES_AT_ONCE // len(self.held))
+        parts = [function(self._rows(points[start : start + n_rows])) for start in range(0, len(points), n_rows)]
+        return np.concatenate(parts).reshape(*self.xx0.shape, -1)
+
+    def _rows(self, points: Floats) -> Any:
+        """Return points as rows with all features."""
+        if hasattr(self.X, "iloc"):
+            rows = self.X.iloc[np.zeros(len(points), dtype=np.intp)].reset_index(drop=True)
+            return rows.assign(**{name: self._column(j, points) for j, name in enumerate(rows.columns)})
+        rows = np.column_stack([self._column(j, points) for j in range(len(self.held))])
+        return sparse.csr_matrix(rows) if sparse.issparse(self.X) else rows
+
+    def _column(self, j: int, points: Floats) -> NDArray[Any]:
+        if j in self.columns:
+            return points[:, self.columns.index(j)]
+        return np.full(len(points), self.held[j])
+
+
+def make_grid(X: Any, features: Any, held: Any, *, resolution: int) -> FeatureGrid:
+    """Return a grid a little wider than the data in two features, the others held at given values or their medians."""
+    if resolution < 2:
+        raise ValueError(f"grid_resolution must be at least 2, got {resolution}.")
+    names = feature_names(X)
+    if len(names) < 2:
+        raise ValueError(f"X must have at least 2 features, got {len(names)}.")
+    if len(features) != 2 or features[0] == features[1]:
+        raise ValueError(f"features must be two different names or columns of X, got {features}.")
+    columns = (_feature_column(features[0], names), _feature_column(features[1], names))
+    xx0, xx1 = np.meshgrid(*(_span(column_of(X, j), resolution) for j in columns))
+    return FeatureGrid(X, columns, _held_values(X, held, names), xx0, xx1)
+
+
+def feature_names(X: Any) -> list[str]:
+    """Return the names of the columns of X."""
+    columns = getattr(X, "columns", None)
+    return [f"feature {j}" for j in range(X.shape[1])] if columns is None else [str(name) for name in columns]
+
+
+def column_of(X: Any, j: int) -> NDArray[Any]:
+    """Return one feature."""
+    if sparse.issparse(X):
+        return np.asarray(X.tocsc()[:, [j]].toarray().ravel())
+    return np.asarray(X.iloc[:, j] if hasattr(X, "iloc") else X[:, j])
+
+
+def _feature_column(feature: Any, names: list[str]) -> int:
+    if isinstance(feature, str):
+        if feature not in names:
+            raise ValueError(f"features must be names or columns of X, got {feature!r}; there is no such name.")
+        return names.index(feature)
+    if not 0 <= feature < len(names):
+        raise ValueError(f"features must be names or columns between 0 and {len(names) - 1}, got {feature}.")
+    return int(feature)
+
+
+def _span(values: NDArray[Any], resolution: int) -> Floats:
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    margin = 0.05 * (high - low) or 0.5
+    return np.linspace(low - margin, high + margin, resolution)
+
+
+def _held_values(X: Any, held: Any, names: list[str]) -> list[Any]:
+    """Return a value a feature: what is asked for, else its median."""
+    if held is None or isinstance(held, Mapping):
+        values = [_middle(column_of(X, j)) for j in range(len(names))]
+        for feature, value in (held or {}).items():
+            values[_feature_column(feature, names)] = value
+        return values
+    if len(held) != len(names):
+        raise ValueError(f"held must hold one value a feature: expected {len(names)}, got {len(held)}.")
+    return list(held)
+
+
+def _middle(values: NDArray[Any]) -> Any:
+    """Return the median of numbers, the most frequent of other values."""
+    if np.issubdtype(values.dtype, np.number):
+        return np.nanmedian(values)
+    known, counts = np.unique(values.astype(str), return_counts=True)
+    return next(value for value in values if str(value) == known[counts.argmax()])

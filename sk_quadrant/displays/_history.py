@@ -1,0 +1,232 @@
+"""Picture of losses and scores per epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sk_quadrant.displays._labels import Floats, shorten
+from sk_quadrant.displays._panels import check_matplotlib, line_style, make_panels, merge_style
+from sk_quadrant.displays._responses import find_attribute
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# What a history holds besides losses and scores.
+BOOKKEEPING = {"epoch", "dur", "batches", "lr", "learning_rate", "event_lr", "train_batch_count", "valid_batch_count"}
+
+
+class LearningHistoryDisplay:
+    """Losses and scores per epoch of a fitted estimator.
+
+    Use :meth:`from_estimator` or :meth:`from_history` to create one. Losses are drawn above, scores below; a dot marks
+    the best epoch of a curve on validation data.
+
+    Parameters
+    ----------
+    epochs : ndarray of shape (n_epochs,)
+        Numbers of the epochs.
+
+    losses, scores : dict of {str: ndarray of shape (n_epochs,)}
+        Curves; NaN where an epoch has no value.
+
+    step_name : str, default="epoch"
+        What is counted along the axis.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (n_panels,), dtype=matplotlib Axes
+        Panels: losses, scores, or both.
+
+    ax_ : matplotlib Axes
+        The first of them.
+
+    figure_ : matplotlib Figure
+        Figure of the panels.
+
+    lines_ : dict of {str: matplotlib Line2D}
+        Curves.
+
+    best_ : dict of {str: matplotlib Line2D}
+        Dots at the best epochs of the curves on validation data.
+
+    legend_ : matplotlib Legend
+        Legend.
+
+    Examples
+    --------
+    >>> from sk_quadrant.displays import LearningHistoryDisplay
+    >>> history = [{"epoch": 1, "train_loss": 0.7, "dur": 0.1}, {"epoch": 2, "train_loss": 0.5, "valid_f1": 0.6}]
+    >>> display = LearningHistoryDisplay.from_history(history)
+    >>> display.losses
+    {'train_loss': array([0.7, 0.5])}
+    >>> display.scores
+    {'valid_f1': array([nan, 0.6])}
+    """
+
+    def __init__(
+        self, epochs: Floats, losses: dict[str, Floats], scores: dict[str, Floats], *, step_name: str = "epoch"
+    ) -> None:
+        self.epochs = epochs
+        self.losses = losses
+        self.scores = scores
+        self.step_name = step_name
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, **options: Any) -> LearningHistoryDisplay:
+        """Draw the history of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            Fitted estimator, or a pipeline or search around one, with a `history_` (or skorch's `history`), or with a
+            `loss_curve_` and, if it stops early, `validation_scores_`, as scikit-learn's networks.
+
+        **options
+            Options of :meth:`from_history`.
+
+        Returns
+        -------
+        display : LearningHistoryDisplay
+        """
+        history = find_attribute(estimator, "history_", "history")
+        if history:
+            return cls.from_history(history, **options)
+        losses = find_attribute(estimator, "loss_curve_")
+        if losses is None:
+            raise ValueError(
+                f"{type(estimator).__name__} has neither history_ nor loss_curve_; fit it, or pass rows to from_history."
+            )
+        validation = find_attribute(estimator, "validation_scores_") or []
+        rows: list[dict[str, Any]] = [{"train_loss": loss} for loss in losses]
+        for row, score in zip(rows, validation, strict=False):
+            row["validation_score"] = score
+        return cls.from_history(rows, **{"step_name": "iteration", **options})
+
+    @classmethod
+    def from_history(
+        cls,
+        history: Sequence[Mapping[str, Any]],
+        *,
+        keys: Sequence[str] | None = None,
+        step_name: str = "epoch",
+        yscale: str = "linear",
+        line_kw: dict[str, Any] | None = None,
+        ax: Any = None,
+    ) -> LearningHistoryDisplay:
+        """Draw a history.
+
+        Parameters
+        ----------
+        history : sequence of dict
+            A row an epoch, such as skorch's history. A curve whose name holds "loss" or "objective" is a loss.
+
+        keys : sequence of str, default=None
+            Curves to draw. None draws all numbers but times, sizes and learning rates.
+
+        step_name : str, default="epoch"
+            What is counted along the axis.
+
+        yscale : {"linear", "log", ...}, default="linear"
+            Scale of the losses.
+
+        line_kw : dict, default=None
+            Keywords of :meth:`matplotlib.axes.Axes.plot` for the curves.
+
+        ax : Axes or array-like of Axes of shape (n_panels,), default=None
+            Where to draw; one axes is divided. None makes a figure.
+
+        Returns
+        -------
+        display : LearningHistoryDisplay
+        """
+        check_matplotlib(f"{cls.__name__}.from_history")
+        rows = list(history)
+        if not rows:
+            raise ValueError("history must hold at least one epoch, got none.")
+        curves = {key: np.array([row.get(key, np.nan) for row in rows], dtype=np.float64) for key in _keys(rows, keys)}
+        display = cls(
+            np.array([row.get("epoch", i) for i, row in enumerate(rows, start=1)], dtype=np.float64),
+            {key: curve for key, curve in curves.items() if _is_loss(key)},
+            {key: curve for key, curve in curves.items() if not _is_loss(key)},
+            step_name=step_name,
+        )
+        return display.plot(yscale=yscale, line_kw=line_kw, ax=ax)
+
+    def plot(
+        self, *, yscale: str = "linear", line_kw: dict[str, Any] | None = None, ax: Any = None
+    ) -> LearningHistoryDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        yscale : {"linear", "log", ...}, default="linear"
+            Scale of the losses.
+
+        line_kw : dict, default=None
+            Keywords of :meth:`matplotlib.axes.Axes.plot` for the curves.
+
+        ax : Axes or array-like of Axes of shape (n_panels,), default=None
+            Where to draw; one axes is divided. None makes a figure.
+
+        Returns
+        -------
+        display : LearningHistoryDisplay
+        """
+        check_matplotlib(f"{type(self).__name__}.plot")
+        parts = {name: curves for name, curves in (("loss", self.losses), ("score", self.scores)) if curves}
+        panels = make_panels(ax, len(parts), n_columns=1, size=(4.6, 2.2 if len(parts) > 1 else 3.2), sharey=False)
+        self.axes_ = panels.axes
+        self.ax_: Axes = self.axes_[0]
+        self.figure_: Figure = panels.figure
+        self.lines_: dict[str, Any] = {}
+        self.best_: dict[str, Any] = {}
+        for panel, (part, curves) in zip(self.axes_, parts.items(), strict=True):
+            for name, curve in curves.items():
+                self._plot_curve(panel, name, curve, line_kw)
+            panel.set_ylabel(part)
+            panel.set_yscale(yscale if part == "loss" else "linear")
+            panel.xaxis.get_major_locator().set_params(integer=True)
+        self.axes_[-1].set_xlabel(self.step_name)
+        self.legend_ = panels.add_legend(list(self.lines_.values()))
+        return self
+
+    def _plot_curve(self, ax: Axes, name: str, curve: Floats, line_kw: dict[str, Any] | None) -> None:
+        from matplotlib.lines import Line2D
+
+        style = {**line_style(len(self.lines_)), "label": shorten(name.replace("_", " "), 24)}
+        if np.isfinite(curve).sum() == 1:
+            style["marker"] = "o"  # one epoch is no line
+        (line,) = ax.plot(self.epochs, curve, **merge_style(style, line_kw, Line2D))
+        self.lines_[name] = line
+        if name.startswith("valid") and np.isfinite(curve).any():
+            best = np.nanargmin(curve) if _is_loss(name) else np.nanargmax(curve)
+            (self.best_[name],) = ax.plot(
+                self.epochs[[best]], curve[[best]], "o", color=line.get_color(), markersize=5, zorder=3
+            )
+
+
+def _keys(rows: Sequence[Mapping[str, Any]], keys: Sequence[str] | None) -> list[str]:
+    """Return the curves to draw, in their order of appearance."""
+    present = list(dict.fromkeys(key for row in rows for key in row))
+    if keys is not None:
+        unknown = [key for key in keys if key not in present]
+        if unknown:
+            raise ValueError(f"keys must be some of {', '.join(present)}, got {', '.join(unknown)}.")
+        return list(keys)
+    found = [key for key in present if key not in BOOKKEEPING and all(_is_number(row.get(key, 0.0)) for row in rows)]
+    if not found:
+        raise ValueError(f"history must hold losses or scores, got {', '.join(present) or 'empty rows'}.")
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+
+
+def _is_loss(key: str) -> bool:
+    return "loss" in key or "objective" in key

@@ -1,0 +1,94 @@
+"""Labels of a picture: their values, their names, and which of them are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+Floats: TypeAlias = NDArray[np.float64]
+Indices: TypeAlias = NDArray[np.intp]
+
+
+def read_labels(y: Any, *, parameter: str, missing: bool = False) -> Floats:
+    """Return 0/1 labels as a dense array of shape (n_samples, n_labels), NaN for unknown ones where `missing`."""
+    values = read_matrix(y, parameter=parameter)
+    allowed = (values == 0) | (values == 1) | (missing & np.isnan(values))
+    if not allowed.all():
+        raise ValueError(
+            f"{parameter} must hold 0 and 1{', or NaN where unknown' if missing else ''}, got {values[~allowed][0]:g}."
+        )
+    return values
+
+
+def read_matrix(y: Any, *, parameter: str) -> Floats:
+    """Return numbers as a dense array of shape (n_samples, n_labels); a vector is one label."""
+    try:
+        values = np.asarray(y.toarray() if sparse.issparse(y) else y).astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{parameter} must be a matrix of numbers of shape (n_samples, n_labels), got {type(y).__name__}; "
+            "MultiLabelBinarizer makes one from lists of labels."
+        ) from error
+    if values.ndim == 1:
+        values = values[:, np.newaxis]
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"{parameter} must be of shape (n_samples, n_labels) and not empty, got shape {values.shape}.")
+    return values
+
+
+def check_same_shape(**matrices: NDArray[Any]) -> None:
+    """Raise unless the two named matrices have the same shape."""
+    (first, a), (second, b) = matrices.items()
+    if a.shape != b.shape:
+        raise ValueError(f"{first} and {second} must have the same shape, got {a.shape} and {b.shape}.")
+
+
+def name_labels(label_names: Sequence[Any] | None, n_labels: int, *sources: Any) -> list[str]:
+    """Return the names given, else those of the first source that names its labels, else their numbers.
+
+    A source is a target, named by its columns, or an estimator, named by its `label_names_in_`.
+    """
+    if label_names is not None:
+        if len(label_names) != n_labels:
+            raise ValueError(f"label_names must hold one name a label: expected {n_labels}, got {len(label_names)}.")
+        return [str(name) for name in label_names]
+    for source in sources:
+        names = getattr(source, "columns", getattr(source, "label_names_in_", None))
+        if names is not None and len(names) == n_labels:
+            return [str(name) for name in names]
+    return [f"label {j}" for j in range(n_labels)]
+
+
+def choose_labels(labels: Any, names: list[str], *, importance: NDArray[Any], max_labels: int) -> Indices:
+    """Return the columns to show: those asked for, else all, else the `max_labels` most important, in that order."""
+    if max_labels < 1:
+        raise ValueError(f"max_labels must be at least 1, got {max_labels}.")
+    if labels is not None:
+        return np.array([_column(label, names) for label in labels], dtype=np.intp)
+    if len(names) <= max_labels:
+        return np.arange(len(names))
+    return np.argsort(-importance, kind="stable")[:max_labels]
+
+
+def _column(label: Any, names: list[str]) -> int:
+    """Return the column of a label given by its name or its number."""
+    if isinstance(label, str):
+        if label not in names:
+            raise ValueError(f"labels must be names or columns of labels, got {label!r}; there is no such name.")
+        return names.index(label)
+    if not 0 <= label < len(names):
+        raise ValueError(f"labels must be names or columns between 0 and {len(names) - 1}, got {label}.")
+    return int(label)
+
+
+def shorten(name: str, width: int) -> str:
+    """Return a name in one line of at most `width` characters, without its middle if it is longer."""
+    name = " ".join(name.split())
+    if len(name) > width:
+        tail = (width - 1) // 2
+        name = f"{name[: width - 1 - tail]}…{name[-tail:]}"
+    return name.replace("$", r"\$")  # matplotlib would read what is between two of them as mathematics

@@ -1,0 +1,397 @@
+"""Picture of losses: the loss, its gradient and its link against the score."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sk_quadrant.displays._labels import Floats
+from sk_quadrant.displays._panels import (
+    GREY,
+    AxesArray,
+    Panels,
+    check_matplotlib,
+    line_style,
+    make_panels,
+    merge_style,
+    remove_spare,
+)
+from sk_quadrant.displays._responses import find_attribute
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LOSSES_ACROSS = 4
+PARTS = ("loss", "gradient", "link")
+NATURAL = {"color": GREY, "linestyle": "-", "linewidth": 1.0}
+BAYES = {"color": "#CC79A7", "linestyle": (0, (3, 2)), "linewidth": 1.6}
+
+
+class LossDisplay:
+    """Losses against the score, with their gradients, links and thresholds.
+
+    Use :meth:`from_loss` or :meth:`from_estimator` to create one. A column of panels is a loss; its rows are the loss,
+    the gradient (how hard the loss pushes on the score, and which way) and the link (what the score means as a
+    probability). Vertical lines are the natural threshold, where the loss itself begins to say yes, and the Bayes
+    threshold, the score of probability 1/2; a dot on the link is the probability at which they lie.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_scores,)
+        Scores at which all is computed.
+
+    targets : ndarray of shape (n_targets,)
+        Targets in [0, 1], a curve each.
+
+    values, gradients : ndarray of shape (n_losses, n_targets, n_scores)
+        Loss and its derivative with respect to the score; NaN for a target that a loss does not take.
+
+    probabilities : ndarray of shape (n_losses, n_scores)
+        Probabilities that the links give to the scores; NaN for a loss without a link.
+
+    thresholds, bayes_thresholds : ndarray of shape (n_losses,)
+        Natural and Bayes thresholds, as scores; NaN where there is none.
+
+    names : list of str of length n_losses
+        Titles.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (n_parts, n_losses), dtype=matplotlib Axes
+        Panels.
+
+    ax_ : matplotlib Axes
+        The first of them.
+
+    figure_ : matplotlib Figure
+        Figure of the panels.
+
+    lines_ : dict of {(part, name): list of matplotlib Line2D}
+        Curves, in the order of the targets; one for the link.
+
+    threshold_lines_, bayes_threshold_lines_ : list of matplotlib Line2D
+        Marks of the thresholds that lie in the range of scores.
+
+    legend_ : matplotlib Legend
+        Legend.
+
+    Examples
+    --------
+    >>> from sk_quadrant.displays import LossDisplay
+    >>> display = LossDisplay.from_loss("shifted_sigmoid_bce", score_range=(-1, 1), n_points=3)
+    >>> display.probabilities.round(2)  # 1 / (2 + exp(-s)): a third, not a half, at the threshold 0
+    array([[0.21, 0.33, 0.42]])
+    """
+
+    def __init__(
+        self,
+        scores: Floats,
+        targets: Floats,
+        values: Floats,
+        gradients: Floats,
+        probabilities: Floats,
+        *,
+        thresholds: Floats,
+        bayes_thresholds: Floats,
+        names: list[str],
+    ) -> None:
+        self.scores = scores
+        self.targets = targets
+        self.values = values
+        self.gradients = gradients
+        self.probabilities = probabilities
+        self.thresholds = thresholds
+        self.bayes_thresholds = bayes_thresholds
+        self.names = names
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, **options: Any) -> LossDisplay:
+        """Draw the loss of a fitted estimator that has a `loss_`.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            Fitted classifier, or a pipeline or search around one, whose `loss_` is a loss.
+
+        **options
+            Options of :meth:`from_loss`.
+
+        Returns
+        -------
+        display : LossDisplay
+        """
+        loss = find_attribute(estimator, "loss_")
+        if not hasattr(loss, "values_and_gradient"):
+            raise ValueError(f"{type(estimator).__name__} has no loss_; fit it, or pass its loss to from_loss.")
+        return cls.from_loss(loss, **options)
+
+    @classmethod
+    def from_loss(
+        cls,
+        loss: Any,
+        *,
+        score_range: tuple[float, float] = (-5.0, 5.0),
+        n_points: int = 401,
+        targets: Sequence[float] = (0.0, 1.0, 0.3),
+        held: Sequence[tuple[float, float]] | None = None,
+        parts: Sequence[str] = PARTS,
+        line_kw: dict[str, Any] | None = None,
+        ax: Any = None,
+    ) -> LossDisplay:
+        """Draw one loss or several side by side.
+
+        Parameters
+        ----------
+        loss : str, Loss, list of them or dict of {title: Loss}
+            Losses, by their names in `sk_quadrant.losses.LOSSES` or themselves.
+
+        score_range : tuple of (float, float), default=(-5.0, 5.0)
+            Lowest and highest score.
+
+        n_points : int, default=401
+            Number of scores.
+
+        targets : sequence of float, default=(0.0, 1.0, 0.3)
+            Targets in [0, 1], a curve each.
+
+        held : sequence of (score, target), default=None
+            For a loss over label sets: the other labels of the row, which stay as they are while the score of one
+            label varies. None holds one present and one absent label at the natural threshold. Labelwise losses have
+            no use for it.
+
+        parts : sequence of {"loss", "gradient", "link"}, default=("loss", "gradient", "link")
+            Rows of panels.
+
+        line_kw : dict, default=None
+            Keywords of :meth:`matplotlib.axes.Axes.plot` for the curves.
+
+        ax : Axes or array-like of Axes of shape (n_parts, n_losses), default=None
+            Where to draw; one axes is divided. None makes a figure.
+
+        Returns
+        -------
+        display : LossDisplay
+        """
+        check_matplotlib(f"{cls.__name__}.from_loss")
+        named = _name_losses(loss)
+        scores = _score_grid(score_range, n_points)
+        chosen_targets = _check_targets(targets)
+        curves = [[_curve(member, scores, target, held) for target in chosen_targets] for member in named.values()]
+        display = cls(
+            scores,
+            chosen_targets,
+            np.array([[values for values, _ in row] for row in curves]),
+            np.array([[gradient for _, gradient in row] for row in curves]),
+            np.array([_probabilities(member, scores) for member in named.values()]),
+            thresholds=np.array([member.threshold for member in named.values()], dtype=np.float64),
+            bayes_thresholds=np.array([member.bayes_threshold for member in named.values()], dtype=np.float64),
+            names=list(named),
+        )
+        return display.plot(parts=parts, line_kw=line_kw, ax=ax)
+
+    def plot(
+        self, *, parts: Sequence[str] = PARTS, line_kw: dict[str, Any] | None = None, ax: Any = None
+    ) -> LossDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        parts : sequence of {"loss", "gradient", "link"}, default=("loss", "gradient", "link")
+            Rows of panels.
+
+        line_kw : dict, default=None
+            Keywords of :meth:`matplotlib.axes.Axes.plot` for the curves.
+
+        ax : Axes or array-like of Axes of shape (n_parts, n_losses), default=None
+            Where to draw; one axes is divided. None makes a figure.
+
+        Returns
+        -------
+        display : LossDisplay
+        """
+        check_matplotlib(f"{type(self).__name__}.plot")
+        _check_parts(parts)
+        panels, self.axes_ = _loss_panels(ax, parts, len(self.names))
+        self.ax_: Axes = self.axes_[0, 0]
+        self.figure_: Figure = panels.figure
+        self.lines_: dict[tuple[str, str], list[Any]] = {}
+        self.threshold_lines_: list[Any] = []
+        self.bayes_threshold_lines_: list[Any] = []
+        for i, part in enumerate(parts):
+            for j, name in enumerate(self.names):
+                self._plot_panel(self.axes_[i, j], part, j, line_kw)
+                if i == 0:
+                    self.axes_[i, j].set_title(name, fontsize="medium", parse_math=False)
+                if j % LOSSES_ACROSS == 0:
+                    self.axes_[i, j].set_ylabel({"link": "probability"}.get(part, part))
+        for lowest in self.axes_[-1]:
+            lowest.set_xlabel("score")
+        self.legend_ = panels.add_legend(self._legend_handles())
+        return self
+
+    def _plot_panel(self, ax: Axes, part: str, j: int, line_kw: dict[str, Any] | None) -> None:
+        for cut, style, kept in (
+            (self.thresholds[j], NATURAL, self.threshold_lines_),
+            (self.bayes_thresholds[j], BAYES, self.bayes_threshold_lines_),
+        ):
+            if self.scores[0] <= cut <= self.scores[-1]:
+                kept.append(ax.axvline(cut, zorder=1, **style))
+        draw = self._plot_link if part == "link" else self._plot_curves
+        self.lines_[part, self.names[j]] = draw(ax, part, j, line_kw)
+        ax.set_xlim(self.scores[0], self.scores[-1])
+
+    def _plot_curves(self, ax: Axes, part: str, j: int, line_kw: dict[str, Any] | None) -> list[Any]:
+        curves = self.values if part == "loss" else self.gradients
+        top = _shared_top(curves)
+        low = -0.03 * top if curves.min(initial=0, where=np.isfinite(curves)) >= 0 else -1.05 * top
+        ax.set_ylim(low, 1.05 * top)
+        return [ax.plot(self.scores, curve, **self._curve_style(i, line_kw))[0] for i, curve in enumerate(curves[j])]
+
+    def _plot_link(self, ax: Axes, part: str, j: int, line_kw: dict[str, Any] | None) -> list[Any]:
+        ax.set_ylim(-0.03, 1.03)
+        curve = self.probabilities[j]
+        if np.isnan(curve).all():
+            ax.text(0.5, 0.5, "no link", ha="center", va="center", color=GREY, transform=ax.transAxes)
+            return []
+        lines = ax.plot(self.scores, curve, **self._curve_style(None, line_kw))
+        natural, bayes = self.thresholds[j], self.bayes_thresholds[j]
+        self._plot_probability(ax, natural, curve, offset=(-5, 4), alignment=("right", "bottom"))
+        if not math.isclose(natural, bayes, abs_tol=1e-9):
+            self._plot_probability(ax, bayes, curve, offset=(5, -4), alignment=("left", "top"))
+        return lines
+
+    def _plot_probability(
+        self, ax: Axes, cut: float, curve: Floats, *, offset: tuple[int, int], alignment: tuple[str, str]
+    ) -> None:
+        if not self.scores[0] <= cut <= self.scores[-1]:
+            return
+        p = float(np.interp(cut, self.scores, curve))
+        ax.plot([cut], [p], "o", color="black", markersize=4)
+        ax.annotate(
+            f"{p:.2f}", (cut, p), offset, textcoords="offset points", ha=alignment[0], va=alignment[1], fontsize="small"
+        )
+
+    def _curve_style(self, i: int | None, line_kw: dict[str, Any] | None) -> dict[str, Any]:
+        from matplotlib.lines import Line2D
+
+        style = {"color": "black", "linestyle": "-"} if i is None else line_style(i)
+        return merge_style(style, line_kw, Line2D)
+
+    def _legend_handles(self) -> list[Any]:
+        from matplotlib.lines import Line2D
+
+        handles = [Line2D([], [], label=f"y = {target:g}", **line_style(i)) for i, target in enumerate(self.targets)]
+        handles.append(Line2D([], [], label="natural threshold", **NATURAL))
+        handles.append(Line2D([], [], label="Bayes threshold", **BAYES))
+        return handles
+
+
+def _name_losses(loss: Any) -> dict[str, Any]:
+    """Return the losses by their titles."""
+    if isinstance(loss, Mapping):
+        named = {str(title): _resolve(member) for title, member in loss.items()}
+    else:
+        members = [
+            _resolve(member)
+            for member in (loss if isinstance(loss, Sequence) and not isinstance(loss, str) else [loss])
+        ]
+        named = {_title(member): member for member in members}
+    if not named:
+        raise ValueError("loss must name at least one loss, got none.")
+    return named
+
+
+def _resolve(loss: Any) -> Any:
+    """Return a loss given by its name or itself."""
+    if not isinstance(loss, str):
+        if not hasattr(loss, "values_and_gradient"):
+            raise TypeError(f"loss must be a name or a Loss, got {type(loss).__name__}.")
+        return loss
+    from sk_quadrant.losses import LOSSES
+
+    if loss not in LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(sorted(LOSSES))} or a Loss, got {loss!r}.")
+    return LOSSES[loss]()
+
+
+def _title(loss: Any) -> str:
+    """Return the class of a loss with the parameters that differ from their defaults."""
+    changed = [
+        f"{field.name}={getattr(loss, field.name):g}"
+        for field in (dataclasses.fields(loss) if dataclasses.is_dataclass(loss) else ())
+        if getattr(loss, field.name) is not None and getattr(loss, field.name) != field.default
+    ]
+    return "\n".join([type(loss).__name__, *([", ".join(changed)] if changed else [])])
+
+
+def _score_grid(score_range: tuple[float, float], n_points: int) -> Floats:
+    low, high = score_range
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"score_range must be two finite numbers, the lower first, got {score_range}.")
+    if n_points < 2:
+        raise ValueError(f"n_points must be at least 2, got {n_points}.")
+    return np.linspace(low, high, n_points)
+
+
+def _check_targets(targets: Sequence[float]) -> Floats:
+    values = np.asarray(targets, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0 or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"targets must be numbers in [0, 1], got {targets}.")
+    return values
+
+
+def _check_parts(parts: Sequence[str]) -> None:
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown or not parts:
+        raise ValueError(f"parts must be some of {', '.join(PARTS)}, got {list(parts)}.")
+
+
+def _curve(
+    loss: Any, scores: Floats, target: float, held: Sequence[tuple[float, float]] | None
+) -> tuple[Floats, Floats]:
+    """Return the loss and its gradient at each score of one label, the others held."""
+    if 0 < target < 1 and not loss.soft_targets:
+        return np.full_like(scores, np.nan), np.full_like(scores, np.nan)
+    import torch
+
+    if loss.labelwise:
+        held = ()
+    elif held is None:
+        held = ((loss.threshold, 1.0), (loss.threshold, 0.0))
+    rows = np.column_stack([scores, *(np.full_like(scores, score) for score, _ in held)])
+    goals = np.broadcast_to([target, *(goal for _, goal in held)], rows.shape).copy()
+    values, gradient = loss.values_and_gradient(torch.from_numpy(rows), torch.from_numpy(goals))
+    return values[:, 0].numpy(), gradient[:, 0].numpy()
+
+
+def _probabilities(loss: Any, scores: Floats) -> Floats:
+    """Return the probabilities of the scores, NaN without a link."""
+    if loss.link is None:
+        return np.full_like(scores, np.nan)
+    probabilities: Floats = loss.link.inverse(scores)
+    return probabilities
+
+
+def _shared_top(curves: Floats) -> float:
+    """Return the upper end of an axis that losses share; a loss far above the others leaves through the top."""
+    tops = np.nanmax(np.abs(curves), axis=(1, 2))
+    return float(min(tops.max(), 3 * np.median(tops))) or 1.0
+
+
+def _loss_panels(ax: Any, parts: Sequence[str], n_losses: int) -> tuple[Panels, AxesArray]:
+    """Return panels, also as an array of shape (n_parts, n_losses): a column a loss, `LOSSES_ACROSS` at most."""
+    if ax is not None and np.ndim(ax) > 0:
+        panels = make_panels(ax, len(parts) * n_losses)
+        return panels, panels.axes.reshape(len(parts), n_losses)
+    n_columns = min(n_losses, LOSSES_ACROSS)
+    n_blocks = math.ceil(n_losses / n_columns)
+    panels = make_panels(ax, n_blocks * len(parts) * n_columns, n_columns=n_columns, sharey="row")
+    blocks = panels.axes.reshape(n_blocks, len(parts), n_columns).transpose(1, 0, 2)
+    axes = blocks.reshape(len(parts), n_blocks * n_columns)
+    remove_spare(axes[-1, :n_losses], axes[:, n_losses:].ravel())
+    return panels, axes[:, :n_losses]

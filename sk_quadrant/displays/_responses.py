@@ -1,0 +1,120 @@
+"""What a fitted multi-label classifier answers: probabilities or scores, one column a label, and its cuts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import is_classifier
+from sklearn.utils.validation import check_is_fitted
+
+from sk_quadrant.displays._labels import Floats, read_labels
+
+RESPONSE_METHODS = ("auto", "predict_proba", "decision_function")
+
+
+@dataclass(frozen=True)
+class Response:
+    """Answers of a classifier.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples, n_labels)
+        Probabilities, or scores of the decision function.
+    is_probability : bool
+        Which of the two they are.
+    """
+
+    values: Floats
+    is_probability: bool
+
+    @property
+    def name(self) -> str:
+        """Words for an axis."""
+        return "probability" if self.is_probability else "decision function"
+
+    @property
+    def middle(self) -> float:
+        """Value at which a classifier without a cut of its own decides."""
+        return 0.5 if self.is_probability else 0.0
+
+
+def check_classifier(estimator: Any, caller: str) -> None:
+    """Raise unless the estimator is a fitted classifier."""
+    if not is_classifier(estimator):
+        raise ValueError(f"{caller} only supports classifiers, got {type(estimator).__name__}.")
+    check_is_fitted(estimator)
+
+
+def respond(estimator: Any, X: Any, response_method: str = "auto") -> Response:
+    """Return the probabilities of a classifier, or its scores where it has none."""
+    if response_method not in RESPONSE_METHODS:
+        raise ValueError(f"response_method must be one of {', '.join(RESPONSE_METHODS)}, got {response_method!r}.")
+    methods = RESPONSE_METHODS[1:] if response_method == "auto" else (response_method,)
+    method = next((method for method in methods if hasattr(estimator, method)), None)
+    if method is None:
+        raise AttributeError(f"{type(estimator).__name__} has none of: {', '.join(methods)}.")
+    answers = getattr(estimator, method)(X)
+    if method == "predict_proba":
+        return Response(_probabilities(answers, estimator, X), is_probability=True)
+    return Response(np.asarray(answers, dtype=np.float64).reshape(len(answers), -1), is_probability=False)
+
+
+def predict_labels(estimator: Any, X: Any) -> Floats:
+    """Return the predicted labels as a dense array of shape (n_samples, n_labels)."""
+    return read_labels(estimator.predict(X), parameter="the prediction")
+
+
+def find_cuts(estimator: Any, response: Response) -> Floats | None:
+    """Return the cuts that the classifier says it uses on this response, shape (n_labels,), None if it says nothing.
+
+    `best_threshold_`, of tuned classifiers, is on the scale of the response it was tuned on, `threshold_` is a
+    probability.
+    """
+    n_labels = response.values.shape[1]
+    for part in _parts(estimator):
+        for attribute in ("best_threshold_", "threshold_"):
+            cuts = getattr(part, attribute, None)
+            if cuts is not None and response.is_probability and np.size(cuts) in (1, n_labels):
+                return np.broadcast_to(np.asarray(cuts, dtype=np.float64), n_labels).copy()
+    return None
+
+
+def find_attribute(estimator: Any, *names: str) -> Any:
+    """Return the first of these attributes that the estimator or the one it wraps has, else None."""
+    for part in _parts(estimator):
+        for name in names:
+            if getattr(part, name, None) is not None:
+                return getattr(part, name)
+    return None
+
+
+def _parts(estimator: Any) -> Iterator[Any]:
+    """Yield the estimator, then what it delegates to: the end of a pipeline, the best of a search."""
+    while estimator is not None:
+        yield estimator
+        steps = getattr(estimator, "steps", None)
+        estimator = steps[-1][1] if steps else getattr(estimator, "best_estimator_", None)
+
+
+def _probabilities(answers: Any, estimator: Any, X: Any) -> Floats:
+    """Return P(y = 1), one column a label, from any of scikit-learn's three forms."""
+    if isinstance(answers, list):
+        classes = getattr(estimator, "classes_", [None] * len(answers))
+        return np.column_stack([_present(table, known) for table, known in zip(answers, classes, strict=True)])
+    table = np.asarray(answers, dtype=np.float64)
+    if np.ndim(estimator.predict(X[:1])) == 2:  # otherwise the columns are the classes of one label
+        return table
+    if table.shape[1] != 2:
+        raise ValueError(f"Only binary and multi-label classifiers can be drawn, got one of {table.shape[1]} classes.")
+    return table[:, 1:]
+
+
+def _present(table: NDArray[Any], classes: Any) -> Floats:
+    """Return P(y = 1) from the probabilities of the classes of one label; one class is a constant label."""
+    if table.shape[1] == 2:
+        return np.asarray(table[:, 1], dtype=np.float64)
+    return np.full(len(table), float(classes is None or classes[0] == 1))

@@ -1,0 +1,426 @@
+"""Picture of metrics against the cut-off."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sk_quadrant.displays._labels import (
+    Floats,
+    check_same_shape,
+    choose_labels,
+    name_labels,
+    read_labels,
+    read_matrix,
+    shorten,
+)
+from sk_quadrant.displays._panels import GREY, check_matplotlib, choice_note, line_style, make_panels, merge_style
+from sk_quadrant.displays._responses import check_classifier, find_cuts, respond
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+N_THRESHOLDS = 101
+CUT = {"color": GREY, "linestyle": "-", "linewidth": 1.0}
+AVERAGES = (None, "micro", "macro")
+Metric: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], float]
+
+
+class Counts(NamedTuple):
+    """Numbers of decisions at each threshold, shape (n_thresholds,) or (n_labels, n_thresholds)."""
+
+    tp: Floats
+    fp: Floats
+    fn: Floats
+    tn: Floats
+
+
+RATIOS: dict[str, Callable[[Counts], tuple[Floats, Floats]]] = {
+    "precision": lambda n: (n.tp, n.tp + n.fp),
+    "recall": lambda n: (n.tp, n.tp + n.fn),
+    "f1": lambda n: (2 * n.tp, 2 * n.tp + n.fp + n.fn),
+    "jaccard": lambda n: (n.tp, n.tp + n.fp + n.fn),
+    "accuracy": lambda n: (n.tp + n.tn, n.tp + n.fp + n.fn + n.tn),
+}
+
+
+class ThresholdDisplay:
+    """Precision, recall, F1 or other metrics against the cut-off, per label or pooled, the chosen cut marked.
+
+    Use :meth:`from_estimator` or :meth:`from_predictions` to create one. A label counts as predicted where its score
+    is above the cut-off, strictly.
+
+    Parameters
+    ----------
+    thresholds : ndarray of shape (n_thresholds,)
+        Cut-offs, increasing.
+
+    scores : dict of {str: ndarray of shape (n_curves, n_thresholds)}
+        Metrics at the cut-offs, a row a label, or one row if pooled.
+
+    curve_names : list of str of length n_curves
+        Titles of the panels.
+
+    cuts : ndarray of shape (n_curves,) or (n_labels,), default=None
+        Chosen cuts: one a panel or, if pooled, one a label.
+
+    score_name : str, default="score"
+        What is cut.
+
+    note : str, default=""
+        What the picture does not show.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (n_curves,), dtype=matplotlib Axes
+        Panels.
+
+    ax_ : matplotlib Axes
+        The first of them.
+
+    figure_ : matplotlib Figure
+        Figure of the panels.
+
+    lines_ : dict of {str: list of matplotlib Line2D}
+        Curves of each metric, one a panel.
+
+    cut_lines_ : list of matplotlib artists
+        Marks of the chosen cuts.
+
+    legend_ : matplotlib Legend
+        Legend.
+
+    Examples
+    --------
+    >>> from sk_quadrant.displays import ThresholdDisplay
+    >>> y_true, y_score = [[0], [0], [1], [1]], [[0.1], [0.4], [0.35], [0.8]]
+    >>> display = ThresholdDisplay.from_predictions(y_true, y_score, thresholds=[0.2, 0.5])
+    >>> display.scores["recall"]  # both positives are above 0.2, one is above 0.5
+    array([[1. , 0.5]])
+    """
+
+    def __init__(
+        self,
+        thresholds: Floats,
+        scores: dict[str, Floats],
+        *,
+        curve_names: list[str],
+        cuts: Floats | None = None,
+        score_name: str = "score",
+        note: str = "",
+    ) -> None:
+        self.thresholds = thresholds
+        self.scores = scores
+        self.curve_names = curve_names
+        self.cuts = cuts
+        self.score_name = score_name
+        self.note = note
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        response_method: str = "auto",
+        cuts: Any = None,
+        label_names: Sequence[Any] | None = None,
+        **options: Any,
+    ) -> ThresholdDisplay:
+        """Draw the metrics of a fitted classifier.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            Fitted multi-label or binary classifier.
+
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
+            True labels, 0 or 1; NaN where unknown.
+
+        response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
+            What is cut; "auto" is the probability where there is one.
+
+        cuts : float or array-like of shape (n_labels,), default=None
+            Chosen cuts to mark. None takes the estimator's `best_threshold_` or `threshold_`, else 1/2 of a
+            probability and 0 of a score.
+
+        label_names : sequence of str of length n_labels, default=None
+            Names of the labels. None takes the columns of `y` or the estimator's `label_names_in_`.
+
+        **options
+            Further options of :meth:`from_predictions`.
+
+        Returns
+        -------
+        display : ThresholdDisplay
+        """
+        caller = f"{cls.__name__}.from_estimator"
+        check_matplotlib(caller)
+        check_classifier(estimator, caller)
+        response = respond(estimator, X, response_method)
+        if cuts is None:
+            found = find_cuts(estimator, response)
+            cuts = response.middle if found is None else found
+        names = name_labels(label_names, response.values.shape[1], y, estimator)
+        options = {"score_name": response.name, **options}
+        return cls.from_predictions(y, response.values, cuts=cuts, label_names=names, **options)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_score: Any,
+        *,
+        metrics: Any = ("precision", "recall", "f1"),
+        average: str | None = None,
+        thresholds: Any = "auto",
+        cuts: Any = None,
+        labels: Any = None,
+        max_labels: int = 16,
+        label_names: Sequence[Any] | None = None,
+        zero_division: float = np.nan,
+        score_name: str = "score",
+        line_kw: dict[str, Any] | None = None,
+        ax: Any = None,
+    ) -> ThresholdDisplay:
+        """Draw the metrics of scores.
+
+        Parameters
+        ----------
+        y_true : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
+            True labels, 0 or 1; NaN where unknown.
+
+        y_score : array-like of shape (n_samples, n_labels)
+            Probabilities or scores.
+
+        metrics : sequence of {"precision", "recall", "f1", "jaccard", "accuracy"} or callable, or dict of \
+                {name: one of them}, default=("precision", "recall", "f1")
+            Metrics. A callable takes vectors `(y_true, y_pred)` of zeros and ones and returns a number.
+
+        average : {"micro", "macro"}, default=None
+            None draws a panel a label; "micro" pools the decisions of all labels; "macro" takes the mean over labels.
+
+        thresholds : array-like of shape (n_thresholds,), default="auto"
+            Cut-offs, to which the chosen cuts are added. "auto" takes evenly spaced ones and quantiles of the scores.
+
+        cuts : float or array-like of shape (n_labels,), default=None
+            Chosen cuts to mark.
+
+        labels : sequence of int or str, default=None
+            Labels to show or to pool. None shows all, or the `max_labels` most frequent, and pools all.
+
+        max_labels : int, default=16
+            Number of labels shown when `labels` is None.
+
+        label_names : sequence of str of length n_labels, default=None
+            Names of all labels. None takes the columns of `y_true`.
+
+        zero_division : {nan, 0.0, 1.0}, default=nan
+            Value of a ratio whose denominator is zero, such as the precision where nothing is predicted; nan ends
+            the curve there and leaves the label out of the macro average.
+
+        score_name : str, default="score"
+            What is cut.
+
+        line_kw : dict, default=None
+            Keywords of :meth:`matplotlib.axes.Axes.plot` for the curves.
+
+        ax : Axes or array-like of Axes of shape (n_panels,), default=None
+            Where to draw; one axes is divided. None makes a figure.
+
+        Returns
+        -------
+        display : ThresholdDisplay
+        """
+        check_matplotlib(f"{cls.__name__}.from_predictions")
+        if average not in AVERAGES:
+            raise ValueError(f"average must be None, 'micro' or 'macro', got {average!r}.")
+        named = _name_metrics(metrics)
+        truth = read_labels(y_true, parameter="y_true", missing=True)
+        score = read_matrix(y_score, parameter="y_score")
+        check_same_shape(y_true=truth, y_score=score)
+        n_labels = truth.shape[1]
+        names = name_labels(label_names, n_labels, y_true)
+        frequency = np.nansum(truth, axis=0)
+        shown = choose_labels(
+            labels, names, importance=frequency, max_labels=n_labels if average is not None else max_labels
+        )
+        chosen = None if cuts is None else _spread(cuts, n_labels)[shown]
+        grid = _threshold_grid(thresholds, score[:, shown], chosen)
+        columns = [_known(truth[:, j], score[:, j]) for j in shown]
+        counts = [_count(*column, grid) for column in columns]
+        display = cls(
+            grid,
+            {name: _evaluate(metric, columns, counts, grid, average, zero_division) for name, metric in named.items()},
+            curve_names=[names[j] for j in shown] if average is None else [_name_pool(average, len(shown))],
+            cuts=chosen,
+            score_name=score_name,
+            note=choice_note(len(shown), n_labels, "most frequent") if labels is None else "",
+        )
+        return display.plot(line_kw=line_kw, ax=ax)
+
+    def plot(self, *, line_kw: dict[str, Any] | None = None, ax: Any = None) -> ThresholdDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        line_kw : dict, default=None
+            Keywords of :meth:`matplotlib.axes.Axes.plot` for the curves.
+
+        ax : Axes or array-like of Axes of shape (n_panels,), default=None
+            Where to draw; one axes is divided. None makes a figure.
+
+        Returns
+        -------
+        display : ThresholdDisplay
+        """
+        check_matplotlib(f"{type(self).__name__}.plot")
+        n_panels = len(self.curve_names)
+        panels = make_panels(ax, n_panels, size=(4.2, 3.2) if n_panels == 1 else (2.2, 1.9))
+        self.axes_ = panels.axes
+        self.ax_: Axes = self.axes_[0]
+        self.figure_: Figure = panels.figure
+        self.cut_lines_: list[Any] = []
+        self.lines_ = {
+            metric: [
+                self._plot_curve(panel, curve, i, line_kw) for panel, curve in zip(self.axes_, curves, strict=True)
+            ]
+            for i, (metric, curves) in enumerate(self.scores.items())
+        }
+        for j, (panel, name) in enumerate(zip(self.axes_, self.curve_names, strict=True)):
+            self._plot_cuts(panel, j)
+            panel.set_title(shorten(name, panels.title_width), fontsize="medium")
+        panels.label_axes(xlabel=f"cut-off of the {self.score_name}", brief="cut-off")
+        self.legend_ = panels.add_legend(self._legend_handles())
+        panels.add_note(self.note)
+        return self
+
+    def _plot_curve(self, ax: Axes, curve: Floats, i: int, line_kw: dict[str, Any] | None) -> Any:
+        from matplotlib.lines import Line2D
+
+        style = {**line_style(i), "drawstyle": "steps-post"}  # a metric changes only where a sample is passed
+        return ax.plot(self.thresholds, curve, **merge_style(style, line_kw, Line2D))[0]
+
+    def _plot_cuts(self, ax: Axes, j: int) -> None:
+        if self.cuts is None:
+            return
+        cuts = self.cuts[j : j + 1] if len(self.curve_names) == len(self.cuts) else np.unique(self.cuts)
+        if len(cuts) > 1:  # pooled labels with cuts of their own
+            self.cut_lines_ += ax.plot(cuts, np.zeros(len(cuts)), "|", color=GREY, transform=ax.get_xaxis_transform())
+            return
+        self.cut_lines_.append(ax.axvline(cuts[0], zorder=1, **CUT))
+        i = np.searchsorted(self.thresholds, cuts[0])
+        for lines in self.lines_.values():
+            ax.plot(cuts, lines[j].get_ydata()[i : i + 1], "o", color=lines[j].get_color(), markersize=4)
+
+    def _legend_handles(self) -> list[Any]:
+        from matplotlib.lines import Line2D
+
+        handles = [
+            Line2D([], [], color=lines[0].get_color(), linestyle=lines[0].get_linestyle(), label=name)
+            for name, lines in self.lines_.items()
+        ]
+        if self.cuts is None:
+            return handles
+        rug = len(np.unique(self.cuts)) > len(self.curve_names)
+        mark = {"marker": "|", "color": GREY, "linestyle": ""} if rug else CUT
+        return [*handles, Line2D([], [], label="cuts of the labels" if rug else "chosen cut", **mark)]
+
+
+def _name_metrics(metrics: Any) -> dict[str, Any]:
+    """Return the metrics by their names."""
+    named = metrics
+    if not isinstance(metrics, Mapping):
+        members = [metrics] if isinstance(metrics, str) or callable(metrics) else metrics
+        named = {member if isinstance(member, str) else _name_of(member): member for member in members}
+    if not named:
+        raise ValueError("metrics must name at least one metric, got none.")
+    for metric in named.values():
+        if not callable(metric) and metric not in RATIOS:
+            raise ValueError(f"metrics must be some of {', '.join(RATIOS)} or callables, got {metric!r}.")
+    return dict(named)
+
+
+def _name_of(metric: Any) -> str:
+    """Return the name of a callable, partial or not."""
+    return str(getattr(metric, "__name__", getattr(getattr(metric, "func", metric), "__name__", "metric")))
+
+
+def _name_pool(average: str, n_labels: int) -> str:
+    return f"{average} average of {n_labels} label{'s' * (n_labels > 1)}"
+
+
+def _spread(cuts: Any, n_labels: int) -> Floats:
+    """Return one cut a label."""
+    values = np.asarray(cuts, dtype=np.float64)
+    if values.shape not in ((), (n_labels,)):
+        raise ValueError(f"cuts must be a number or of shape ({n_labels},), one a label; got shape {values.shape}.")
+    return np.broadcast_to(values, n_labels)
+
+
+def _threshold_grid(thresholds: Any, score: Floats, cuts: Floats | None) -> Floats:
+    """Return increasing cut-offs, the chosen cuts among them."""
+    if isinstance(thresholds, str):
+        if thresholds != "auto":
+            raise ValueError(f"thresholds must be 'auto' or numbers, got {thresholds!r}.")
+        low, high = float(np.nanmin(score)), float(np.nanmax(score))
+        ends = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
+        quantiles = np.nanquantile(score, np.linspace(0, 1, N_THRESHOLDS))
+        values = np.concatenate([np.linspace(*ends, N_THRESHOLDS), quantiles])
+    else:
+        values = np.asarray(thresholds, dtype=np.float64).ravel()
+    if cuts is not None:
+        values = np.concatenate([values, cuts[np.isfinite(cuts)]])
+    if values.size == 0 or not np.isfinite(values).all():
+        raise ValueError("thresholds must be finite numbers, at least one.")
+    return np.unique(values)
+
+
+def _known(truth: Floats, score: Floats) -> tuple[Floats, Floats]:
+    """Return the samples whose label is known."""
+    known = ~np.isnan(truth)
+    return truth[known], score[known]
+
+
+def _count(truth: Floats, score: Floats, thresholds: Floats) -> Counts:
+    """Return the decisions of one label at each threshold."""
+    positive, negative = np.sort(score[truth == 1]), np.sort(score[truth == 0])
+    tn = np.searchsorted(negative, thresholds, side="right").astype(np.float64)
+    fn = np.searchsorted(positive, thresholds, side="right").astype(np.float64)
+    return Counts(tp=len(positive) - fn, fp=len(negative) - tn, fn=fn, tn=tn)
+
+
+def _evaluate(
+    metric: Any,
+    columns: list[tuple[Floats, Floats]],
+    counts: list[Counts],
+    thresholds: Floats,
+    average: str | None,
+    zero_division: float,
+) -> Floats:
+    """Return a metric at each threshold, shape (n_curves, n_thresholds)."""
+    if average == "micro":
+        columns = [(np.concatenate([y for y, _ in columns]), np.concatenate([s for _, s in columns]))]
+        counts = [Counts(*(np.sum(numbers, axis=0) for numbers in zip(*counts, strict=True)))]
+    if isinstance(metric, str):
+        curves = np.array([_divide(*RATIOS[metric](numbers), zero_division) for numbers in counts])
+    else:
+        curves = np.array([[metric(y.astype(int), (s > t).astype(int)) for t in thresholds] for y, s in columns])
+    if average == "macro":
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Mean of empty slice")  # no label has a value: none is drawn
+            curves = np.nanmean(curves, axis=0, keepdims=True)
+    return curves
+
+
+def _divide(numerator: Floats, denominator: Floats, zero_division: float) -> Floats:
+    return np.divide(numerator, denominator, out=np.full_like(numerator, zero_division), where=denominator > 0)
