@@ -221,7 +221,7 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
             two classes.
         """
         proba = self._positive_proba(X)
-        return np.hstack([1 - proba, proba]) if self._labels.one_dimensional else proba
+        return _strictly_inside(np.hstack([1 - proba, proba]) if self._labels.one_dimensional else proba)
 
     def predict(self, X: Any) -> Any:
         """Predict the labels whose calibrated probability is above 1/2.
@@ -310,7 +310,7 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
     def _positive_proba(self, X: Any) -> FloatArray:
         check_is_fitted(self)
         total = reduce(np.add, (pair.predict_proba(X) for pair in self.calibrated_classifiers_))
-        return _strictly_inside(total / len(self.calibrated_classifiers_))
+        return total / len(self.calibrated_classifiers_)
 
 
 @dataclass(frozen=True)

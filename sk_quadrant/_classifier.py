@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
@@ -66,8 +66,9 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
     fit_intercept : bool, default=True
         Whether each label has an intercept.
     threshold : {"natural", "bayes"}, float or array-like of shape (n_labels,), default="natural"
-        Where "yes" begins. "natural" is a score above the loss's own threshold, "bayes" a probability above 1/2, numbers
-        are probabilities to exceed. Not used for a 1-D `y` of more than two classes, where the largest score wins.
+        Where "yes" begins. "natural" is a score above the loss's own threshold, "bayes" a probability above 1/2,
+        numbers are probabilities to exceed. Not used for a 1-D `y` of more than two classes, where the
+        largest score wins.
     solver : {"lbfgs", "adamw"}, default="lbfgs"
         "lbfgs" solves for all rows at once, starts at zero and is deterministic. "adamw" goes through batches of rows.
     max_iter : int, default=200
@@ -81,9 +82,9 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
     learning_rate_init : float, default=5e-3
         Step of "adamw".
     class_weight : dict, "balanced", list of these or None, default=None
-        For a 1-D `y` the weights of its classes. For a label matrix the weights of absence and presence, ``{0: w0, 1: w1}``,
-        the same for all labels or a list with one for each; "balanced" is ``n / (2 * n_present)`` and
-        ``n / (2 * n_absent)`` label by label.
+        For a 1-D `y` the weights of its classes. For a label matrix the weights of absence and presence,
+        ``{0: w0, 1: w1}``, the same for all labels or a list with one for each; "balanced" is ``n / (2 * n_present)``
+        and ``n / (2 * n_absent)`` label by label.
     missing_labels : {"error", "ignore"}, default="error"
         What NaN in `y` is: a mistake, or an unknown label that contributes nothing.
     n_iter_no_change : int, default=10
@@ -139,7 +140,7 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
     True
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "loss": [StrOptions(set(LOSSES)), Loss],
         "C": [Interval(Real, 0, None, closed="neither"), Options(Real, {np.inf})],
         "fit_intercept": ["boolean"],
@@ -266,9 +267,7 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
     def _read(self, X, y, sample_weight, *, classes=None, again=False, partial=False):
         """Return X as it is computed with, the encoding of y, and the targets with their weights."""
         if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
-            )
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         X = validate_data(
             self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=not again, accept_large_sparse=True
         )
@@ -298,7 +297,8 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
             )
         self._cut, self.threshold_ = resolve_threshold(loss, self.threshold, encoding.n_labels)
         self.loss_, self._encoding, self.classes_ = loss, encoding, encoding.classes
-        vars(self).pop("label_names_in_", None)
+        if hasattr(self, "label_names_in_"):
+            del self.label_names_in_
         if encoding.label_names is not None:
             self.label_names_in_ = encoding.label_names
 

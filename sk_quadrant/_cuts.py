@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import gen_batches
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IndexArray = NDArray[np.intp]
 
 RANKS_AT_ONCE = 64
+ENTRIES_AT_ONCE = 2**17
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,8 @@ class HeldOut:
 
     def _total(self, entries: BoolArray) -> FloatArray:
         if self.weight is None:
-            return np.count_nonzero(entries, axis=0).astype(np.float64)
-        total: FloatArray = np.einsum("i,ij->j", self.weight, entries)  # buffered: no float copy of the entries
-        return total
+            return np.asarray(np.count_nonzero(entries, axis=0), dtype=np.float64)
+        return np.asarray(np.einsum("i,ij->j", self.weight, entries))  # buffered: no float copy of all entries
 
 
 class Metric(Protocol):
@@ -142,7 +143,7 @@ def tune_cuts(
     n_positives = held_out.n_positives()
     pool = tuned if shared else tuned[n_positives[tuned] < min_positives]
     groups = [] if shared else [np.array([label]) for label in np.setdiff1d(tuned, pool)]
-    if shared or n_positives[pool].sum() >= min_positives:
+    if pool.size and (shared or n_positives[pool].sum() >= min_positives):
         groups.append(pool)
     elif pool.size:
         start[pool] = metric.tune(held_out, [tuned], start, max_iter)[pool]
@@ -216,21 +217,20 @@ def between(low: FloatArray, high: FloatArray) -> FloatArray:
 def f1(true_positive: FloatArray, predicted: FloatArray, positive: FloatArray | float) -> FloatArray:
     """Return the F1 of counts; 0 where there is nothing to find and nothing is predicted, as scikit-learn does."""
     total = predicted + positive
-    fraction: FloatArray = np.divide(2 * true_positive, total, out=np.zeros_like(total), where=total > 0)
-    return fraction
+    return np.divide(2 * true_positive, total, out=np.zeros_like(total), where=total > 0)
 
 
 def all_right(true_positive: FloatArray, predicted: FloatArray, positive: FloatArray | float) -> FloatArray:
     """Return 1 where exactly the positives are predicted, 0 elsewhere."""
-    return ((true_positive == positive) & (predicted == positive)).astype(np.float64)
+    return np.asarray((true_positive == positive) & (predicted == positive), dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class MacroF1:
-    """Mean over labels of F1. Exact.
+    """Mean over labels of F1. Exact, as labels of different groups do not interact.
 
-    The labels of different groups do not interact: one sort for a label, and one for the pooled scores of a group
-    of several, along which F1 of the label that a score belongs to changes.
+    One sort gives the F1 of a label at all cuts. For a group of several, the changes of the F1 of each are added up
+    at the scores of all their positives.
     """
 
     def value(self, held_out: HeldOut, cuts: FloatArray) -> float:
@@ -241,7 +241,8 @@ class MacroF1:
         """Return the best cuts."""
         cuts = cuts.copy()
         for group in groups:
-            cuts[group] = self._best_for_one(held_out, group) if group.size == 1 else _best_for_all(held_out, group)
+            best = self._best_for_one if group.size == 1 else self._best_for_several
+            cuts[group] = best(held_out, group)
         return cuts
 
     @staticmethod
@@ -249,10 +250,9 @@ class MacroF1:
         curve = Curve.of(*held_out.entries(label))
         return float(curve.cut[np.argmax(f1(curve.true_positive, curve.predicted, curve.positive))])
 
-
-def _best_for_all(held_out: HeldOut, group: IndexArray) -> float:
-    scores, gains = zip(*(_f1_steps(*held_out.entries(np.array([label]))) for label in group), strict=True)
-    return best_cut(np.concatenate(scores), np.concatenate(gains))
+    @staticmethod
+    def _best_for_several(held_out: HeldOut, group: IndexArray) -> float:
+        return _best_cut(held_out, group, (_f1_steps(*held_out.entries(label)) for label in group[:, None]))
 
 
 def _f1_steps(scores: FloatArray, targets: BoolArray, weight: FloatArray | None) -> tuple[FloatArray, FloatArray]:
@@ -264,27 +264,39 @@ def _f1_steps(scores: FloatArray, targets: BoolArray, weight: FloatArray | None)
     return scores[order], np.diff(f1(true_positive, predicted, positive), prepend=0.0)
 
 
-def best_cut(scores: FloatArray, gains: FloatArray) -> float:
-    """Return the cut above which the gains of the scores add up to the most; inf if to no more than 0.
+def _best_cut(held_out: HeldOut, group: IndexArray, steps: Iterable[tuple[FloatArray, FloatArray]]) -> float:
+    """Return the cut above which the gains of a group's scores add up to the most; inf if to no more than 0.
 
     Parameters
     ----------
-    scores, gains : ndarray of shape (n_entries,)
-        Scores, and the change of the metric when the cut falls below each, given all higher ones.
+    held_out : HeldOut
+        Scores and targets.
+
+    group : ndarray
+        Labels that share the cut.
+
+    steps : iterable of (scores, gains)
+        All known scores of the group, in blocks, and the change of the metric when the cut falls below each, given
+        all higher ones. A negative's gain is at most 0, so that the best cut is right below a positive.
     """
-    order = np.argsort(-scores)
-    scores, total = scores[order], np.cumsum(gains[order])
-    below = np.append(scores[1:], -np.inf)
-    last = np.flatnonzero(scores > below)  # of equal scores; -inf is above no cut
-    if last.size == 0 or total[last].max() <= 0:
+    above = np.unique(held_out.scores[:, group][held_out.targets[:, group]])
+    above = above[above > -np.inf]
+    total = np.zeros(above.size + 1)
+    for scores, gains in steps:
+        order = np.argsort(scores)  # looking up sorted scores is several times faster
+        place = np.searchsorted(above, scores[order], side="right")
+        total += np.bincount(place, gains[order], minlength=total.size)
+    value = np.cumsum(total[:0:-1])  # from the highest cut down
+    if value.size == 0 or value.max() <= 0:
         return np.inf
-    best = last[np.argmax(total[last])]
-    return float(between(below[best], scores[best]))
+    lowest = above[above.size - 1 - np.argmax(value)]
+    scores = held_out.entries(group)[0]
+    return float(between(np.max(scores, where=scores < lowest, initial=-np.inf, keepdims=True), lowest))
 
 
 @dataclass(frozen=True)
 class Hamming:
-    """One minus the Hamming loss, less one: the fraction of wrong entries, negated. Exact by one sort for a group."""
+    """Fraction of wrong entries, negated. Exact, by one sort for a group of labels."""
 
     def value(self, held_out: HeldOut, cuts: FloatArray) -> float:
         """Return the negated fraction of wrong entries."""
@@ -349,11 +361,9 @@ class RowMetric:
         return _RowState(self.of_row, held_out, cuts).value
 
     def tune(self, held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray, max_iter: int) -> FloatArray:
-        """Return cuts that no change of a single one improves."""
-        states = [_RowState(self.of_row, held_out, start) for start in _starts(held_out, groups, cuts)]
-        for state in states:
-            _ascend(state, groups, max_iter)
-        return max(states, key=lambda state: state.value).cuts
+        """Return cuts at least as good as the exact ones for F1 and for the Hamming loss."""
+        starts = _starts(held_out, groups, cuts) if len(groups) > 1 else [cuts]  # one step is the whole search
+        return _climb([_RowState(self.of_row, held_out, start) for start in starts], groups, max_iter)
 
 
 class _RowState:
@@ -381,7 +391,7 @@ class _RowState:
             self.true_positive - np.count_nonzero(now & targets, axis=1),
             self.predicted - np.count_nonzero(now, axis=1),
         )
-        cut = best_cut(*self._steps(scores, targets, known, *others))
+        cut = _best_cut(self.held_out, group, self._steps(scores, targets, known, *others))
         new = (scores > cut) & known
         true_positive = others[0] + np.count_nonzero(new & targets, axis=1)
         predicted = others[1] + np.count_nonzero(new, axis=1)
@@ -399,26 +409,32 @@ class _RowState:
         known: BoolArray,
         true_positive: FloatArray,
         predicted: FloatArray,
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return known scores, flat, and what the mean gains when the cut falls below each of them."""
-        if scores.shape[1] > 1:
-            order = np.argsort(-scores, axis=1)
-            scores = np.take_along_axis(scores, order, axis=1)
-            targets = np.take_along_axis(targets, order, axis=1)
-            known = np.take_along_axis(known, order, axis=1)
-        start = self.of_row(true_positive, predicted, self.positive)
-        values = self.of_row(
-            true_positive[:, None] + np.cumsum(targets, axis=1),
-            predicted[:, None] + np.cumsum(known, axis=1),
-            self.positive[:, None],
-        )
-        gains = np.diff(values, axis=1, prepend=start[:, None])
-        if self.held_out.weight is not None:
-            gains *= self.held_out.weight[:, None]
-        return scores[known], gains[known]
+    ) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Yield known scores, flat, and what the mean gains when the cut falls below each, for blocks of rows."""
+        for rows in gen_batches(scores.shape[0], max(1, ENTRIES_AT_ONCE // scores.shape[1])):
+            ordered, hits, present = _descending(scores[rows], targets[rows], known[rows])
+            before = true_positive[rows, None], predicted[rows, None]
+            positive = self.positive[rows, None]
+            after = before[0] + np.cumsum(hits, axis=1), before[1] + np.cumsum(present, axis=1)
+            gains = np.diff(self.of_row(*after, positive), axis=1, prepend=self.of_row(*before, positive))
+            if self.held_out.weight is not None:
+                gains *= self.held_out.weight[rows, None]
+            yield ordered[present], gains[present]
 
     def _mean(self, true_positive: FloatArray, predicted: FloatArray) -> float:
         return self.held_out.row_mean(self.of_row(true_positive, predicted, self.positive))
+
+
+def _descending(scores: FloatArray, targets: BoolArray, known: BoolArray) -> tuple[FloatArray, BoolArray, BoolArray]:
+    """Return each row of the three in descending order of its scores."""
+    if scores.shape[1] == 1:
+        return scores, targets, known
+    order = np.argsort(-scores, axis=1)
+    return (
+        np.take_along_axis(scores, order, axis=1),
+        np.take_along_axis(targets, order, axis=1),
+        np.take_along_axis(known, order, axis=1),
+    )
 
 
 @dataclass(frozen=True)
@@ -440,10 +456,7 @@ class PredictionMetric:
     def tune(self, held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray, max_iter: int) -> FloatArray:
         """Return cuts at least as good as the exact ones for F1 and for the Hamming loss."""
         starts = _starts(held_out, groups, cuts)
-        states = [_PredictionState(self.of_predictions, held_out, start) for start in starts]
-        best = max(states, key=lambda state: state.value)
-        _ascend(best, groups, max_iter)
-        return best.cuts
+        return _climb([_PredictionState(self.of_predictions, held_out, start) for start in starts], groups, max_iter)
 
 
 class _PredictionState:
@@ -510,18 +523,20 @@ def _starts(held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray) -
     return [metric.tune(held_out, groups, cuts, 1) for metric in (MacroF1(), MicroF1(), Hamming())]
 
 
-def _ascend(state: _State, groups: Sequence[IndexArray], max_iter: int) -> None:
-    """Improve one group after the other until a pass over all of them changes nothing."""
+def _climb(states: Sequence[_State], groups: Sequence[IndexArray], max_iter: int) -> FloatArray:
+    """Improve the best state, one group after the other, until a pass over all of them changes nothing."""
+    state = max(states, key=lambda state: state.value)
     for _ in range(max_iter):
         improved = [state.improve(group) for group in groups]
-        if not any(improved):
-            return
+        if not any(improved) or len(groups) == 1:
+            return state.cuts
     warnings.warn(
         f"The search for thresholds still improved in the last of max_iter={max_iter} passes over the labels; "
         "increase max_iter.",
         ConvergenceWarning,
         stacklevel=2,
     )
+    return state.cuts
 
 
 METRICS: dict[str, Metric] = {

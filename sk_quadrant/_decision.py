@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from sk_quadrant.losses import Loss
 
 
-def resolve_threshold(
-    loss: Loss, threshold: Any, n_labels: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def resolve_threshold(loss: Loss, threshold: Any, n_labels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the cut of each label as a score and as a probability, two arrays of shape (n_labels,).
 
     Parameters

@@ -50,6 +50,21 @@ class Design(ABC):
     def inner_products(self, mean: Tensor | None) -> Tensor:
         """Return the inner products of the rows, less their mean if given, in double precision."""
 
+    def coupling(self, row_weight: Tensor | None, mean: Tensor | None) -> tuple[Tensor, float] | None:
+        """Return the mean outer product of the (centred) rows in double precision and the largest kurtosis.
+
+        None where features are uncorrelated or too many or too sparse for it to be of use.
+        """
+        return None
+
+    def lift(self, weights: Tensor) -> Tensor:
+        """Return the weights of the features as they came, given those of this design."""
+        return weights
+
+    def project(self, weights: Tensor) -> Tensor:
+        """Return the weights of this design, given those of the features as they came."""
+        return weights
+
     def zeros(self, n_labels: int, n_columns: int) -> Tensor:
         """Return zeros of shape (n_labels, n_columns) in the memory order of the products."""
         if self.feature_major:
@@ -59,7 +74,7 @@ class Design(ABC):
     def moments(self, row_weight: Tensor | None, power: int) -> Tensor:
         """Return the weighted mean of the features to a power, shape (n_features,)."""
         total = self.zeros(1, self.n_features)
-        weight = self._row_weight(row_weight)
+        weight = self.row_weight_or_ones(row_weight)
         for rows in self.row_blocks(1):
             self.accumulate(rows, weight[None, rows], total, power=power)
         return total[0] / weight.sum()
@@ -68,7 +83,8 @@ class Design(ABC):
         """Return the weighted variance of the features around a mean, shape (n_features,)."""
         return (self.moments(row_weight, 2) - mean.square()).clamp(min=0)
 
-    def _row_weight(self, row_weight: Tensor | None) -> Tensor:
+    def row_weight_or_ones(self, row_weight: Tensor | None) -> Tensor:
+        """Return the weights of the rows, shape (n_rows,)."""
         if row_weight is None:
             return torch.ones(self.n_rows, dtype=self.dtype, device=self.device)
         return row_weight
@@ -111,31 +127,25 @@ class DenseDesign(Design):
 
     def centred_moment(self, row_weight: Tensor | None, mean: Tensor) -> Tensor:
         """Return the variance without the cancellation of E[x^2] - E[x]^2; see `Design.centred_moment`."""
-        weight = self._row_weight(row_weight)
+        weight = self.row_weight_or_ones(row_weight)
         total = torch.zeros(self.n_features, dtype=self.dtype, device=self.device)
         for rows in self.row_blocks(1):
             total += weight[rows] @ (self.X[rows] - mean).square_()
         return total / weight.sum()
 
-    def centred_gram(self, row_weight: Tensor | None, mean: Tensor) -> Tensor:
-        """Return the weighted mean of the outer products of centred rows, in double precision."""
-        weight = self._row_weight(row_weight)
+    def coupling(self, row_weight: Tensor | None, mean: Tensor | None) -> tuple[Tensor, float] | None:
+        """Return mean outer product and largest kurtosis; see `Design.coupling`."""
+        weight, centre = self.row_weight_or_ones(row_weight), 0 if mean is None else mean
         gram = torch.zeros(self.n_features, self.n_features, dtype=torch.float64, device=self.device)
-        for rows in self.row_blocks(self.n_features):
-            centred = self.X[rows] - mean
-            gram += centred.T @ (centred * weight[rows, None])
-        return gram / weight.sum(dtype=torch.float64)
-
-    def kurtosis(self, row_weight: Tensor | None, mean: Tensor) -> float:
-        """Return the largest kurtosis of the centred features."""
-        weight = self._row_weight(row_weight)
         seconds, fourths = torch.zeros(2, self.n_features, dtype=self.dtype, device=self.device)
-        for rows in self.row_blocks(1):
-            squares = (self.X[rows] - mean).square_()
+        for rows in self.row_blocks(self.n_features):
+            centred = self.X[rows] - centre
+            gram += centred.T @ (centred * weight[rows, None])
+            squares = centred.square_()
             seconds += weight[rows] @ squares
             fourths += weight[rows] @ squares.square_()
-        ratio = weight.sum() * fourths / seconds.square()
-        return float(ratio.nan_to_num(0.0).max())
+        kurtosis = weight.sum() * fourths / seconds.square()
+        return gram / weight.sum(dtype=torch.float64), float(kurtosis.nan_to_num(0.0).max())
 
 
 class SparseDesign(Design):
@@ -160,7 +170,6 @@ class SparseDesign(Design):
     def accumulate(self, rows: slice, factor: Tensor, out: Tensor, *, power: int = 1) -> None:
         """Add a product; see `Design.accumulate`."""
         out += self._by_column.times(factor.T, power=power).T
-
 
     def inner_products(self, mean: Tensor | None) -> Tensor:
         """Return inner products; see `Design.inner_products`."""
@@ -239,16 +248,26 @@ class SpanDesign(DenseDesign):
         self.back, self.source, self.mean = back, source, mean
 
     @classmethod
-    def of(cls, source: Design, mean: Tensor | None) -> SpanDesign | None:
-        """Return the span of a design with fewer rows than features, None if that is not worth it."""
-        if not source.n_rows < source.n_features or source.n_rows > cls.MAX_ROWS:
+    def of(cls, source: Design, row_weight: Tensor | None, mean: Tensor | None) -> SpanDesign | None:
+        """Return the span of a design in the principal axes of its weighted rows, None if that is not worth it.
+
+        It is where the rows count, by their weights, for less than the features, so that the path of a solver is the
+        same for a row of weight 2 and for two rows.
+        """
+        weight = source.row_weight_or_ones(row_weight).double()
+        if float(weight.sum()) >= source.n_features or source.n_rows > cls.MAX_ROWS:
             return None
-        eigenvalues, vectors = torch.linalg.eigh(source.inner_products(mean))
+        products, root = source.inner_products(mean), weight.sqrt()
+        eigenvalues, vectors = torch.linalg.eigh(products * root * root[:, None])
         kept = eigenvalues > torch.finfo(torch.float64).eps * source.n_rows * eigenvalues.max()
         if not kept.any():
             return None
-        length, vectors = eigenvalues[kept].sqrt(), vectors[:, kept]
-        return cls((vectors * length).to(source.dtype), (vectors / length).T.to(source.dtype), source, mean)
+        back = (vectors[:, kept] / eigenvalues[kept].sqrt()).T * root
+        return cls((products @ back.T).to(source.dtype), back.to(source.dtype), source, mean)
+
+    def coupling(self, row_weight: Tensor | None, mean: Tensor | None) -> tuple[Tensor, float] | None:
+        """Return None: principal axes are uncorrelated."""
+        return None
 
     def lift(self, weights: Tensor) -> Tensor:
         """Return the weights of the features, (n_labels, n_features), given those of the coordinates."""

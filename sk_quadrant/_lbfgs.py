@@ -1,8 +1,8 @@
 """Preconditioned L-BFGS for many labels at once, as a PyTorch optimizer.
 
-One two-loop recursion whose inner products are taken per group. For a labelwise loss every label is a group: it has its
-own curvature pairs, step length and stop, while all labels share the two matrix products of an iteration. For a set-wise
-loss all labels are one group, which makes it the usual L-BFGS.
+One two-loop recursion whose inner products are taken per group. For a labelwise loss every label is a group: it has
+its own curvature pairs, step length and stop, while all labels share the two matrix products of an iteration. For a
+set-wise loss all labels are one group, which makes it the usual L-BFGS.
 
 References
 ----------
@@ -82,7 +82,14 @@ class Minimizer:
     """
 
     def __init__(
-        self, objective: Objective, metric: Metric, theta: Tensor, *, tol: float, max_iter: int, memory: int,
+        self,
+        objective: Objective,
+        metric: Metric,
+        theta: Tensor,
+        *,
+        tol: float,
+        max_iter: int,
+        memory: int,
         verbose: int = 0,
     ) -> None:
         self.objective, self.metric, self.theta = objective, metric, theta

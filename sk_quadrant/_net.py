@@ -69,10 +69,10 @@ class Batches:
     ----------
     data : TrainingData
     size : int
-    generator : torch.Generator
+    generator : torch.Generator or None
     """
 
-    def __init__(self, data: TrainingData, size: int, generator: torch.Generator) -> None:
+    def __init__(self, data: TrainingData, size: int, generator: torch.Generator | None) -> None:
         self.data, self.size, self.generator = data, size, generator
 
     def __len__(self) -> int:
@@ -97,7 +97,9 @@ class MultiLabelNet(NeuralNet):  # type: ignore[misc]
         Parameters of `skorch.NeuralNet`.
     """
 
-    def __init__(self, *args: Any, penalty: float = 0.0, generator: torch.Generator | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, penalty: float = 0.0, generator: torch.Generator | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.penalty = penalty
         self.generator = generator
@@ -107,6 +109,12 @@ class MultiLabelNet(NeuralNet):  # type: ignore[misc]
         if training and isinstance(dataset, TrainingData):
             return Batches(dataset, self.batch_size, self.generator)
         return super().get_iterator(dataset, training=training)
+
+    def infer(self, x: Any, **fit_params: Any) -> Any:
+        """Return scores; rows of a sparse matrix go to the module as they are."""
+        if isinstance(x, SparseRows):
+            return self.module_(x.to(self.device), **fit_params)
+        return super().infer(x, **fit_params)
 
     def get_loss(self, y_pred: Tensor, y_true: Any, *args: Any, training: bool = False, **kwargs: Any) -> Tensor:
         """Return the criterion, with the penalty on all weights (not on intercepts) when training."""

@@ -221,9 +221,7 @@ class _Sums:
         if self.wanted is not None:
             self._add_curvature(rows, scores, block)
 
-    def _add_curvature(
-        self, rows: slice, scores: Tensor, block: tuple[Tensor, Tensor | None, Tensor | None]
-    ) -> None:
+    def _add_curvature(self, rows: slice, scores: Tensor, block: tuple[Tensor, Tensor | None, Tensor | None]) -> None:
         curvature = self.objective.loss.curvature(scores.T, *block)
         if self.objective.row_weight is not None:
             curvature = curvature * self.objective.row_weight[rows, None]

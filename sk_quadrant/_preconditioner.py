@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sk_quadrant._design import DenseDesign, Design, SpanDesign
+from sk_quadrant._design import Design
 
 MAX_FEATURES = 2000  # an eigendecomposition takes 9 d^3 operations
 HEAVY_TAIL = 8.0  # kurtosis; 3 for Gaussian features, 1 / p for a binary feature of frequency p
@@ -49,10 +49,11 @@ def choose_metric(design: Design, row_weight: Tensor | None, mean: Tensor | None
     features times the mean curvature of the label if no feature has a heavy tail, and computed otherwise.
     """
     d = design.n_features
-    if isinstance(design, SpanDesign) or not isinstance(design, DenseDesign) or d > MAX_FEATURES or (d > 500 and d > 50 * n_labels):
+    worthwhile = d <= MAX_FEATURES and (d <= 500 or d <= 50 * n_labels)
+    coupling = design.coupling(row_weight, mean) if worthwhile else None
+    if coupling is None:
         return Metric(None, None, "diagonal")
-    centre = torch.zeros(d, dtype=design.dtype, device=design.device) if mean is None else mean
-    gram = design.centred_gram(row_weight, centre)
+    gram, kurtosis = coupling
     scale = gram.diagonal().sqrt()
     scale = scale.where(scale > 0, 1.0)
     eigenvalues, eigenvectors = torch.linalg.eigh(gram / scale / scale[:, None])
@@ -60,7 +61,7 @@ def choose_metric(design: Design, row_weight: Tensor | None, mean: Tensor | None
     return Metric(
         eigenvectors.to(design.dtype),
         eigenvalues.clamp(min=floor).to(design.dtype),
-        "diagonal" if design.kurtosis(row_weight, centre) > HEAVY_TAIL else "mean",
+        "diagonal" if kurtosis > HEAVY_TAIL else "mean",
     )
 
 

@@ -13,13 +13,15 @@ from scipy import sparse
 from torch import Tensor
 
 from sk_quadrant._data import TrainingData, as_tensor
-from sk_quadrant._design import Design, SpanDesign, as_design
+from sk_quadrant._design import SpanDesign, as_design
 from sk_quadrant._objective import Objective, TargetBlock
-from sk_quadrant._preconditioner import Metric, choose_metric
+from sk_quadrant._preconditioner import choose_metric
 from sk_quadrant.losses import Loss
 from sk_quadrant.losses._base import split_weight
 
-BLOCK_ELEMENTS = 2**24  # parameters, or scores of sparse data, that a block of labels may have: 64 MiB in single precision
+BLOCK_ELEMENTS = (
+    2**24
+)  # parameters, or scores of sparse data, that a block of labels may have: 64 MiB in single precision
 LABELS_PER_BLOCK = 128  # of sparse data: a row of weights, 512 bytes, stays in cache while it is gathered
 
 
@@ -36,14 +38,12 @@ class Problem:
     device : torch.device
     """
 
-    def __init__(
-        self, data: TrainingData, loss: Loss, *, C: float, fit_intercept: bool, device: torch.device
-    ) -> None:
+    def __init__(self, data: TrainingData, loss: Loss, *, C: float, fit_intercept: bool, device: torch.device) -> None:
         self.loss, self.targets = loss, data.targets
         self.data_design = as_design(data.X, dtype=data.dtype, device=device)
         self._prepare_weights(data.dtype, device)
         self.mean = self.data_design.moments(self.row_weight, 1) if fit_intercept else None
-        self.design = SpanDesign.of(self.data_design, self.mean) or self.data_design
+        self.design = SpanDesign.of(self.data_design, self.row_weight, self.mean) or self.data_design
         total = self.data_design.n_rows if self.row_weight is None else float(self.row_weight.sum(dtype=torch.float64))
         self.alpha = 1 / (C * total)
         self.metric = choose_metric(self.design, self.row_weight, self._design_mean(), self.targets.n_labels)
@@ -105,18 +105,12 @@ class Problem:
     def adopt(self, coef: Tensor, intercept: Tensor | None) -> Tensor:
         """Return the parameters theta of a published model, (n_labels, n_columns)."""
         theta = self.design.zeros(len(coef), self.design.n_features + (self.mean is not None))
-        theta[:, : self.design.n_features] = self._into_span(coef)
+        theta[:, : self.design.n_features] = self.design.project(coef)
         if self.mean is not None and intercept is not None:
             theta[:, -1] = intercept + coef @ self.mean
         return theta
 
     def publish(self, theta: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return coef (n_labels, n_features) and intercept (n_labels,) for the features as they came."""
-        coef = self._out_of_span(theta[:, : self.design.n_features])
+        coef = self.design.lift(theta[:, : self.design.n_features])
         return coef, None if self.mean is None else theta[:, -1] - coef @ self.mean
-
-    def _into_span(self, coef: Tensor) -> Tensor:
-        return self.design.project(coef) if isinstance(self.design, SpanDesign) else coef
-
-    def _out_of_span(self, weights: Tensor) -> Tensor:
-        return self.design.lift(weights) if isinstance(self.design, SpanDesign) else weights

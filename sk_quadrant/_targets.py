@@ -96,7 +96,9 @@ class LabelEncoding:
         y = column_or_1d(y, warn=True)
         unseen = np.setdiff1d(y, self.classes)
         if len(unseen):
-            raise ValueError(f"`y` has classes not in `self.classes_`. classes_ has {self.classes}, y has new {unseen}.")
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. classes_ has {self.classes}, y has new {unseen}."
+            )
         columns = self.classes[1:] if self.kind == "binary" else self.classes
         return Targets((y[:, None] == columns).astype(np.uint8))
 
@@ -149,7 +151,7 @@ def read_targets(y: Any, *, missing_labels: str, classes: Any = None) -> tuple[L
 
 def _recognise(y: Any, classes: Any) -> LabelEncoding:
     if is_label_matrix(y):
-        n_labels = y.shape[1] if hasattr(y, "shape") else np.asarray(y).shape[1]
+        n_labels = y.shape[1] if sparse.issparse(y) or hasattr(y, "columns") else np.asarray(y).shape[1]
         names = np.asarray(y.columns, dtype=object) if hasattr(y, "columns") else None
         return LabelEncoding("multilabel", np.arange(n_labels), sparse.issparse(y), names)
     y = column_or_1d(y, warn=True)
@@ -163,16 +165,13 @@ def _recognise(y: Any, classes: Any) -> LabelEncoding:
 def is_label_matrix(y: Any) -> bool:
     """Whether y is read as one column a label.
 
-    A single column counts as 1-D unless it is sparse, a DataFrame, or holds floats that are no classes (soft or unknown).
+    A single column counts as 1-D unless it is sparse, a DataFrame, or holds floats that are no classes (soft, unknown).
     """
-    if sparse.issparse(y):
-        return True
-    shape = np.shape(y)
-    if len(shape) != 2:
-        return False
-    if shape[1] != 1 or hasattr(y, "columns"):
+    if sparse.issparse(y) or hasattr(y, "columns"):
         return True
     values = np.asarray(y)
+    if values.ndim != 2 or values.shape[1] != 1:
+        return values.ndim == 2
     return bool(values.dtype.kind == "f" and not (values == np.floor(values)).all())
 
 
@@ -203,7 +202,9 @@ def _as_numbers(y: Any) -> NDArray[Any]:
         try:
             y = y.astype(np.float64)
         except (TypeError, ValueError):
-            raise ValueError(f"y must be numbers in [0, 1] when it has several columns, got {y.dtype} values.") from None
+            raise ValueError(
+                f"y must be numbers in [0, 1] when it has several columns, got {y.dtype} values."
+            ) from None
     return np.asarray(y)
 
 

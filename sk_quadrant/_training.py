@@ -155,9 +155,7 @@ def build_full_batch(plan: Plan) -> NeuralNet:
 def full_batch_outcome(net: NeuralNet, coef: Any, intercept: Any, interrupted: bool) -> Outcome:
     """Return the outcome of a full-batch training."""
     trace = net.optimizer_.trace
-    return Outcome(
-        net, coef, intercept, trace.n_iter, trace.values, trace.converged, interrupted or trace.interrupted
-    )
+    return Outcome(net, coef, intercept, trace.n_iter, trace.values, trace.converged, interrupted or trace.interrupted)
 
 
 def build_adamw(plan: Plan) -> NeuralNet:
