@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from sk_quadrant.losses._base import LabelwiseLoss
-from sk_quadrant.losses._functions import log_sigmoid
+from sk_quadrant.losses._functions import softplus
 from sk_quadrant.losses._links import LogitLink
 from sk_quadrant.losses._validation import check_positive
 
@@ -65,14 +65,14 @@ class BCEWithLogits(LabelwiseLoss):
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
-        loss: Tensor = -self.pos_weight * targets * log_sigmoid(scores) - (1 - targets) * log_sigmoid(-scores)
+        loss: Tensor = self.pos_weight * targets * softplus(-scores) + (1 - targets) * softplus(scores)
         return loss
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and its derivative in closed form."""
         probabilities = scores.sigmoid()
         if self.pos_weight == 1:
-            values = scores.relu().addcmul(targets, scores, value=-1) - log_sigmoid(scores.abs())
+            values = scores.relu().addcmul(targets, scores, value=-1) + softplus(-scores.abs())
             return values, probabilities - targets
         gradient = (1 - targets) * probabilities - self.pos_weight * targets * (1 - probabilities)
         return self.per_label(scores, targets), gradient

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._functions import log_sigmoid, power
+from sk_quadrant.losses._functions import power, softplus
 from sk_quadrant.losses._links import FocalLink
 from sk_quadrant.losses._margin import MarginLoss
 from sk_quadrant.losses._validation import check_interval
@@ -91,13 +91,13 @@ class Focal(MarginLoss):
 
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and its derivative."""
-        wrong, right, surprise = (-margins).sigmoid(), margins.sigmoid(), -log_sigmoid(margins)
+        wrong, right, surprise = (-margins).sigmoid(), margins.sigmoid(), softplus(-margins)
         focus = power(wrong, self.gamma)
         return focus * surprise, -focus * (self.gamma * right * surprise + wrong)
 
     def margin_curvature(self, margins: Tensor) -> Tensor:
         """Return the second derivative, 0 where it is negative."""
-        wrong, right, surprise = (-margins).sigmoid(), margins.sigmoid(), -log_sigmoid(margins)
+        wrong, right, surprise = (-margins).sigmoid(), margins.sigmoid(), softplus(-margins)
         bend = wrong * (1 + 2 * self.gamma) + self.gamma * surprise * (self.gamma * right - wrong)
         curvature: Tensor = (power(wrong, self.gamma) * right * bend).clamp(min=0)
         return curvature

@@ -34,10 +34,17 @@ def sigmoid(x: Any) -> Any:
     return special.expit(x) if xp is np else xp.sigmoid(x)
 
 
+def softplus(x: Any) -> Any:
+    """Return log(1 + exp(x)), accurate on both sides of zero."""
+    xp = namespace(x)
+    # log(1 + exp(40)) is 40 in double precision; PyTorch's own threshold of 20 is for single, and its logsigmoid wakes
+    # all threads for the smallest of tensors
+    return -special.log_expit(-x) if xp is np else xp.nn.functional.softplus(x, threshold=40)
+
+
 def log_sigmoid(x: Any) -> Any:
     """Return log(sigmoid(x)), accurate on both sides of zero."""
-    xp = namespace(x)
-    return special.log_expit(x) if xp is np else xp.nn.functional.logsigmoid(x)
+    return -softplus(-x)
 
 
 def logit(p: Any) -> Any:
@@ -53,7 +60,7 @@ def power(x: Any, exponent: float) -> Any:
 
 
 def damped_softplus(x: Any) -> Any:
-    """Return exp(-x) log(1 + exp(x)), which falls from 1 to 0."""
+    """Return exp(-x) softplus(x), which falls from 1 to 0."""
     xp = namespace(x)
     small = xp.exp(-xp.abs(x))  # exp(-x) overflows for large negative x, so the two sides are written apart
     rising = xp.where(small > 0, xp.log1p(small) / xp.where(small > 0, small, 1), 1)

@@ -34,6 +34,8 @@ MAX_ROOT_STEPS = 100  # some 20 to 30 are taken
 class Link(ABC):
     """Strictly increasing map between probabilities and scores.
 
+    A subclass writes `_link` and `_inverse`, which get floating arrays or tensors of at least single precision.
+
     Attributes
     ----------
     high : float

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._functions import log_sigmoid
+from sk_quadrant.losses._functions import softplus
 from sk_quadrant.losses._links import Poly1Link
 from sk_quadrant.losses._margin import MarginLoss
 from sk_quadrant.losses._validation import check_interval
@@ -74,7 +74,7 @@ class Poly1(MarginLoss):
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and its derivative."""
         wrong, right = (-margins).sigmoid(), margins.sigmoid()
-        values: Tensor = self.epsilon * wrong - log_sigmoid(margins)
+        values: Tensor = self.epsilon * wrong + softplus(-margins)
         return values, -wrong * (1 + self.epsilon * right)
 
     def margin_curvature(self, margins: Tensor) -> Tensor:

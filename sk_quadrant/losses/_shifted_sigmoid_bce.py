@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from sk_quadrant.losses._base import LabelwiseLoss
-from sk_quadrant.losses._functions import log_sigmoid
+from sk_quadrant.losses._functions import softplus
 from sk_quadrant.losses._links import ShiftedLogitLink
 from sk_quadrant.losses._validation import check_interval
 
@@ -66,9 +66,9 @@ class ShiftedSigmoidBCE(LabelwiseLoss):
         """Return the loss and its derivative in closed form."""
         log_offset = math.log(self.offset)
         shifted = scores + log_offset  # c p = sigmoid(s + log c) =: a
-        a, log_rest = shifted.sigmoid(), log_sigmoid(-shifted)  # log(1 - a)
+        a, log_rest = shifted.sigmoid(), -softplus(shifted)  # log(1 - a)
         p, log_q = a / self.offset, self._add_offset(log_rest) - log_offset  # q = 1 - p = (1 - a + c - 1) / c
-        present = log_offset - log_sigmoid(shifted)
+        present = log_offset + softplus(-shifted)
         absent = (-log_q).where(p >= 0.5, -(-p.clamp(max=0.5)).log1p())  # a small p is lost in log_q
         rise, fall = -(-shifted).sigmoid(), p * (log_rest - log_q).exp()
         return targets * present + (1 - targets) * absent, targets * rise + (1 - targets) * fall

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._base import Loss
-from sk_quadrant.losses._functions import log_sigmoid
+from sk_quadrant.losses._base import Loss, weighted
+from sk_quadrant.losses._functions import softplus
 from sk_quadrant.losses._links import LogitLink
 from sk_quadrant.losses._validation import check_finite, check_positive
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ABSENT = -1e30  # stands for log(0): finite, so that no infinity meets a zero in backward
+FAR = 1e30  # stands for an infinite score: finite, so that no infinity meets a zero or another infinity
 
 
 @dataclass(frozen=True)
@@ -83,62 +82,38 @@ class ZLPR(Loss):
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
         """Return the loss of each row; weights multiply the terms of the two sums. See `Loss.per_sample`."""
-        present, absent = self._terms(scores, targets, mask, weight)
-        return (_bounded_logsumexp(present, self.bound) + _bounded_logsumexp(absent, self.bound)) / self.temperature
+        values, _ = self._values_and_shares(scores, targets, mask, weight)
+        return values[:, 0]
 
     def values_and_gradient(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return the loss of each row and its derivative in closed form; see `Loss.values_and_gradient`."""
-        present, absent = self._terms(scores, targets, mask, weight)
-        values = (_bounded_logsumexp(present, self.bound) + _bounded_logsumexp(absent, self.bound)) / self.temperature
-        return values[:, None], _shares(absent, self.bound) - _shares(present, self.bound)
+        values, (present, absent) = self._values_and_shares(scores, targets, mask, weight)
+        return values, absent - present
 
     def curvature(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
         """Return the second derivative with respect to each score; see `Loss.curvature`."""
-        present, absent = (_shares(terms, self.bound) for terms in self._terms(scores, targets, mask, weight))
+        _, (present, absent) = self._values_and_shares(scores, targets, mask, weight)
         return self.temperature * (present * (1 - present) + absent * (1 - absent))
 
-    def _terms(
+    def _values_and_shares(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None, weight: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the exponents in the two sums: of the labels as present, of the labels as absent."""
-        log_present, log_absent = self._log_shares(targets, mask, weight)
-        u = self.temperature * (scores - self.threshold)
-        return _where_finite(log_present, -u), _where_finite(log_absent, u)
-
-    def _log_shares(self, targets: Tensor, mask: Tensor | None, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return log(t) and log(1 - t) with the weights in them, `ABSENT` where they are minus infinity."""
-        one, zero = targets == 1, targets == 0
-        inside = targets.masked_fill(one | zero, 0.5)
-        log_present = inside.log().masked_fill(one, 0).masked_fill(zero, ABSENT)
-        log_absent = (-inside).log1p().masked_fill(zero, 0).masked_fill(one, ABSENT)
-        if weight is not None:
-            log_weight = weight.masked_fill(weight == 0, 1).log().masked_fill(weight == 0, ABSENT)
-            log_present, log_absent = log_present + log_weight, log_absent + log_weight
-        if mask is not None:
-            log_present, log_absent = (
-                log_present.masked_fill(~mask, ABSENT),
-                log_absent.masked_fill(~mask, ABSENT),
-            )
-        return log_present, log_absent
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the loss of each row, (n_samples, 1), and what each label contributes to the two sums."""
+        u = (self.temperature * (scores - self.threshold)).clamp(-FAR, FAR)
+        present, present_shares = _bounded_logsumexp(-u, weighted(targets, mask, weight), self.bound)
+        absent, absent_shares = _bounded_logsumexp(u, weighted(1 - targets, mask, weight), self.bound)
+        return (present + absent) / self.temperature, (present_shares, absent_shares)
 
 
-def _where_finite(log_share: Tensor, u: Tensor) -> Tensor:
-    """Return log_share + u, `ABSENT` where the share is nothing or the score minus infinity."""
-    nothing = (log_share <= ABSENT / 2) | (u == -math.inf)
-    return (log_share.masked_fill(nothing, ABSENT) + u.masked_fill(nothing, 0)).clamp(min=ABSENT)
-
-
-def _bounded_logsumexp(terms: Tensor, bound: float) -> Tensor:
-    """Return log(e^bound + sum exp(terms)) over labels, with full relative accuracy when it is small."""
-    total: Tensor = bound - log_sigmoid(bound - terms.logsumexp(dim=1))
-    return total
-
-
-def _shares(terms: Tensor, bound: float) -> Tensor:
-    """Return exp(terms) / (e^bound + sum exp(terms)), the derivative of `_bounded_logsumexp`."""
-    # exp(terms - total) would be wrong in float32 at terms of 1e7, whose neighbours are 1 apart
-    return terms.softmax(dim=1) * (terms.logsumexp(dim=1, keepdim=True) - bound).sigmoid()
+def _bounded_logsumexp(exponents: Tensor, factors: Tensor, bound: float) -> tuple[Tensor, Tensor]:
+    """Return log(e^bound + sum factor exp(exponent)), as a column, and its derivative, the share of each term."""
+    top = exponents.detach().where(factors > 0, -FAR).amax(dim=1, keepdim=True)
+    terms = factors * (exponents - top).clamp(max=0).exp()  # above the top are only exponents without a factor
+    total = terms.sum(dim=1, keepdim=True)
+    log_total = top + total.where(total > 0, 1).log()  # about -FAR for an empty sum
+    values: Tensor = bound + softplus(log_total - bound)  # with full relative accuracy where it is small
+    return values, terms / (total + (bound - top).exp())
