@@ -1,0 +1,621 @@
+"""Laws that every loss obeys: all of `LOSSES`, variants of their parameters, and losses of a user."""
+
+import copy
+import pickle
+from dataclasses import FrozenInstanceError, dataclass, fields
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
+
+from sk_quadrant import losses
+from sk_quadrant.losses import (
+    LOSSES,
+    ZLPR,
+    Asymmetric,
+    BCEWithLogits,
+    Exponential,
+    Focal,
+    Hinge,
+    LabelwiseLoss,
+    Link,
+    Loss,
+    ModifiedHuber,
+    Poly1,
+    ShiftedSigmoidBCE,
+    SigmoidBCE,
+    SquaredHinge,
+)
+
+
+@dataclass(frozen=True)
+class ProbabilityLink(Link):
+    """A user's link: scores are probabilities."""
+
+    def _link(self, p):
+        return 1 * p
+
+    def _inverse(self, s):
+        return s.clip(1e-6, 1 - 1e-6)
+
+
+@dataclass(frozen=True)
+class Brier(LabelwiseLoss):
+    """A user's labelwise loss with its own link and thresholds."""
+
+    name = "brier"
+    scale: float = 1.0
+    link = ProbabilityLink()
+    threshold = 0.5
+
+    def per_label(self, scores, targets):
+        """Return the squared error of each label."""
+        return self.scale * (targets * (1 - scores) ** 2 + (1 - targets) * scores**2)
+
+
+@dataclass(frozen=True)
+class Ranking(Loss):
+    """A user's set-wise loss, log(1 + sum_j exp((1 - 2 t_j) s_j)), without a link."""
+
+    name = "ranking"
+
+    def per_sample(self, scores, targets, mask=None, weight=None):
+        """Return the loss of each row."""
+        if mask is not None:
+            scores, targets = scores.masked_fill(~mask, 0), targets.masked_fill(~mask, 0)
+        share = torch.ones_like(scores) if weight is None else weight
+        share = share if mask is None else share.masked_fill(~mask, 0)
+        terms = (1 - 2 * targets) * scores + share.masked_fill(share == 0, 1).log()
+        return torch.nn.functional.softplus(terms.masked_fill(share == 0, -1e30).logsumexp(dim=1))
+
+
+VARIANTS = [
+    BCEWithLogits(pos_weight=3.0),
+    ShiftedSigmoidBCE(offset=1.0),
+    ShiftedSigmoidBCE(offset=1.25),
+    ZLPR(temperature=2.0, threshold=0.5),
+    ZLPR(bound=4.0),
+    Focal(alpha=0.25),
+    Focal(gamma=0.5, alpha=0.9),
+    Focal(gamma=0.0),
+    Asymmetric(clip=0.0),
+    Asymmetric(gamma_pos=0.0),
+    Asymmetric(gamma_pos=2.0, gamma_neg=0.5, clip=0.2),
+    Poly1(epsilon=2.0),
+    Poly1(epsilon=-1.0),
+    *Hinge().continuation()[:2],
+    Brier(),
+    Ranking(),
+]
+ALL = [loss() for loss in LOSSES.values()] + VARIANTS
+LABELWISE = [loss for loss in ALL if loss.labelwise]
+LINKED = [loss for loss in ALL if loss.link is not None]
+LABELWISE_LINKED = [loss for loss in LABELWISE if loss.link is not None]
+OWN = [loss for loss in ALL if type(loss).__module__.startswith("sk_quadrant")]
+
+N_SAMPLES, N_LABELS = 6, 4
+ETAS = np.r_[0.001, np.linspace(0.01, 0.99, 99), 0.999]
+KINKS = (-1.0, 1.0, np.log(0.2 / 0.8))  # of the hinges and of asymmetric(clip=0.2)
+
+
+def over(instances):
+    """Parametrize a test over losses, named by their repr."""
+    return pytest.mark.parametrize("loss", instances, ids=repr)
+
+
+by_kind = pytest.mark.parametrize("kind", ["hard", "soft"])
+
+
+def draw(kind="hard", *, dtype=torch.float64, seed=0):
+    """Return scores between -2.5 and 2.5, not near a kink, and targets."""
+    rng = np.random.default_rng(seed)
+    scores = rng.uniform(-2.5, 2.5, (N_SAMPLES, N_LABELS))
+    for kink in KINKS:
+        scores = np.where(np.abs(scores - kink) < 0.05, kink + 0.1, scores)
+    targets = rng.uniform(0, 1, scores.shape)
+    if kind == "hard":
+        targets = np.round(targets)
+    else:
+        targets[0] = [0, 1, 0, 1]  # hard ones among the soft
+    return torch.tensor(scores, dtype=dtype), torch.tensor(targets, dtype=dtype)
+
+
+def draw_mask_and_weight(*, seed=1):
+    """Return a mask that hides some entries of some rows, and positive weights of labels."""
+    rng = np.random.default_rng(seed)
+    mask = torch.tensor(rng.uniform(size=(N_SAMPLES, N_LABELS)) < 0.7)
+    mask[0] = True
+    weight = torch.tensor(rng.uniform(0.5, 2, (N_SAMPLES, N_LABELS)))
+    return mask, weight
+
+
+def expected_loss(loss, scores, eta):
+    """Return eta loss(s, 1) + (1 - eta) loss(s, 0) of scores of shape (n_scores,)."""
+    scores = torch.as_tensor(scores, dtype=torch.float64)[:, None]
+    present, absent = (loss.per_label(scores, torch.full_like(scores, target)) for target in (1.0, 0.0))
+    return (eta * present + (1 - eta) * absent)[:, 0].numpy()
+
+
+# What the loss says about itself
+
+
+def test_registry_names_its_losses():
+    """A string of LOSSES finds the class of that name, which takes no argument and is public."""
+    assert set(LOSSES) == {
+        "asymmetric",
+        "bce_with_logits",
+        "exponential",
+        "focal",
+        "hinge",
+        "modified_huber",
+        "poly1",
+        "shifted_sigmoid_bce",
+        "sigmoid_bce",
+        "squared_hinge",
+        "zlpr",
+    }
+    for name, loss in LOSSES.items():
+        assert loss().name == name
+        assert getattr(losses, loss.__name__) is loss
+        assert loss.__name__ in losses.__all__
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_docstring_says_what_a_user_must_know(name):
+    """Formula, link, threshold, when to use it, a source and an example are all there."""
+    parts = [".. math::", "**Link**", "**Threshold**", "Use it", "Examples\n"]
+    if name != "shifted_sigmoid_bce":  # the experiment of a tutorial has no publication
+        parts.append("References\n")
+    assert [part for part in parts if part not in LOSSES[name].__doc__] == []
+
+
+@over(ALL)
+def test_loss_is_a_value(loss):
+    """Frozen, hashable, equal by value, with a repr that shows its parameters."""
+    other = type(loss)(**{field.name: getattr(loss, field.name) for field in fields(loss)})
+    assert loss == other
+    assert hash(loss) == hash(other)
+    assert repr(loss) == repr(other)
+    assert all(f"{field.name}={getattr(loss, field.name)!r}" in repr(loss) for field in fields(loss))
+    with pytest.raises(FrozenInstanceError):
+        loss.name = "another"
+
+
+@over(OWN)
+def test_parameters_make_losses_differ(loss):
+    """Losses with other parameters, or of another class, are not equal."""
+    assert sum(loss == other for other in ALL if repr(other) == repr(loss)) >= 1
+    assert not any(loss == other for other in ALL if repr(other) != repr(loss))
+
+
+@over(ALL)
+def test_loss_survives_pickle_copy_and_clone(loss):
+    """A loss is the same after pickle, after a deep copy, and as the parameter of a cloned estimator."""
+    assert pickle.loads(pickle.dumps(loss)) == loss
+    assert copy.deepcopy(loss) == loss
+    assert clone(DummyClassifier(constant=loss)).get_params()["constant"] == loss
+
+
+# Values, weights and masks
+
+
+@over(ALL)
+def test_rows_are_losses_of_their_own(loss):
+    """A row's loss does not depend on the other rows, and is nonnegative."""
+    scores, targets = draw()
+    together = loss.per_sample(scores, targets)
+    alone = torch.cat([loss.per_sample(scores[i : i + 1], targets[i : i + 1]) for i in range(N_SAMPLES)])
+    assert together.shape == (N_SAMPLES,)
+    assert_allclose(together, alone, rtol=1e-12)
+    assert (together >= 0).all()
+
+
+@over(LABELWISE)
+def test_labelwise_loss_is_a_sum_over_labels(loss):
+    """The loss of a row is the sum of the losses of its labels."""
+    scores, targets = draw("soft")
+    assert_allclose(loss.per_sample(scores, targets), loss.per_label(scores, targets).sum(dim=1), rtol=1e-14)
+
+
+@over(LABELWISE)
+def test_soft_target_weighs_both_outcomes(loss):
+    """A target t stands for t present and 1 - t absent labels."""
+    scores, targets = draw("soft")
+    present, absent = (loss.per_label(scores, torch.full_like(scores, target)) for target in (1.0, 0.0))
+    mixture = targets * present + (1 - targets) * absent
+    assert_allclose(loss.per_label(scores, targets), mixture, rtol=1e-12)
+
+
+@over(ALL)
+def test_calling_takes_the_mean_over_rows(loss):
+    """Without weights the loss is the plain mean."""
+    scores, targets = draw()
+    assert_allclose(loss(scores, targets), loss.per_sample(scores, targets).mean(), rtol=1e-14)
+
+
+@over(ALL)
+def test_weight_two_equals_a_repeated_row(loss):
+    """Weight 2 on a row gives what repeating the row gives."""
+    scores, targets = draw()
+    weight = torch.ones(N_SAMPLES, dtype=torch.float64)
+    weight[2] = 2
+    rows = [0, 1, 2, 2, 3, 4, 5]
+    assert_allclose(loss(scores, targets, weight=weight), loss(scores[rows], targets[rows]), rtol=1e-13)
+
+
+@over(ALL)
+@pytest.mark.parametrize("shape", ["rows", "labels"])
+def test_weight_zero_equals_a_removed_row(loss, shape):
+    """Weight 0 on a row, or on all its labels, gives what removing the row gives."""
+    scores, targets = draw()
+    weight = torch.ones((N_SAMPLES,) if shape == "rows" else (N_SAMPLES, N_LABELS), dtype=torch.float64)
+    weight[3] = 0
+    rows = [0, 1, 2, 4, 5]
+    assert_allclose(loss(scores, targets, weight=weight), loss(scores[rows], targets[rows]), rtol=1e-13)
+
+
+@over(ALL)
+def test_equal_label_weights_are_row_weights(loss):
+    """Weights of shape (n_samples, n_labels) that are constant in each row are the weights of the rows."""
+    scores, targets = draw()
+    mask, weight = draw_mask_and_weight()
+    row_weight = weight[:, 0]
+    as_rows = loss(scores, targets, mask=mask, weight=row_weight)
+    as_labels = loss(scores, targets, mask=mask, weight=row_weight[:, None].expand(-1, N_LABELS))
+    assert_allclose(as_labels, as_rows, rtol=1e-13)
+
+
+@over(ALL)
+def test_label_of_weight_zero_equals_a_masked_one(loss):
+    """Within a row, weight 0 on a label and a mask on it are the same."""
+    scores, targets = draw()
+    mask, _ = draw_mask_and_weight()
+    assert_allclose(
+        loss.per_sample(scores, targets, None, mask.double()), loss.per_sample(scores, targets, mask), rtol=1e-13
+    )
+
+
+@over(ALL)
+def test_masked_entries_equal_absent_columns(loss):
+    """A row with hidden labels has the loss of the row that never had those labels."""
+    scores, targets = draw()
+    mask, _ = draw_mask_and_weight()
+    for i in range(N_SAMPLES):
+        known = mask[i]
+        shorter = loss.per_sample(scores[i : i + 1, known], targets[i : i + 1, known])
+        assert_allclose(loss.per_sample(scores, targets, mask)[i], shorter[0], rtol=1e-12)
+
+
+@over(ALL)
+@pytest.mark.parametrize("hidden", [float("nan"), 0.0, 1.0], ids=str)
+def test_masked_targets_have_no_influence(loss, hidden):
+    """Whatever is written in a masked target, the loss and all gradients are the same, 0 there, and never NaN."""
+    scores, targets = draw()
+    mask, weight = draw_mask_and_weight()
+    changed = targets.masked_fill(~mask, hidden)
+    leaf = scores.clone().requires_grad_()
+
+    value = loss(leaf, changed, mask=mask, weight=weight)
+    value.backward()
+    values, gradient = loss.values_and_gradient(scores, changed, mask, weight)
+    curvature = loss.curvature(scores, changed, mask, weight)
+
+    assert_allclose(value.detach(), loss(scores, targets, mask=mask, weight=weight), rtol=1e-14)
+    assert_allclose(values, loss.values_and_gradient(scores, targets, mask, weight)[0], rtol=1e-14)
+    for derivative in (leaf.grad, gradient, curvature):
+        assert derivative.isfinite().all()
+        assert (derivative[~mask] == 0).all()
+
+
+@over(ALL)
+def test_nan_scores_are_not_hidden(loss):
+    """A model that has diverged shows in the loss."""
+    scores, targets = draw()
+    scores[1, 2] = float("nan")
+    assert loss(scores, targets).isnan()
+
+
+# Derivatives
+
+
+@over(ALL)
+@by_kind
+def test_gradient_matches_finite_differences(loss, kind):
+    """Autograd of the loss, with mask and label weights, passes gradcheck in double precision."""
+    scores, targets = (part[:2] for part in draw(kind))
+    mask, weight = (part[1:3] for part in draw_mask_and_weight())
+    assert torch.autograd.gradcheck(lambda s: loss.per_sample(s, targets, mask, weight), scores.requires_grad_())
+
+
+@over(ALL)
+@by_kind
+@pytest.mark.parametrize("partial", [False, True], ids=["all known", "mask and weight"])
+def test_values_and_gradient_are_those_of_autograd(loss, kind, partial):
+    """The closed forms that solvers use agree with the loss and with autograd."""
+    scores, targets = draw(kind)
+    mask, weight = draw_mask_and_weight() if partial else (None, None)
+    leaf = scores.clone().requires_grad_()
+    expected = loss.per_sample(leaf, targets, mask, weight)
+    expected.sum().backward()
+
+    values, gradient = loss.values_and_gradient(scores, targets, mask, weight)
+
+    assert values.shape == (N_SAMPLES, N_LABELS if loss.labelwise else 1)
+    assert_allclose(values.sum(dim=1), expected.detach(), rtol=1e-13)
+    assert_allclose(gradient, leaf.grad, rtol=1e-11, atol=1e-14)
+    assert {values.requires_grad, gradient.requires_grad} == {False}
+
+
+@over(ALL)
+@by_kind
+def test_curvature_is_nonnegative_and_finite(loss, kind):
+    """Solvers may divide by the mean curvature: it has no sign and no NaN, far out as well."""
+    scores, targets = draw(kind)
+    if not isinstance(loss, Exponential):
+        scores = torch.cat([scores, torch.full_like(scores, 1e7), torch.full_like(scores, -1e7)])
+        targets = torch.cat([targets] * 3)
+    curvature = loss.curvature(scores, targets)
+    assert curvature.shape == scores.shape
+    assert curvature.isfinite().all()
+    assert (curvature >= 0).all()
+
+
+@over([loss for loss in OWN if not isinstance(loss, (Hinge, ShiftedSigmoidBCE))])
+def test_curvature_is_the_second_derivative_where_that_is_positive(loss):
+    """The curvature agrees with finite differences of the gradient; each of its parts is cut off at 0."""
+    scores, targets = draw()
+    step = 1e-5
+    for j in range(N_LABELS):
+        shift = torch.zeros_like(scores)
+        shift[:, j] = step
+        ahead, behind = (loss.values_and_gradient(scores + sign * shift, targets)[1][:, j] for sign in (1, -1))
+        second = ((ahead - behind) / (2 * step)).clamp(min=0)
+        assert_allclose(loss.curvature(scores, targets)[:, j], second, rtol=1e-6, atol=1e-8)
+
+
+# Precision
+
+
+@over(ALL)
+@by_kind
+def test_float32_agrees_with_float64(loss, kind):
+    """Values and gradients agree to single precision and keep the precision of the scores."""
+    double, single = draw(kind), draw(kind, dtype=torch.float32)
+    for exact, rough in zip(loss.values_and_gradient(*double), loss.values_and_gradient(*single), strict=True):
+        assert rough.dtype == torch.float32
+        assert exact.dtype == torch.float64
+        assert_allclose(rough, exact, rtol=3e-5, atol=1e-6)
+
+
+@over(ALL)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precisions_are_computed_in_single_precision(loss, dtype):
+    """Scores and targets of half precision give what the same numbers give in float32."""
+    half = draw("soft" if loss.soft_targets else "hard", dtype=dtype)
+    single = [part.float() for part in half]
+    results = [(loss(*half), loss(*single)), (loss.per_sample(*half), loss.per_sample(*single))]
+    results += zip(loss.values_and_gradient(*half), loss.values_and_gradient(*single), strict=True)
+    if loss.labelwise:
+        results.append((loss.per_label(*half), loss.per_label(*single)))
+    for actual, expected in results:
+        assert actual.dtype == torch.float32
+        assert_array_equal(actual, expected)
+
+
+@over(ALL)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("target", [0.0, 0.3, 1.0])
+def test_extreme_scores_stay_finite(loss, dtype, target):
+    """Scores of 1e4 and 1e7, right or wrong, give finite losses and gradients by both ways."""
+    scores = torch.tensor([[-1e7], [-1e4], [1e4], [1e7]], dtype=dtype)
+    targets = torch.full_like(scores, target)
+    leaf = scores.clone().requires_grad_()
+
+    loss.per_sample(leaf, targets).sum().backward()
+    values, gradient = loss.values_and_gradient(scores, targets)
+
+    for part in (values, gradient, leaf.grad):
+        if isinstance(loss, Exponential):  # exp(1e4) is no floating point number: infinite where wrong, but not NaN
+            assert not part.isnan().any()
+            part = part[(scores > 0) == target if target in (0, 1) else scores.isnan()]
+        assert part.isfinite().all()
+
+
+@over([loss for loss in OWN if not isinstance(loss, Exponential)])
+def test_right_and_extreme_scores_cost_nothing_more(loss):
+    """A loss is no greater at a far score of the right sign than at a moderate one."""
+    targets = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    moderate, far = (torch.tensor([[s, -s]], dtype=torch.float64) for s in (5.0, 1e7))
+    assert loss(far, targets) <= loss(moderate, targets)
+
+
+# Convexity
+
+
+def _second_differences(loss):
+    """Return second differences of the loss along many lines, hard targets."""
+    rng = np.random.default_rng(3)
+    starts = torch.tensor(rng.uniform(-6, 6, (400, N_LABELS)))
+    steps = torch.tensor(rng.normal(size=starts.shape))
+    targets = torch.tensor(np.round(rng.uniform(size=starts.shape)))
+    middle, left, right = (loss.per_sample(starts + k * steps, targets) for k in (0, -1, 1))
+    return ((left - 2 * middle + right) / (left + right).clamp(min=1)).numpy()
+
+
+@over([loss for loss in ALL if loss.convex])
+def test_convex_loss_bends_upwards(loss):
+    """A loss that says it is convex has no negative second difference."""
+    assert _second_differences(loss).min() > -1e-12
+
+
+@over([loss for loss in ALL if not loss.convex])
+def test_loss_that_is_not_convex_bends_downwards_somewhere(loss):
+    """A loss that says it is not convex is not."""
+    assert _second_differences(loss).min() < -1e-4
+
+
+# Links
+
+
+@over(LABELWISE_LINKED)
+@pytest.mark.parametrize("eta", [0.01, 0.1, 0.3, 0.4999, 0.5, 0.6, 0.8, 0.95, 0.99])
+def test_expected_loss_is_minimal_at_the_link(loss, eta):
+    """No score has a lower expected loss than the link of the probability, or of the nearest it can express."""
+    best = np.clip(loss.link.link(min(eta, loss.link.high)), -60, 60)
+    scores = np.r_[np.linspace(-30, 30, 2001), best + np.array([-0.1, -0.01, 0.01, 0.1])]
+    lowest = expected_loss(loss, [best], eta)[0]
+    assert lowest <= expected_loss(loss, scores, eta).min() + 1e-12
+
+
+@over(LABELWISE_LINKED)
+def test_expected_gradient_vanishes_at_the_link(loss):
+    """The derivative of the expected loss is zero at the link of many probabilities."""
+    etas = torch.tensor(ETAS[loss.link.high > ETAS])[:, None]
+    scores = loss.link.link(etas)
+    (_, present), (_, absent) = (
+        loss.per_label_and_gradient(scores, torch.full_like(scores, target)) for target in (1.0, 0.0)
+    )
+    assert_allclose(etas * present + (1 - etas) * absent, 0, atol=1e-13)
+
+
+@over([loss for loss in ALL if isinstance(loss, ZLPR)])
+def test_zlpr_is_stationary_at_its_link_for_soft_targets(loss):
+    """All partial derivatives vanish where every label has the score of its target, whatever the other labels."""
+    _, targets = draw("soft")
+    targets = targets[1:]
+    _, gradient = loss.values_and_gradient(loss.link.link(targets), targets)
+    assert_allclose(gradient, 0, atol=1e-15)
+
+
+@over(LINKED)
+def test_link_and_inverse_undo_each_other(loss):
+    """Probability to score to probability, and back, is the identity."""
+    etas = ETAS[loss.link.high > ETAS]
+    scores = loss.link.link(etas)
+    assert_allclose(loss.link.inverse(scores), etas, rtol=1e-12)
+    assert_allclose(loss.link.link(loss.link.inverse(scores)), scores, rtol=1e-12, atol=1e-13)
+
+
+@over(LINKED)
+def test_link_is_increasing_and_inverse_is_inside(loss):
+    """Greater probabilities have greater scores; scores have probabilities in (0, high), extreme ones in [0, high]."""
+    etas = ETAS[loss.link.high > ETAS]
+    assert (np.diff(loss.link.link(etas)) > 0).all()
+    scores = np.linspace(-8, 8, 501)
+    probabilities = loss.link.inverse(scores)
+    assert (np.diff(probabilities) >= 0).all()
+    assert (probabilities > 0).all()
+    assert (probabilities < loss.link.high).all()
+    extremes = loss.link.inverse([-np.inf, -1e7, 1e7, np.inf])
+    assert ((extremes >= 0) & (extremes <= loss.link.high * (1 + 1e-15))).all()
+
+
+@over(LINKED)
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-5), ("float64", 1e-12)])
+def test_link_takes_arrays_and_tensors_alike(loss, dtype, rtol):
+    """Arrays and tensors give the same numbers in their own precision."""
+    scores = np.linspace(-3, 3, 13).astype(dtype)
+    etas = np.linspace(0.05, 0.45, 9).astype(dtype)
+    for function, x in ((loss.link.inverse, scores), (loss.link.link, etas)):
+        array, tensor = function(x), function(torch.from_numpy(x))
+        assert array.dtype == dtype
+        assert tensor.dtype == getattr(torch, dtype)
+        assert_allclose(
+            tensor, array, rtol=1e-5 if dtype == "float32" else 1e-12, atol=1e-6 if dtype == "float32" else 0
+        )
+
+
+@over(LINKED)
+def test_constant_scores_are_those_of_the_frequencies(loss):
+    """A model without features starts at the best constant score of each label."""
+    frequency = np.array([0.001, 0.2, 0.45])
+    assert_allclose(loss.link.inverse(loss.constant_scores(frequency)), frequency, rtol=1e-10)
+    assert np.isfinite(loss.constant_scores(np.array([1e-12, 1 - 1e-12]))).all()
+
+
+# Thresholds
+
+SIGMOID_OF_ONE = 0.7310585786300049
+
+
+@pytest.mark.parametrize(
+    ("loss", "natural", "bayes", "eta_at_zero"),
+    [
+        (BCEWithLogits(), 0, 0, 1 / 2),
+        (BCEWithLogits(pos_weight=2), 0, np.log(2), 1 / 3),
+        (SigmoidBCE(), 0, 0, 1 / 2),
+        (ShiftedSigmoidBCE(), 0, None, 1 / 3),
+        (ShiftedSigmoidBCE(offset=1), 0, 0, 1 / 2),
+        (ZLPR(), 0, 0, 1 / 2),
+        (ZLPR(temperature=1, threshold=-0.5), -0.5, -0.5, SIGMOID_OF_ONE),
+        (Focal(), 0, 0, 1 / 2),
+        (Focal(alpha=0.25), 0, -0.41037, 3 / 4),
+        (Asymmetric(), 0, 0.568652078005, 0.14729),
+        (Poly1(), 0, 0, 1 / 2),
+        (Poly1(epsilon=2), 0, 0, 1 / 2),
+        (Hinge(), 0, None, None),
+        (SquaredHinge(), 0, 0, 1 / 2),
+        (ModifiedHuber(), 0, 0, 1 / 2),
+        (Exponential(), 0, 0, 1 / 2),
+        (Brier(), 0.5, 0.5, 1e-6),
+    ],
+    ids=repr,
+)
+def test_thresholds_are_as_published(loss, natural, bayes, eta_at_zero):
+    """Natural threshold, Bayes threshold and the probability of a score of zero have the tabulated digits."""
+    assert loss.threshold == natural
+    if bayes is None:
+        assert loss.bayes_threshold is None
+    else:
+        assert loss.bayes_threshold == pytest.approx(bayes, abs=5e-13 if isinstance(loss, Asymmetric) else 5e-6)
+    if eta_at_zero is None:
+        assert loss.link is None
+    else:
+        assert float(loss.link.inverse(0.0)) == pytest.approx(eta_at_zero, abs=5e-6)
+
+
+@over([loss for loss in LINKED if loss.bayes_threshold is not None])
+def test_bayes_threshold_has_probability_one_half(loss):
+    """The Bayes threshold is the score of probability 1/2."""
+    assert float(loss.link.inverse(loss.bayes_threshold)) == pytest.approx(0.5, abs=1e-15)
+
+
+@over(LINKED)
+def test_decisions_by_score_and_by_probability_agree(loss):
+    """Cutting scores at a threshold and probabilities at its probability finds the same labels."""
+    scores = np.linspace(-4, 4, 1001) + 1e-4
+    probabilities = loss.link.inverse(scores)
+    assert_array_equal(scores > loss.threshold, probabilities > loss.link.inverse(loss.threshold))
+    cuts = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+    assert_array_equal(scores[:, None] > loss.link.cut(cuts), probabilities[:, None] > cuts)
+
+
+# Parameters
+
+
+@pytest.mark.parametrize(
+    ("loss", "parameters", "error", "message"),
+    [
+        (BCEWithLogits, {"pos_weight": 0}, ValueError, r"pos_weight must be a real number in \(0, inf\), got 0"),
+        (BCEWithLogits, {"pos_weight": float("nan")}, ValueError, "pos_weight must be .* got nan"),
+        (BCEWithLogits, {"pos_weight": "balanced"}, TypeError, "pos_weight must be .* got 'balanced'"),
+        (ShiftedSigmoidBCE, {"offset": 0.5}, ValueError, r"offset must be a real number in \[1, inf\), got 0.5"),
+        (ZLPR, {"temperature": -1}, ValueError, r"temperature must be a real number in \(0, inf\), got -1"),
+        (ZLPR, {"threshold": float("inf")}, ValueError, "threshold must be .* got inf"),
+        (ZLPR, {"bound": None}, TypeError, "bound must be .* got None"),
+        (Focal, {"gamma": -0.1}, ValueError, r"gamma must be a real number in \[0, inf\), got -0.1"),
+        (Focal, {"alpha": 1}, ValueError, r"alpha must be a real number in \(0, 1\), got 1"),
+        (Focal, {"alpha": True}, TypeError, "alpha must be .* got True"),
+        (Asymmetric, {"gamma_pos": -1}, ValueError, r"gamma_pos must be a real number in \[0, inf\), got -1"),
+        (Asymmetric, {"gamma_neg": float("nan")}, ValueError, "gamma_neg must be .* got nan"),
+        (Asymmetric, {"clip": 1.0}, ValueError, r"clip must be a real number in \[0, 1\), got 1"),
+        (Poly1, {"epsilon": -1.5}, ValueError, r"epsilon must be a real number in \[-1, inf\), got -1.5"),
+    ],
+)
+def test_invalid_parameters_are_refused(loss, parameters, error, message):
+    """The message names the class, the parameter, what is allowed and what came."""
+    with pytest.raises(error, match=f"{loss.__name__}: {message}"):
+        loss(**parameters)
