@@ -151,7 +151,7 @@ class Minimizer:
 
     def _inner(self, a: Tensor, b: Tensor) -> Tensor:
         """Return inner products, one per group."""
-        products = torch.linalg.vecdot(a, b).double()
+        products: Tensor = torch.linalg.vecdot(a, b).double()
         return products if self.per_label else products.sum(dim=0, keepdim=True)
 
     def _direction(self) -> Tensor:

@@ -170,7 +170,8 @@ class Objective:
     def constant_labels(self) -> Tensor:
         """Return which labels have one and the same target in all their rows, or no row at all."""
         frequency, _ = self.targets.frequency(self.row_weight)
-        return (frequency == 0) | (frequency == 1)
+        constant: Tensor = (frequency == 0) | (frequency == 1)
+        return constant
 
     def evaluate(self, theta: Tensor, curvature: Literal["mean", "diagonal"] | None = None) -> Evaluation:
         """Return values and gradient at theta, and the curvature if asked for.

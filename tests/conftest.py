@@ -7,6 +7,7 @@ from pathlib import Path
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before SciPy is imported, or one estimator check is skipped
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # problems of tests are small, and workers share the cores
 
 import numpy as np
 import pytest
