@@ -50,6 +50,10 @@ class Design(ABC):
     def inner_products(self, mean: Tensor | None) -> Tensor:
         """Return the inner products of the rows, less their mean if given, in double precision."""
 
+    def columns(self, rows: slice, mean: Tensor | None) -> Tensor | None:
+        """Return a dense block of rows, less their mean and with a column of ones if given; None if sparse."""
+        return None
+
     def coupling(self, row_weight: Tensor | None, mean: Tensor | None) -> tuple[Tensor, float] | None:
         """Return the mean outer product of the (centred) rows in double precision and the largest kurtosis.
 
@@ -114,6 +118,12 @@ class DenseDesign(Design):
         """Add a product; see `Design.accumulate`."""
         block = self.X[rows]
         out.addmm_(factor, block if power == 1 else block**power)
+
+    def columns(self, rows: slice, mean: Tensor | None) -> Tensor:
+        """Return a block; see `Design.columns`."""
+        if mean is None:
+            return self.X[rows]
+        return torch.cat([self.X[rows] - mean, self.X.new_ones(rows.stop - rows.start, 1)], dim=1)
 
     def inner_products(self, mean: Tensor | None) -> Tensor:
         """Return inner products; see `Design.inner_products`."""

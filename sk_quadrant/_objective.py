@@ -140,6 +140,11 @@ class Objective:
         return self.design.n_features + (self.mean is not None)
 
     @property
+    def has_hessian(self) -> bool:
+        """Whether `hessian` can be had: each label has one, from dense rows."""
+        return self.loss.labelwise and self.design.columns(slice(0, 1), self.mean) is not None
+
+    @property
     def total_weight(self) -> float:
         """Sum of the row weights."""
         return float(self.design.n_rows if self.row_weight is None else self.row_weight.sum(dtype=torch.float64))
@@ -183,12 +188,36 @@ class Objective:
             "mean" takes the curvature of a label as the same in all rows, "diagonal" has the exact sum, at the price
             of two more products.
         """
-        coef = theta[:, : self.design.n_features]
-        shift = None if self.mean is None else theta[:, -1] - coef @ self.mean
+        coef, shift = self._split(theta)
         sums = _Sums(self, curvature)
         for rows in self.design.row_blocks(self.n_labels):
             sums.add(rows, coef, shift)
         return sums.finish(coef)
+
+    def hessian(self, theta: Tensor) -> Tensor:
+        """Return the estimated Hessian of each label of a labelwise loss, double (n_labels, n_columns, n_columns)."""
+        coef, shift = self._split(theta)
+        hessian = torch.zeros(self.n_labels, self.n_columns, self.n_columns, dtype=torch.float64, device=theta.device)
+        for rows in self.design.row_blocks(self.design.n_features):
+            curvature = self.loss.curvature(self._scores(coef, shift, rows).T, *self.targets.rows(rows, theta.dtype))
+            if self.row_weight is not None:
+                curvature = curvature * self.row_weight[rows, None]
+            columns = self.design.columns(rows, self.mean)
+            assert columns is not None
+            for label in range(self.n_labels):
+                hessian[label] += (columns * curvature[:, label, None]).T @ columns
+        hessian /= self.total_weight
+        hessian.diagonal(dim1=1, dim2=2)[:, : self.design.n_features] += self.alpha
+        return hessian
+
+    def _split(self, theta: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the weights, and the shift of the scores of features that are not centred."""
+        coef = theta[:, : self.design.n_features]
+        return coef, None if self.mean is None else theta[:, -1] - coef @ self.mean
+
+    def _scores(self, coef: Tensor, shift: Tensor | None, rows: slice) -> Tensor:
+        scores = self.design.scores(coef, rows)
+        return scores if shift is None else scores.add_(shift[:, None])
 
 
 class _Sums:
@@ -208,9 +237,7 @@ class _Sums:
 
     def add(self, rows: slice, coef: Tensor, shift: Tensor | None) -> None:
         objective = self.objective
-        scores = objective.design.scores(coef, rows)
-        if shift is not None:
-            scores += shift[:, None]
+        scores = objective._scores(coef, shift, rows)
         block = objective.targets.rows(rows, scores.dtype)
         values, gradient = objective.loss.values_and_gradient(scores.T, *block)
         if objective.row_weight is not None:

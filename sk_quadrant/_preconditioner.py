@@ -1,4 +1,4 @@
-"""The metric in which the full-batch solver takes its steps: an approximate inverse Hessian shared by all labels.
+"""The metrics in which the full-batch solver takes its steps: approximate inverse Hessians.
 
 The Hessian of label j is ``X' diag(h_j) X + alpha I`` with the curvatures h_j of its rows. Its diagonal D_j is cheap to
 know; what couples the features is nearly the same for all labels, the correlation R of the features. So
@@ -7,25 +7,64 @@ know; what couples the features is nearly the same for all labels, the correlati
 
 and one eigendecomposition of R serves all labels. Where h_j is constant over rows and the features have equal variances
 this is the Hessian itself. Without R (sparse or very wide data) the diagonal alone is left.
+
+Labels for which that is not good enough (few rows for the features, weak penalty) get the Cholesky factor of their own
+Hessian, which makes the solver Newton's method.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from sk_quadrant._design import Design
+from sk_quadrant._objective import Evaluation, Objective
 
 MAX_FEATURES = 2000  # an eigendecomposition takes 9 d^3 operations
 HEAVY_TAIL = 8.0  # kurtosis; 3 for Gaussian features, 1 / p for a binary feature of frequency p
 
 
+class Preconditioner(Protocol):
+    """Approximate inverse Hessian of each label of a block."""
+
+    def take(self, labels: Tensor) -> Preconditioner:
+        """Return the preconditioner of some of the labels."""
+        ...
+
+    def solve(self, gradient: Tensor) -> Tensor:
+        """Return the inverse Hessian times the gradient, (n_labels, n_columns)."""
+        ...
+
+
+class Metric(Protocol):
+    """Source of preconditioners.
+
+    Attributes
+    ----------
+    curvature : {"mean", "diagonal"} or None
+        What the objective is to say about the curvature where a preconditioner is to be made.
+    """
+
+    @property
+    def curvature(self) -> Literal["mean", "diagonal"] | None:
+        """What the objective is to say about the curvature."""
+        ...
+
+    def is_due(self, iteration: int) -> bool:
+        """Whether a new preconditioner is worth its price after an iteration."""
+        ...
+
+    def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> Preconditioner:
+        """Return the preconditioner at a point."""
+        ...
+
+
 @dataclass(frozen=True)
-class Metric:
-    """What the data say about the coupling of the features.
+class SharedMetric:
+    """Metric that couples the features of all labels by one correlation matrix.
 
     Attributes
     ----------
@@ -40,8 +79,17 @@ class Metric:
     eigenvalues: Tensor | None
     curvature: Literal["mean", "diagonal"]
 
+    def is_due(self, iteration: int) -> bool:
+        """Whether the curvature, which settles soon, should be taken anew; see `Metric.is_due`."""
+        return iteration in {1, 2, 4, 8, 16, 32, 64}
 
-def choose_metric(design: Design, row_weight: Tensor | None, mean: Tensor | None, n_labels: int) -> Metric:
+    def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> Preconditioner:
+        """Return the preconditioner at a point; see `Metric.precondition`."""
+        assert point.curvature is not None
+        return SharedPreconditioner(self, point.curvature, objective.alpha)
+
+
+def choose_metric(design: Design, row_weight: Tensor | None, mean: Tensor | None, n_labels: int) -> SharedMetric:
     """Choose the metric from the data.
 
     Dense features get their correlation if there are at most 500 of them, or at most 2000 and fewer than 50 for each
@@ -52,32 +100,32 @@ def choose_metric(design: Design, row_weight: Tensor | None, mean: Tensor | None
     worthwhile = d <= MAX_FEATURES and (d <= 500 or d <= 50 * n_labels)
     coupling = design.coupling(row_weight, mean) if worthwhile else None
     if coupling is None:
-        return Metric(None, None, "diagonal")
+        return SharedMetric(None, None, "diagonal")
     gram, kurtosis = coupling
     scale = gram.diagonal().sqrt()
     scale = scale.where(scale > 0, 1.0)
     eigenvalues, eigenvectors = torch.linalg.eigh(gram / scale / scale[:, None])
     floor = torch.finfo(design.dtype).eps * d
-    return Metric(
+    return SharedMetric(
         eigenvectors.to(design.dtype),
         eigenvalues.clamp(min=floor).to(design.dtype),
         "diagonal" if kurtosis > HEAVY_TAIL else "mean",
     )
 
 
-class Preconditioner:
-    """Approximate inverse Hessian of each label of a block.
+class SharedPreconditioner:
+    """Inverse Hessian from a label's own diagonal and the correlation of the features; see `Preconditioner`.
 
     Parameters
     ----------
-    metric : Metric
+    metric : SharedMetric
     curvature : Tensor of shape (n_labels, n_columns)
         Diagonal of the Hessian, penalty included.
     alpha : float
         Strength of the penalty.
     """
 
-    def __init__(self, metric: Metric, curvature: Tensor, alpha: float) -> None:
+    def __init__(self, metric: SharedMetric, curvature: Tensor, alpha: float) -> None:
         self.metric = metric
         smallest = torch.finfo(curvature.dtype).eps * curvature.amax(dim=1, keepdim=True)
         usable = curvature.clamp(min=smallest)
@@ -86,9 +134,9 @@ class Preconditioner:
             d = len(metric.eigenvalues)
             self.rho = (alpha * self.scale[:, :d] ** 2).mean(dim=1, keepdim=True).clamp(max=1.0)
 
-    def take(self, labels: Tensor) -> Preconditioner:
+    def take(self, labels: Tensor) -> SharedPreconditioner:
         """Return the preconditioner of some of the labels."""
-        taken = object.__new__(Preconditioner)
+        taken = object.__new__(SharedPreconditioner)
         taken.metric, taken.scale = self.metric, self.scale[labels]
         if self.metric.eigenvalues is not None:
             taken.rho = self.rho[labels]
@@ -103,3 +151,50 @@ class Preconditioner:
             rotated = (scaled[:, :d] @ Q) / ((1 - self.rho) * eigenvalues + self.rho)
             scaled[:, :d] = rotated @ Q.T
         return scaled * self.scale
+
+
+class OwnMetric:
+    """Metric of each label's own Hessian."""
+
+    curvature: Literal["mean", "diagonal"] | None = None
+
+    def is_due(self, iteration: int) -> bool:
+        """Whether to take the Hessian anew; between two of them curvature pairs keep up."""
+        return iteration <= 4 or iteration % 2 == 0
+
+    def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> Preconditioner:
+        """Return the preconditioner at a point; see `Metric.precondition`."""
+        return CholeskyPreconditioner(objective.hessian(theta))
+
+
+class CholeskyPreconditioner:
+    """Inverse Hessian from the factor of each label's Hessian; see `Preconditioner`.
+
+    Parameters
+    ----------
+    hessian : double Tensor of shape (n_labels, n_columns, n_columns)
+        Positive semidefinite matrices. They are scaled to unit diagonal, and shifted where the arithmetic needs it.
+    """
+
+    def __init__(self, hessian: Tensor) -> None:
+        diagonal = hessian.diagonal(dim1=1, dim2=2)
+        self.scale = diagonal.where(diagonal > 0, 1.0).rsqrt()
+        hessian = hessian * self.scale[:, :, None] * self.scale[:, None, :]
+        shift = torch.finfo(hessian.dtype).eps * hessian.shape[1]
+        while True:
+            hessian.diagonal(dim1=1, dim2=2).add_(shift)
+            self.factor, failed = torch.linalg.cholesky_ex(hessian)
+            if not failed.any():
+                return
+            shift *= 100
+
+    def take(self, labels: Tensor) -> CholeskyPreconditioner:
+        """Return the preconditioner of some of the labels."""
+        taken = object.__new__(CholeskyPreconditioner)
+        taken.scale, taken.factor = self.scale[labels], self.factor[labels]
+        return taken
+
+    def solve(self, gradient: Tensor) -> Tensor:
+        """Return the inverse Hessian times the gradient, (n_labels, n_columns)."""
+        scaled = (gradient.double() * self.scale)[:, :, None]
+        return (torch.cholesky_solve(scaled, self.factor)[:, :, 0] * self.scale).to(gradient.dtype)

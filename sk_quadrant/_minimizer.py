@@ -1,0 +1,315 @@
+"""Preconditioned L-BFGS for many labels at once.
+
+One two-loop recursion whose inner products are taken per group. For a labelwise loss every label is a group: it has
+its own curvature pairs, step length and stop, while all labels share the two matrix products of an iteration. For a
+set-wise loss all labels are one group, which makes it the usual L-BFGS.
+
+References
+----------
+.. [1] J. Nocedal, S. J. Wright, "Numerical Optimization", 2nd edition, Springer 2006, chapter 7.
+   :doi:`10.1007/978-0-387-40065-5`
+.. [2] A. S. Lewis, M. L. Overton, "Nonsmooth optimization via quasi-Newton methods", Mathematical Programming 141, 2013
+   (the line search). :doi:`10.1007/s10107-012-0514-2`
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sk_quadrant._objective import Objective, take_labels
+from sk_quadrant._preconditioner import Metric
+
+DECREASE, FLATNESS = 1e-4, 0.9  # weak Wolfe conditions
+COMPACT = 0.25  # share of finished labels that makes dropping them worth the copying
+MAX_TRIALS = 30
+IMPATIENT = 8  # trials after which a decrease alone is good enough
+
+
+@dataclass
+class Trace:
+    """What happened during a minimisation.
+
+    Attributes
+    ----------
+    n_iter : int
+        Iterations of the slowest label.
+    converged : bool
+        Whether every label reached the tolerance.
+    values : list of float
+        Objective, summed over labels, at the start and after each iteration.
+    interrupted : bool
+        Whether the user stopped it.
+    """
+
+    n_iter: int = 0
+    converged: bool = True
+    values: list[float] = field(default_factory=list)
+    interrupted: bool = False
+
+    def then(self, other: Trace) -> Trace:
+        """Return the trace of this and a later part, which may have been over some of the labels."""
+        rest = self.values[-1] - other.values[0]
+        return Trace(
+            self.n_iter + other.n_iter,
+            other.converged,
+            self.values + [rest + value for value in other.values[1:]],
+            self.interrupted or other.interrupted,
+        )
+
+    def beside(self, other: Trace) -> Trace:
+        """Return the trace of this and another block of labels; the one that ends first keeps its last value."""
+        length = max(len(self.values), len(other.values))
+        padded = (part.values + part.values[-1:] * (length - len(part.values)) for part in (self, other))
+        return Trace(
+            max(self.n_iter, other.n_iter),
+            self.converged and other.converged,
+            [a + b for a, b in zip(*padded, strict=True)],
+            self.interrupted or other.interrupted,
+        )
+
+
+class Pair(NamedTuple):
+    """A curvature pair: a step, the change of the gradient along it, and 1 / <step, change> (0: not to be used)."""
+
+    step: Tensor
+    change: Tensor
+    inverse: Tensor
+
+
+class Minimizer:
+    """A minimisation over a block of labels, which shrinks as labels finish.
+
+    Parameters
+    ----------
+    objective : Objective
+    metric : Metric
+    theta : Tensor of shape (n_labels, n_columns)
+        Start.
+    tol : float
+        A group stops when its estimated distance to the optimum, half its squared Newton decrement, is at most tol^2
+        times its objective at the start.
+    max_iter : int
+    memory : int
+        Number of curvature pairs.
+    scale : Tensor of shape (n_groups,), default=None
+        What the tolerance is relative to, by default the objective at the start.
+    verbose : int, default=0
+        Whether to print a line per iteration.
+
+    Attributes
+    ----------
+    solution : Tensor of shape (n_labels, n_columns)
+    reached : bool Tensor of shape (n_labels,)
+        Which labels have reached the tolerance.
+    relative_to : Tensor of shape (n_groups,)
+        What the tolerance is relative to.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        metric: Metric,
+        theta: Tensor,
+        *,
+        tol: float,
+        max_iter: int,
+        memory: int,
+        scale: Tensor | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.objective, self.metric, self.theta = objective, metric, theta
+        self.tol, self.max_iter = tol, max_iter
+        self.per_label = objective.loss.labelwise
+        self.pairs: deque[Pair] = deque(maxlen=memory)
+        self.solution = theta.clone()
+        self.labels = torch.arange(objective.n_labels, device=theta.device)  # the labels still worked on
+        n_groups = objective.n_labels if self.per_label else 1
+        self.done = torch.zeros(n_groups, dtype=torch.bool, device=theta.device)
+        self.finished_value = 0.0
+        self.reached = torch.zeros(objective.n_labels, dtype=torch.bool, device=theta.device)
+        self.relative_to = scale
+        self.verbose = verbose
+        self.trace = Trace()
+
+    def run(self) -> Trace:
+        """Minimise; the result is in `solution`."""
+        try:
+            self._iterate()
+        except KeyboardInterrupt:
+            self.trace.interrupted = True
+        self._store(~self.done)
+        self.trace.converged = bool(self.reached.all())
+        return self.trace
+
+    def _iterate(self) -> None:
+        self._evaluate_start()
+        for iteration in range(1, self.max_iter + 1):
+            direction = self._direction()
+            slope = self._inner(self.point.gradient, direction)
+            self._finish(-slope / 2 <= self.tol**2 * self.scale)
+            if self.done.all():
+                break
+            if self._compact_pays():
+                direction, slope = self._compact(direction, slope)
+            self._step(direction, slope, refresh=self.metric.is_due(iteration))
+            self.trace.n_iter = iteration
+            self.trace.values.append(float(self.point.values.sum()) + self.finished_value)
+            if self.verbose:
+                self._report()
+
+    def _report(self) -> None:
+        groups = f", {int((~self.done).sum())} labels left" if self.per_label else ""
+        print(f"iteration {self.trace.n_iter}: objective {self.trace.values[-1]:.8g}{groups}", flush=True)
+
+    def _evaluate_start(self) -> None:
+        self.point = self.objective.evaluate(self.theta, self.metric.curvature)
+        if not self.point.values.isfinite().all():
+            raise FloatingPointError("the loss is not finite at the start of the fit")
+        self._precondition()
+        if self.relative_to is None:
+            self.relative_to = self.point.values.abs().clamp(min=torch.finfo(torch.float64).tiny)
+        self.scale = self.relative_to
+        if self.per_label and self.objective.mean is not None:
+            self._finish(self.objective.constant_labels())  # their optimum is at infinity: they keep their start
+        self.trace.values.append(float(self.point.values.sum()))
+
+    def _precondition(self) -> None:
+        self.preconditioner = self.metric.precondition(self.objective, self.theta, self.point)
+
+    def _inner(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return inner products, one per group."""
+        products: Tensor = torch.linalg.vecdot(a, b).double()
+        return products if self.per_label else products.sum(dim=0, keepdim=True)
+
+    def _direction(self) -> Tensor:
+        """Return the quasi-Newton direction by the two-loop recursion [1]_."""
+        q = self.point.gradient.clone()
+        factors = []
+        for pair in reversed(self.pairs):
+            factor = pair.inverse * self._inner(pair.step, q)
+            q.addcmul_(pair.change, factor.to(q.dtype)[:, None], value=-1)
+            factors.append(factor)
+        q = self.preconditioner.solve(q)
+        for pair, factor in zip(self.pairs, reversed(factors), strict=True):
+            factor = factor - pair.inverse * self._inner(pair.change, q)
+            q.addcmul_(pair.step, factor.to(q.dtype)[:, None])
+        return q.neg_()
+
+    def _step(self, direction: Tensor, slope: Tensor, *, refresh: bool) -> None:
+        """Move along the direction by a line search and remember the curvature pair."""
+        start, begin = self.theta, self.point
+        failed = self._search(direction, slope, self.metric.curvature if refresh else None)
+        step, change = self.theta - start, self.point.gradient - begin.gradient
+        product, size = self._inner(step, change), self._inner(step, step) * self._inner(change, change)
+        usable = product > torch.finfo(change.dtype).eps * size.sqrt()
+        self.pairs.append(Pair(step, change, product.reciprocal().where(usable, 0.0)))
+        if refresh:
+            self._precondition()
+        if failed.any():
+            self._give_up(failed, slope)
+
+    def _search(self, direction: Tensor, slope: Tensor, curvature: Literal["mean", "diagonal"] | None) -> Tensor:
+        """Move every group by a step that satisfies the weak Wolfe conditions [2]_ and return which found none.
+
+        All groups try the unit step together; those it does not suit try others while the rest wait.
+        """
+        start, begin = self.theta, self.point
+        bracket = Bracket(begin.values, slope, torch.finfo(direction.dtype).eps)
+        self.theta = start + direction * self._spread(~self.done)
+        self.point = self.objective.evaluate(self.theta, curvature)
+        pending = bracket.judge(~self.done, self.point.values, self._inner(self.point.gradient, direction))
+        while pending.any() and bracket.trials < MAX_TRIALS:
+            labels = pending.nonzero()[:, 0] if self.per_label else torch.arange(len(self.labels))
+            step = self._spread(bracket.step)[labels]
+            self.theta[labels] = take_labels(start, labels) + step * take_labels(direction, labels)
+            part = self.objective.take(labels) if self.per_label else self.objective
+            self.point.put(labels, part.evaluate(take_labels(self.theta, labels), curvature))
+            pending = bracket.judge(pending, self.point.values, self._inner(self.point.gradient, direction))
+        if pending.any():
+            lost = self._spread(pending)
+            self.theta = start.where(lost, self.theta)
+            self.point = begin.where(pending, lost, self.point)
+        return pending
+
+    def _spread(self, groups: Tensor) -> Tensor:
+        """Return values of groups as a column over labels, shape (n_labels, 1)."""
+        column = groups[:, None].expand(len(self.labels), 1)
+        return column if groups.dtype == torch.bool else column.to(self.theta.dtype)
+
+    def _give_up(self, failed: Tensor, slope: Tensor) -> None:
+        """Finish the groups in which no decrease was found: at the precision of the arithmetic, or not converged."""
+        noise = 1e3 * torch.finfo(self.theta.dtype).eps * self.scale
+        self._finish(failed & (-slope <= noise))
+        self._finish(failed, reached=False)
+
+    def _finish(self, finished: Tensor, *, reached: bool = True) -> None:
+        finished = finished & ~self.done
+        self._store(finished)
+        self.done = self.done | finished
+        self.reached[self._members(finished)] |= reached
+
+    def _store(self, groups: Tensor) -> None:
+        self.solution[self._members(groups)] = self.theta[groups.expand(len(self.labels))]
+
+    def _members(self, groups: Tensor) -> Tensor:
+        """Return the labels, as numbered in the whole block, of some groups."""
+        return self.labels[groups.expand(len(self.labels))]
+
+    def _compact_pays(self) -> bool:
+        return self.per_label and float(self.done.double().mean()) > COMPACT
+
+    def _compact(self, direction: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        """Drop the finished labels from all that is held."""
+        self.finished_value += float(self.point.values[self.done].sum())
+        keep = (~self.done).nonzero()[:, 0]
+        self.objective, self.preconditioner = self.objective.take(keep), self.preconditioner.take(keep)
+        self.point, self.theta = self.point.take(keep), take_labels(self.theta, keep)
+        self.labels, self.scale, self.done = self.labels[keep], self.scale[keep], self.done[keep]
+        pairs = [Pair(take_labels(s, keep), take_labels(y, keep), r[keep]) for s, y, r in self.pairs]
+        self.pairs = deque(pairs, maxlen=self.pairs.maxlen)
+        return take_labels(direction, keep), slope[keep]
+
+
+class Bracket:
+    """Step lengths of a line search, one a group, with the interval that is known to hold a good one.
+
+    Attributes
+    ----------
+    step : double Tensor of shape (n_groups,)
+        The step to try next, at first 1.
+    trials : int
+        Number of steps judged.
+    """
+
+    def __init__(self, values: Tensor, slope: Tensor, eps: float) -> None:
+        self.values, self.slope, self.noise = values, slope, 4 * eps * values.abs()
+        self.step, self.low = torch.ones_like(slope), torch.zeros_like(slope)
+        self.high = torch.full_like(slope, math.inf)
+        self.trials = 0
+
+    def judge(self, pending: Tensor, values: Tensor, slopes: Tensor) -> Tensor:
+        """Return which of the pending groups need another step, given objective and slope at the present one."""
+        self.trials += 1
+        enough = values <= self.values + DECREASE * self.step * self.slope + self.noise
+        flat = slopes >= FLATNESS * self.slope
+        pending = pending & ~(enough & (flat | (self.trials > IMPATIENT)))
+        self.low = self.step.where(pending & enough, self.low)
+        self.high = self.step.where(pending & ~enough, self.high)
+        secant = self.step * self.slope / (self.slope - slopes)
+        self.step = self._inside(secant.where(secant > 0, math.inf)).where(pending, self.step)
+        return pending
+
+    def _inside(self, step: Tensor) -> Tensor:
+        """Move proposed steps into the bracket, away from its ends."""
+        bounded = self.high.isfinite()
+        width = (self.high - self.low).where(bounded, 0.0)
+        middle = (self.low + self.high) / 2
+        closed = torch.clamp(step, self.low + 0.1 * width, self.high - 0.1 * width).where(step.isfinite(), middle)
+        opened = torch.clamp(step, 1.5 * self.low, 10 * self.low)
+        return closed.where(bounded, opened)
