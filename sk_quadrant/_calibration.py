@@ -29,7 +29,7 @@ from sk_quadrant._calibrators import METHODS, CalibrationMap, FloatArray, HeldOu
 _Splits = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 
-class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Calibrate the probabilities of a multi-label classifier by cross-validation.
 
     The multi-label counterpart of :class:`~sklearn.calibration.CalibratedClassifierCV`, which refuses multi-label
@@ -55,6 +55,7 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
 
         Sigmoid and temperature are fitted to Platt's smoothed targets, `(n_positive + 1) / (n_positive + 2)` for a
         positive and `1 / (n_negative + 2)` for a negative, and so stay finite when scores separate the labels.
+        :class:`~sklearn.calibration.CalibratedClassifierCV` does so for "sigmoid" only.
 
     scope : {"label", "pooled"}, default="label"
         "label" fits one map a label, "pooled" a single one to the entries of all labels. A single map has far more
@@ -153,16 +154,7 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
         "n_jobs": [Integral, None],
     }
 
-    def __init__(
-        self,
-        estimator: Any,
-        *,
-        method: str = "sigmoid",
-        scope: str = "label",
-        cv: Any = None,
-        ensemble: bool | str = "auto",
-        n_jobs: int | None = None,
-    ) -> None:
+    def __init__(self, estimator, *, method="sigmoid", scope="label", cv=None, ensemble="auto", n_jobs=None):
         self.estimator = estimator
         self.method = method
         self.scope = scope
@@ -170,8 +162,8 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
         self.ensemble = ensemble
         self.n_jobs = n_jobs
 
-    @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> CalibratedMultiLabelClassifierCV:
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, sample_weight=None, **params):
         """Train the classifier and fit the maps.
 
         Parameters
@@ -194,6 +186,21 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
         -------
         self : object
             This instance.
+
+        Raises
+        ------
+        ValueError
+            When `y` is multiclass or leaves [0, 1], when weights or folds do not fit the data, or when the classifier
+            gives NaN or another number of scores than labels. The object stays as it was.
+
+        NotFittedError
+            When `estimator` is frozen and was never fitted.
+
+        Warns
+        -----
+        UserWarning
+            When a label lacks positives or negatives in the test part of some fold of an ensemble, or when `estimator`
+            cannot take the weights.
         """
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
@@ -206,7 +213,7 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
         self._publish(pairs, labels)
         return self
 
-    def predict_proba(self, X: Any) -> FloatArray:
+    def predict_proba(self, X):
         """Return calibrated probabilities.
 
         Parameters
@@ -223,7 +230,7 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
         proba = self._positive_proba(X)
         return _strictly_inside(np.hstack([1 - proba, proba]) if self._labels.one_dimensional else proba)
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X):
         """Predict the labels whose calibrated probability is above 1/2.
 
         This is the cut that is best for Hamming loss and, for 1-D `y`, for accuracy. It differs from the cut of
@@ -242,7 +249,7 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
         is_positive = self._positive_proba(X) > 0.5
         return self._labels.decode(is_positive)
 
-    def get_metadata_routing(self) -> Any:
+    def get_metadata_routing(self):
         """Get the metadata routing of this object.
 
         Returns
@@ -257,7 +264,7 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
             .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
         )
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags = deepcopy(get_tags(self.estimator).input_tags)
         tags.classifier_tags.multi_class = False
@@ -265,7 +272,7 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
         tags.target_tags.multi_output = True
         return tags
 
-    def _route(self, sample_weight: Any, params: dict[str, Any]) -> Any:
+    def _route(self, sample_weight, params):
         """Return the parameters for the estimator's fit and the splitter's split."""
         if _routing_enabled():
             return process_routing(self, "fit", sample_weight=sample_weight, **params)
@@ -281,7 +288,7 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
             )
         return Bunch(estimator=Bunch(fit=params), splitter=Bunch(split={}))
 
-    def _fit_pairs(self, data: _TrainingData, targets: Any, split_params: Any) -> list[_CalibratedClassifier]:
+    def _fit_pairs(self, data, targets, split_params):
         calibrate = _Calibration(self.method, self.scope == "pooled", data.labels)
         frozen = isinstance(self.estimator, FrozenEstimator)
         ensemble = not frozen if self.ensemble == "auto" else bool(self.ensemble)
@@ -297,7 +304,7 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
             _warn_of_one_sided_folds(pairs)
         return pairs
 
-    def _publish(self, pairs: list[_CalibratedClassifier], labels: _Labels) -> None:
+    def _publish(self, pairs, labels):
         self.calibrated_classifiers_ = pairs
         self.classes_ = labels.classes
         self._labels = labels
@@ -307,7 +314,7 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
             elif hasattr(self, name):
                 delattr(self, name)  # of an earlier fit
 
-    def _positive_proba(self, X: Any) -> FloatArray:
+    def _positive_proba(self, X):
         check_is_fitted(self)
         total = reduce(np.add, (pair.predict_proba(X) for pair in self.calibrated_classifiers_))
         return total / len(self.calibrated_classifiers_)
