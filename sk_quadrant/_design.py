@@ -84,8 +84,10 @@ class Design(ABC):
         return total[0] / weight.sum()
 
     def centred_moment(self, row_weight: Tensor | None, mean: Tensor) -> Tensor:
-        """Return the weighted variance of the features around a mean, shape (n_features,)."""
-        return (self.moments(row_weight, 2) - mean.square()).clamp(min=0)
+        """Return the weighted variance of the features, 0 where it is only rounding, shape (n_features,)."""
+        moments = self.moments(row_weight, 2)
+        variance = moments - mean.square()
+        return variance.where(variance > 100 * torch.finfo(self.dtype).eps * moments, 0.0)
 
     def row_weight_or_ones(self, row_weight: Tensor | None) -> Tensor:
         """Return the weights of the rows, shape (n_rows,)."""
@@ -141,7 +143,8 @@ class DenseDesign(Design):
         total = torch.zeros(self.n_features, dtype=self.dtype, device=self.device)
         for rows in self.row_blocks(1):
             total += weight[rows] @ (self.X[rows] - mean).square_()
-        return total / weight.sum()
+        variance = total / weight.sum()
+        return variance.where(variance > (10 * torch.finfo(self.dtype).eps * mean).square(), 0.0)
 
     def coupling(self, row_weight: Tensor | None, mean: Tensor | None) -> tuple[Tensor, float] | None:
         """Return mean outer product and largest kurtosis; see `Design.coupling`."""

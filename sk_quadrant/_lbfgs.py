@@ -107,8 +107,9 @@ def _minimise_smooth(
     left = (~shared.reached).nonzero()[:, 0]
     if not own or trace.interrupted or not steps or not len(left):
         return shared.solution, trace
+    assert shared.relative_to is not None
     traces = []
-    for labels in left.split(max(1, OWN_ELEMENTS // objective.n_columns**2)):
+    for labels in torch.split(left, max(1, OWN_ELEMENTS // objective.n_columns**2)):
         theta = take_labels(shared.solution, labels)
         newton = Minimizer(
             objective.take(labels), OwnMetric(), theta, max_iter=steps, scale=shared.relative_to[labels], **options

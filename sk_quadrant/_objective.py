@@ -7,6 +7,7 @@ decouples it from the weights. `Problem.publish` undoes this.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -118,7 +119,8 @@ class Objective:
     mean : Tensor of shape (n_features,) or None
         Mean of the features, None without an intercept.
     variance : Tensor of shape (n_features,)
-        Mean square of the features, centred if there is an intercept.
+        Mean square of the features, centred if there is an intercept; 0 for features that are constant up to
+        rounding.
     """
 
     design: Design
@@ -204,11 +206,17 @@ class Objective:
                 curvature = curvature * self.row_weight[rows, None]
             columns = self.design.columns(rows, self.mean)
             assert columns is not None
+            columns = columns * self._varies()
             for label in range(self.n_labels):
                 hessian[label] += (columns * curvature[:, label, None]).T @ columns
         hessian /= self.total_weight
         hessian.diagonal(dim1=1, dim2=2)[:, : self.design.n_features] += self.alpha
         return hessian
+
+    def _varies(self) -> Tensor:
+        """Return 1 for the columns of theta that do anything, 0 for those of constant features."""
+        varies = (self.variance > 0).to(self.variance)
+        return varies if self.mean is None else torch.cat([varies, varies.new_ones(1)])
 
     def _split(self, theta: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the weights, and the shift of the scores of features that are not centred."""
@@ -278,11 +286,19 @@ class _Sums:
         objective = self.objective
         diagonal = objective.design.zeros(objective.n_labels, objective.n_columns)
         weights = diagonal[:, : objective.design.n_features]
-        weights += self.squares if self.wanted == "diagonal" else self.curvature_sum[:, None] * objective.variance
+        weights += self._curvature_of_weights()
         if objective.mean is not None:
-            if self.wanted == "diagonal":
-                weights += objective.mean * (self.curvature_sum[:, None] * objective.mean - 2 * self.firsts)
             diagonal[:, -1] = self.curvature_sum
         diagonal /= total
         weights += objective.alpha
+        weights.masked_fill_(objective.variance == 0, math.inf)  # a constant feature is not to move
         return diagonal
+
+    def _curvature_of_weights(self) -> Tensor:
+        total, mean = self.curvature_sum[:, None], self.objective.mean
+        if self.wanted == "mean":
+            return total * self.objective.variance
+        if mean is None:
+            return self.squares
+        centred = self.squares + mean * (total * mean - 2 * self.firsts)
+        return torch.maximum(centred, torch.finfo(centred.dtype).eps * self.squares)

@@ -105,10 +105,10 @@ def choose_metric(design: Design, row_weight: Tensor | None, mean: Tensor | None
     scale = gram.diagonal().sqrt()
     scale = scale.where(scale > 0, 1.0)
     eigenvalues, eigenvectors = torch.linalg.eigh(gram / scale / scale[:, None])
-    floor = torch.finfo(design.dtype).eps * d
+    noise = 10 * torch.finfo(design.dtype).eps * d
     return SharedMetric(
         eigenvectors.to(design.dtype),
-        eigenvalues.clamp(min=floor).to(design.dtype),
+        eigenvalues.where(eigenvalues > noise, 0.0).to(design.dtype),
         "diagonal" if kurtosis > HEAVY_TAIL else "mean",
     )
 
@@ -127,9 +127,7 @@ class SharedPreconditioner:
 
     def __init__(self, metric: SharedMetric, curvature: Tensor, alpha: float) -> None:
         self.metric = metric
-        smallest = torch.finfo(curvature.dtype).eps * curvature.amax(dim=1, keepdim=True)
-        usable = curvature.clamp(min=smallest)
-        self.scale = usable.where(usable > 0, 1.0).rsqrt()
+        self.scale = curvature.rsqrt().where(curvature > 0, 0.0)  # what has no curvature has no gradient either
         if metric.eigenvalues is not None:
             d = len(metric.eigenvalues)
             self.rho = (alpha * self.scale[:, :d] ** 2).mean(dim=1, keepdim=True).clamp(max=1.0)
@@ -148,7 +146,8 @@ class SharedPreconditioner:
         Q, eigenvalues = self.metric.eigenvectors, self.metric.eigenvalues
         if Q is not None and eigenvalues is not None:
             d = len(eigenvalues)
-            rotated = (scaled[:, :d] @ Q) / ((1 - self.rho) * eigenvalues + self.rho)
+            stiffness = (1 - self.rho) * eigenvalues + self.rho
+            rotated = (scaled[:, :d] @ Q / stiffness).where(stiffness > 0, 0.0)
             scaled[:, :d] = rotated @ Q.T
         return scaled * self.scale
 
@@ -178,9 +177,9 @@ class CholeskyPreconditioner:
 
     def __init__(self, hessian: Tensor) -> None:
         diagonal = hessian.diagonal(dim1=1, dim2=2)
-        self.scale = diagonal.where(diagonal > 0, 1.0).rsqrt()
+        self.scale = diagonal.rsqrt().where(diagonal > 0, 0.0)
         hessian = hessian * self.scale[:, :, None] * self.scale[:, None, :]
-        shift = torch.finfo(hessian.dtype).eps * hessian.shape[1]
+        shift = 1e3 * torch.finfo(hessian.dtype).eps * hessian.shape[1]  # noise in singular directions stays small
         while True:
             hessian.diagonal(dim1=1, dim2=2).add_(shift)
             self.factor, failed = torch.linalg.cholesky_ex(hessian)

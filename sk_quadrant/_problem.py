@@ -65,9 +65,9 @@ class Problem:
 
     def _variance(self) -> Tensor:
         mean = self._design_mean()
-        if self.metric.curvature == "mean" and mean is not None:
-            return self.design.centred_moment(self.row_weight, mean)
-        return self.design.moments(self.row_weight, 2)
+        if mean is None:
+            return self.design.moments(self.row_weight, 2)
+        return self.design.centred_moment(self.row_weight, mean)
 
     def blocks(self) -> Iterator[Tensor]:
         """Yield the indices of the labels of each block, frequent labels first for a labelwise loss."""
