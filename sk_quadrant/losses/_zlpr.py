@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._base import Loss, weighted
+from sk_quadrant.losses._base import Loss, known, weighted
 from sk_quadrant.losses._functions import softplus
 from sk_quadrant.losses._links import LogitLink
 from sk_quadrant.losses._validation import check_finite, check_positive
@@ -103,6 +103,7 @@ class ZLPR(Loss):
         self, scores: Tensor, targets: Tensor, mask: Tensor | None, weight: Tensor | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return the loss of each row, (n_samples, 1), and what each label contributes to the two sums."""
+        scores, targets = known(scores, targets, mask)
         u = (self.temperature * (scores - self.threshold)).clamp(-FAR, FAR)
         present, present_shares = _bounded_logsumexp(-u, weighted(targets, mask, weight), self.bound)
         absent, absent_shares = _bounded_logsumexp(u, weighted(1 - targets, mask, weight), self.bound)
@@ -114,6 +115,6 @@ def _bounded_logsumexp(exponents: Tensor, factors: Tensor, bound: float) -> tupl
     top = exponents.detach().where(factors > 0, -FAR).amax(dim=1, keepdim=True)
     terms = factors * (exponents - top).clamp(max=0).exp()  # above the top are only exponents without a factor
     total = terms.sum(dim=1, keepdim=True)
-    log_total = top + total.where(total > 0, 1).log()  # about -FAR for an empty sum
+    log_total = top + total.masked_fill(total == 0, 1).log()  # -FAR for an empty sum
     values: Tensor = bound + softplus(log_total - bound)  # with full relative accuracy where it is small
     return values, terms / (total + (bound - top).exp())

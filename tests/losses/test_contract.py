@@ -221,6 +221,15 @@ def test_labelwise_loss_is_a_sum_over_labels(loss):
 
 
 @over(LABELWISE)
+def test_label_weights_multiply_the_losses_of_labels(loss):
+    """Within a row, the loss of a label counts as often as its weight says."""
+    scores, targets = draw()
+    _, weight = draw_mask_and_weight()
+    expected = (weight * loss.per_label(scores, targets)).sum(dim=1)
+    assert_allclose(loss.per_sample(scores, targets, None, weight), expected, rtol=1e-14)
+
+
+@over(LABELWISE)
 def test_soft_target_weighs_both_outcomes(loss):
     """A target t stands for t present and 1 - t absent labels."""
     scores, targets = draw("soft")
@@ -291,17 +300,17 @@ def test_masked_entries_equal_absent_columns(loss):
 
 @over(ALL)
 @pytest.mark.parametrize("hidden", [float("nan"), 0.0, 1.0], ids=str)
-def test_masked_targets_have_no_influence(loss, hidden):
-    """Whatever is written in a masked target, the loss and all gradients are the same, 0 there, and never NaN."""
+def test_masked_entries_have_no_influence(loss, hidden):
+    """Whatever is written in masked entries, the loss and all gradients are the same, 0 there, and never NaN."""
     scores, targets = draw()
     mask, weight = draw_mask_and_weight()
     changed = targets.masked_fill(~mask, hidden)
-    leaf = scores.clone().requires_grad_()
+    leaf = scores.masked_fill(~mask, hidden).requires_grad_()
 
     value = loss(leaf, changed, mask=mask, weight=weight)
     value.backward()
-    values, gradient = loss.values_and_gradient(scores, changed, mask, weight)
-    curvature = loss.curvature(scores, changed, mask, weight)
+    values, gradient = loss.values_and_gradient(leaf.detach(), changed, mask, weight)
+    curvature = loss.curvature(leaf.detach(), changed, mask, weight)
 
     assert_allclose(value.detach(), loss(scores, targets, mask=mask, weight=weight), rtol=1e-14)
     assert_allclose(values, loss.values_and_gradient(scores, targets, mask, weight)[0], rtol=1e-14)
@@ -414,7 +423,8 @@ def test_extreme_scores_stay_finite(loss, dtype, target):
     targets = torch.full_like(scores, target)
     leaf = scores.clone().requires_grad_()
 
-    loss.per_sample(leaf, targets).sum().backward()
+    with torch.autograd.set_detect_anomaly(True):  # no NaN on the way either
+        loss.per_sample(leaf, targets).sum().backward()
     values, gradient = loss.values_and_gradient(scores, targets)
 
     for part in (values, gradient, leaf.grad):
@@ -422,6 +432,18 @@ def test_extreme_scores_stay_finite(loss, dtype, target):
             assert not part.isnan().any()
             part = part[(scores > 0) == target if target in (0, 1) else scores.isnan()]
         assert part.isfinite().all()
+
+
+@over(OWN)
+def test_certain_labels_among_soft_ones_stay_finite(loss):
+    """A far score of the right sign with a hard target is no trouble where other targets are soft."""
+    scores = torch.tensor([[0.5, -1e4, 1e4]], dtype=torch.float64, requires_grad=True)
+    targets = torch.tensor([[0.3, 0.0, 1.0]], dtype=torch.float64)
+    loss(scores, targets).backward()
+    parts = (scores.grad, *loss.values_and_gradient(scores.detach(), targets), loss.curvature(scores, targets).detach())
+    for part in parts:
+        assert part.isfinite().all()
+    assert_allclose(scores.grad[0, 1:], 0, atol=1e-12)
 
 
 @over([loss for loss in OWN if not isinstance(loss, Exponential)])

@@ -99,7 +99,8 @@ def test_focal_is_that_of_torchvision(problem, gamma, alpha):
 
 
 @pytest.mark.parametrize(
-    ("gamma_pos", "gamma_neg", "clip"), [(1.0, 4.0, 0.05), (0.0, 4.0, 0.05), (0.0, 2.0, 0.0), (0.5, 1.0, 0.2)]
+    ("gamma_pos", "gamma_neg", "clip"),
+    [(1.0, 4.0, 0.05), (0.0, 4.0, 0.05), (0.0, 2.0, 0.0), (0.5, 1.0, 0.2), (1.0, 0.0, 0.2)],
 )
 def test_asymmetric_is_that_of_its_authors(problem, gamma_pos, gamma_neg, clip):
     """The formula of ``AsymmetricLoss`` in the ASL repository, with the gradient of the weights kept."""
