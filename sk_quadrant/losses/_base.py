@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 
 FORMULAS = frozenset(
-    {"per_sample", "values_and_gradient", "curvature", "per_label", "per_label_and_gradient", "per_label_curvature"}
-)
+    {
+        "per_sample", "values_and_gradient", "gradient", "curvature",
+        "per_label", "per_label_and_gradient", "per_label_gradient", "per_label_curvature",
+    }
+)  # fmt: skip
 Formula = TypeVar("Formula", bound=Callable[..., Any])
 
 
@@ -149,6 +152,22 @@ class Loss(ABC):
         """
         return differentiate(lambda leaf: self.per_sample(leaf, targets, mask, weight)[:, None], scores)
 
+    def gradient(
+        self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
+    ) -> Tensor:
+        """Return the derivative of each row's loss with respect to the scores alone.
+
+        Parameters
+        ----------
+        scores, targets, mask, weight
+            As in `per_sample`.
+
+        Returns
+        -------
+        Tensor of shape (n_samples, n_labels)
+        """
+        return self.values_and_gradient(scores, targets, mask, weight)[1]
+
     def curvature(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
@@ -260,6 +279,10 @@ class LabelwiseLoss(Loss):
         """
         return differentiate(lambda leaf: self.per_label(leaf, targets), scores)
 
+    def per_label_gradient(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return the derivative of `per_label` alone. Write it where it is cheaper without the values."""
+        return self.per_label_and_gradient(scores, targets)[1]
+
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return a nonnegative estimate of the second derivative, by default the squared first (see `curvature`)."""
         _, gradient = self.per_label_and_gradient(scores, targets)
@@ -278,6 +301,14 @@ class LabelwiseLoss(Loss):
         """Return the loss of each row and label and its derivative; see `Loss.values_and_gradient`."""
         values, gradient = self.per_label_and_gradient(*known(scores, targets, mask))
         return weighted(values, mask, weight), weighted(gradient, mask, weight)
+
+    def gradient(
+        self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
+    ) -> Tensor:
+        """Return the derivative of the loss of each row and label; see `Loss.gradient`."""
+        if mask is None and weight is None:
+            return self.per_label_gradient(scores, targets)
+        return weighted(self.per_label_gradient(*known(scores, targets, mask)), mask, weight)
 
     def curvature(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None

@@ -77,6 +77,12 @@ class BCEWithLogits(LabelwiseLoss):
         gradient = (1 - targets) * probabilities - self.pos_weight * targets * (1 - probabilities)
         return self.per_label(scores, targets), gradient
 
+    def per_label_gradient(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return the derivative alone, which needs no logarithm."""
+        if self.pos_weight == 1:
+            return scores.sigmoid().sub_(targets)
+        return self.per_label_and_gradient(scores, targets)[1]
+
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the second derivative."""
         probabilities = scores.sigmoid()
