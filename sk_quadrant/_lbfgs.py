@@ -70,16 +70,16 @@ class LBFGS(Optimizer):
             objective = closure.objective(labels)
             theta = objective.start()
             if group["warm_start"]:
-                present = closure.adopt(coef[labels], None if intercept is None else intercept[labels])
+                present = closure.design.adopt(coef[labels], None if intercept is None else intercept[labels])
                 theta = theta.where(objective.constant_labels()[:, None], present)
             theta, trace = _minimise(objective, closure.metric, theta, group)
             traces.append(trace)
-            coef[labels], solved = closure.publish(theta)
+            coef[labels], solved = closure.design.publish(theta)
             if intercept is not None:
                 intercept[labels] = solved
             if trace.interrupted:
                 break
-        self.trace = reduce(Trace.beside, traces)
+        self.trace = reduce(Trace.beside, traces).per_row(closure.design.total_weight)
         return torch.tensor(self.trace.values[-1])
 
 
@@ -100,7 +100,7 @@ def _minimise_smooth(
     """Minimise with the shared metric, then finish the labels that are left with their own."""
     options = {name: group[name] for name in ("tol", "memory", "verbose")}
     steps = group["max_iter"]
-    own = objective.has_hessian and objective.n_columns <= MAX_OWN_COLUMNS
+    own = objective.has_hessian and objective.design.n_columns <= MAX_OWN_COLUMNS
     shared = Minimizer(objective, metric, theta, max_iter=min(steps, PATIENCE) if own else steps, **options)
     trace = shared.run()
     steps -= trace.n_iter
@@ -109,7 +109,7 @@ def _minimise_smooth(
         return shared.solution, trace
     assert shared.relative_to is not None
     traces = []
-    for labels in torch.split(left, max(1, OWN_ELEMENTS // objective.n_columns**2)):
+    for labels in torch.split(left, max(1, OWN_ELEMENTS // objective.design.n_columns**2)):
         theta = take_labels(shared.solution, labels)
         newton = Minimizer(
             objective.take(labels), OwnMetric(), theta, max_iter=steps, scale=shared.relative_to[labels], **options

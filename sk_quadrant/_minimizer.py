@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -61,6 +61,10 @@ class Trace:
             self.values + [rest + value for value in other.values[1:]],
             self.interrupted or other.interrupted,
         )
+
+    def per_row(self, total_weight: float) -> Trace:
+        """Return the trace with the objective divided by the weight of all rows."""
+        return replace(self, values=[value / total_weight for value in self.values])
 
     def beside(self, other: Trace) -> Trace:
         """Return the trace of this and another block of labels; the one that ends first keeps its last value."""
@@ -175,7 +179,7 @@ class Minimizer:
         if self.relative_to is None:
             self.relative_to = self.point.values.abs().clamp(min=torch.finfo(torch.float64).tiny)
         self.scale = self.relative_to
-        if self.per_label and self.objective.mean is not None:
+        if self.per_label and self.objective.design.fit_intercept:
             self._finish(self.objective.constant_labels())  # their optimum is at infinity: they keep their start
         self.trace.values.append(float(self.point.values.sum()))
 
@@ -244,7 +248,7 @@ class Minimizer:
 
     def _give_up(self, failed: Tensor, slope: Tensor) -> None:
         """Finish the groups in which no decrease was found: at the precision of the arithmetic, or not converged."""
-        noise = 1e3 * torch.finfo(self.theta.dtype).eps * self.scale
+        noise = torch.finfo(self.theta.dtype).eps ** 0.7 * self.scale  # 1e-11 in double precision, 1e-5 in single
         self._finish(failed & (-slope <= noise))
         self._finish(failed, reached=False)
 

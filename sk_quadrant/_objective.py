@@ -1,9 +1,4 @@
-"""The penalised objective of a block of labels: value, gradient and curvature in one pass over the rows.
-
-Parameters are held as theta of shape (n_labels, n_features + fit_intercept), the intercept last. With an intercept the
-features count as centred by their mean, without being copied: theta's intercept is the score of the mean row, which
-decouples it from the weights. `Problem.publish` undoes this.
-"""
+"""The penalised objective of a block of labels: value, gradient and curvature in one pass over the rows."""
 
 from __future__ import annotations
 
@@ -47,15 +42,19 @@ class TargetBlock:
         assert values is not None
         return values.to(dtype), mask, weight
 
-    def frequency(self, row_weight: Tensor | None) -> Tensor:
-        """Return the weighted mean of each label's known targets and the weight behind it, as (2, n_labels)."""
+    def frequency(self, row_weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the weighted mean of each label's known targets, and the weight behind it, (n_labels,) each."""
+        if row_weight is None and self.weight is None and self.mask is None:
+            n_rows = self.values.shape[1]
+            mean = self.values.sum(dim=1, dtype=torch.float64) / n_rows
+            return mean, torch.full_like(mean, n_rows)
         weight = torch.ones_like(self.values, dtype=torch.float64) if self.weight is None else self.weight.double()
         if row_weight is not None:
             weight = weight * row_weight
         if self.mask is not None:
             weight = weight * self.mask
         total = weight.sum(dim=1)
-        return torch.stack([(weight * self.values).sum(dim=1) / total.clamp(min=1e-300), total])
+        return (weight * self.values).sum(dim=1) / total.clamp(min=1e-300), total
 
     def _parts(self) -> tuple[Tensor | None, ...]:
         return self.values, self.mask, self.weight
@@ -106,30 +105,21 @@ def take_labels(matrix: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Objective:
-    """Penalised weighted mean loss of a linear model, ``sum(w * l) / sum(w) + alpha / 2 * ||coef||^2``.
+    """Weighted sum of losses of a linear model and its penalty, ``sum(w * l) + penalty / 2 * ||coef||^2``.
 
     Parameters
     ----------
     design : Design
     targets : TargetBlock
     loss : Loss
-    alpha : float
-        Strength of the penalty, 1 / (C * sum(w)).
-    row_weight : Tensor of shape (n_rows,) or None
-    mean : Tensor of shape (n_features,) or None
-        Mean of the features, None without an intercept.
-    variance : Tensor of shape (n_features,)
-        Mean square of the features, centred if there is an intercept; 0 for features that are constant up to
-        rounding.
+    penalty : float
+        1 / C.
     """
 
     design: Design
     targets: TargetBlock
     loss: Loss
-    alpha: float
-    row_weight: Tensor | None
-    mean: Tensor | None
-    variance: Tensor
+    penalty: float
 
     @property
     def n_labels(self) -> int:
@@ -137,19 +127,9 @@ class Objective:
         return self.targets.values.shape[0]
 
     @property
-    def n_columns(self) -> int:
-        """Number of parameters of a label."""
-        return self.design.n_features + (self.mean is not None)
-
-    @property
     def has_hessian(self) -> bool:
         """Whether `hessian` can be had: each label has one, from dense rows."""
-        return self.loss.labelwise and self.design.columns(slice(0, 1), self.mean) is not None
-
-    @property
-    def total_weight(self) -> float:
-        """Sum of the row weights."""
-        return float(self.design.n_rows if self.row_weight is None else self.row_weight.sum(dtype=torch.float64))
+        return self.loss.labelwise and self.design.augmented(slice(0, 1)) is not None
 
     def take(self, labels: Tensor) -> Objective:
         """Return the objective of some of the labels, for a labelwise loss."""
@@ -157,8 +137,8 @@ class Objective:
 
     def start(self) -> Tensor:
         """Return theta of the model without features: weights zero, intercepts fitted to the label frequencies."""
-        theta = self.design.zeros(self.n_labels, self.n_columns)
-        if self.mean is not None:
+        theta = self.design.zeros(self.n_labels)
+        if self.design.fit_intercept:
             theta[:, -1] = self.constant_scores().to(theta)
         return theta
 
@@ -168,15 +148,14 @@ class Objective:
         A label seen n times and always absent (or present) has no best finite score; its frequency counts as
         1 / (2 n + 2) (or one minus that), the Krichevsky-Trofimov estimate.
         """
-        frequency, weight = self.targets.frequency(self.row_weight).cpu().numpy()
+        frequency, weight = (part.cpu().numpy() for part in self.targets.frequency(self.design.row_weight))
         smallest = 0.5 / (weight + 1)
-        return torch.from_numpy(
-            np.asarray(self.loss.constant_scores(np.clip(frequency, smallest, 1 - smallest)), dtype=np.float64)
-        )
+        scores = self.loss.constant_scores(np.clip(frequency, smallest, 1 - smallest))
+        return torch.from_numpy(np.asarray(scores, dtype=np.float64))
 
     def constant_labels(self) -> Tensor:
         """Return which labels have one and the same target in all their rows, or no row at all."""
-        frequency, _ = self.targets.frequency(self.row_weight)
+        frequency, _ = self.targets.frequency(self.design.row_weight)
         constant: Tensor = (frequency == 0) | (frequency == 1)
         return constant
 
@@ -190,42 +169,39 @@ class Objective:
             "mean" takes the curvature of a label as the same in all rows, "diagonal" has the exact sum, at the price
             of two more products.
         """
-        coef, shift = self._split(theta)
+        coef, shift = self.design.split(theta)
         sums = _Sums(self, curvature)
         for rows in self.design.row_blocks(self.n_labels):
-            sums.add(rows, coef, shift)
+            sums.add(rows, self.scores(coef, shift, rows))
         return sums.finish(coef)
+
+    def scores(self, coef: Tensor, shift: Tensor | None, rows: slice) -> Tensor:
+        """Return the scores of a block of rows, shape (n_labels, n_block_rows)."""
+        scores = self.design.raw_scores(coef, rows)
+        return scores if shift is None else scores.add_(shift[:, None])
+
+    def weigh(self, rows: slice, values: Tensor) -> Tensor:
+        """Return values of a block of rows, (n_block_rows, n), times the row weights."""
+        weight = self.design.row_weight
+        return values if weight is None else values * weight[rows, None]
 
     def hessian(self, theta: Tensor) -> Tensor:
         """Return the estimated Hessian of each label of a labelwise loss, double (n_labels, n_columns, n_columns)."""
-        coef, shift = self._split(theta)
-        hessian = torch.zeros(self.n_labels, self.n_columns, self.n_columns, dtype=torch.float64, device=theta.device)
-        for rows in self.design.row_blocks(self.design.n_features):
-            curvature = self.loss.curvature(self._scores(coef, shift, rows).T, *self.targets.rows(rows, theta.dtype))
-            if self.row_weight is not None:
-                curvature = curvature * self.row_weight[rows, None]
-            columns = self.design.columns(rows, self.mean)
+        design, (coef, shift) = self.design, self.design.split(theta)
+        p = design.n_columns
+        hessian = torch.zeros(self.n_labels, p, p, dtype=torch.float64, device=theta.device)
+        varies = torch.ones(p, dtype=theta.dtype, device=theta.device)
+        varies[: design.n_features] = design.variance > 0
+        for rows in design.row_blocks(p):
+            block = self.targets.rows(rows, theta.dtype)
+            curvature = self.weigh(rows, self.loss.curvature(self.scores(coef, shift, rows).T, *block))
+            columns = design.augmented(rows)
             assert columns is not None
-            columns = columns * self._varies()
+            columns = columns * varies
             for label in range(self.n_labels):
                 hessian[label] += (columns * curvature[:, label, None]).T @ columns
-        hessian /= self.total_weight
-        hessian.diagonal(dim1=1, dim2=2)[:, : self.design.n_features] += self.alpha
+        hessian.diagonal(dim1=1, dim2=2)[:, : design.n_features] += self.penalty
         return hessian
-
-    def _varies(self) -> Tensor:
-        """Return 1 for the columns of theta that do anything, 0 for those of constant features."""
-        varies = (self.variance > 0).to(self.variance)
-        return varies if self.mean is None else torch.cat([varies, varies.new_ones(1)])
-
-    def _split(self, theta: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the weights, and the shift of the scores of features that are not centred."""
-        coef = theta[:, : self.design.n_features]
-        return coef, None if self.mean is None else theta[:, -1] - coef @ self.mean
-
-    def _scores(self, coef: Tensor, shift: Tensor | None, rows: slice) -> Tensor:
-        scores = self.design.scores(coef, rows)
-        return scores if shift is None else scores.add_(shift[:, None])
 
 
 class _Sums:
@@ -233,72 +209,50 @@ class _Sums:
 
     def __init__(self, objective: Objective, curvature: Literal["mean", "diagonal"] | None) -> None:
         self.objective, self.wanted = objective, curvature
-        design, n_labels = objective.design, objective.n_labels
-        n_groups = n_labels if objective.loss.labelwise else 1
-        self.values = torch.zeros(n_groups, dtype=torch.float64, device=design.device)
-        self.gradient = design.zeros(n_labels, objective.n_columns)
-        self.residual = torch.zeros(n_labels, dtype=design.dtype, device=design.device)
-        self.curvature_sum = torch.zeros_like(self.residual)
-        if curvature == "diagonal":
-            self.squares = design.zeros(n_labels, design.n_features)
-            self.firsts = design.zeros(n_labels, design.n_features)
+        n_groups = objective.n_labels if objective.loss.labelwise else 1
+        self.values = torch.zeros(n_groups, dtype=torch.float64, device=objective.design.device)
+        self.gradient: Tensor | None = None
+        self.squares: Tensor | None = None
+        self.firsts: Tensor | None = None
+        self.curvature = torch.zeros(objective.n_labels, dtype=objective.design.dtype, device=objective.design.device)
 
-    def add(self, rows: slice, coef: Tensor, shift: Tensor | None) -> None:
+    def add(self, rows: slice, scores: Tensor) -> None:
         objective = self.objective
-        scores = objective._scores(coef, shift, rows)
         block = objective.targets.rows(rows, scores.dtype)
         values, gradient = objective.loss.values_and_gradient(scores.T, *block)
-        if objective.row_weight is not None:
-            row_weight = objective.row_weight[rows, None]
-            values, gradient = values * row_weight, gradient * row_weight
-        self.values += values.sum(dim=0, dtype=torch.float64)
-        self.residual += gradient.sum(dim=0)
-        objective.design.accumulate(rows, gradient.T, self.gradient[:, : objective.design.n_features])
+        self.values += objective.weigh(rows, values).sum(dim=0, dtype=torch.float64)
+        self.gradient = objective.design.backward(rows, objective.weigh(rows, gradient).T, self.gradient)
         if self.wanted is not None:
-            self._add_curvature(rows, scores, block)
+            self._add_curvature(rows, objective.weigh(rows, objective.loss.curvature(scores.T, *block)).T)
 
-    def _add_curvature(self, rows: slice, scores: Tensor, block: tuple[Tensor, Tensor | None, Tensor | None]) -> None:
-        curvature = self.objective.loss.curvature(scores.T, *block)
-        if self.objective.row_weight is not None:
-            curvature = curvature * self.objective.row_weight[rows, None]
-        self.curvature_sum += curvature.sum(dim=0)
+    def _add_curvature(self, rows: slice, curvature: Tensor) -> None:
+        design = self.objective.design
+        self.curvature += curvature.sum(dim=1)
         if self.wanted == "diagonal":
-            self.objective.design.accumulate(rows, curvature.T, self.squares, power=2)
-            if self.objective.mean is not None:
-                self.objective.design.accumulate(rows, curvature.T, self.firsts)
+            self.squares = design.backward(rows, curvature, self.squares, power=2)
+            if design.mean is not None:
+                self.firsts = design.backward(rows, curvature, self.firsts)
 
     def finish(self, coef: Tensor) -> Evaluation:
-        objective, n_features = self.objective, self.objective.design.n_features
-        alpha, total = objective.alpha, objective.total_weight
-        penalty = 0.5 * alpha * (coef * coef).sum(dim=1, dtype=torch.float64)
-        values = self.values / total + (penalty if objective.loss.labelwise else penalty.sum())
-        weights = self.gradient[:, :n_features]
-        if objective.mean is not None:
-            weights -= self.residual[:, None] * objective.mean
-            self.gradient[:, -1] = self.residual
-        self.gradient /= total
-        weights += alpha * coef
-        return Evaluation(values, self.gradient, self._finish_curvature(total))
+        assert self.gradient is not None
+        design, loss, penalty = self.objective.design, self.objective.loss, self.objective.penalty
+        gradient = design.centre(self.gradient)
+        gradient[:, : design.n_features].add_(coef, alpha=penalty)
+        norms = 0.5 * penalty * torch.linalg.vecdot(coef, coef).double()
+        values = self.values + (norms if loss.labelwise else norms.sum())
+        return Evaluation(values, gradient, None if self.wanted is None else self._diagonal())
 
-    def _finish_curvature(self, total: float) -> Tensor | None:
-        if self.wanted is None:
-            return None
-        objective = self.objective
-        diagonal = objective.design.zeros(objective.n_labels, objective.n_columns)
-        weights = diagonal[:, : objective.design.n_features]
-        weights += self._curvature_of_weights()
-        if objective.mean is not None:
-            diagonal[:, -1] = self.curvature_sum
-        diagonal /= total
-        weights += objective.alpha
-        weights.masked_fill_(objective.variance == 0, math.inf)  # a constant feature is not to move
+    def _diagonal(self) -> Tensor:
+        """Return the diagonal of the Hessian; infinite for a constant feature, which is not to move."""
+        design = self.objective.design
+        if self.squares is not None:
+            diagonal = design.centred_squares(self.squares, self.firsts)
+        else:
+            diagonal = design.zeros(self.objective.n_labels)
+            diagonal[:, : design.n_features] = self.curvature[:, None] * design.variance
+            if design.fit_intercept:
+                diagonal[:, -1] = self.curvature
+        weights = diagonal[:, : design.n_features]
+        weights += self.objective.penalty
+        weights.masked_fill_(design.variance == 0, math.inf)
         return diagonal
-
-    def _curvature_of_weights(self) -> Tensor:
-        total, mean = self.curvature_sum[:, None], self.objective.mean
-        if self.wanted == "mean":
-            return total * self.objective.variance
-        if mean is None:
-            return self.squares
-        centred = self.squares + mean * (total * mean - 2 * self.firsts)
-        return torch.maximum(centred, torch.finfo(centred.dtype).eps * self.squares)

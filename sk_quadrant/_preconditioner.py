@@ -1,9 +1,9 @@
 """The metrics in which the full-batch solver takes its steps: approximate inverse Hessians.
 
-The Hessian of label j is ``X' diag(h_j) X + alpha I`` with the curvatures h_j of its rows. Its diagonal D_j is cheap to
+The Hessian of label j is ``X' diag(h_j) X + I / C`` with the curvatures h_j of its rows. Its diagonal D_j is cheap to
 know; what couples the features is nearly the same for all labels, the correlation R of the features. So
 
-    H_j ~ D_j^(1/2) ((1 - rho_j) R + rho_j I) D_j^(1/2),    rho_j = mean over features of alpha / D_j,
+    H_j ~ D_j^(1/2) ((1 - rho_j) R + rho_j I) D_j^(1/2),    rho_j = mean over features of 1 / (C D_j),
 
 and one eigendecomposition of R serves all labels. Where h_j is constant over rows and the features have equal variances
 this is the Hessian itself. Without R (sparse or very wide data) the diagonal alone is left.
@@ -86,10 +86,10 @@ class SharedMetric:
     def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> Preconditioner:
         """Return the preconditioner at a point; see `Metric.precondition`."""
         assert point.curvature is not None
-        return SharedPreconditioner(self, point.curvature, objective.alpha)
+        return SharedPreconditioner(self, point.curvature, objective.penalty)
 
 
-def choose_metric(design: Design, row_weight: Tensor | None, mean: Tensor | None, n_labels: int) -> SharedMetric:
+def choose_metric(design: Design, n_labels: int) -> SharedMetric:
     """Choose the metric from the data.
 
     Dense features get their correlation if there are at most 500 of them, or at most 2000 and fewer than 50 for each
@@ -98,7 +98,7 @@ def choose_metric(design: Design, row_weight: Tensor | None, mean: Tensor | None
     """
     d = design.n_features
     worthwhile = d <= MAX_FEATURES and (d <= 500 or d <= 50 * n_labels)
-    coupling = design.coupling(row_weight, mean) if worthwhile else None
+    coupling = design.coupling() if worthwhile else None
     if coupling is None:
         return SharedMetric(None, None, "diagonal")
     gram, kurtosis = coupling
@@ -121,16 +121,16 @@ class SharedPreconditioner:
     metric : SharedMetric
     curvature : Tensor of shape (n_labels, n_columns)
         Diagonal of the Hessian, penalty included.
-    alpha : float
-        Strength of the penalty.
+    penalty : float
+        Curvature that the penalty adds.
     """
 
-    def __init__(self, metric: SharedMetric, curvature: Tensor, alpha: float) -> None:
+    def __init__(self, metric: SharedMetric, curvature: Tensor, penalty: float) -> None:
         self.metric = metric
         self.scale = curvature.rsqrt().where(curvature > 0, 0.0)  # what has no curvature has no gradient either
         if metric.eigenvalues is not None:
             d = len(metric.eigenvalues)
-            self.rho = (alpha * self.scale[:, :d] ** 2).mean(dim=1, keepdim=True).clamp(max=1.0)
+            self.rho = (penalty * self.scale[:, :d] ** 2).mean(dim=1, keepdim=True).clamp(max=1.0)
 
     def take(self, labels: Tensor) -> SharedPreconditioner:
         """Return the preconditioner of some of the labels."""

@@ -202,7 +202,9 @@ class Loss(ABC):
         """
         if self.link is None:
             return np.where(frequency > 0.5, 1.0, -1.0)
-        scores: Array = self.link.link(np.minimum(frequency, self.link.high * (1 - 1e-3)))
+        # a probability that no score reaches would start where the loss is flat
+        highest = self.link.high if self.link.high == 1 else 0.75 * self.link.high
+        scores: Array = self.link.link(np.minimum(frequency, highest))
         return scores
 
     def continuation(self) -> Sequence[Loss]:

@@ -1,0 +1,76 @@
+"""Products of a compressed sparse matrix with dense ones, by the kernel that is fastest for the precision."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from sk_quadrant._data import as_tensor
+
+
+class Compressed:
+    """Compressed sparse rows.
+
+    With 64 columns on 2 cores of a CPU `embedding_bag` takes a quarter of the time of a sparse tensor's product in
+    single precision, and three times as long in double precision.
+
+    Parameters
+    ----------
+    X : sparse CSR matrix of shape (n_rows, n_columns)
+    dtype : torch.dtype
+    device : torch.device
+    """
+
+    def __init__(self, X: Any, dtype: torch.dtype, device: torch.device) -> None:
+        index = np.int32 if max(X.nnz, *X.shape) < 2**31 else np.int64
+        self.shape = X.shape
+        self.indices = as_tensor(X.indices.astype(index, copy=False), device=device)
+        self.offsets = as_tensor(X.indptr.astype(index, copy=False), device=device)
+        self._values = {1: as_tensor(X.data, dtype=dtype, device=device)}
+        self._bag = dtype == torch.float32 and device.type == "cpu"
+        self._tensors: dict[int, Tensor] = {}
+
+    def times(self, dense: Tensor, *, power: int = 1) -> Tensor:
+        """Return ``X ** power @ dense`` with the power taken value by value.
+
+        Parameters
+        ----------
+        dense : Tensor of shape (n_columns, n)
+        power : int, default=1
+
+        Returns
+        -------
+        Tensor of shape (n_rows, n)
+        """
+        dense = dense.contiguous()
+        if not self._bag:
+            product: Tensor = self._tensor(power) @ dense
+            return product
+        values = self._power(power)
+        return embedding_bag(
+            self.indices, dense, self.offsets, mode="sum", per_sample_weights=values, include_last_offset=True
+        )
+
+    def to_scipy(self) -> tuple[Any, Any, Any]:
+        """Return values, indices and offsets as arrays, the values in double precision."""
+        return tuple(part.cpu().numpy() for part in (self._values[1].double(), self.indices, self.offsets))  # type: ignore[return-value]
+
+    def _power(self, power: int) -> Tensor:
+        if power not in self._values:
+            self._values[power] = self._values[1] ** power
+        return self._values[power]
+
+    def _tensor(self, power: int) -> Tensor:
+        if power not in self._tensors:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+                warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")
+                self._tensors[power] = torch.sparse_csr_tensor(
+                    self.offsets, self.indices, self._power(power), size=self.shape
+                )
+        return self._tensors[power]
