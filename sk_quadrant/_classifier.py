@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
@@ -20,7 +22,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._solvers import SOLVERS
-from sk_quadrant._targets import check_weight, is_label_matrix, read_targets, weigh_classes
+from sk_quadrant._targets import is_label_matrix, read_targets
+from sk_quadrant._weights import check_weight, weigh_classes
 from sk_quadrant.losses import LOSSES, Loss
 
 PLANNED = (  # parameters that a plan of training takes as they are
@@ -40,7 +43,8 @@ def _has_link(estimator: Any) -> bool:
 
 
 def _is_stochastic(estimator: Any) -> bool:
-    if not SOLVERS[estimator.solver].stochastic:
+    solver = SOLVERS.get(estimator.solver)
+    if solver is not None and not solver.stochastic:  # an unknown one is refused by the method, with the reason
         learners = sorted(name for name, solver in SOLVERS.items() if solver.stochastic)
         raise AttributeError(
             f"partial_fit is not available for solver={estimator.solver!r}, which needs all rows at once. Use one of "
@@ -223,12 +227,13 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
             If the loss turns infinite or NaN; the estimator stays as it was.
         """
         with _unchanged_on_error(self):
-            X, encoding, targets = self._read(X, y, sample_weight)
             again = self.warm_start and hasattr(self, "coef_")
+            X, encoding, targets = self._read(X, y, sample_weight, again=again)
             self._prepare(encoding, targets, again=again)
             outcome = self._train(X, targets, again=again)
             self._publish(outcome)
             self.n_iter_, self.loss_curve_ = outcome.n_iter, outcome.loss_curve
+            self._optimizer_state = self.solver, None
         self._warn(outcome)
         return self
 
@@ -257,11 +262,11 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
             again = hasattr(self, "coef_")
             X, encoding, targets = self._read(X, y, sample_weight, classes=classes, again=again, partial=True)
             self._prepare(encoding, targets, again=again)
-            outcome = self._train(X, targets, again=again, max_iter=1, state=getattr(self, "_optimizer_state", None))
+            outcome = self._train(X, targets, again=again, max_iter=1, state=self._moments() if again else None)
             self._publish(outcome)
             self.n_iter_ = outcome.n_iter + (self.n_iter_ if again else 0)
             self.loss_curve_ = (self.loss_curve_ if again else []) + outcome.loss_curve
-            self._optimizer_state = outcome.optimizer_state
+            self._optimizer_state = self.solver, outcome.optimizer_state
         return self
 
     def _read(self, X, y, sample_weight, *, classes=None, again=False, partial=False):
@@ -290,11 +295,8 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
         loss = resolve_loss(self.loss)
         if targets.is_soft and not loss.soft_targets:
             raise ValueError(f"loss={loss.name!r} takes targets 0 and 1 only, got soft targets in y.")
-        if again and self._encoding.n_labels != encoding.n_labels:
-            raise ValueError(
-                f"y must have {self._encoding.n_labels} labels as in the first call when warm_start=True, got "
-                f"{encoding.n_labels}."
-            )
+        if again:
+            self._encoding.check_same(encoding)
         self._cut, self.threshold_ = resolve_threshold(loss, self.threshold, encoding.n_labels)
         self.loss_, self._encoding, self.classes_ = loss, encoding, encoding.classes
         if hasattr(self, "label_names_in_"):
@@ -316,13 +318,22 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
             warm_start=again,
             **{name: getattr(self, name) for name in PLANNED} | changes,
         )
-        start = (self.coef_, self.intercept_) if again else None
+        start = (self._dense_coef(), self.intercept_) if again else None
         return train(SOLVERS[self.solver], plan, start=start, optimizer_state=state)
 
     def _draw_seed(self, *, again):
-        if not (again and hasattr(self, "_random_state")):
+        if not SOLVERS[self.solver].stochastic:
+            return 0
+        if again and hasattr(self, "_random_state"):
+            self._random_state = deepcopy(self._random_state)  # an error in training then leaves the present one alone
+        else:
             self._random_state = check_random_state(self.random_state)
         return int(self._random_state.randint(np.iinfo(np.int32).max))
+
+    def _moments(self):
+        """Return what the optimizer remembers of earlier batches, None if another one has trained."""
+        solver, state = self._optimizer_state
+        return deepcopy(state) if solver == self.solver else None
 
     def _publish(self, outcome):
         if not (np.isfinite(outcome.coef).all() and np.isfinite(outcome.intercept).all()):
@@ -354,8 +365,11 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
         if getattr(self, "_net", None) is None:
             from sk_quadrant._training import net_of
 
-            self._net = net_of(self.loss_, self.coef_, self.intercept_, fit_intercept=self.fit_intercept)
+            self._net = net_of(self.loss_, self._dense_coef(), self.intercept_, fit_intercept=self.fit_intercept)
         return self._net
+
+    def _dense_coef(self):
+        return self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
 
     def decision_function(self, X):
         """Return the score of each row and label.
@@ -367,9 +381,11 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
         Returns
         -------
         ndarray of shape (n_samples, n_labels), or (n_samples,) for a binary 1-D `y`
+            Scores, which the link turns into probabilities. For a binary 1-D `y` the score of the threshold is
+            subtracted, so that it is positive where ``classes_[1]`` is predicted, as scikit-learn expects.
         """
         scores = self._scores(self._check_X(X))
-        return scores[:, 0] if self._encoding.kind == "binary" else scores
+        return self._encoding.centre(scores, self._cut)
 
     def predict(self, X):
         """Return the labels whose score exceeds their threshold.

@@ -31,7 +31,10 @@ def resolve_threshold(loss: Loss, threshold: Any, n_labels: int) -> tuple[NDArra
         raise ValueError(
             f"threshold must be 'natural' for {loss.name!r}, whose scores have no probability, got {threshold!r}."
         )
-    probabilities = np.array(threshold, dtype=np.float64)
+    try:
+        probabilities = np.array(threshold, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"threshold must be one number or have shape ({n_labels},), got {threshold!r}.") from None
     if probabilities.shape not in ((), (n_labels,)):
         raise ValueError(f"threshold must be one number or have shape ({n_labels},), got {probabilities.shape}.")
     if not ((probabilities >= 0) & (probabilities <= 1)).all():

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, column_or_1d
+from sklearn.utils.validation import column_or_1d
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,9 @@ class LabelEncoding:
         """
         if self.kind == "multilabel":
             targets = encode_matrix(y, missing_labels=missing_labels)
-            if targets.n_labels != self.n_labels:
-                raise ValueError(f"y must have {self.n_labels} labels as in the first call, got {targets.n_labels}.")
+            self.check_same(LabelEncoding("multilabel", np.arange(targets.n_labels), label_names=_names(y)))
             return targets
-        y = column_or_1d(y, warn=True)
+        y = _as_classes(y)
         unseen = np.setdiff1d(y, self.classes)
         if len(unseen):
             raise ValueError(
@@ -101,6 +100,18 @@ class LabelEncoding:
             )
         columns = self.classes[1:] if self.kind == "binary" else self.classes
         return Targets((y[:, None] == columns).astype(np.uint8))
+
+    def check_same(self, other: LabelEncoding) -> None:
+        """Raise a ValueError unless another y has the same classes or labels in the same order."""
+        if self._description() != other._description():
+            raise ValueError(f"y must have {self._description()} as in the first call, got {other._description()}.")
+        if self.label_names is not None and other.label_names is not None:
+            first, names = self.label_names.tolist(), other.label_names.tolist()
+            if first != names:
+                raise ValueError(f"y must have the columns of the first call in their order, {first}, got {names}.")
+
+    def _description(self) -> str:
+        return f"{len(self.classes)} labels" if self.kind == "multilabel" else f"the classes {self.classes.tolist()}"
 
     def decode(self, decisions: NDArray[np.bool_], scores: Any) -> Any:
         """Return the predicted classes of a 1-D y.
@@ -113,6 +124,10 @@ class LabelEncoding:
             Scores; used for more than two classes.
         """
         return self.classes[decisions[:, 0].astype(np.intp) if self.kind == "binary" else scores.argmax(axis=1)]
+
+    def centre(self, scores: Any, cut: NDArray[np.float64]) -> Any:
+        """Return the scores as a decision function: of two classes, 1-D and positive where the second is predicted."""
+        return (scores - cut)[:, 0].astype(scores.dtype) if self.kind == "binary" else scores
 
     def stack(self, blocks: Iterable[NDArray[np.bool_]]) -> Any:
         """Return the predicted label matrix, given the decisions of blocks of rows."""
@@ -145,21 +160,32 @@ def read_targets(y: Any, *, missing_labels: str, classes: Any = None) -> tuple[L
     ValueError
         If y is not 0/1, not a probability, has one class only, or is not a classification target.
     """
+    if not is_label_matrix(y):
+        y = _as_classes(y)
     encoding = _recognise(y, classes)
     return encoding, encoding.encode(y, missing_labels=missing_labels)
 
 
 def _recognise(y: Any, classes: Any) -> LabelEncoding:
     if is_label_matrix(y):
-        n_labels = y.shape[1] if sparse.issparse(y) or hasattr(y, "columns") else np.asarray(y).shape[1]
-        names = np.asarray(y.columns, dtype=object) if hasattr(y, "columns") else None
-        return LabelEncoding("multilabel", np.arange(n_labels), sparse.issparse(y), names)
-    y = column_or_1d(y, warn=True)
-    check_classification_targets(y)
-    found = np.unique(y) if classes is None else np.unique(np.asarray(classes))
+        n_labels = (y if hasattr(y, "shape") else np.asarray(y)).shape[1]
+        if classes is not None and not np.array_equal(np.unique(classes), np.arange(n_labels)):
+            raise ValueError(
+                f"classes must be None or arange({n_labels}) for a y of {n_labels} labels, got {classes!r}."
+            )
+        return LabelEncoding("multilabel", np.arange(n_labels), sparse.issparse(y), _names(y))
+    try:
+        check_classification_targets(y)
+        found = np.unique(y if classes is None else np.asarray(classes))
+    except TypeError as error:
+        raise ValueError(f"y must hold classes of one type, which can be sorted: {error}.") from error
     if len(found) < 2:
         raise ValueError(f"y must have at least 2 classes, got 1 class: {found.tolist()}.")
     return LabelEncoding("binary" if len(found) == 2 else "multiclass", found)
+
+
+def _names(y: Any) -> NDArray[np.object_] | None:
+    return np.asarray(y.columns, dtype=object) if hasattr(y, "columns") else None
 
 
 def is_label_matrix(y: Any) -> bool:
@@ -169,10 +195,33 @@ def is_label_matrix(y: Any) -> bool:
     """
     if sparse.issparse(y) or hasattr(y, "columns"):
         return True
-    values = np.asarray(y)
+    values = _as_array(y)
     if values.ndim != 2 or values.shape[1] != 1:
         return values.ndim == 2
     return bool(values.dtype.kind == "f" and not (values == np.floor(values)).all())
+
+
+def _as_array(y: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(y)
+    except ValueError:
+        raise ValueError(
+            "y must be 1-D or have rows of one length, got rows of different lengths. Turn lists of labels into a "
+            "matrix by sklearn.preprocessing.MultiLabelBinarizer."
+        ) from None
+
+
+def _as_classes(y: Any) -> NDArray[Any]:
+    shape = _as_array(y).shape
+    if len(shape) not in (1, 2):
+        raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_labels), got {shape}.")
+    y = column_or_1d(y, warn=True)
+    if y.dtype.kind == "f" and np.isnan(y).any():
+        raise ValueError(
+            "Input y contains NaN, and a class cannot be unknown. Drop these rows, or pass y with shape (n_samples, "
+            "n_labels) and missing_labels='ignore'."
+        )
+    return np.asarray(y)
 
 
 def encode_matrix(y: Any, *, missing_labels: str) -> Targets:
@@ -185,6 +234,8 @@ def encode_matrix(y: Any, *, missing_labels: str) -> Targets:
         if missing_labels != "ignore":
             raise ValueError("Input y contains NaN. Pass missing_labels='ignore' if NaN means that a label is unknown.")
         mask = ~np.isnan(y)
+        if not mask.any():
+            raise ValueError("y must have a known label, got NaN for every one.")
         y = np.where(mask, y, 0)
     _check_range(y)
     if y.dtype.kind == "f" and not ((y == 0) | (y == 1)).all():
@@ -194,18 +245,26 @@ def encode_matrix(y: Any, *, missing_labels: str) -> Targets:
 
 def _as_numbers(y: Any) -> NDArray[Any]:
     """Return a label matrix as a numeric array, NaN where pandas has NA."""
-    if hasattr(y, "to_numpy"):
-        kinds = {getattr(dtype, "kind", "O") for dtype in getattr(y, "dtypes", [])}
-        y = y.to_numpy() if kinds <= set("biuf") and not y.isna().any(axis=None) else y.to_numpy(float, na_value=np.nan)
-    y = check_array(y, dtype=None, ensure_all_finite=False, input_name="y")
-    if y.dtype.kind not in "biuf":
-        try:
-            y = y.astype(np.float64)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"y must be numbers in [0, 1] when it has several columns, got {y.dtype} values."
-            ) from None
-    return np.asarray(y)
+    values = _as_array(_without_missing_values_of_pandas(y))
+    _check_shape(values)
+    if values.dtype.kind in "biuf":
+        return values
+    if values.dtype.kind == "O" and not any(isinstance(value, str) for value in values.flat):
+        with suppress(TypeError, ValueError):
+            return values.astype(np.float64)
+    raise ValueError(f"y must hold numbers in [0, 1] when it has several columns, got {values.dtype} values.")
+
+
+def _without_missing_values_of_pandas(y: Any) -> Any:
+    if not (hasattr(y, "isna") and y.isna().any(axis=None)):
+        return y
+    are_numbers = all(getattr(dtype, "kind", "O") in "biuf" for dtype in y.dtypes)
+    return y.to_numpy(np.float64 if are_numbers else object, na_value=np.nan)
+
+
+def _check_shape(y: Any) -> None:
+    if y.ndim != 2 or 0 in y.shape:
+        raise ValueError(f"y must have shape (n_samples, n_labels), at least 1 of each, got {y.shape}.")
 
 
 def _check_range(values: NDArray[Any]) -> None:
@@ -220,92 +279,7 @@ def _encode_sparse(y: Any) -> Targets:
     y = sparse.csc_array(y, copy=True)
     y.sum_duplicates()
     y.eliminate_zeros()
-    if y.shape[0] == 0 or y.shape[1] == 0:
-        raise ValueError(f"y must have at least one row and one label, got shape {y.shape}.")
+    _check_shape(y)
     if not (y.data == 1).all():
         raise ValueError("Sparse y must hold 0 and 1 only. Pass soft or unknown targets as a dense array.")
     return Targets(y.astype(np.uint8))
-
-
-def check_weight(sample_weight: Any, targets: Targets) -> NDArray[np.float64] | None:
-    """Return sample weights as float64 of shape (n_samples,) or (n_samples, n_labels), None if there are none.
-
-    Raises
-    ------
-    ValueError
-        If the shape does not fit, a weight is negative or not finite, or all weights are zero.
-    """
-    if sample_weight is None:
-        return None
-    weight = check_array(
-        np.full(targets.n_samples, sample_weight) if np.isscalar(sample_weight) else sample_weight,
-        dtype=np.float64, ensure_2d=False, input_name="sample_weight",
-    )  # fmt: skip
-    shapes = (targets.n_samples,), (targets.n_samples, targets.n_labels)
-    if weight.shape not in shapes:
-        raise ValueError(f"sample_weight must have shape {shapes[0]} or {shapes[1]}, got {weight.shape}.")
-    if (weight < 0).any():
-        raise ValueError(f"sample_weight must not be negative, got a smallest value of {weight.min()}.")
-    if not weight.any():
-        raise ValueError("sample_weight must have a positive value, got zero for every sample.")
-    return np.asarray(weight)
-
-
-def weigh_classes(
-    targets: Targets,
-    encoding: LabelEncoding,
-    class_weight: Mapping[Any, float] | str | Sequence[Mapping[int, float] | str] | None,
-    weight: NDArray[np.float64] | None,
-) -> Targets:
-    """Return targets whose weight is the sample weight times the class weights.
-
-    Parameters
-    ----------
-    targets : Targets
-    encoding : LabelEncoding
-    class_weight : dict, "balanced", list of such, or None
-        Weights of the classes of a 1-D y. For a label matrix the weights of absence and presence, {0: w0, 1: w1}, the
-        same for all labels or one for each; "balanced" takes n / (2 n_0) and n / (2 n_1) of each label.
-    weight : ndarray or None
-        Checked sample weights.
-    """
-    if class_weight is not None:
-        factor = _class_factor(targets, encoding, class_weight)
-        if weight is None:
-            weight = factor
-        else:
-            weight = factor * (weight if factor.ndim == weight.ndim else weight.reshape(len(weight), -1))
-    return Targets(targets.values, targets.mask, weight)
-
-
-def _class_factor(targets: Targets, encoding: LabelEncoding, class_weight: Any) -> NDArray[np.float64]:
-    values = targets.values.toarray() if sparse.issparse(targets.values) else targets.values
-    if encoding.kind == "multilabel":
-        absence, presence = _label_weights(targets, class_weight).T
-        return np.asarray(absence + (presence - absence) * values, dtype=np.float64)
-    index = values[:, 0].astype(np.intp) if encoding.kind == "binary" else values.argmax(axis=1)
-    seen = np.unique(index)
-    weights = np.ones(len(encoding.classes))
-    y = encoding.classes[index]
-    weights[seen] = compute_class_weight(class_weight, classes=encoding.classes[seen], y=y)
-    return np.asarray(weights[index], dtype=np.float64)
-
-
-def _label_weights(targets: Targets, class_weight: Any) -> NDArray[np.float64]:
-    """Return the weights of absence and presence of each label, shape (n_labels, 2)."""
-    each = [class_weight] * targets.n_labels if isinstance(class_weight, str | Mapping) else list(class_weight)
-    if len(each) != targets.n_labels:
-        raise ValueError(f"class_weight must be one for all or a list of {targets.n_labels}, got {len(each)}.")
-    weights = np.ones((targets.n_labels, 2))
-    frequency = targets.frequency()
-    for j, one in enumerate(each):
-        if isinstance(one, str):
-            if one != "balanced":
-                raise ValueError(f"class_weight must be 'balanced', a dict, a list of these or None, got {one!r}.")
-            share = np.array([1 - frequency[j], frequency[j]])
-            weights[j] = np.where(share > 0, 0.5 / np.maximum(share, 1e-300), 1.0)
-        elif one is not None:
-            if unknown := set(one) - {0, 1}:
-                raise ValueError(f"class_weight of a label must have keys 0 and 1, got {sorted(unknown, key=str)}.")
-            weights[j] = one.get(0, 1.0), one.get(1, 1.0)
-    return weights
