@@ -20,7 +20,7 @@ from sk_quadrant.displays._labels import (
     shorten,
 )
 from sk_quadrant.displays._panels import GREY, check_matplotlib, choice_note, line_style, make_panels, merge_style
-from sk_quadrant.displays._responses import check_classifier, respond
+from sk_quadrant.displays._responses import check_classifier, find_label_names, respond
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -138,7 +138,7 @@ class LabelCalibrationDisplay:
             check_classifier(member, caller)
         y_prob = {name: respond(member, X, "predict_proba").values for name, member in named.items()}
         n_labels = next((table.shape[1] for table in y_prob.values()), 0)
-        names = name_labels(label_names, n_labels, y, *named.values())
+        names = name_labels(label_names, n_labels, y=y, fitted=find_label_names(*named.values()))
         return cls.from_predictions(y, y_prob, label_names=names, **options)
 
     @classmethod
@@ -203,8 +203,10 @@ class LabelCalibrationDisplay:
         named = y_prob if isinstance(y_prob, Mapping) else {"classifier": y_prob}
         tables = {str(name): _read_probabilities(table, truth) for name, table in named.items()}
         n_labels = truth.shape[1]
-        names = name_labels(label_names, n_labels, y_true)
-        shown = choose_labels(labels, names, importance=np.nansum(truth, axis=0), max_labels=max_labels)
+        names = name_labels(label_names, n_labels, y=y_true)
+        shown = choose_labels(
+            labels, names, importance=np.nansum(truth, axis=0), max_labels=max_labels, may_be_empty=True
+        )
         columns = [*([slice(None)] if pooled else []), *shown]
         if not columns or not tables:
             raise ValueError("There is nothing to draw: pooled is False and labels is empty, or y_prob is.")
@@ -270,7 +272,7 @@ class LabelCalibrationDisplay:
         from matplotlib.lines import Line2D
 
         handles = [Line2D([], [], label=shorten(name, 24), **_style(i)) for i, name in enumerate(self.curves)]
-        handles.append(Line2D([], [], color=GREY, linestyle=":", label="calibrated"))
+        handles.append(Line2D([], [], color=GREY, linestyle=":", label="perfect calibration"))
         return [*handles, Line2D([], [], color="black", linewidth=0.8, label="below: number\nof predictions (log)")]
 
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.metrics import multilabel_confusion_matrix, precision_recall_fscore_support
 
 from sk_quadrant.displays._labels import Floats, check_same_shape, choose_labels, name_labels, read_labels, shorten
 from sk_quadrant.displays._panels import check_matplotlib, choice_note, make_panels
-from sk_quadrant.displays._responses import check_classifier, predict_labels
+from sk_quadrant.displays._responses import check_classifier, find_label_names, predict_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +22,7 @@ MEANINGS = {None: "count", "true": "share of the true label", "pred": "share of 
 PARTS = ("matrix", "table")
 COLUMNS = ("precision", "recall", "f1", "support")
 CELL_INCHES = 0.36
+LETTER_INCHES = 0.08  # of the small size of ticks
 DIAGONAL = "0.88"
 
 
@@ -143,7 +143,7 @@ class LabelConfusionDisplay:
         check_matplotlib(caller)
         check_classifier(estimator, caller)
         predicted = predict_labels(estimator, X)
-        names = name_labels(label_names, predicted.shape[1], y, estimator)
+        names = name_labels(label_names, predicted.shape[1], y=y, fitted=find_label_names(estimator))
         return cls.from_predictions(y, predicted, label_names=names, **options)
 
     @classmethod
@@ -212,7 +212,7 @@ class LabelConfusionDisplay:
         display = cls(
             count_confusions(truth, predicted, counting),
             _tabulate(truth, predicted),
-            label_names=name_labels(label_names, truth.shape[1], y_true),
+            label_names=name_labels(label_names, truth.shape[1], y=y_true),
         )
         return display.plot(
             normalize=normalize,
@@ -299,20 +299,25 @@ class LabelConfusionDisplay:
         if "matrix" not in parts:
             names = names[: len(shown)]
         widths = {"matrix": len(names) * CELL_INCHES, "table": len(COLUMNS) * 0.55}
-        width = (sum(widths[part] for part in parts) + 1.6) / len(parts)  # 1.6 for names and the colour bar
+        letters = LETTER_INCHES * max(map(len, names))
+        width = (sum(widths[part] for part in parts) + letters + 1.4) / len(parts)  # 1.4 for the colour bar
         panels = make_panels(
             ax,
             len(parts),
             n_columns=len(parts),
-            size=(width + 0.6, len(names) * CELL_INCHES * 0.8 + 1.2),
+            size=(width, len(names) * CELL_INCHES * 0.8 + letters + 0.3),
             margin=0.0,
             width_ratios=[widths[part] for part in parts],
+            spacing=0.05,
             sharex=False,
         )
         self.axes_ = panels.axes
         self.ax_: Axes = self.axes_[0]
         self.figure_: Figure = panels.figure
-        self.im_ = self.text_ = self.table_text_ = self.colorbar_ = None
+        self.im_: Any = None
+        self.text_: NDArray[np.object_] | None = None
+        self.table_text_: NDArray[np.object_] | None = None
+        self.colorbar_: Any = None
         for part, panel in zip(parts, self.axes_, strict=True):
             if part == "matrix":
                 values = len(shown) <= 20 if include_values == "auto" else include_values
@@ -336,7 +341,7 @@ class LabelConfusionDisplay:
             totals = counts.sum(axis=1 if normalize == "true" else 0, keepdims=True)
             counts = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
         names = [shorten(self.label_names[j], width) for j in shown]
-        return counts, [*names, *([f"{len(others)} others"] if len(others) else []), "no label"]
+        return counts, [*names, *([f"{len(others)} other{'s' * (len(others) > 1)}"] if len(others) else []), "no label"]
 
     def _plot_matrix(
         self,
@@ -360,14 +365,15 @@ class LabelConfusionDisplay:
         ax.set_xlabel("predicted label")
         if include_values:
             self.text_ = _write_cells(ax, self.im_, counts, ".2f" if normalize else "")
+        extent, dpi = ax.get_window_extent(), self.figure_.dpi
         self.colorbar_ = self.figure_.colorbar(
             self.im_,
             ax=list(self.axes_),
             label=MEANINGS[normalize],
             extend="max" if confusions.max() > top else "neither",
-            fraction=min(0.04, 0.3 / self.figure_.get_figwidth()),
+            fraction=min(0.04, 0.3 * dpi / extent.width),
             aspect=30,
-            shrink=min(1.0, 6 / self.figure_.get_figheight()),
+            shrink=min(1.0, 6 * dpi / extent.height),
             pad=0.02,
         )
 
@@ -412,7 +418,7 @@ def _pair_counts(rows: Any, columns: Any, samples: NDArray[np.bool_], share: Flo
 
 
 def _top(between_labels: Any, confusions: Any) -> float:
-    """Return the upper end of the colours: that of confusions between labels where missed labels would outshine them."""
+    """Return the upper end of the colours; missed labels do not count where they would outshine confusions."""
     high = float(confusions.max()) or 1.0
     between = float(between_labels.filled(0).max())
     return between if 0 < 3 * between < high else high
@@ -427,12 +433,17 @@ def _column_sums(matrix: Any) -> Floats:
 
 
 def _tabulate(y_true: Floats, y_pred: Floats) -> dict[str, NDArray[Any]]:
-    """Return the quality of each label."""
-    truth, predicted = sparse.csr_matrix(y_true.astype(int)), sparse.csr_matrix(y_pred.astype(int))
-    precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, zero_division=np.nan)
-    per_label = multilabel_confusion_matrix(truth, predicted)
-    errors = per_label[:, 0, 1] + per_label[:, 1, 0]
-    return {"precision": precision, "recall": recall, "f1": f1, "support": support, "errors": errors}
+    """Return the quality of each label, NaN where a ratio is undefined."""
+    found, predicted, support = (table.sum(axis=0) for table in (y_true * y_pred, y_pred, y_true))
+    ratios = {"precision": (found, predicted), "recall": (found, support), "f1": (2 * found, predicted + support)}
+    counts = {"support": support, "errors": predicted + support - 2 * found}
+    return {name: _ratio(*parts) for name, parts in ratios.items()} | {
+        name: count.astype(np.intp) for name, count in counts.items()
+    }
+
+
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0)
 
 
 def _write_cells(ax: Axes, image: Any, values: NDArray[Any], form: str) -> NDArray[np.object_]:

@@ -7,12 +7,26 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sk_quadrant.displays._feature_grid import column_of, feature_names, make_grid
+from sk_quadrant.displays._feature_grid import FeatureGrid, column_of, feature_names, make_grid
 from sk_quadrant.displays._labels import Floats, check_same_shape, choose_labels, name_labels, read_labels, shorten
-from sk_quadrant.displays._panels import COLORS, Panels, check_matplotlib, choice_note, line_style, make_panels
-from sk_quadrant.displays._responses import check_classifier, find_cuts, predict_labels, respond
+from sk_quadrant.displays._panels import (
+    COLORS,
+    LEGEND_INCHES,
+    Panels,
+    check_matplotlib,
+    choice_note,
+    line_style,
+    make_panels,
+)
+from sk_quadrant.displays._responses import (
+    Response,
+    check_classifier,
+    find_cuts,
+    find_label_names,
+    predict_labels,
+    respond,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,10 +34,10 @@ if TYPE_CHECKING:
 
 MIXED_LABELS = 3  # more colours than these cannot be told from their mixtures
 MAX_POINTS = 400
-CUT = {"color": "black", "linestyle": "-", "linewidth": 1.4}
-LEVEL = {"color": "0.35", "linestyle": ":", "linewidth": 1.1}
-PRESENT = {"marker": "o", "facecolor": "#E69F00", "edgecolor": "black", "linewidth": 0.4}
-ABSENT = {"marker": "o", "facecolor": "white", "edgecolor": "0.3", "linewidth": 0.6}
+CUT: dict[str, Any] = {"color": "black", "linestyle": "-", "linewidth": 1.4}
+LEVEL: dict[str, Any] = {"color": "0.35", "linestyle": ":", "linewidth": 1.1}
+PRESENT: dict[str, Any] = {"marker": "o", "facecolor": "#E69F00", "edgecolor": "black", "linewidth": 0.4}
+ABSENT: dict[str, Any] = {"marker": "o", "facecolor": "white", "edgecolor": "0.3", "linewidth": 0.6}
 
 
 class DecisionRegionDisplay:
@@ -60,7 +74,7 @@ class DecisionRegionDisplay:
     points, point_labels : ndarray of shape (n_points, 2) and (n_points, n_labels), default=None
         Samples to draw, and their labels.
 
-    note : str, default=""
+    notes : sequence of str, default=()
         What the picture does not show.
 
     Attributes
@@ -111,7 +125,7 @@ class DecisionRegionDisplay:
         is_probability: bool = True,
         points: Floats | None = None,
         point_labels: Floats | None = None,
-        note: str = "",
+        notes: Sequence[str] = (),
     ) -> None:
         self.xx0 = xx0
         self.xx1 = xx1
@@ -123,7 +137,7 @@ class DecisionRegionDisplay:
         self.is_probability = is_probability
         self.points = points
         self.point_labels = point_labels
-        self.note = note
+        self.notes = notes
 
     @classmethod
     def from_estimator(
@@ -184,7 +198,7 @@ class DecisionRegionDisplay:
             Whether all labels share one picture.
 
         levels : sequence of float, default=()
-            Responses at which further lines are drawn.
+            Responses at which further lines are drawn into panels of one label.
 
         cmap : str or Colormap, default="Blues"
             Colour map of the shade of panels of one label.
@@ -201,40 +215,26 @@ class DecisionRegionDisplay:
         check_classifier(estimator, caller)
         X = X if hasattr(X, "shape") else np.asarray(X)
         grid = make_grid(X, features, held, resolution=grid_resolution)
-        answers = []
-
-        def evaluate(rows: Any) -> Floats:
-            answers.append(respond(estimator, rows, response_method))
-            return np.concatenate([answers[-1].values, predict_labels(estimator, rows)], axis=1)
-
-        both = grid.evaluate(evaluate)
-        n_labels = both.shape[2] // 2
-        response, decisions = both[..., :n_labels], both[..., n_labels:]
-        names = name_labels(label_names, n_labels, y, estimator)
-        shown = choose_labels(labels, names, importance=np.ptp(response, axis=(0, 1)), max_labels=max_labels)
-        cuts = find_cuts(estimator, answers[0])
-        cuts = np.full(n_labels, answers[0].middle) if cuts is None else cuts
+        response, decisions = _evaluate(estimator, grid, response_method)
+        n_labels = decisions.shape[1]
         points, point_labels = _choose_points(X, y, grid.columns, n_labels)
+        names = name_labels(label_names, n_labels, y=y, fitted=find_label_names(estimator))
+        shown = choose_labels(labels, names, importance=np.ptp(response.values, axis=0), max_labels=max_labels)
         others = X.shape[1] - 2
         display = cls(
             grid.xx0,
             grid.xx1,
-            response[..., shown],
-            decisions[..., shown],
-            cuts=np.where(_decides(response, cuts, decisions), cuts, np.nan)[shown],
+            response.values[:, shown].reshape(*grid.xx0.shape, -1),
+            decisions[:, shown].reshape(*grid.xx0.shape, -1),
+            cuts=find_cuts(estimator, response, decisions)[shown],
             label_names=[names[j] for j in shown],
             feature_names=(feature_names(X)[grid.columns[0]], feature_names(X)[grid.columns[1]]),
-            is_probability=answers[0].is_probability,
+            is_probability=response.is_probability,
             points=points,
             point_labels=None if point_labels is None else point_labels[:, shown],
-            note="; ".join(
-                filter(
-                    None,
-                    [
-                        choice_note(len(shown), n_labels, "asked for" if labels is not None else "varying most"),
-                        f"{others} other feature{'s' * (others > 1)} held" if others else "",
-                    ],
-                )
+            notes=(
+                "" if labels is not None else choice_note(len(shown), n_labels, "varying most"),
+                f"{others} other feature{'s' * (others > 1)} held" if others else "",
             ),
         )
         return display.plot(combined=combined, levels=levels, cmap=cmap, ax=ax)
@@ -250,7 +250,7 @@ class DecisionRegionDisplay:
             Whether all labels share one picture.
 
         levels : sequence of float, default=()
-            Responses at which further lines are drawn.
+            Responses at which further lines are drawn into panels of one label.
 
         cmap : str or Colormap, default="Blues"
             Colour map of the shade of panels of one label.
@@ -264,9 +264,9 @@ class DecisionRegionDisplay:
         """
         check_matplotlib(f"{type(self).__name__}.plot")
         n_panels = 1 if combined else len(self.label_names)
-        panels = make_panels(
-            ax, n_panels, size=(4.2, 3.6) if n_panels == 1 else (2.3, 2.2), margin=3.0 if combined else 2.2
-        )
+        size = (4.2, 3.6) if n_panels == 1 else (2.3, 2.2)
+        margin = 3.0 if combined else LEGEND_INCHES if ax is not None else LEGEND_INCHES + 0.8  # 0.8 for the colour bar
+        panels = make_panels(ax, n_panels, size=size, margin=margin)
         self.axes_ = panels.axes
         self.ax_: Axes = self.axes_[0]
         self.figure_: Figure = panels.figure
@@ -283,7 +283,7 @@ class DecisionRegionDisplay:
         mixed = combined and len(self.label_names) <= MIXED_LABELS
         self.colorbar_ = None if mixed else self._add_colorbar(combined)
         self.legend_ = panels.add_legend(self._legend_handles(combined, mixed, levels))
-        panels.add_note(self.note)
+        panels.add_note(*self.notes)
         return self
 
     def _plot_labels(self, levels: Sequence[float], cmap: Any) -> None:
@@ -306,7 +306,7 @@ class DecisionRegionDisplay:
         extent = (self.xx0[0, 0], self.xx0[0, -1], self.xx1[0, 0], self.xx1[-1, 0])
         shares = self.response if self.is_probability else self.decisions
         if len(self.label_names) <= MIXED_LABELS:
-            image = ax.imshow(_mix(shares), extent=extent, origin="lower", aspect="auto", interpolation="bilinear")
+            image: Any = ax.imshow(_mix(shares), extent=extent, origin="lower", aspect="auto", interpolation="bilinear")
         else:
             image = ax.pcolormesh(
                 self.xx0, self.xx1, shares.sum(axis=2), cmap="Greys", vmin=0, alpha=0.5, rasterized=True
@@ -326,7 +326,7 @@ class DecisionRegionDisplay:
         for ax in self.axes_:
             ax.set_xlim(self.xx0[0, 0], self.xx0[0, -1])
             ax.set_ylim(self.xx1[0, 0], self.xx1[-1, 0])
-        first, second = (shorten(name, panels.title_width) for name in self.feature_names)
+        first, second = (shorten(name, max(panels.title_width, 14)) for name in self.feature_names)
         panels.label_axes(xlabel=first, ylabel=second)
 
     def _add_colorbar(self, combined: bool) -> Any:
@@ -368,9 +368,11 @@ class DecisionRegionDisplay:
         return handles
 
 
-def _decides(response: Floats, cuts: Floats, decisions: Floats) -> NDArray[np.bool_]:
-    """Return, for each label, whether it is predicted just where its response is above its cut."""
-    return np.asarray(((response > cuts) != (decisions > 0)).mean(axis=(0, 1)) < 0.001)
+def _evaluate(estimator: Any, grid: FeatureGrid, response_method: str) -> tuple[Response, Floats]:
+    """Return responses and decisions at the points of a grid, of shape (n_points, n_labels)."""
+    parts = [(respond(estimator, rows, response_method), predict_labels(estimator, rows)) for rows in grid.chunks()]
+    values = np.concatenate([response.values for response, _ in parts])
+    return Response(values, parts[0][0].is_probability), np.concatenate([decisions for _, decisions in parts])
 
 
 def _choose_points(X: Any, y: Any, columns: tuple[int, int], n_labels: int) -> tuple[Floats | None, Floats | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,20 +37,28 @@ class FeatureGrid:
     xx0: Floats
     xx1: Floats
 
-    def evaluate(self, function: Callable[[Any], Floats]) -> Floats:
-        """Return a function of rows at all points, shape (resolution, resolution, n_labels), a chunk at a time."""
+    def chunks(self) -> Iterator[Any]:
+        """Yield all points, row by row of the grid, as rows with all features."""
         points = np.column_stack([self.xx0.ravel(), self.xx1.ravel()])
         n_rows = max(1, VALUES_AT_ONCE // len(self.held))
-        parts = [function(self._rows(points[start : start + n_rows])) for start in range(0, len(points), n_rows)]
-        return np.concatenate(parts).reshape(*self.xx0.shape, -1)
+        for start in range(0, len(points), n_rows):
+            yield self._rows(points[start : start + n_rows])
 
     def _rows(self, points: Floats) -> Any:
-        """Return points as rows with all features."""
         if hasattr(self.X, "iloc"):
-            rows = self.X.iloc[np.zeros(len(points), dtype=np.intp)].reset_index(drop=True)
-            return rows.assign(**{name: self._column(j, points) for j, name in enumerate(rows.columns)})
+            return self._frame(points)
         rows = np.column_stack([self._column(j, points) for j in range(len(self.held))])
         return sparse.csr_matrix(rows) if sparse.issparse(self.X) else rows
+
+    def _frame(self, points: Floats) -> Any:
+        """Return rows with the names of X, and with its types where they are no numbers."""
+        rows = self.X.iloc[np.zeros(len(points), dtype=np.intp)].reset_index(drop=True)
+        for j in range(len(self.held)):
+            known = rows.iloc[:, j]
+            values = self._column(j, points)
+            dtype = values.dtype if np.issubdtype(values.dtype, np.number) else known.dtype
+            rows.isetitem(j, type(known)(values, dtype=dtype))
+        return rows
 
     def _column(self, j: int, points: Floats) -> NDArray[Any]:
         if j in self.columns:
@@ -80,7 +88,7 @@ def feature_names(X: Any) -> list[str]:
 
 def column_of(X: Any, j: int) -> NDArray[Any]:
     """Return one feature."""
-    if sparse.issparse(X):
+    if hasattr(X, "tocsc"):
         return np.asarray(X.tocsc()[:, [j]].toarray().ravel())
     return np.asarray(X.iloc[:, j] if hasattr(X, "iloc") else X[:, j])
 

@@ -99,7 +99,8 @@ class LearningHistoryDisplay:
         losses = find_attribute(estimator, "loss_curve_")
         if losses is None:
             raise ValueError(
-                f"{type(estimator).__name__} has neither history_ nor loss_curve_; fit it, or pass rows to from_history."
+                f"{type(estimator).__name__} has neither history_ nor loss_curve_; "
+                "fit it, or pass the rows of a history to from_history."
             )
         validation = find_attribute(estimator, "validation_scores_") or []
         rows: list[dict[str, Any]] = [{"train_loss": loss} for loss in losses]

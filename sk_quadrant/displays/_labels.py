@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 Floats: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.intp]
@@ -27,7 +26,7 @@ def read_labels(y: Any, *, parameter: str, missing: bool = False) -> Floats:
 def read_matrix(y: Any, *, parameter: str) -> Floats:
     """Return numbers as a dense array of shape (n_samples, n_labels); a vector is one label."""
     try:
-        values = np.asarray(y.toarray() if sparse.issparse(y) else y).astype(np.float64)
+        values = np.asarray(y.toarray() if hasattr(y, "toarray") else y).astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{parameter} must be a matrix of numbers of shape (n_samples, n_labels), got {type(y).__name__}; "
@@ -47,27 +46,30 @@ def check_same_shape(**matrices: NDArray[Any]) -> None:
         raise ValueError(f"{first} and {second} must have the same shape, got {a.shape} and {b.shape}.")
 
 
-def name_labels(label_names: Sequence[Any] | None, n_labels: int, *sources: Any) -> list[str]:
-    """Return the names given, else those of the first source that names its labels, else their numbers.
-
-    A source is a target, named by its columns, or an estimator, named by its `label_names_in_`.
-    """
+def name_labels(label_names: Sequence[Any] | None, n_labels: int, *, y: Any = None, fitted: Any = None) -> list[str]:
+    """Return the names given, else the columns of y or those the estimator was fitted on, else numbers."""
     if label_names is not None:
         if len(label_names) != n_labels:
             raise ValueError(f"label_names must hold one name a label: expected {n_labels}, got {len(label_names)}.")
         return [str(name) for name in label_names]
-    for source in sources:
-        names = getattr(source, "columns", getattr(source, "label_names_in_", None))
-        if names is not None and len(names) == n_labels:
-            return [str(name) for name in names]
-    return [f"label {j}" for j in range(n_labels)]
+    known = [[str(name) for name in names] for names in (getattr(y, "columns", None), fitted) if names is not None]
+    if len(known) == 2 and known[0] != known[1]:
+        raise ValueError(
+            f"The columns of y must be the labels the estimator was fitted on, in their order; got {known[0]}, "
+            f"expected {known[1]}."
+        )
+    return known[0] if known else [f"label {j}" for j in range(n_labels)]
 
 
-def choose_labels(labels: Any, names: list[str], *, importance: NDArray[Any], max_labels: int) -> Indices:
+def choose_labels(
+    labels: Any, names: list[str], *, importance: NDArray[Any], max_labels: int, may_be_empty: bool = False
+) -> Indices:
     """Return the columns to show: those asked for, else all, else the `max_labels` most important, in that order."""
     if max_labels < 1:
         raise ValueError(f"max_labels must be at least 1, got {max_labels}.")
     if labels is not None:
+        if len(labels) == 0 and not may_be_empty:
+            raise ValueError("labels must hold at least one name or column, got none.")
         return np.array([_column(label, names) for label in labels], dtype=np.intp)
     if len(names) <= max_labels:
         return np.arange(len(names))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 LOSSES_ACROSS = 4
 PARTS = ("loss", "gradient", "link")
-NATURAL = {"color": GREY, "linestyle": "-", "linewidth": 1.0}
-BAYES = {"color": "#CC79A7", "linestyle": (0, (3, 2)), "linewidth": 1.6}
+NATURAL: dict[str, Any] = {"color": GREY, "linestyle": "-", "linewidth": 1.0}
+BAYES: dict[str, Any] = {"color": "#CC79A7", "linestyle": (0, (3, 2)), "linewidth": 1.6}
 
 
 class LossDisplay:
@@ -256,7 +257,15 @@ class LossDisplay:
         ax.set_ylim(-0.03, 1.03)
         curve = self.probabilities[j]
         if np.isnan(curve).all():
-            ax.text(0.5, 0.5, "no link", ha="center", va="center", color=GREY, transform=ax.transAxes)
+            ax.text(
+                0.5,
+                0.5,
+                "no link",
+                ha="center",
+                va="center",
+                transform=ax.transAxes,
+                bbox={"facecolor": "white", "edgecolor": "none"},
+            )
             return []
         lines = ax.plot(self.scores, curve, **self._curve_style(None, line_kw))
         natural, bayes = self.thresholds[j], self.bayes_thresholds[j]
@@ -321,11 +330,9 @@ def _resolve(loss: Any) -> Any:
 
 def _title(loss: Any) -> str:
     """Return the class of a loss with the parameters that differ from their defaults."""
-    changed = [
-        f"{field.name}={getattr(loss, field.name):g}"
-        for field in (dataclasses.fields(loss) if dataclasses.is_dataclass(loss) else ())
-        if getattr(loss, field.name) is not None and getattr(loss, field.name) != field.default
-    ]
+    fields = dataclasses.fields(loss) if dataclasses.is_dataclass(loss) else ()
+    values = {field.name: getattr(loss, field.name) for field in fields if getattr(loss, field.name) != field.default}
+    changed = [f"{name}={value:g}" if isinstance(value, Real) else f"{name}={value}" for name, value in values.items()]
     return "\n".join([type(loss).__name__, *([", ".join(changed)] if changed else [])])
 
 

@@ -69,19 +69,17 @@ class Panels:
     margin: float = 0.0
     divided: Axes | None = None
 
-    def add_legend(self, handles: Sequence[Any], *, title: str | None = None) -> Any:
+    def add_legend(self, handles: Sequence[Any]) -> Any:
         """Return a legend beside the panels, or in the last of them where they are the user's; None without entries."""
         if not handles:
             return None
         if self.own:
-            return self.figure.legend(
-                handles=handles, loc="outside right upper", fontsize="small", title=title, frameon=False
-            )
+            return self.figure.legend(handles=handles, loc="outside right upper", fontsize="small", frameon=False)
         if self.divided is not None:
             return self.divided.legend(
-                handles=handles, loc="upper right", borderaxespad=0, fontsize="small", title=title, frameon=False
+                handles=handles, loc="upper right", borderaxespad=0, fontsize="small", frameon=False
             )
-        return self.axes[-1].legend(handles=handles, loc="best", fontsize="small", title=title)
+        return self.axes[-1].legend(handles=handles, loc="best", fontsize="small")
 
     def add_note(self, *sentences: str) -> None:
         """Say above a figure of our own what is not to be seen in it."""
@@ -100,14 +98,14 @@ class Panels:
         for ax in self.axes:
             place = ax.get_subplotspec()
             if place is None or not any(_is_below(place, other.get_subplotspec()) for other in self.axes):
-                ax.set_xlabel(brief or xlabel if len(self.axes) > 1 else xlabel)
+                ax.set_xlabel((brief or xlabel) if len(self.axes) > 1 else xlabel)
             if place is None or place.is_first_col():
                 ax.set_ylabel(ylabel)
 
     @property
     def title_width(self) -> int:
         """Number of letters that fit above a panel."""
-        inches = min(ax.get_position().width for ax in self.axes) * self.figure.get_figwidth()
+        inches = min(ax.get_window_extent().width for ax in self.axes) / self.figure.dpi
         return max(int(11 * inches), 8)  # 11 letters of the size of titles an inch
 
 
@@ -131,7 +129,7 @@ def make_panels(
     size: tuple[float, float] = (2.6, 2.3),
     margin: float = LEGEND_INCHES,
     width_ratios: Sequence[float] | None = None,
-    height_ratios: Sequence[float] | None = None,
+    spacing: float = 0.4,
     sharex: bool | str = True,
     sharey: bool | str = True,
 ) -> Panels:
@@ -140,8 +138,8 @@ def make_panels(
     Parameters
     ----------
     ax : Axes, array-like of Axes of shape (n_panels,) or None
-        One axes is divided into the panels; None makes a figure of panels of `size` inches, with a `margin` at their
-        right for the legend.
+        One axes is divided into the panels, `spacing` of their size apart; None makes a figure of panels of `size`
+        inches. A `margin` at their right is kept for the legend.
     """
     if ax is not None and np.ndim(ax) > 0:
         axes = np.asarray(ax, dtype=object).ravel()
@@ -157,12 +155,10 @@ def make_panels(
 
         figsize = (size[0] * n_columns + margin, size[1] * n_rows + 0.4)
         figure = plt.figure(figsize=figsize, layout="constrained")
-        grid = figure.add_gridspec(n_rows, n_columns, width_ratios=width_ratios, height_ratios=height_ratios)
+        grid = figure.add_gridspec(n_rows, n_columns, width_ratios=width_ratios)
     else:
         figure, place = ax.figure, _divide(ax, margin)
-        grid = place.subgridspec(
-            n_rows, n_columns, width_ratios=width_ratios, height_ratios=height_ratios, hspace=0.5, wspace=0.3
-        )
+        grid = place.subgridspec(n_rows, n_columns, width_ratios=width_ratios, hspace=spacing, wspace=spacing)
     axes = grid.subplots(sharex=sharex, sharey=sharey, squeeze=False).ravel()
     remove_spare(axes[max(n_panels - n_columns, 0) : n_panels], axes[n_panels:])
     return Panels(axes[:n_panels], figure, own=ax is None, margin=margin, divided=ax)
@@ -187,5 +183,5 @@ def _divide(ax: Axes, margin: float) -> Any:
     if place is None:
         raise ValueError("ax must be an axes of a subplot grid to be divided into panels; or pass one axes a panel.")
     ax.set_axis_off()
-    inches = place.get_position(ax.figure).width * ax.figure.get_figwidth()
+    inches = ax.get_window_extent().width / ax.figure.dpi
     return place.subgridspec(1, 2, width_ratios=(max(inches - margin, inches / 2), max(margin, 0.01)))[0]

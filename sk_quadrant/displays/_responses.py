@@ -68,19 +68,31 @@ def predict_labels(estimator: Any, X: Any) -> Floats:
     return read_labels(estimator.predict(X), parameter="the prediction")
 
 
-def find_cuts(estimator: Any, response: Response) -> Floats | None:
-    """Return the cuts that the classifier says it uses on this response, shape (n_labels,), None if it says nothing.
+def find_cuts(estimator: Any, response: Response, decisions: Floats) -> Floats:
+    """Return the response above which the classifier predicts each label, shape (n_labels,).
 
-    `best_threshold_`, of tuned classifiers, is on the scale of the response it was tuned on, `threshold_` is a
-    probability.
+    It is what the classifier says, or the middle of the scale, where the decisions agree with it, else what separates
+    them; NaN for a label that is not predicted by its own response, as in a chain.
     """
+    values, predicted = response.values, decisions > 0
+    cuts = _stated_cuts(estimator, response)
+    agrees = ((values > cuts) == predicted).mean(axis=0) > 0.999  # rounding may move a decision on the cut itself
+    low = np.max(values, axis=0, where=~predicted, initial=-np.inf)
+    high = np.min(values, axis=0, where=predicted, initial=np.inf)
+    separable = np.isfinite(low) & np.isfinite(high) & (low < high)
+    between = np.divide(low + high, 2, out=np.full_like(low, np.nan), where=separable)
+    return np.where(agrees, cuts, between)
+
+
+def _stated_cuts(estimator: Any, response: Response) -> Floats:
+    """Return `best_threshold_` or `threshold_` where they are on the scale of the response, else its middle."""
     n_labels = response.values.shape[1]
-    for part in _parts(estimator):
-        for attribute in ("best_threshold_", "threshold_"):
-            cuts = getattr(part, attribute, None)
-            if cuts is not None and response.is_probability and np.size(cuts) in (1, n_labels):
-                return np.broadcast_to(np.asarray(cuts, dtype=np.float64), n_labels).copy()
-    return None
+    cuts = find_attribute(estimator, "best_threshold_", "threshold_")
+    method = find_attribute(estimator, "response_method_")  # of a tuned classifier; otherwise probabilities come first
+    on_probability = method == "predict_proba" if method else hasattr(estimator, "predict_proba")
+    if cuts is None or np.size(cuts) not in (1, n_labels) or on_probability != response.is_probability:
+        cuts = response.middle
+    return np.broadcast_to(np.asarray(cuts, dtype=np.float64), n_labels)
 
 
 def find_attribute(estimator: Any, *names: str) -> Any:
@@ -90,6 +102,12 @@ def find_attribute(estimator: Any, *names: str) -> Any:
             if getattr(part, name, None) is not None:
                 return getattr(part, name)
     return None
+
+
+def find_label_names(*estimators: Any) -> Any:
+    """Return the label names that the first of the estimators which knows them was fitted on, else None."""
+    found = (find_attribute(estimator, "label_names_in_") for estimator in estimators)
+    return next((names for names in found if names is not None), None)
 
 
 def _parts(estimator: Any) -> Iterator[Any]:

@@ -19,14 +19,14 @@ from sk_quadrant.displays._labels import (
     shorten,
 )
 from sk_quadrant.displays._panels import GREY, check_matplotlib, choice_note, line_style, make_panels, merge_style
-from sk_quadrant.displays._responses import check_classifier, find_cuts, respond
+from sk_quadrant.displays._responses import check_classifier, find_cuts, find_label_names, predict_labels, respond
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 N_THRESHOLDS = 101
-CUT = {"color": GREY, "linestyle": "-", "linewidth": 1.0}
+CUT: dict[str, Any] = {"color": GREY, "linestyle": "-", "linewidth": 1.0}
 AVERAGES = (None, "micro", "macro")
 Metric: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], float]
 
@@ -151,7 +151,7 @@ class ThresholdDisplay:
 
         cuts : float or array-like of shape (n_labels,), default=None
             Chosen cuts to mark. None takes the estimator's `best_threshold_` or `threshold_`, else 1/2 of a
-            probability and 0 of a score.
+            probability and 0 of a score, or where its predictions disagree with that, what separates them.
 
         label_names : sequence of str of length n_labels, default=None
             Names of the labels. None takes the columns of `y` or the estimator's `label_names_in_`.
@@ -168,9 +168,8 @@ class ThresholdDisplay:
         check_classifier(estimator, caller)
         response = respond(estimator, X, response_method)
         if cuts is None:
-            found = find_cuts(estimator, response)
-            cuts = response.middle if found is None else found
-        names = name_labels(label_names, response.values.shape[1], y, estimator)
+            cuts = find_cuts(estimator, response, predict_labels(estimator, X))
+        names = name_labels(label_names, response.values.shape[1], y=y, fitted=find_label_names(estimator))
         options = {"score_name": response.name, **options}
         return cls.from_predictions(y, response.values, cuts=cuts, label_names=names, **options)
 
@@ -249,7 +248,7 @@ class ThresholdDisplay:
         score = read_matrix(y_score, parameter="y_score")
         check_same_shape(y_true=truth, y_score=score)
         n_labels = truth.shape[1]
-        names = name_labels(label_names, n_labels, y_true)
+        names = name_labels(label_names, n_labels, y=y_true)
         frequency = np.nansum(truth, axis=0)
         shown = choose_labels(
             labels, names, importance=frequency, max_labels=n_labels if average is not None else max_labels
@@ -314,6 +313,9 @@ class ThresholdDisplay:
         if self.cuts is None:
             return
         cuts = self.cuts[j : j + 1] if len(self.curve_names) == len(self.cuts) else np.unique(self.cuts)
+        cuts = cuts[np.isfinite(cuts)]  # a label may have none
+        if len(cuts) == 0:
+            return
         if len(cuts) > 1:  # pooled labels with cuts of their own
             self.cut_lines_ += ax.plot(cuts, np.zeros(len(cuts)), "|", color=GREY, transform=ax.get_xaxis_transform())
             return
@@ -332,7 +334,7 @@ class ThresholdDisplay:
         if self.cuts is None:
             return handles
         rug = len(np.unique(self.cuts)) > len(self.curve_names)
-        mark = {"marker": "|", "color": GREY, "linestyle": ""} if rug else CUT
+        mark: dict[str, Any] = {"marker": "|", "color": GREY, "linestyle": ""} if rug else CUT
         return [*handles, Line2D([], [], label="cuts of the labels" if rug else "chosen cut", **mark)]
 
 

@@ -1,0 +1,86 @@
+"""Every picture stays readable at 2, 14 and 200 labels."""
+
+import pytest
+from sklearn.linear_model import RidgeClassifier
+
+from sk_quadrant.displays import (
+    DecisionRegionDisplay,
+    LabelCalibrationDisplay,
+    LabelConfusionDisplay,
+    LearningHistoryDisplay,
+    LossDisplay,
+    ThresholdDisplay,
+)
+
+pytestmark = pytest.mark.filterwarnings("error::UserWarning")  # matplotlib warns where a layout has no room
+
+SIZES = pytest.mark.parametrize("n_labels", [2, 14, 200])
+
+
+def test_overlap_is_seen(pyplot, assert_nothing_overlaps):
+    """Check that the check fails on two texts in one place and on a title that is cut off."""
+    figure, ax = pyplot.subplots()
+    for word in ("one", "two"):
+        ax.text(0.5, 0.5, word)
+    with pytest.raises(AssertionError, match="'one' overlaps"):
+        assert_nothing_overlaps(figure)
+    figure, ax = pyplot.subplots()
+    ax.set_title("a title that is far too long for the figure " * 4)
+    with pytest.raises(AssertionError, match="a title"):
+        assert_nothing_overlaps(figure)
+
+
+@SIZES
+def test_thresholds_do_not_overlap(pyplot, make_predictions, assert_nothing_overlaps, n_labels):
+    """Check panels, titles, ticks and legend of metrics against the cut-off."""
+    y_true, y_prob, _, names = make_predictions(n_labels)
+    display = ThresholdDisplay.from_predictions(y_true, y_prob, cuts=0.4, label_names=names)
+    assert_nothing_overlaps(display.figure_)
+
+
+@SIZES
+def test_calibration_does_not_overlap(pyplot, make_predictions, assert_nothing_overlaps, n_labels):
+    """Check panels, titles, ticks and legend of reliability curves of two classifiers."""
+    y_true, y_prob, _, names = make_predictions(n_labels)
+    display = LabelCalibrationDisplay.from_predictions(
+        y_true, {"before": y_prob, "after": y_prob**2}, label_names=names
+    )
+    assert_nothing_overlaps(display.figure_)
+
+
+@SIZES
+def test_confusions_do_not_overlap(pyplot, make_predictions, assert_nothing_overlaps, n_labels):
+    """Check names, cells and table of the confusions."""
+    y_true, _, y_pred, names = make_predictions(n_labels)
+    display = LabelConfusionDisplay.from_predictions(y_true, y_pred, label_names=names)
+    assert_nothing_overlaps(display.figure_)
+
+
+@SIZES
+@pytest.mark.parametrize("combined", [False, True], ids=["panels", "combined"])
+def test_regions_do_not_overlap(pyplot, make_predictions, assert_nothing_overlaps, n_labels, combined):
+    """Check panels, titles, ticks, colour bar and legend of decision regions."""
+    y_true, y_prob, _, names = make_predictions(n_labels)
+    features = y_prob[:, :2]
+    display = DecisionRegionDisplay.from_estimator(
+        RidgeClassifier().fit(features, y_true),
+        features,
+        y_true,
+        label_names=names,
+        grid_resolution=20,
+        combined=combined,
+    )
+    assert_nothing_overlaps(display.figure_)
+
+
+@pytest.mark.parametrize("n_losses", [1, 4, 6])
+def test_losses_do_not_overlap(pyplot, assert_nothing_overlaps, n_losses):
+    """Check panels, titles, ticks and legend of losses, in one block of columns and in two."""
+    names = ["bce_with_logits", "shifted_sigmoid_bce", "asymmetric", "exponential", "hinge", "zlpr"]
+    assert_nothing_overlaps(LossDisplay.from_loss(names[:n_losses]).figure_)
+
+
+def test_history_does_not_overlap(pyplot, assert_nothing_overlaps):
+    """Check panels and legend of a history with losses and scores."""
+    history = [{"epoch": i, "train_loss": 1 / i, "valid_loss": 1.1 / i, "valid_f1": 1 - 1 / i} for i in range(1, 30)]
+    assert_nothing_overlaps(LearningHistoryDisplay.from_history(history).figure_)
