@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.validation import assert_all_finite, column_or_1d
 
 
 @dataclass(frozen=True)
@@ -221,6 +221,7 @@ def _as_classes(y: Any) -> NDArray[Any]:
             "Input y contains NaN, and a class cannot be unknown. Drop these rows, or pass y with shape (n_samples, "
             "n_labels) and missing_labels='ignore'."
         )
+    assert_all_finite(y, input_name="y")
     return np.asarray(y)
 
 
