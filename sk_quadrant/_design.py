@@ -7,10 +7,12 @@ intercept is the score of the mean row, which decouples it from the weights. `pu
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
@@ -95,9 +97,14 @@ class Design(ABC):
     def coupling(self) -> tuple[Tensor, float] | None:
         """Return the mean outer product of the centred rows in double precision, and the largest kurtosis.
 
-        None where features are uncorrelated, or too sparse for it to be of use.
+        None where the features are uncorrelated.
         """
         return None
+
+    @property
+    def n_values(self) -> int:
+        """Number of values that a product goes through."""
+        return self.n_rows * self.n_features
 
     def augmented(self, rows: slice) -> Tensor | None:
         """Return a dense block of centred rows, with a column of ones if there is an intercept; None if sparse."""
@@ -236,7 +243,7 @@ class SparseDesign(Design):
         self._by_row = Compressed(X.tocsr(), dtype, device)
         columns = X.T.tocsr()
         if fit_intercept:
-            columns = sparse.vstack([columns, sparse.csr_matrix(columns[:1].shape) + 1], format="csr")
+            columns = sparse.vstack([columns, sparse.csr_array(np.ones((1, self.n_rows)))], format="csr")
         self._by_column = Compressed(columns, dtype, device)
         seconds = self.moment(2)
         self.mean = self.moment(1) if fit_intercept else None
@@ -256,9 +263,26 @@ class SparseDesign(Design):
         sums = self._by_column.times(factor.T, power=power).T
         return sums if out is None else out.add_(sums)
 
+    @property
+    def n_values(self) -> int:
+        """Number of stored values."""
+        return len(self._by_row.indices)
+
+    def coupling(self) -> tuple[Tensor, float] | None:
+        """Return mean outer product, and an infinite kurtosis for its many zeros; see `Design.coupling`."""
+        X = self._to_scipy()
+        weighted = sparse.diags_array(self.weights.double().cpu().numpy()) @ X
+        gram = torch.as_tensor((X.T @ weighted).toarray(), device=self.device) / self.total_weight
+        if self.mean is not None:
+            gram -= torch.outer(self.mean.double(), self.mean.double())
+        return gram, math.inf
+
+    def _to_scipy(self) -> Any:
+        return sparse.csr_array(self._by_row.to_scipy(), shape=self._by_row.shape)
+
     def inner_products(self) -> Tensor:
         """Return inner products; see `Design.inner_products`."""
-        X = sparse.csr_array(self._by_row.to_scipy(), shape=self._by_row.shape)
+        X = self._to_scipy()
         products = torch.as_tensor((X @ X.T).toarray(), device=self.device)
         if self.mean is not None:
             mean = self.mean.double()

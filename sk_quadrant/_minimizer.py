@@ -172,7 +172,10 @@ class Minimizer:
         print(f"iteration {self.trace.n_iter}: objective {self.trace.values[-1]:.8g}{groups}", flush=True)
 
     def _evaluate_start(self) -> None:
-        self.point = self.objective.evaluate(self.theta, self.metric.curvature)
+        if self.theta[:, : self.objective.design.n_features].any():
+            self.point = self.objective.evaluate(self.theta, self.metric.curvature)
+        else:
+            self.point = self.objective.evaluate_constant(self.theta)
         if not self.point.values.isfinite().all():
             raise FloatingPointError("the loss is not finite at the start of the fit")
         self._precondition()

@@ -81,7 +81,7 @@ class SharedMetric:
 
     def is_due(self, iteration: int) -> bool:
         """Whether the curvature, which settles soon, should be taken anew; see `Metric.is_due`."""
-        return iteration in {1, 2, 4, 8, 16, 32, 64}
+        return iteration in ({1, 2, 4, 8, 16, 32} if self.curvature == "mean" else {2, 6, 18, 54})
 
     def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> Preconditioner:
         """Return the preconditioner at a point; see `Metric.precondition`."""
@@ -92,13 +92,13 @@ class SharedMetric:
 def choose_metric(design: Design, n_labels: int) -> SharedMetric:
     """Choose the metric from the data.
 
-    Dense features get their correlation if there are at most 500 of them, or at most 2000 and fewer than 50 for each
-    label (so that its cost is small beside that of the iterations). The diagonal of the Hessian is taken as that of the
-    features times the mean curvature of the label if no feature has a heavy tail, and computed otherwise.
+    The correlation of the features is used if its eigendecomposition costs less than the products of 40 iterations, or
+    next to nothing (100 features). The diagonal of the Hessian is taken as that of the features times the mean curvature
+    of the label if no feature has a heavy tail, and computed otherwise.
     """
     d = design.n_features
-    worthwhile = d <= MAX_FEATURES and (d <= 500 or d <= 50 * n_labels)
-    coupling = design.coupling() if worthwhile else None
+    price, worth = 9 * d**3 + d**2 * design.n_rows, 40 * 4 * design.n_values * n_labels
+    coupling = design.coupling() if d <= 100 or (d <= MAX_FEATURES and price < worth) else None
     if coupling is None:
         return SharedMetric(None, None, "diagonal")
     gram, kurtosis = coupling
