@@ -1,9 +1,46 @@
-"""Multi-label classification for scikit-learn in which the loss owns its link and its threshold."""
+"""Multi-label classification for scikit-learn in which the loss owns its link and its threshold.
 
-from sk_quadrant import losses
-from sk_quadrant._classifier import QuadrantMultiLabelClassifier
-from sk_quadrant.datasets import make_quadrants
+Names are imported when they are first used, so that ``import sk_quadrant`` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sk_quadrant import datasets, displays, losses, metrics
+    from sk_quadrant._calibration import CalibratedMultiLabelClassifierCV
+    from sk_quadrant._classifier import QuadrantMultiLabelClassifier
+    from sk_quadrant._thresholds import TunedThresholdMultiLabelClassifierCV
+    from sk_quadrant.datasets import make_quadrants
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["QuadrantMultiLabelClassifier", "losses", "make_quadrants"]
+__all__ = [
+    "CalibratedMultiLabelClassifierCV",
+    "QuadrantMultiLabelClassifier",
+    "TunedThresholdMultiLabelClassifierCV",
+    "datasets",
+    "displays",
+    "losses",
+    "make_quadrants",
+    "metrics",
+]
+
+_HOMES = {
+    "CalibratedMultiLabelClassifierCV": "_calibration",
+    "QuadrantMultiLabelClassifier": "_classifier",
+    "TunedThresholdMultiLabelClassifierCV": "_thresholds",
+    "make_quadrants": "datasets",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"sk_quadrant.{_HOMES[name]}"), name)
+    if name in __all__:
+        return import_module(f"sk_quadrant.{name}")
+    raise AttributeError(f"module 'sk_quadrant' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
