@@ -17,7 +17,8 @@ BoolArray = NDArray[np.bool_]
 IndexArray = NDArray[np.intp]
 
 RANKS_AT_ONCE = 64
-ENTRIES_AT_ONCE = 2**17
+ENTRIES_AT_ONCE = 2**17  # the temporaries of a block of rows stay small
+ROUNDING = 8 * np.finfo(np.float64).eps  # relative to what is added up: smaller differences are none
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class HeldOut:
         False for an unknown target, which then has no influence. None if all are known.
 
     weight : ndarray of shape (n_samples,), or None
-        Positive weights of the rows. None if all are 1.
+        Nonnegative weights of the rows. None if all are 1.
     """
 
     scores: FloatArray
@@ -50,6 +51,16 @@ class HeldOut:
     def n_labels(self) -> int:
         """Number of labels."""
         return int(self.scores.shape[1])
+
+    def counting_rows(self) -> HeldOut:
+        """Return the rows that have a weight above 0 and a known label."""
+        counts = np.ones(self.scores.shape[0], dtype=bool) if self.known is None else self.known.any(axis=1)
+        counts &= True if self.weight is None else self.weight > 0
+        if counts.all():
+            return self
+        known = None if self.known is None else self.known[counts]
+        weight = None if self.weight is None else self.weight[counts]
+        return HeldOut(self.scores[counts], self.targets[counts], known, weight)
 
     def n_positives(self) -> IndexArray:
         """Return the number of positives of each label that some cut predicts, of shape (n_labels,)."""
@@ -94,7 +105,7 @@ class Metric(Protocol):
     def value(self, held_out: HeldOut, cuts: FloatArray) -> float:
         """Return the metric of the predictions at cuts of shape (n_labels,)."""
 
-    def tune(self, held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray, max_iter: int) -> FloatArray:
+    def tune(self, held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray, max_passes: int) -> FloatArray:
         """Return cuts that raise the metric, one for all labels of a group; labels in no group keep theirs."""
 
 
@@ -105,7 +116,7 @@ def tune_cuts(
     fixed_cuts: FloatArray,
     shared: bool,
     min_positives: int,
-    max_iter: int,
+    max_passes: int,
 ) -> tuple[FloatArray, BoolArray]:
     """Search for the best cuts and let labels with few positives share one.
 
@@ -127,7 +138,7 @@ def tune_cuts(
         Labels with fewer positives share one cut. It is the best for them taken together or, if even together
         they have fewer, the best single cut for all tuned labels. No cut then depends on fewer positives.
 
-    max_iter : int
+    max_passes : int
         Largest number of passes over the labels, where a search makes several.
 
     Returns
@@ -146,10 +157,10 @@ def tune_cuts(
     if pool.size and (shared or n_positives[pool].sum() >= min_positives):
         groups.append(pool)
     elif pool.size:
-        start[pool] = metric.tune(held_out, [tuned], start, max_iter)[pool]
+        start[pool] = metric.tune(held_out, [tuned], start, max_passes)[pool]
     pooled = np.zeros(held_out.n_labels, dtype=bool)
     pooled[pool] = True
-    return metric.tune(held_out, groups, start, max_iter), pooled
+    return metric.tune(held_out, groups, start, max_passes), pooled
 
 
 @dataclass(frozen=True)
@@ -237,7 +248,7 @@ class MacroF1:
         """Return the mean F1 of the labels."""
         return float(f1(*held_out.counts(cuts)).mean())
 
-    def tune(self, held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray, max_iter: int) -> FloatArray:
+    def tune(self, held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray, max_passes: int) -> FloatArray:
         """Return the best cuts."""
         cuts = cuts.copy()
         for group in groups:
@@ -286,12 +297,14 @@ def _best_cut(held_out: HeldOut, group: IndexArray, steps: Iterable[tuple[FloatA
         order = np.argsort(scores)  # looking up sorted scores is several times faster
         place = np.searchsorted(above, scores[order], side="right")
         total += np.bincount(place, gains[order], minlength=total.size)
-    value = np.cumsum(total[:0:-1])  # from the highest cut down
-    if value.size == 0 or value.max() <= 0:
+    value = np.append(0.0, np.cumsum(total[:0:-1]))  # from the highest cut down
+    best = int(np.argmax(value >= value.max() - ROUNDING * np.abs(total).sum()))  # the first of equally good ones
+    if best == 0:
         return np.inf
-    lowest = above[above.size - 1 - np.argmax(value)]
+    lowest = above[above.size - best]
     scores = held_out.entries(group)[0]
-    return float(between(np.max(scores, where=scores < lowest, initial=-np.inf, keepdims=True), lowest))
+    below = np.max(scores, where=scores < lowest, initial=-np.inf, keepdims=True)
+    return float(between(below, lowest)[0])
 
 
 @dataclass(frozen=True)
@@ -303,7 +316,7 @@ class Hamming:
         true_positive, predicted, positive = held_out.counts(cuts)
         return -float((predicted + positive - 2 * true_positive).sum() / held_out.weight_known())
 
-    def tune(self, held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray, max_iter: int) -> FloatArray:
+    def tune(self, held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray, max_passes: int) -> FloatArray:
         """Return the best cuts."""
         cuts = cuts.copy()
         for group in groups:
@@ -325,7 +338,7 @@ class MicroF1:
         """Return the F1 of the counts summed over labels."""
         return float(f1(*(np.atleast_1d(count.sum()) for count in held_out.counts(cuts)))[0])
 
-    def tune(self, held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray, max_iter: int) -> FloatArray:
+    def tune(self, held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray, max_passes: int) -> FloatArray:
         """Return the best cuts."""
         cuts = cuts.copy()
         curves = [Curve.of(*held_out.entries(group)) for group in groups]
@@ -360,10 +373,10 @@ class RowMetric:
         """Return the mean of the metric over rows."""
         return _RowState(self.of_row, held_out, cuts).value
 
-    def tune(self, held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray, max_iter: int) -> FloatArray:
+    def tune(self, held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray, max_passes: int) -> FloatArray:
         """Return cuts at least as good as the exact ones for F1 and for the Hamming loss."""
         starts = _starts(held_out, groups, cuts) if len(groups) > 1 else [cuts]  # one step is the whole search
-        return _climb([_RowState(self.of_row, held_out, start) for start in starts], groups, max_iter)
+        return _climb([_RowState(self.of_row, held_out, start) for start in starts], groups, max_passes)
 
 
 class _RowState:
@@ -396,7 +409,7 @@ class _RowState:
         true_positive = others[0] + np.count_nonzero(new & targets, axis=1)
         predicted = others[1] + np.count_nonzero(new, axis=1)
         value = self._mean(true_positive, predicted)
-        if value <= self.value:
+        if value <= self.value + ROUNDING:
             return False
         self.cuts[group] = cut
         self.true_positive, self.predicted, self.value = true_positive, predicted, value
@@ -453,10 +466,10 @@ class PredictionMetric:
         """Return the metric of the predictions."""
         return self.of_predictions(held_out.predictions(cuts))
 
-    def tune(self, held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray, max_iter: int) -> FloatArray:
+    def tune(self, held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray, max_passes: int) -> FloatArray:
         """Return cuts at least as good as the exact ones for F1 and for the Hamming loss."""
         starts = _starts(held_out, groups, cuts)
-        return _climb([_PredictionState(self.of_predictions, held_out, start) for start in starts], groups, max_iter)
+        return _climb([_PredictionState(self.of_predictions, held_out, start) for start in starts], groups, max_passes)
 
 
 class _PredictionState:
@@ -523,16 +536,16 @@ def _starts(held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray) -
     return [metric.tune(held_out, groups, cuts, 1) for metric in (MacroF1(), MicroF1(), Hamming())]
 
 
-def _climb(states: Sequence[_State], groups: Sequence[IndexArray], max_iter: int) -> FloatArray:
+def _climb(states: Sequence[_State], groups: Sequence[IndexArray], max_passes: int) -> FloatArray:
     """Improve the best state, one group after the other, until a pass over all of them changes nothing."""
     state = max(states, key=lambda state: state.value)
-    for _ in range(max_iter):
+    for _ in range(max_passes):
         improved = [state.improve(group) for group in groups]
         if not any(improved) or len(groups) == 1:
             return state.cuts
     warnings.warn(
-        f"The search for thresholds still improved in the last of max_iter={max_iter} passes over the labels; "
-        "increase max_iter.",
+        f"The search for thresholds still improved in the last of max_passes={max_passes} passes over the labels; "
+        "increase max_passes.",
         ConvergenceWarning,
         stacklevel=2,
     )
