@@ -1,4 +1,4 @@
-"""Training data for skorch: features and targets, taken a batch at a time without a Python loop over rows."""
+"""Training data: features and targets of rows, taken many at a time without a Python loop over rows."""
 
 from __future__ import annotations
 
@@ -50,56 +50,133 @@ class SparseRows:
             self.indices, dense, self.offsets, mode="sum", per_sample_weights=self.values, include_last_offset=True
         )
 
+    def transposed_times(self, dense: Tensor) -> Tensor:
+        """Return the product of the transposed rows, which must be on the CPU, with (n_rows, n_columns)."""
+        parts = (self.values.numpy(), self.indices.numpy(), self.offsets.numpy())
+        columns = SparseRows(sparse.csr_matrix(parts, shape=self.shape).T.tocsr(), self.values.dtype)
+        return columns.times(dense)
+
+    def split(self, size: int) -> list[SparseRows]:
+        """Return the rows in groups of a size, the last of which may be smaller."""
+        bounds = [*range(0, len(self), size), len(self)]
+        starts = self.offsets[bounds].tolist()
+        return [
+            self._with(
+                (bounds[k + 1] - bounds[k], self.shape[1]),
+                self.indices[starts[k] : starts[k + 1]],
+                self.offsets[bounds[k] : bounds[k + 1] + 1] - starts[k],
+                self.values[starts[k] : starts[k + 1]],
+            )
+            for k in range(len(bounds) - 1)
+        ]
+
     def to(self, device: Any, *_: Any, **__: Any) -> SparseRows:
         """Return these rows on a device."""
-        moved = object.__new__(SparseRows)
-        moved.shape = self.shape
-        moved.indices, moved.offsets = self.indices.to(device), self.offsets.to(device)
-        moved.values = self.values.to(device)
-        return moved
+        return self._with(self.shape, self.indices.to(device), self.offsets.to(device), self.values.to(device))
+
+    @staticmethod
+    def _with(shape: tuple[int, int], indices: Tensor, offsets: Tensor, values: Tensor) -> SparseRows:
+        rows = object.__new__(SparseRows)
+        rows.shape, rows.indices, rows.offsets, rows.values = shape, indices, offsets, values
+        return rows
 
 
 class TrainingData(Dataset[Any]):
-    """Features and targets of all rows.
+    """Features and targets of all rows, or of some of them without a copy.
 
     Parameters
     ----------
     X : ndarray or sparse CSR matrix of shape (n_samples, n_features)
         Features of dtype float32 or float64.
     targets : Targets
+    index : ndarray of shape (n_rows,), default=None
+        The rows this is about, None for all.
     """
 
-    def __init__(self, X: Any, targets: Targets) -> None:
-        self.X, self.targets = X, targets
+    def __init__(self, X: Any, targets: Targets, index: NDArray[np.intp] | None = None) -> None:
+        self.X, self.targets, self.index = X, targets, index
         self.dtype = torch.float32 if X.dtype == np.float32 else torch.float64
         weight = None if targets.weight is None else torch.as_tensor(targets.weight, dtype=self.dtype)
-        mask = None if targets.mask is None else torch.as_tensor(targets.mask)
-        self._row_weight, self._label_weight = split_weight(weight, mask)
-        self.mean_weight = 1.0 if self._row_weight is None else float(self._row_weight.mean(dtype=torch.float64))
-        self._values = targets.values.tocsr() if sparse.issparse(targets.values) else targets.values
+        self._mask = None if targets.mask is None else torch.as_tensor(targets.mask)
+        self._row_weight, self._label_weight = split_weight(weight, self._mask)
+        rows = slice(None) if index is None else torch.from_numpy(index)
+        self.mean_weight = 1.0 if self._row_weight is None else float(self._row_weight[rows].mean(dtype=torch.float64))
+        self._values = targets.values.tocsr() if sparse.issparse(targets.values) else as_tensor(targets.values)
 
     def __len__(self) -> int:
-        return int(self.X.shape[0])
+        return int(self.X.shape[0]) if self.index is None else len(self.index)
 
-    def __getitem__(self, index: int) -> tuple[Any, dict[str, Tensor]]:
-        return self.rows(np.array([index]))
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        features, targets = self.rows(np.array([index]))
+        return without_ones(features), targets
 
-    def rows(self, index: Any) -> tuple[Any, dict[str, Tensor]]:
-        """Return the rows of an index array or slice, and the dict of their targets that the criterion takes."""
-        return self._features(index), self._targets(index)
+    @property
+    def total_weight(self) -> float:
+        """Sum of the row weights."""
+        return self.mean_weight * len(self)
 
-    def _features(self, index: Any) -> Tensor | SparseRows:
-        rows = self.X[index]
-        return SparseRows(rows, self.dtype) if sparse.issparse(rows) else as_tensor(rows)
+    @property
+    def elements_per_row(self) -> float:
+        """Numbers that a row of features and targets holds."""
+        features = self.X.nnz / max(1, self.X.shape[0]) if sparse.issparse(self.X) else self.X.shape[1]
+        return float(features + self.targets.n_labels)
 
-    def _targets(self, index: Any) -> dict[str, Tensor]:
-        values = self._values[index]
-        dense: NDArray[Any] = values.toarray() if sparse.issparse(values) else values
-        batch = {"targets": torch.as_tensor(dense).to(self.dtype)}
-        if self.targets.mask is not None:
-            batch["mask"] = torch.as_tensor(self.targets.mask[index])
+    def subset(self, index: NDArray[np.intp]) -> TrainingData:
+        """Return some of the rows; nothing but the index is copied."""
+        return TrainingData(self.X, self.targets, index if self.index is None else self.index[index])
+
+    def rows(self, index: NDArray[np.intp], out: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
+        """Return features and targets of some rows as tensors of their own.
+
+        Parameters
+        ----------
+        index : ndarray of shape (n_rows,)
+        out : tuple, default=None
+            What this has returned for as many rows of dense features, to be overwritten.
+
+        Returns
+        -------
+        features : Tensor of shape (n_rows, n_features + 1) or SparseRows of shape (n_rows, n_features)
+            Dense features have a last column of ones, for the intercept.
+        targets : Tensor of shape (n_rows, n_labels) or dict
+            With masks or weights a dict of "targets" and what there is of "mask" and "label_weight", of the same shape,
+            and "row_weight", (n_rows,), which has mean 1 over all rows.
+        """
+        rows = index if self.index is None else self.index[index]
+        if sparse.issparse(self.X):
+            return SparseRows(self.X[rows], self.dtype), self._targets(rows)
+        if out is None:
+            out = torch.ones(len(rows), self.X.shape[1] + 1, dtype=self.dtype), self._targets(rows)
+        else:
+            overwrite(out[1], self._targets(rows))
+        torch.index_select(as_tensor(self.X), 0, torch.from_numpy(rows), out=out[0][:, :-1])
+        return out
+
+    def _targets(self, index: NDArray[np.intp]) -> Any:
+        rows = torch.from_numpy(index)
+        if isinstance(self._values, Tensor):
+            targets = self._values.index_select(0, rows).to(self.dtype)
+        else:
+            targets = torch.from_numpy(self._values[index].toarray()).to(self.dtype)
+        batch = {"targets": targets}
+        if self._mask is not None:
+            batch["mask"] = self._mask.index_select(0, rows)
         if self._label_weight is not None:
-            batch["label_weight"] = self._label_weight[index]
+            batch["label_weight"] = self._label_weight.index_select(0, rows)
         if self._row_weight is not None:
-            batch["row_weight"] = self._row_weight[index] / self.mean_weight
-        return batch
+            batch["row_weight"] = self._row_weight.index_select(0, rows) / self.mean_weight
+        return batch if len(batch) > 1 else targets
+
+
+def without_ones(features: Any) -> Any:
+    """Return features as the model takes them."""
+    return features if isinstance(features, SparseRows) else features[:, :-1]
+
+
+def overwrite(y: Any, new: Any) -> None:
+    """Write targets, a tensor or a dict of tensors, over others."""
+    if isinstance(y, dict):
+        for key, part in y.items():
+            part.copy_(new[key])
+    else:
+        y.copy_(new)

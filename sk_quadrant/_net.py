@@ -1,49 +1,29 @@
-"""The skorch net: linear module, criterion that asks the loss, and batches without a loop over rows."""
+"""The skorch nets: a criterion that asks the loss, and training on batches or on all rows at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from skorch import NeuralNet
+from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
+from sk_quadrant._batches import Batches, Chunk, split_targets
 from sk_quadrant._data import SparseRows, TrainingData
 from sk_quadrant._problem import Problem
+from sk_quadrant._schedule import Schedule
+from sk_quadrant._steps import AnalyticSteps, can_step
 from sk_quadrant.losses import Loss
 
-
-class LinearScores(nn.Module):
-    """Linear model that starts at zero, so that its results do not depend on a seed.
-
-    Parameters
-    ----------
-    n_features, n_labels : int
-    fit_intercept : bool
-    dtype : torch.dtype
-    """
-
-    def __init__(self, n_features: int, n_labels: int, *, fit_intercept: bool, dtype: torch.dtype) -> None:
-        super().__init__()
-        # held feature by feature, the order in which sparse rows gather weights
-        self.weight = nn.Parameter(torch.zeros(n_features, n_labels, dtype=dtype).T)
-        if fit_intercept:
-            self.bias = nn.Parameter(torch.zeros(n_labels, dtype=dtype))
-        else:
-            self.register_parameter("bias", None)
-
-    def forward(self, X: Tensor | SparseRows) -> Tensor:
-        """Return scores of shape (n_rows, n_labels)."""
-        if isinstance(X, SparseRows):
-            scores = X.times(self.weight.T)
-            return scores if self.bias is None else scores + self.bias
-        return linear(X, self.weight, self.bias)
+BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 
 class LossCriterion(nn.Module):
-    """Criterion of a net that asks a loss; the targets come as the dict of a `TrainingData` batch.
+    """Criterion of a net that asks a loss; the targets come as in a batch of `TrainingData`.
 
     Parameters
     ----------
@@ -54,61 +34,131 @@ class LossCriterion(nn.Module):
         super().__init__()
         self.loss = loss
 
-    def forward(self, scores: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    def forward(self, scores: Tensor, batch: Any) -> Tensor:
         """Return the weighted mean over rows; the row weights have mean 1 over the whole data."""
-        losses = self.loss.per_sample(scores, batch["targets"], batch.get("mask"), batch.get("label_weight"))
-        if "row_weight" in batch:
-            losses = losses * batch["row_weight"]
-        return losses.mean()
-
-
-class Batches:
-    """Shuffled batches of training data, sliced from tensors.
-
-    Parameters
-    ----------
-    data : TrainingData
-    size : int
-    generator : torch.Generator or None
-    """
-
-    def __init__(self, data: TrainingData, size: int, generator: torch.Generator | None) -> None:
-        self.data, self.size, self.generator = data, size, generator
-
-    def __len__(self) -> int:
-        return -(-len(self.data) // self.size)
-
-    def __iter__(self) -> Iterator[Any]:
-        order = torch.randperm(len(self.data), generator=self.generator).numpy()
-        for start in range(0, len(order), self.size):
-            yield self.data.rows(order[start : start + self.size])
+        targets, mask, label_weight, row_weight = split_targets(batch)
+        losses = self.loss.per_sample(scores, targets, mask, label_weight)
+        return losses.mean() if row_weight is None else (losses * row_weight).mean()
 
 
 class MultiLabelNet(NeuralNet):  # type: ignore[misc]
     """Net that trains on mini-batches of `TrainingData`.
 
+    Where no callback looks at single batches, an epoch is recorded as one batch and takes `AnalyticSteps`.
+
     Parameters
     ----------
-    penalty : float
-        Strength of the penalty on the weights, 1 / (C * sum(w)).
-    generator : torch.Generator or None
+    C : float, default=inf
+        Inverse strength of the penalty on the weights.
+    seed : int, default=0
         Source of the order of rows.
+    schedule : Schedule or None, default=None
+        Learning rate of each step, None for `lr`.
     **kwargs
         Parameters of `skorch.NeuralNet`.
     """
 
     def __init__(
-        self, *args: Any, penalty: float = 0.0, generator: torch.Generator | None = None, **kwargs: Any
+        self, *args: Any, C: float = np.inf, seed: int = 0, schedule: Schedule | None = None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.penalty = penalty
-        self.generator = generator
+        self.C = C
+        self.seed = seed
+        self.schedule = schedule
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring("train_loss", on_train=True)),
+            ("valid_loss", PassthroughScoring("valid_loss")),
+        ]
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
-        """Return shuffled batches for training, and what skorch has for anything else."""
-        if training and isinstance(dataset, TrainingData):
-            return Batches(dataset, self.batch_size, self.generator)
-        return super().get_iterator(dataset, training=training)
+        """Return batches that are shuffled for training, and what skorch has for other data."""
+        if not isinstance(dataset, TrainingData):
+            return super().get_iterator(dataset, training=training)
+        if training:
+            self.penalty_ = 1 / (self.C * dataset.total_weight)
+        return Batches(dataset, self.batch_size, self.device, seed=self.seed if training else None)
+
+    def fit_loop(self, *args: Any, **kwargs: Any) -> MultiLabelNet:
+        """Run all epochs."""
+        self.steps_: AnalyticSteps | None = None
+        try:
+            super().fit_loop(*args, **kwargs)
+        finally:
+            del self.steps_
+        return self
+
+    def run_single_epoch(self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any) -> None:
+        """Go through all batches once."""
+        if training and isinstance(iterator, Batches):
+            iterator.epoch = len(self.history) - 1
+            self.rates_ = self._rates(iterator)
+            self.history.record("learning_rate", float(self.rates_[-1]))
+            self.pending_rates_ = iter(self.rates_.tolist())
+        if isinstance(iterator, Batches) and not self._is_watched() and self._can_step(iterator):
+            self._record_epoch(prefix, len(iterator.data), self._mean_loss(iterator, training=training))
+        else:
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+
+    def _rates(self, batches: Batches) -> NDArray[np.float64]:
+        """Return the learning rate of each step of the present epoch."""
+        if self.schedule is None or self.schedule.is_constant:
+            return np.full(len(batches), self.optimizer_.param_groups[0]["lr"])
+        steps = np.arange(len(batches)) + batches.epoch * len(batches)
+        return self.schedule.rates(steps, self.max_epochs * len(batches))
+
+    def _is_watched(self) -> bool:
+        """Whether a callback, or a method of a subclass, wants to see single batches."""
+        hooked = any(
+            getattr(type(callback), hook, None) is not getattr(Callback, hook)
+            for _, callback in self.callbacks_
+            for hook in BATCH_HOOKS
+        )
+        steps = ("train_step", "train_step_single", "validation_step", "get_loss", "infer")
+        return hooked or any(getattr(type(self), step) is not getattr(MultiLabelNet, step) for step in steps)
+
+    def _can_step(self, batches: Batches) -> bool:
+        return type(self.criterion_) is LossCriterion and can_step(self, batches.data.X, self.device)
+
+    def _mean_loss(self, batches: Batches, *, training: bool) -> float:
+        """Go through all batches once, with steps if training, and return the mean loss of rows as they are met."""
+        if training:
+            rates = iter(self.rates_.tolist())
+            losses = [
+                self._analytic_steps().run(chunk, list(islice(rates, len(chunk))))
+                for chunk in batches.chunks(reuse=True)
+            ]
+        else:
+            losses = [self._evaluate(chunk) for chunk in batches.chunks()]
+        return sum(losses) / len(batches.data)
+
+    def _analytic_steps(self) -> AnalyticSteps:
+        if self.steps_ is None or not self.steps_.are_for(self.module_, self.optimizer_, self.penalty_):
+            self.steps_ = AnalyticSteps(self.module_, self.criterion_.loss, self.optimizer_, self.penalty_)
+        return self.steps_
+
+    @torch.no_grad()
+    def _evaluate(self, chunk: Chunk) -> float:
+        """Return the sum of the losses of some rows."""
+        return float(self.criterion_(self.module_(chunk.X), chunk.y)) * len(chunk.X)
+
+    def _record_epoch(self, prefix: str, n_rows: int, loss: float) -> None:
+        """Write an epoch to the history as if it had been one batch."""
+        if prefix == "train":
+            self.history.new_batch()
+        self.history.record_batch(f"{prefix}_loss", loss)
+        self.history.record_batch(f"{prefix}_batch_size", n_rows)
+        self.history.record(f"{prefix}_batch_count", 1)
+
+    def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Take a step, at the learning rate of the schedule."""
+        if self.schedule is not None and not self.schedule.is_constant:
+            self.optimizer_.param_groups[0]["lr"] = next(self.pending_rates_)
+        step: dict[str, Any] = super().train_step(batch, **fit_params)
+        return step
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         """Return scores; rows of a sparse matrix go to the module as they are."""
@@ -116,14 +166,18 @@ class MultiLabelNet(NeuralNet):  # type: ignore[misc]
             return self.module_(x.to(self.device), **fit_params)
         return super().infer(x, **fit_params)
 
-    def get_loss(self, y_pred: Tensor, y_true: Any, *args: Any, training: bool = False, **kwargs: Any) -> Tensor:
-        """Return the criterion, with the penalty on all weights (not on intercepts) when training."""
-        loss: Tensor = super().get_loss(y_pred, y_true, *args, training=training, **kwargs)
-        if training and self.penalty:
-            for parameter in self.module_.parameters():
-                if parameter.ndim > 1:
-                    loss = loss + 0.5 * self.penalty * parameter.square().sum()
-        return loss
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Compute scores, loss and the gradient of the loss with the penalty on weights, which the loss leaves out."""
+        self._set_training(True)
+        features, targets = batch
+        scores = self.infer(features, **fit_params)
+        loss = self.get_loss(scores, targets, X=features, training=True)
+        objective = loss
+        if self.penalty_:
+            for layer in self.module_.layers:
+                objective = objective + 0.5 * self.penalty_ * layer.weight.square().sum()
+        objective.backward()
+        return {"loss": loss, "y_pred": scores}
 
 
 class FullBatchNet(NeuralNet):  # type: ignore[misc]

@@ -13,7 +13,8 @@ from skorch.callbacks import Callback, EarlyStopping
 
 from sk_quadrant._data import TrainingData
 from sk_quadrant._lbfgs import LBFGS
-from sk_quadrant._net import FullBatchNet, LinearScores, LossCriterion, MultiLabelNet
+from sk_quadrant._modules import LinearScores
+from sk_quadrant._net import FullBatchNet, LossCriterion, MultiLabelNet
 from sk_quadrant._solvers import Solver
 from sk_quadrant.losses import Loss
 
@@ -158,20 +159,27 @@ def full_batch_outcome(net: NeuralNet, coef: Any, intercept: Any, interrupted: b
     return Outcome(net, coef, intercept, trace.n_iter, trace.values, trace.converged, interrupted or trace.interrupted)
 
 
-def build_adamw(plan: Plan) -> NeuralNet:
-    """Return the net that trains by AdamW on mini-batches."""
+def build_mini_batch(plan: Plan, optimizer: type[torch.optim.Optimizer], **options: Any) -> NeuralNet:
+    """Return the net that trains by an optimizer on mini-batches."""
     plateau = EarlyStopping("train_loss", plan.n_iter_no_change, threshold=plan.tol, threshold_mode="abs", sink=_silent)
     return MultiLabelNet(
         **_common(plan),
-        penalty=1 / (plan.C * plan.data.mean_weight * len(plan.data)),
-        generator=torch.Generator().manual_seed(plan.seed),
-        optimizer=torch.optim.AdamW,
+        **{f"optimizer__{name}": value for name, value in options.items()},
+        C=plan.C,
+        seed=plan.seed,
+        optimizer=optimizer,
         optimizer__weight_decay=0.0,  # decay decoupled from the gradient has another optimum than the objective
+        optimizer__fused=plan.device.type in ("cpu", "cuda"),
         lr=plan.learning_rate_init,
         batch_size=plan.rows_per_batch,
         max_epochs=plan.max_iter,
         callbacks=[("finite", StopUnlessFinite()), ("plateau", plateau)],
     ).initialize()
+
+
+def build_adamw(plan: Plan) -> NeuralNet:
+    """Return the net that trains by AdamW."""
+    return build_mini_batch(plan, torch.optim.AdamW)
 
 
 def mini_batch_outcome(net: NeuralNet, coef: Any, intercept: Any, interrupted: bool) -> Outcome:

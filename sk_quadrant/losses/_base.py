@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FORMULAS = frozenset(
     {
-        "per_sample", "values_and_gradient", "gradient", "curvature",
+        "per_sample", "values_and_gradient", "curvature",
         "per_label", "per_label_and_gradient", "per_label_gradient", "per_label_curvature",
     }
 )  # fmt: skip

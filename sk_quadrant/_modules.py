@@ -1,0 +1,168 @@
+"""The models: linear scores, and fully connected networks made of such layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import gelu, linear
+
+from sk_quadrant._data import SparseRows
+
+
+class LinearScores(nn.Module):
+    """Linear model that starts at zero, so that its results do not depend on a seed.
+
+    Parameters
+    ----------
+    n_features, n_labels : int
+    fit_intercept : bool
+    dtype : torch.dtype
+    """
+
+    def __init__(self, n_features: int, n_labels: int, *, fit_intercept: bool, dtype: torch.dtype) -> None:
+        super().__init__()
+        # held feature by feature, the order in which sparse rows gather weights
+        self.weight = nn.Parameter(torch.zeros(n_features, n_labels, dtype=dtype).T)
+        if fit_intercept:
+            self.bias = nn.Parameter(torch.zeros(n_labels, dtype=dtype))
+        else:
+            self.register_parameter("bias", None)
+
+    @property
+    def layers(self) -> Sequence[LinearScores]:
+        """The model as a network of one layer."""
+        return (self,)
+
+    def forward(self, X: Tensor | SparseRows) -> Tensor:
+        """Return scores of shape (n_rows, n_labels)."""
+        if isinstance(X, SparseRows):
+            scores = X.times(self.weight.T)
+            return scores if self.bias is None else scores + self.bias
+        return linear(X, self.weight, self.bias)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A function between layers and how a gradient passes back through it.
+
+    Attributes
+    ----------
+    forward : callable
+        Inputs -> outputs.
+    backward : callable
+        (gradient with respect to the outputs, inputs, outputs) -> gradient with respect to the inputs.
+    """
+
+    forward: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "identity": Activation(lambda inputs: inputs, lambda gradient, _, __: gradient),
+    "relu": Activation(torch.relu, lambda gradient, _, outputs: gradient * (outputs > 0)),
+    "tanh": Activation(torch.tanh, lambda gradient, _, outputs: gradient * (1 - outputs * outputs)),
+    "gelu": Activation(gelu, lambda gradient, inputs, _: torch.ops.aten.gelu_backward(gradient, inputs)),
+}
+
+
+class Network(nn.Module):
+    """Fully connected network, its last layer a linear model of the last hidden layer.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Number of features, of units of each hidden layer, and of labels.
+    activation : str
+        Key of `ACTIVATIONS`.
+    residual : bool
+        Whether a hidden layer as wide as its input adds that input to its output.
+    fit_intercept : bool
+    dtype : torch.dtype
+    """
+
+    def __init__(
+        self, sizes: Sequence[int], *, activation: str, residual: bool, fit_intercept: bool, dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            LinearScores(n_in, n_out, fit_intercept=fit_intercept, dtype=dtype) for n_in, n_out in pairwise(sizes)
+        )
+        self.activation = activation
+        self.skips = [residual and n_in == n_out for n_in, n_out in pairwise(sizes[:-1])]
+
+    def forward(self, X: Tensor | SparseRows) -> Tensor:
+        """Return scores of shape (n_rows, n_labels)."""
+        *hidden, last = self.layers
+        values: Any = X
+        for layer, skip in zip(hidden, self.skips, strict=True):
+            outputs = ACTIVATIONS[self.activation].forward(layer(values))
+            values = outputs + _dense(values) if skip else outputs
+        scores: Tensor = last(values)
+        return scores
+
+
+def _dense(values: Tensor | SparseRows) -> Tensor:
+    """Return the rows that a skipping layer adds, which a sparse input does not have."""
+    if isinstance(values, SparseRows):
+        identity = torch.eye(values.shape[1], dtype=values.values.dtype, device=values.values.device)
+        return values.times(identity)
+    return values
+
+
+Layers = list[tuple[NDArray[Any], NDArray[Any]]]
+
+
+def initial_layers(sizes: Sequence[int], *, fit_intercept: bool, dtype: Any, seed: int) -> Layers:
+    """Return weights (n_out, n_in) and intercepts (n_out,) of each layer to start training with.
+
+    They are uniform within sqrt(6 / (n_in + n_out)) [1]_, as in scikit-learn's networks; a linear model starts at zero.
+
+    References
+    ----------
+    .. [1] X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS
+       2010. https://proceedings.mlr.press/v9/glorot10a.html
+    """
+    rng = np.random.default_rng(seed)
+    layers = []
+    for n_in, n_out in pairwise(sizes):
+        bound = math.sqrt(6 / (n_in + n_out)) if len(sizes) > 2 else 0.0
+        weight = rng.uniform(-bound, bound, (n_out, n_in)).astype(dtype)
+        bias = rng.uniform(-bound, bound, n_out).astype(dtype)
+        layers.append((weight, bias if fit_intercept else np.zeros_like(bias)))
+    return layers
+
+
+def read_layers(module: Any) -> Layers:
+    """Return weights and intercepts of each layer of a model as arrays of their own."""
+    return [_read(layer.weight, layer.bias) for layer in module.layers]
+
+
+def _read(weight: Tensor, bias: Tensor | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    array = weight.detach().cpu().numpy()
+    return np.array(array, order="C"), np.zeros(len(array), array.dtype) if bias is None else np.array(
+        bias.detach().cpu().numpy()
+    )
+
+
+@torch.no_grad()
+def write_layers(module: Any, layers: Layers) -> None:
+    """Put weights and intercepts into the layers of a model."""
+    for layer, (weight, bias) in zip(module.layers, layers, strict=True):
+        layer.weight.copy_(torch.from_numpy(weight))
+        if layer.bias is not None:
+            layer.bias.copy_(torch.from_numpy(bias))
+
+
+def model_of(sizes: Sequence[int], *, activation: str, residual: bool, fit_intercept: bool, dtype: torch.dtype) -> Any:
+    """Return the untrained model of these sizes: a linear one if there is no hidden layer."""
+    if len(sizes) == 2:
+        return LinearScores(*sizes, fit_intercept=fit_intercept, dtype=dtype)
+    return Network(sizes, activation=activation, residual=residual, fit_intercept=fit_intercept, dtype=dtype)
