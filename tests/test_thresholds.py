@@ -43,8 +43,7 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sk_quadrant import QuadrantMultiLabelClassifier
-from sk_quadrant._thresholds import TunedThresholdMultiLabelClassifierCV
+from sk_quadrant import QuadrantMultiLabelClassifier, TunedThresholdMultiLabelClassifierCV
 
 LOGISTIC = OneVsRestClassifier(LogisticRegression())
 CLASSIFIERS = {
