@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from sk_quadrant._data import TrainingData, without_ones
+from sk_quadrant._data import SparseRows, TrainingData, without_ones
 
 CHUNK_ELEMENTS = 2**21  # numbers gathered at a time, 8 MiB in single precision: bounds memory, and enough to be fast
 
@@ -68,6 +68,66 @@ def split_targets(y: Any) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor 
     return y["targets"], y.get("mask"), y.get("label_weight"), y.get("row_weight")
 
 
+class Mixture:
+    """Convex combinations of each row with another one of its batch, one random share per batch (mixup [1]_).
+
+    A combined target counts as much as its parts do, so for a loss that is linear in the targets the loss of a
+    combination is the combination of the losses: weights, and labels that are known in one of the two rows, included.
+
+    Parameters
+    ----------
+    n_rows, size : int
+        Rows in all and in a batch.
+    alpha : float
+        The share of the row itself has a Beta(alpha, alpha) distribution.
+    rng : Generator
+
+    References
+    ----------
+    .. [1] H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz, "mixup: Beyond empirical risk minimization", ICLR 2018.
+       :arxiv:`1710.09412`
+    """
+
+    def __init__(self, n_rows: int, size: int, alpha: float, rng: np.random.Generator) -> None:
+        batch = np.arange(n_rows) // size
+        self.share = rng.beta(alpha, alpha, batch[-1] + 1)[batch]
+        self.partners = np.lexsort((rng.random(n_rows), batch))  # a permutation within each batch
+
+    def of(self, chunk: Chunk) -> Chunk:
+        """Return the combinations of a chunk's rows."""
+        return Chunk(self._mix_features(chunk.features), self._mix_targets(chunk), chunk.size)
+
+    def _mix_features(self, features: Any) -> Any:
+        if isinstance(features, SparseRows):
+            return features.mixed_with(self.partners, self.share)
+        return self._mix(features, torch.ones_like(features[:, 0]))
+
+    def _mix(self, values: Tensor, weight: Tensor) -> Tensor:
+        """Return the combinations of values, (n_rows, n_columns) or (n_rows,), that count by a weight of that shape."""
+        share = torch.from_numpy(self.share).to(values).reshape(-1, *[1] * (values.ndim - 1))
+        partners = torch.from_numpy(self.partners).to(values.device)
+        weight = weight.reshape(*weight.shape, *[1] * (values.ndim - weight.ndim))
+        own, other = share * weight, (1 - share) * weight[partners]
+        total = own + other
+        return (own * values + other * values[partners]) / total.where(total > 0, 1)
+
+    def _mix_targets(self, chunk: Chunk) -> Any:
+        rows = torch.ones_like(chunk.targets[:, 0]) if chunk.row_weight is None else chunk.row_weight
+        ones = torch.ones_like(rows)
+        y = {"targets": chunk.targets}
+        if chunk.mask is None and chunk.label_weight is None:
+            y["targets"] = self._mix(chunk.targets, rows)
+        else:
+            labels = torch.ones_like(chunk.targets) if chunk.label_weight is None else chunk.label_weight
+            labels = labels if chunk.mask is None else labels * chunk.mask
+            y["targets"] = self._mix(chunk.targets, rows[:, None] * labels)
+            y["label_weight"] = self._mix(labels, rows)
+            y["mask"] = y["label_weight"] > 0
+        if chunk.row_weight is not None:
+            y["row_weight"] = self._mix(rows, ones)
+        return y if len(y) > 1 else y["targets"]
+
+
 class Batches:
     """Batches of all rows of training data, in an order that depends on a seed and the number of the epoch alone.
 
@@ -79,6 +139,8 @@ class Batches:
     device : torch.device
     seed : int or None, default=None
         Source of the order, None to keep the order of the data.
+    mixup_alpha : float, default=0.0
+        If positive, each row is mixed with another one of its batch (see `Mixture`).
 
     Attributes
     ----------
@@ -86,8 +148,10 @@ class Batches:
         Number of the epoch, which whoever iterates sets.
     """
 
-    def __init__(self, data: TrainingData, size: int, device: Any, *, seed: int | None = None) -> None:
-        self.data, self.size, self.device, self.seed = data, size, device, seed
+    def __init__(
+        self, data: TrainingData, size: int, device: Any, *, seed: int | None = None, mixup_alpha: float = 0.0
+    ) -> None:
+        self.data, self.size, self.device, self.seed, self.mixup_alpha = data, size, device, seed, mixup_alpha
         self.epoch = 0
         self._chunks: dict[int, Chunk] = {}  # by number of rows
 
@@ -113,9 +177,11 @@ class Batches:
             Whether the memory of a chunk may be that of one before, also of earlier epochs.
         """
         order = self._order()
+        rng = np.random.default_rng([self.seed or 0, self.epoch, 1]) if self.mixup_alpha else None
         for start in range(0, len(order), self.rows_per_chunk):
             rows = order[start : start + self.rows_per_chunk]
-            yield self._overwrite(rows) if reuse and self._is_reusable() else self._gather(rows)
+            chunk = self._overwrite(rows) if reuse and self._is_reusable() else self._gather(rows)
+            yield chunk if rng is None else Mixture(len(rows), self.size, self.mixup_alpha, rng).of(chunk)
 
     def _order(self) -> NDArray[np.intp]:
         if self.seed is None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
+from copy import copy, deepcopy
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -14,7 +15,8 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
-from sklearn.utils import check_random_state
+from sklearn.metrics import check_scoring
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metaestimators import available_if
@@ -27,9 +29,25 @@ from sk_quadrant._weights import check_weight, weigh_classes
 from sk_quadrant.losses import LOSSES, Loss
 
 PLANNED = (  # parameters that a plan of training takes as they are
-    "C", "fit_intercept", "max_iter", "tol", "batch_size", "learning_rate_init", "n_iter_no_change", "verbose"
+    "C", "max_iter", "tol", "batch_size", "learning_rate_init", "learning_rate", "warmup_fraction", "mixup_alpha",
+    "early_stopping", "validation_fraction", "n_iter_no_change", "callbacks", "verbose",
 )  # fmt: skip
 PREDICT_ELEMENTS = 2**20  # scores of a block of rows in predict, so that they never exist all at once
+
+
+EPOCHS_ONLY = {  # parameters that a full-batch solver cannot follow, with the reason
+    "hidden_layer_sizes": "which solves linear models only",
+    "residual": "which solves linear models only",
+    "learning_rate": "whose line search finds its own steps",
+    "warmup_fraction": "whose line search finds its own steps",
+    "mixup_alpha": "which has no batches within which rows could be mixed, and needs the same objective in each step",
+    "early_stopping": "which goes to the optimum of the penalised objective; choose C by cross-validation instead",
+}
+FIT_ONLY = {
+    "early_stopping": "there is no second call in which to train on the rows held out",
+    "learning_rate": "the number of steps is not known in advance",
+    "warmup_fraction": "the number of steps is not known in advance",
+}
 
 
 def _has_link(estimator: Any) -> bool:
@@ -53,8 +71,16 @@ def _is_stochastic(estimator: Any) -> bool:
     return True
 
 
+def _networks_only(name: str) -> Any:
+    """Return the error of an attribute that networks do not have."""
+    return AttributeError(
+        f"{name} is not available with hidden layers, whose features have no coefficients of their own. The weights of "
+        "each layer are in net_.module_.layers; sklearn.inspection.permutation_importance ranks features."
+    )
+
+
 class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseEstimator):
-    """Linear multi-label classifier with a choice of losses, each with its own link and threshold.
+    """Linear multi-label classifier, or network, with a choice of losses, each with its own link and threshold.
 
     It minimises ``C * sum_i w_i loss_i + 0.5 * ||coef||^2`` over the rows i, with the loss of a row taken over all its
     labels and the intercept not penalised. With the default loss its coefficients are those of
@@ -73,41 +99,70 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
         Where "yes" begins. "natural" is a score above the loss's own threshold, "bayes" a probability above 1/2,
         numbers are probabilities to exceed. Not used for a 1-D `y` of more than two classes, where the
         largest score wins.
-    solver : {"lbfgs", "adamw"}, default="lbfgs"
-        "lbfgs" solves for all rows at once, starts at zero and is deterministic. "adamw" goes through batches of rows.
+    solver : {"lbfgs", "adamw", "sgd"}, default="lbfgs"
+        "lbfgs" solves for all rows at once, starts at zero and is deterministic. "adamw" and "sgd" (with Nesterov
+        momentum 0.9) go through batches of rows.
     max_iter : int, default=200
-        Largest number of iterations, epochs for "adamw".
+        Largest number of iterations, of epochs for "adamw" and "sgd".
     tol : float, default=1e-4
         "lbfgs" stops when the estimated distance to the optimum falls below ``tol ** 2`` of the objective at the start,
-        which is about the relative error `tol` in the coefficients. "adamw" stops when the objective has not fallen by
-        `tol` for `n_iter_no_change` epochs.
+        which is about the relative error `tol` in the coefficients. "adamw" and "sgd" stop when `n_iter_no_change`
+        epochs have not improved the training loss, or with `early_stopping` what is watched on the rows held out, by
+        `tol`; without `early_stopping` and with a falling learning rate they go through all epochs.
+    hidden_layer_sizes : int or array-like of shape (n_hidden_layers,), default=()
+        Units of each hidden layer; without any the model is linear. Not with "lbfgs".
+    activation : {"identity", "relu", "gelu", "tanh"}, default="relu"
+        Function of the hidden layers.
+    residual : bool, default=False
+        Whether a hidden layer as wide as its input adds that input to its output.
     batch_size : int or "auto", default="auto"
         Rows of a batch; "auto" is ``min(200, n_samples)``. Not used by "lbfgs".
     learning_rate_init : float, default=5e-3
-        Step of "adamw".
+        Largest step of "adamw" and "sgd".
+    learning_rate : {"constant", "cosine"}, default="constant"
+        Whether the step stays or falls to zero as half a cosine wave over `max_iter` epochs. Not with "lbfgs".
+    warmup_fraction : float, default=0.0
+        Share of all `max_iter` epochs, in steps, over which the step rises to `learning_rate_init`. Not with "lbfgs".
+    label_smoothing : float, default=0.0
+        Share in [0, 1) of 1/2 in each training target: 1 becomes ``1 - label_smoothing / 2``. Targets become dense.
+    mixup_alpha : float, default=0.0
+        If positive, each batch is trained on combinations of its rows and of their targets, with shares from
+        Beta(mixup_alpha, mixup_alpha). Not with "lbfgs".
     class_weight : dict, "balanced", list of these or None, default=None
         For a 1-D `y` the weights of its classes. For a label matrix the weights of absence and presence,
         ``{0: w0, 1: w1}``, the same for all labels or a list with one for each; "balanced" is ``n / (2 * n_present)``
         and ``n / (2 * n_absent)`` label by label.
     missing_labels : {"error", "ignore"}, default="error"
         What NaN in `y` is: a mistake, or an unknown label that contributes nothing.
+    early_stopping : bool, default=False
+        Whether to hold out rows, to stop when they do not get better, and to return to the best epoch. Not with
+        "lbfgs". The positives of each label are divided between both parts where possible.
+    scoring : str, callable, list, tuple, dict or None, default=None
+        What `early_stopping` watches on the rows held out: None for the loss, or a scikit-learn scorer. Of several
+        (or of a scorer that returns a dict) the first is watched and all are recorded; of a scorer that returns an
+        array, one score a label, the mean is watched. Weights of rows are passed on to the scorer.
+    validation_fraction : float, default=0.1
+        Share of the rows to hold out.
     n_iter_no_change : int, default=10
-        Epochs without progress before "adamw" stops.
+        Epochs without progress before "adamw" and "sgd" stop.
     warm_start : bool, default=False
-        Whether `fit` starts from the present coefficients.
+        Whether `fit` starts from the present coefficients, and "adamw" and "sgd" with the moments they ended with.
     random_state : int, RandomState instance or None, default=None
-        Order of the rows in "adamw".
+        Order of the rows, rows held out, and first weights of hidden layers; not used by "lbfgs".
     device : str, default="cpu"
         Where to train: "cpu", "cuda", "cuda:N", "mps", or "auto" for a GPU if there is one.
+    callbacks : list or None, default=None
+        skorch callbacks, used as they are, not copied. Where one looks at single batches, training takes skorch's
+        slower steps. "lbfgs" counts as a single epoch.
     verbose : int, default=0
-        Whether to report progress.
+        Whether to print a line for each iteration or epoch.
 
     Attributes
     ----------
     coef_ : ndarray of shape (n_labels, n_features)
-        Weights; (1, n_features) for a binary 1-D `y`.
+        Weights; (1, n_features) for a binary 1-D `y`. Not with hidden layers.
     intercept_ : ndarray of shape (n_labels,)
-        Intercepts, zero without `fit_intercept`.
+        Intercepts, zero without `fit_intercept`. Not with hidden layers.
     classes_ : ndarray of shape (n_classes,)
         Classes of a 1-D `y`, or ``arange(n_labels)``.
     threshold_ : ndarray of shape (n_labels,)
@@ -120,7 +175,10 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
         Iterations or epochs run.
     loss_curve_ : list of float
         Objective, as a weighted mean over rows plus the penalty, at the start and after each iteration, or the training
-        loss of each epoch.
+        loss of each epoch, without the penalty, as its batches were met.
+    history_ : list of dict
+        A row for each iteration ("epoch" and "objective") or epoch ("epoch", "learning_rate", "train_loss", with
+        `early_stopping` "valid_loss" and scores, and what callbacks have recorded).
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -152,14 +210,25 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
         "solver": [StrOptions(set(SOLVERS))],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({"identity", "relu", "gelu", "tanh"})],
+        "residual": ["boolean"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [StrOptions({"constant", "cosine"})],
+        "warmup_fraction": [Interval(Real, 0, 1, closed="left")],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "mixup_alpha": [Interval(Real, 0, None, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
         "missing_labels": [StrOptions({"error", "ignore"})],
+        "early_stopping": ["boolean"],
+        "scoring": [str, callable, list, tuple, dict, None],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "device": [str],
+        "callbacks": [list, tuple, None],
         "verbose": ["verbose"],
     }
 
@@ -173,14 +242,25 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
         solver="lbfgs",
         max_iter=200,
         tol=1e-4,
+        hidden_layer_sizes=(),
+        activation="relu",
+        residual=False,
         batch_size="auto",
         learning_rate_init=5e-3,
+        learning_rate="constant",
+        warmup_fraction=0.0,
+        label_smoothing=0.0,
+        mixup_alpha=0.0,
         class_weight=None,
         missing_labels="error",
+        early_stopping=False,
+        scoring=None,
+        validation_fraction=0.1,
         n_iter_no_change=10,
         warm_start=False,
         random_state=None,
         device="cpu",
+        callbacks=None,
         verbose=0,
     ):
         self.loss = loss
@@ -190,14 +270,25 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
         self.solver = solver
         self.max_iter = max_iter
         self.tol = tol
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.residual = residual
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.warmup_fraction = warmup_fraction
+        self.label_smoothing = label_smoothing
+        self.mixup_alpha = mixup_alpha
         self.class_weight = class_weight
         self.missing_labels = missing_labels
+        self.early_stopping = early_stopping
+        self.scoring = scoring
+        self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.random_state = random_state
         self.device = device
+        self.callbacks = callbacks
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -227,13 +318,14 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
             If the loss turns infinite or NaN; the estimator stays as it was.
         """
         with _unchanged_on_error(self):
-            again = self.warm_start and hasattr(self, "coef_")
+            again = self.warm_start and hasattr(self, "_encoding")
             X, encoding, targets = self._read(X, y, sample_weight, again=again)
             self._prepare(encoding, targets, again=again)
-            outcome = self._train(X, targets, again=again)
+            state = self._moments() if again else None
+            outcome = self._train(X, targets, again=again, state=state, score=self._score_of(X, y, sample_weight))
             self._publish(outcome)
-            self.n_iter_, self.loss_curve_ = outcome.n_iter, outcome.loss_curve
-            self._optimizer_state = self.solver, None
+            self.n_iter_, self.loss_curve_, self.history_ = outcome.n_iter, outcome.loss_curve, outcome.history
+            self._optimizer_state = self.solver, outcome.optimizer_state if self.warm_start else None
         self._warn(outcome)
         return self
 
@@ -259,13 +351,16 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
             Updated estimator.
         """
         with _unchanged_on_error(self):
-            again = hasattr(self, "coef_")
+            self._check_incremental()
+            again = hasattr(self, "_encoding")
             X, encoding, targets = self._read(X, y, sample_weight, classes=classes, again=again, partial=True)
             self._prepare(encoding, targets, again=again)
             outcome = self._train(X, targets, again=again, max_iter=1, state=self._moments() if again else None)
             self._publish(outcome)
             self.n_iter_ = outcome.n_iter + (self.n_iter_ if again else 0)
             self.loss_curve_ = (self.loss_curve_ if again else []) + outcome.loss_curve
+            rows = [row | {"epoch": self.n_iter_} for row in outcome.history]
+            self.history_ = (self.history_ if again else []) + rows
             self._optimizer_state = self.solver, outcome.optimizer_state
         return self
 
@@ -293,8 +388,12 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
     def _prepare(self, encoding, targets, *, again):
         """Resolve what does not depend on the features: the loss, the thresholds, the form of y."""
         loss = resolve_loss(self.loss)
-        if targets.is_soft and not loss.soft_targets:
-            raise ValueError(f"loss={loss.name!r} takes targets 0 and 1 only, got soft targets in y.")
+        if (targets.is_soft or self.label_smoothing) and not loss.soft_targets:
+            raise ValueError(
+                f"loss={loss.name!r} takes targets 0 and 1 only, got soft targets in y or label_smoothing="
+                f"{self.label_smoothing}."
+            )
+        self._check_recipe()
         if again:
             self._encoding.check_same(encoding)
         self._cut, self.threshold_ = resolve_threshold(loss, self.threshold, encoding.n_labels)
@@ -304,22 +403,91 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
         if encoding.label_names is not None:
             self.label_names_in_ = encoding.label_names
 
-    def _train(self, X, targets, *, again, state=None, **changes):
-        """Train, from the present coefficients if again, and return the outcome."""
+    def _check_recipe(self):
+        """Refuse parameters that would have no effect together with others."""
+        if not SOLVERS[self.solver].stochastic:
+            for name in self._asked_for() & EPOCHS_ONLY.keys():
+                learners = sorted(name for name, solver in SOLVERS.items() if solver.stochastic)
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is not possible with solver={self.solver!r}, "
+                    f"{EPOCHS_ONLY[name]}. Use one of {learners}."
+                )
+        if self.scoring is not None and not self.early_stopping:
+            raise ValueError(
+                f"scoring={self.scoring!r} needs early_stopping=True, which holds out the rows that are scored."
+            )
+
+    def _check_incremental(self):
+        """Refuse what needs to know all rows or epochs in a call that sees some of them."""
+        for name in self._asked_for() & FIT_ONLY.keys():
+            raise ValueError(f"partial_fit does not support {name}={getattr(self, name)!r}: {FIT_ONLY[name]}. Use fit.")
+
+    def _asked_for(self):
+        """Return the names of the parameters of training by epochs that are not neutral."""
+        asked = {
+            "hidden_layer_sizes": np.size(self.hidden_layer_sizes) > 0,
+            "residual": self.residual,
+            "learning_rate": self.learning_rate != "constant",
+            "warmup_fraction": self.warmup_fraction > 0,
+            "mixup_alpha": self.mixup_alpha > 0,
+            "early_stopping": self.early_stopping,
+        }
+        return {name for name, is_asked in asked.items() if is_asked}
+
+    def _shape_of_network(self, n_features, n_labels):
+        """Return what a net is built from as plain values: hidden layers, activation, residual, fit_intercept."""
+        hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
+        if not all(isinstance(size, Integral) and int(size) > 0 for size in hidden):
+            raise ValueError(f"hidden_layer_sizes must be positive integers, got {self.hidden_layer_sizes!r}.")
+        widths = [n_features, *hidden]
+        if self.residual and not any(wide == next_wide for wide, next_wide in pairwise(widths)):
+            raise ValueError(
+                f"residual=True needs a hidden layer as wide as its input, got {n_features} features and "
+                f"hidden_layer_sizes={self.hidden_layer_sizes!r}."
+            )
+        return tuple(map(int, hidden)), self.activation, bool(self.residual), bool(self.fit_intercept)
+
+    def _train(self, X, targets, *, again, state=None, score=None, **changes):
+        """Train, from the present weights if again, and return the outcome."""
         from sk_quadrant._data import TrainingData
         from sk_quadrant._devices import resolve_device
-        from sk_quadrant._training import Plan, train
+        from sk_quadrant._training import Architecture, Plan, train
 
+        shape = self._shape_of_network(X.shape[1], targets.n_labels)
+        start = self._layers() if again else None
+        if again and shape != self._network:
+            raise ValueError(
+                "hidden_layer_sizes, activation, residual and fit_intercept must be those of the first call, "
+                f"{self._network}, got {shape}."
+            )
         plan = Plan(
-            data=TrainingData(X, targets),
+            data=TrainingData(X, targets, label_smoothing=self.label_smoothing),
             loss=self.loss_,
+            architecture=Architecture(*shape),
             device=resolve_device(self.device),
             seed=self._draw_seed(again=again),
             warm_start=again,
+            score=score,
             **{name: getattr(self, name) for name in PLANNED} | changes,
         )
-        start = (self._dense_coef(), self.intercept_) if again else None
+        self._network = shape
         return train(SOLVERS[self.solver], plan, start=start, optimizer_state=state)
+
+    def _score_of(self, X, y, sample_weight):
+        """Return a function that scores weights on some rows, or None if only the loss is watched."""
+        if self.scoring is None:
+            return None
+        scorer = check_scoring(self, scoring=list(self.scoring) if isinstance(self.scoring, tuple) else self.scoring)
+        weight = sample_weight if sample_weight is not None and np.ndim(sample_weight) == 1 else None
+
+        def score(layers, rows):
+            candidate = copy(self)  # has not got the names of features, which the rows of X have lost
+            candidate.__dict__.pop("feature_names_in_", None)
+            candidate._set_layers(layers)
+            options = {} if weight is None else {"sample_weight": _safe_indexing(weight, rows)}
+            return _named_scores(scorer(candidate, X[rows], _safe_indexing(y, rows), **options), self.classes_)
+
+        return score
 
     def _draw_seed(self, *, again):
         if not SOLVERS[self.solver].stochastic:
@@ -336,12 +504,35 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
         return deepcopy(state) if solver == self.solver else None
 
     def _publish(self, outcome):
-        if not (np.isfinite(outcome.coef).all() and np.isfinite(outcome.intercept).all()):
+        if not all(np.isfinite(part).all() for layer in outcome.layers for part in layer):
             raise FloatingPointError(
                 f"The coefficients became infinite or NaN with loss={self.loss_.name!r} and solver={self.solver!r}. "
                 "Scale X, lower learning_rate_init, or lower C."
             )
-        self.coef_, self.intercept_, self._net = outcome.coef, outcome.intercept, outcome.net
+        self._set_layers(outcome.layers)
+        self._net = outcome.net
+
+    def _set_layers(self, layers):
+        """Take weights: of a linear model as coefficients, of a network as they are."""
+        self._net = None
+        if len(layers) == 1:
+            ((self.coef_, self.intercept_),) = layers
+            self.__dict__.pop("_hidden", None)
+        else:
+            self._hidden = layers
+            for name in ("coef_", "intercept_"):
+                self.__dict__.pop(name, None)
+
+    def _layers(self):
+        """Return weights and intercepts of each layer."""
+        if self._network[0]:
+            return self._hidden
+        return [(self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_, self.intercept_)]
+
+    def __getattr__(self, name):
+        if name in ("coef_", "intercept_") and "_hidden" in vars(self):
+            raise _networks_only(name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _warn(self, outcome):
         if outcome.interrupted:
@@ -363,13 +554,10 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
         """Trained skorch net, built again from the coefficients after unpickling."""
         check_is_fitted(self)
         if getattr(self, "_net", None) is None:
-            from sk_quadrant._training import net_of
+            from sk_quadrant._training import Architecture, net_of
 
-            self._net = net_of(self.loss_, self._dense_coef(), self.intercept_, fit_intercept=self.fit_intercept)
+            self._net = net_of(self.loss_, self._layers(), Architecture(*self._network))
         return self._net
-
-    def _dense_coef(self):
-        return self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
 
     def decision_function(self, X):
         """Return the score of each row and label.
@@ -443,10 +631,14 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
         return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
 
     def _scores(self, X):
+        if self._network[0]:
+            from sk_quadrant._training import scores_of
+
+            return np.concatenate([scores_of(self.net_, block) for block in self._row_blocks(X)])
         return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
 
     def _row_blocks(self, X):
-        size = max(1, PREDICT_ELEMENTS // self._encoding.n_labels)
+        size = max(1, PREDICT_ELEMENTS // max(self._encoding.n_labels, *self._network[0], 1))
         return (X[start : start + size] for start in range(0, X.shape[0], size))
 
     def __getstate__(self):
@@ -466,6 +658,17 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
 def resolve_loss(loss: Any) -> Loss:
     """Return the loss object of a name or a loss."""
     return LOSSES[loss]() if isinstance(loss, str) else loss
+
+
+def _named_scores(scores: Any, labels: Any) -> dict[str, float]:
+    """Return what a scorer has returned by names for the history, the one that is watched first."""
+    if isinstance(scores, dict):
+        named = {f"valid_{name}": float(score) for name, score in scores.items()}
+        return {"valid_score": next(iter(named.values())), **named}
+    if np.ndim(scores):
+        named = {f"valid_score_{label}": float(score) for label, score in zip(labels, scores, strict=True)}
+        return {"valid_score": float(np.mean(scores)), **named}
+    return {"valid_score": float(scores)}
 
 
 @contextmanager

@@ -56,6 +56,12 @@ class SparseRows:
         columns = SparseRows(sparse.csr_matrix(parts, shape=self.shape).T.tocsr(), self.values.dtype)
         return columns.times(dense)
 
+    def mixed_with(self, partners: NDArray[np.intp], share: NDArray[np.float64]) -> SparseRows:
+        """Return each row times a share plus another of these rows times the rest."""
+        parts = (self.values.numpy(), self.indices.numpy(), self.offsets.numpy())
+        X = sparse.csr_matrix(parts, shape=self.shape)
+        return SparseRows((sparse.diags(share) @ X + sparse.diags(1 - share) @ X[partners]).tocsr(), self.values.dtype)
+
     def split(self, size: int) -> list[SparseRows]:
         """Return the rows in groups of a size, the last of which may be smaller."""
         bounds = [*range(0, len(self), size), len(self)]
@@ -91,10 +97,14 @@ class TrainingData(Dataset[Any]):
     targets : Targets
     index : ndarray of shape (n_rows,), default=None
         The rows this is about, None for all.
+    label_smoothing : float, default=0.0
+        Share of 1/2 that is mixed into the targets when they are trained on.
     """
 
-    def __init__(self, X: Any, targets: Targets, index: NDArray[np.intp] | None = None) -> None:
-        self.X, self.targets, self.index = X, targets, index
+    def __init__(
+        self, X: Any, targets: Targets, index: NDArray[np.intp] | None = None, *, label_smoothing: float = 0.0
+    ) -> None:
+        self.X, self.targets, self.index, self.label_smoothing = X, targets, index, label_smoothing
         self.dtype = torch.float32 if X.dtype == np.float32 else torch.float64
         weight = None if targets.weight is None else torch.as_tensor(targets.weight, dtype=self.dtype)
         self._mask = None if targets.mask is None else torch.as_tensor(targets.mask)
@@ -121,9 +131,18 @@ class TrainingData(Dataset[Any]):
         features = self.X.nnz / max(1, self.X.shape[0]) if sparse.issparse(self.X) else self.X.shape[1]
         return float(features + self.targets.n_labels)
 
-    def subset(self, index: NDArray[np.intp]) -> TrainingData:
+    def subset(self, index: NDArray[np.intp], *, label_smoothing: float) -> TrainingData:
         """Return some of the rows; nothing but the index is copied."""
-        return TrainingData(self.X, self.targets, index if self.index is None else self.index[index])
+        rows = index if self.index is None else self.index[index]
+        return TrainingData(self.X, self.targets, rows, label_smoothing=label_smoothing)
+
+    def label_columns(self, labels: NDArray[np.intp]) -> NDArray[Any]:
+        """Return the targets of some labels in all rows, (n_samples, n_columns), as they are trained on."""
+        values = self.targets.values
+        columns = values[:, labels].toarray() if sparse.issparse(values) else values[:, labels]
+        if self.label_smoothing:
+            columns = smooth(columns.astype(self.X.dtype), self.label_smoothing)
+        return np.asarray(columns)
 
     def rows(self, index: NDArray[np.intp], out: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
         """Return features and targets of some rows as tensors of their own.
@@ -158,6 +177,8 @@ class TrainingData(Dataset[Any]):
             targets = self._values.index_select(0, rows).to(self.dtype)
         else:
             targets = torch.from_numpy(self._values[index].toarray()).to(self.dtype)
+        if self.label_smoothing:
+            targets = smooth(targets, self.label_smoothing)
         batch = {"targets": targets}
         if self._mask is not None:
             batch["mask"] = self._mask.index_select(0, rows)
@@ -166,6 +187,11 @@ class TrainingData(Dataset[Any]):
         if self._row_weight is not None:
             batch["row_weight"] = self._row_weight.index_select(0, rows) / self.mean_weight
         return batch if len(batch) > 1 else targets
+
+
+def smooth(targets: Any, amount: float) -> Any:
+    """Return targets moved towards 1/2."""
+    return targets * (1 - amount) + amount / 2
 
 
 def without_ones(features: Any) -> Any:

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from sk_quadrant._batches import Batches, Chunk, split_targets
 from sk_quadrant._data import SparseRows, TrainingData
+from sk_quadrant._modules import Layers
 from sk_quadrant._problem import Problem
 from sk_quadrant._schedule import Schedule
+from sk_quadrant._split import hold_out
 from sk_quadrant._steps import AnalyticSteps, can_step
 from sk_quadrant.losses import Loss
 
@@ -54,17 +56,39 @@ class MultiLabelNet(NeuralNet):  # type: ignore[misc]
         Source of the order of rows.
     schedule : Schedule or None, default=None
         Learning rate of each step, None for `lr`.
+    mixup_alpha : float, default=0.0
+        If positive, rows are mixed within their batch.
+    validation_fraction : float, default=0.0
+        Share of the rows held out, if positive.
     **kwargs
         Parameters of `skorch.NeuralNet`.
+
+    Attributes
+    ----------
+    best_layers_ : list or None
+        Weights of the best epoch, while they are looked out for.
+    interrupted_ : bool
+        Whether the user has stopped the training.
     """
 
     def __init__(
-        self, *args: Any, C: float = np.inf, seed: int = 0, schedule: Schedule | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        C: float = np.inf,
+        seed: int = 0,
+        schedule: Schedule | None = None,
+        mixup_alpha: float = 0.0,
+        validation_fraction: float = 0.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.C = C
         self.seed = seed
         self.schedule = schedule
+        self.mixup_alpha = mixup_alpha
+        self.validation_fraction = validation_fraction
+        self.best_layers_: Layers | None = None
+        self.interrupted_ = False
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -80,13 +104,23 @@ class MultiLabelNet(NeuralNet):  # type: ignore[misc]
             return super().get_iterator(dataset, training=training)
         if training:
             self.penalty_ = 1 / (self.C * dataset.total_weight)
-        return Batches(dataset, self.batch_size, self.device, seed=self.seed if training else None)
+            return Batches(dataset, self.batch_size, self.device, seed=self.seed, mixup_alpha=self.mixup_alpha)
+        return Batches(dataset, self.batch_size, self.device)
 
-    def fit_loop(self, *args: Any, **kwargs: Any) -> MultiLabelNet:
-        """Run all epochs."""
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
+        """Return the rows to train on and those held out, None if there are none."""
+        if isinstance(X, TrainingData) and self.validation_fraction:
+            return hold_out(X, self.validation_fraction, self.seed)
+        split: tuple[Any, Any] = super().get_split_datasets(X, y, **fit_params)
+        return split
+
+    def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any) -> MultiLabelNet:
+        """Run the epochs that are not in the history yet."""
         self.steps_: AnalyticSteps | None = None
+        if epochs is None:
+            epochs = max(0, self.max_epochs - len(self.history))
         try:
-            super().fit_loop(*args, **kwargs)
+            super().fit_loop(X, y, epochs, **fit_params)
         finally:
             del self.steps_
         return self
@@ -161,7 +195,7 @@ class MultiLabelNet(NeuralNet):  # type: ignore[misc]
         return step
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
-        """Return scores; rows of a sparse matrix go to the module as they are."""
+        """Return scores; sparse rows go to the module as they are."""
         if isinstance(x, SparseRows):
             return self.module_(x.to(self.device), **fit_params)
         return super().infer(x, **fit_params)
@@ -178,6 +212,11 @@ class MultiLabelNet(NeuralNet):  # type: ignore[misc]
                 objective = objective + 0.5 * self.penalty_ * layer.weight.square().sum()
         objective.backward()
         return {"loss": loss, "y_pred": scores}
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """Return which scores exceed the natural threshold of the loss."""
+        scores = np.concatenate([np.asarray(part.cpu()) for part in self.forward_iter(X, training=False)])
+        return np.asarray(scores > self.criterion_.loss.threshold, dtype=np.int64)
 
 
 class FullBatchNet(NeuralNet):  # type: ignore[misc]

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
 
 from sk_quadrant._data import TrainingData, as_tensor
@@ -39,7 +38,7 @@ class Problem:
     """
 
     def __init__(self, data: TrainingData, loss: Loss, *, C: float, fit_intercept: bool, device: torch.device) -> None:
-        self.loss, self.targets = loss, data.targets
+        self.loss, self.data, self.targets = loss, data, data.targets
         weight = None if data.targets.weight is None else as_tensor(data.targets.weight)
         mask = None if data.targets.mask is None else as_tensor(data.targets.mask)
         row_weight, label_weight = split_weight(weight, mask)
@@ -73,8 +72,7 @@ class Problem:
 
     def _target_block(self, labels: Tensor) -> TargetBlock:
         index, device = labels.numpy(), self.design.device
-        values = self.targets.values
-        columns = values[:, index].toarray() if sparse.issparse(values) else values[:, index]
+        columns = self.data.label_columns(index)
         mask = None if self.targets.mask is None else np.ascontiguousarray(self.targets.mask[:, index].T)
         weight = None if self.label_weight is None else self.label_weight[:, labels].T.contiguous().to(device)
         return TargetBlock(

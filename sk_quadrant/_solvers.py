@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from skorch import NeuralNet
@@ -34,13 +34,14 @@ class Solver:
         """Return an initialised net that trains as planned."""
         return getattr(import_module(TRAINING), self.builder)(plan)
 
-    def outcome(self, net: NeuralNet, coef: Any, intercept: Any, interrupted: bool) -> Outcome:
-        """Return what the training of a net has given."""
-        outcome: Outcome = getattr(import_module(TRAINING), self.reader)(net, coef, intercept, interrupted)
+    def outcome(self, net: NeuralNet, finished: bool) -> Outcome:
+        """Return what the training of a net has given, and whether it ended early on purpose."""
+        outcome: Outcome = getattr(import_module(TRAINING), self.reader)(net, finished)
         return outcome
 
 
 SOLVERS: dict[str, Solver] = {
     "lbfgs": Solver(stochastic=False, builder="build_full_batch", reader="full_batch_outcome"),
     "adamw": Solver(stochastic=True, builder="build_adamw", reader="mini_batch_outcome"),
+    "sgd": Solver(stochastic=True, builder="build_sgd", reader="mini_batch_outcome"),
 }

@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from scipy import sparse
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import EarlyStopping
 
-from sk_quadrant._data import TrainingData
+from sk_quadrant._data import SparseRows, TrainingData, as_tensor
 from sk_quadrant._lbfgs import LBFGS
-from sk_quadrant._modules import LinearScores
+from sk_quadrant._modules import Layers, initial_layers, model_of, read_layers, write_layers
+from sk_quadrant._monitoring import (
+    HeldOutScore,
+    Patience,
+    ProgressLine,
+    Score,
+    StopUnlessFinite,
+    TrainingFinished,
+    epoch_row,
+)
 from sk_quadrant._net import FullBatchNet, LossCriterion, MultiLabelNet
+from sk_quadrant._schedule import Schedule
 from sk_quadrant._solvers import Solver
 from sk_quadrant.losses import Loss
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a model looks like, apart from its sizes at both ends.
+
+    Attributes
+    ----------
+    hidden_layer_sizes : tuple of int
+    activation : str
+    residual, fit_intercept : bool
+    """
+
+    hidden_layer_sizes: tuple[int, ...]
+    activation: str
+    residual: bool
+    fit_intercept: bool
+
+    def build(self, n_features: int, n_labels: int, dtype: torch.dtype) -> Any:
+        """Return the untrained model."""
+        return model_of(
+            (n_features, *self.hidden_layer_sizes, n_labels), activation=self.activation, residual=self.residual,
+            fit_intercept=self.fit_intercept, dtype=dtype,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,44 +62,75 @@ class Plan:
     ----------
     data : TrainingData
     loss : Loss
+    architecture : Architecture
     device : torch.device
-    C : float
-    fit_intercept : bool
-    max_iter : int
-    tol : float
-    batch_size : int or "auto"
-    learning_rate_init : float
-    n_iter_no_change : int
     seed : int
-        Of the order of rows.
-    verbose : int
+        Of the first weights, the rows held out, and the order of rows.
     warm_start : bool
         Whether to start from given weights.
+    score : callable or None
+        Scores on the rows held out (see `HeldOutScore`).
+    C, max_iter, tol, batch_size, learning_rate_init, learning_rate, warmup_fraction, mixup_alpha, early_stopping, \
+    validation_fraction, n_iter_no_change, callbacks, verbose
+        Parameters of the estimator.
     """
 
     data: TrainingData
     loss: Loss
+    architecture: Architecture
     device: torch.device
+    seed: int
+    warm_start: bool
+    score: Score | None
     C: float
-    fit_intercept: bool
     max_iter: int
     tol: float
     batch_size: int | str
     learning_rate_init: float
+    learning_rate: str
+    warmup_fraction: float
+    mixup_alpha: float
+    early_stopping: bool
+    validation_fraction: float
     n_iter_no_change: int
-    seed: int
+    callbacks: Sequence[Any] | None
     verbose: int
-    warm_start: bool = False
 
     @property
     def rows_per_batch(self) -> int:
         """Batch size as a number."""
         return min(200, len(self.data)) if isinstance(self.batch_size, str) else self.batch_size
 
-    def module(self) -> LinearScores:
-        """Return the untrained model."""
+    def module(self) -> Any:
+        """Return the model with the weights it starts with, unless others are given."""
         n_features, n_labels = self.data.X.shape[1], self.data.targets.n_labels
-        return LinearScores(n_features, n_labels, fit_intercept=self.fit_intercept, dtype=self.data.dtype)
+        module = self.architecture.build(n_features, n_labels, self.data.dtype)
+        sizes = (n_features, *self.architecture.hidden_layer_sizes, n_labels)
+        layers = initial_layers(
+            sizes, fit_intercept=self.architecture.fit_intercept, dtype=self.data.X.dtype, seed=self.seed
+        )
+        write_layers(module, layers)
+        return module
+
+    def monitors(self) -> list[Any]:
+        """Return the callbacks of a training by epochs, the user's among them."""
+        score = [] if self.score is None else [HeldOutScore(self.score)]
+        lines = [ProgressLine()] if self.verbose else []
+        return [StopUnlessFinite(), *score, *lines, *(self.callbacks or []), *self._patience()]
+
+    def _patience(self) -> list[Patience]:
+        if self.early_stopping:
+            monitor = "valid_loss" if self.score is None else "valid_score"
+        elif self.learning_rate == "constant":
+            monitor = "train_loss"
+        else:  # a falling learning rate says itself when training ends
+            return []
+        return [
+            Patience(
+                monitor, larger_is_better=monitor == "valid_score", patience=self.n_iter_no_change, tol=self.tol,
+                keep_best=self.early_stopping,
+            )
+        ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,33 +140,35 @@ class Outcome:
     Attributes
     ----------
     net : skorch.NeuralNet
-    coef : ndarray of shape (n_labels, n_features)
-    intercept : ndarray of shape (n_labels,)
+    layers : list of (ndarray, ndarray)
+        Weights (n_out, n_in) and intercepts (n_out,) of each layer.
     n_iter : int
         Iterations of the solver, epochs for a mini-batch one.
     loss_curve : list of float
         Objective per iteration, or training loss per epoch.
+    history : list of dict
+        A row for each iteration or epoch.
     converged, interrupted : bool
-    optimizer_state : dict
-        Moments of a mini-batch solver as plain arrays, empty for a full-batch one.
+    optimizer_state : list of dict
+        Moments of a mini-batch solver for each parameter as plain arrays, empty for a full-batch one.
     """
 
     net: NeuralNet
-    coef: NDArray[Any]
-    intercept: NDArray[Any]
+    layers: Layers
     n_iter: int
     loss_curve: list[float]
+    history: list[dict[str, Any]]
     converged: bool
     interrupted: bool
-    optimizer_state: dict[str, Any] = field(default_factory=dict)
+    optimizer_state: list[dict[str, Any]] = field(default_factory=list)
 
 
 def train(
     solver: Solver,
     plan: Plan,
     *,
-    start: tuple[NDArray[Any], NDArray[Any]] | None = None,
-    optimizer_state: dict[str, Any] | None = None,
+    start: Layers | None = None,
+    optimizer_state: list[dict[str, Any]] | None = None,
 ) -> Outcome:
     """Train as planned, from given weights if there are any.
 
@@ -111,24 +179,27 @@ def train(
     """
     net = solver.build(plan)
     if start is not None:
-        write_weights(net.module_, *start)
+        write_layers(net.module_, start)
     if optimizer_state:
-        net.optimizer_.load_state_dict(_map_leaves(optimizer_state, torch.as_tensor))
-    interrupted = _run(net, plan.data)
-    coef, intercept = read_weights(net.module_)
-    return solver.outcome(net, coef, intercept, interrupted)
+        write_moments(net.optimizer_, optimizer_state)
+    finished = _run(net, plan.data)
+    return solver.outcome(net, finished)
 
 
 def _run(net: NeuralNet, data: TrainingData) -> bool:
-    """Run the net's training loop and return whether the user stopped it."""
-    net.notify("on_train_begin", X=data, y=None)
-    interrupted = False
+    """Run the net's training loop and return whether it ended early on purpose."""
+    finished = False
+    net.interrupted_ = False
     try:
+        net.notify("on_train_begin", X=data, y=None)
         net.fit_loop(data)
+    except TrainingFinished:
+        finished = True
     except KeyboardInterrupt:  # also how skorch's EarlyStopping ends the loop
-        interrupted = not _has_stopped(net)
+        finished = _has_stopped(net)
+        net.interrupted_ = not finished
     net.notify("on_train_end", X=data, y=None)
-    return interrupted
+    return finished
 
 
 def _has_stopped(net: NeuralNet) -> bool:
@@ -149,45 +220,58 @@ def build_full_batch(plan: Plan) -> NeuralNet:
         optimizer__warm_start=plan.warm_start,
         optimizer__verbose=plan.verbose,
         max_epochs=1,
-        callbacks="disable",
+        callbacks=list(plan.callbacks) if plan.callbacks else "disable",
     ).initialize()
 
 
-def full_batch_outcome(net: NeuralNet, coef: Any, intercept: Any, interrupted: bool) -> Outcome:
+def full_batch_outcome(net: NeuralNet, finished: bool) -> Outcome:
     """Return the outcome of a full-batch training."""
     trace = net.optimizer_.trace
-    return Outcome(net, coef, intercept, trace.n_iter, trace.values, trace.converged, interrupted or trace.interrupted)
+    history = [{"epoch": epoch, "objective": value} for epoch, value in enumerate(trace.values)]
+    return Outcome(
+        net, read_layers(net.module_), trace.n_iter, trace.values, history, trace.converged or finished,
+        net.interrupted_ or trace.interrupted,
+    )  # fmt: skip
 
 
-def build_mini_batch(plan: Plan, optimizer: type[torch.optim.Optimizer], **options: Any) -> NeuralNet:
-    """Return the net that trains by an optimizer on mini-batches."""
-    plateau = EarlyStopping("train_loss", plan.n_iter_no_change, threshold=plan.tol, threshold_mode="abs", sink=_silent)
+def build_adamw(plan: Plan) -> NeuralNet:
+    """Return the net that trains by AdamW."""
+    return _build_mini_batch(plan, torch.optim.AdamW)
+
+
+def build_sgd(plan: Plan) -> NeuralNet:
+    """Return the net that trains by stochastic gradient descent with Nesterov momentum."""
+    return _build_mini_batch(plan, torch.optim.SGD, momentum=0.9, nesterov=True)
+
+
+def _build_mini_batch(plan: Plan, optimizer: type[torch.optim.Optimizer], **options: Any) -> NeuralNet:
     return MultiLabelNet(
         **_common(plan),
         **{f"optimizer__{name}": value for name, value in options.items()},
         C=plan.C,
         seed=plan.seed,
+        schedule=Schedule(plan.learning_rate_init, plan.learning_rate, plan.warmup_fraction),
+        mixup_alpha=plan.mixup_alpha,
+        validation_fraction=plan.validation_fraction if plan.early_stopping else 0.0,
         optimizer=optimizer,
         optimizer__weight_decay=0.0,  # decay decoupled from the gradient has another optimum than the objective
         optimizer__fused=plan.device.type in ("cpu", "cuda"),
         lr=plan.learning_rate_init,
         batch_size=plan.rows_per_batch,
         max_epochs=plan.max_iter,
-        callbacks=[("finite", StopUnlessFinite()), ("plateau", plateau)],
+        callbacks=plan.monitors(),
     ).initialize()
 
 
-def build_adamw(plan: Plan) -> NeuralNet:
-    """Return the net that trains by AdamW."""
-    return build_mini_batch(plan, torch.optim.AdamW)
-
-
-def mini_batch_outcome(net: NeuralNet, coef: Any, intercept: Any, interrupted: bool) -> Outcome:
+def mini_batch_outcome(net: NeuralNet, finished: bool) -> Outcome:
     """Return the outcome of training by epochs."""
-    losses = list(net.history[:, "train_loss"]) if net.history else []
-    converged = len(losses) < net.max_epochs or _has_stopped(net)
-    state = _map_leaves(net.optimizer_.state_dict(), _as_array)
-    return Outcome(net, coef, intercept, len(losses), losses, converged, interrupted, state)
+    history = [epoch_row(row) for row in net.history.to_list() if "train_loss" in row]
+    losses = [row["train_loss"] for row in history]
+    converged = finished or (len(losses) == net.max_epochs and net.schedule.shape != "constant")
+    return Outcome(
+        net, read_layers(net.module_), len(losses), losses, history, converged, net.interrupted_,
+        read_moments(net.optimizer_),
+    )  # fmt: skip
 
 
 def _common(plan: Plan) -> dict[str, Any]:
@@ -197,57 +281,44 @@ def _common(plan: Plan) -> dict[str, Any]:
         "criterion": LossCriterion(plan.loss),
         "device": plan.device,
         "train_split": None,
-        "predict_nonlinearity": None,
-        "verbose": plan.verbose,
+        "predict_nonlinearity": None if plan.loss.link is None else plan.loss.link.inverse,
+        "verbose": 0,
     }
 
 
-def _silent(*_: Any, **__: Any) -> None:
-    """Say nothing."""
+def read_moments(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """Return what an optimizer remembers of each parameter as arrays of their own."""
+    return [
+        {name: value.detach().cpu().numpy().copy() for name, value in optimizer.state[parameter].items()}
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    ]
 
 
-class StopUnlessFinite(Callback):  # type: ignore[misc]
-    """Raise as soon as an epoch's loss is not finite."""
-
-    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Look at the loss of the epoch."""
-        loss = net.history[-1]["train_loss"]
-        if not np.isfinite(loss):
-            raise FloatingPointError(f"the loss became {loss} in epoch {len(net.history)}")
+def write_moments(optimizer: torch.optim.Optimizer, moments: list[dict[str, Any]]) -> None:
+    """Put into an optimizer what one of its kind remembered."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for parameter, state in zip(parameters, moments, strict=True):
+        for name, value in state.items():
+            optimizer.state[parameter][name] = torch.tensor(value, device=parameter.device)
 
 
-def read_weights(module: LinearScores) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return coef and intercept of a module as arrays of their own."""
-    weight = module.weight.detach().cpu().numpy()
-    bias = np.zeros(len(weight), weight.dtype) if module.bias is None else module.bias.detach().cpu().numpy().copy()
-    return np.array(weight, order="C"), bias
-
-
-@torch.no_grad()
-def write_weights(module: LinearScores, coef: NDArray[Any], intercept: NDArray[Any]) -> None:
-    """Put coef and intercept into a module."""
-    module.weight.copy_(torch.as_tensor(coef))
-    if module.bias is not None:
-        module.bias.copy_(torch.as_tensor(intercept))
-
-
-def net_of(loss: Loss, coef: NDArray[Any], intercept: NDArray[Any], *, fit_intercept: bool) -> NeuralNet:
+def net_of(loss: Loss, layers: Layers, architecture: Architecture) -> NeuralNet:
     """Return an initialised net, as skorch has it, with given weights."""
-    dtype = torch.float32 if coef.dtype == np.float32 else torch.float64
-    module = LinearScores(coef.shape[1], coef.shape[0], fit_intercept=fit_intercept, dtype=dtype)
-    net = MultiLabelNet(module, criterion=LossCriterion(loss), train_split=None, predict_nonlinearity=None, verbose=0)
-    write_weights(net.initialize().module_, coef, intercept)
+    n_features, n_labels = layers[0][0].shape[1], len(layers[-1][0])
+    dtype = torch.float32 if layers[0][0].dtype == np.float32 else torch.float64
+    net = MultiLabelNet(
+        architecture.build(n_features, n_labels, dtype), criterion=LossCriterion(loss), train_split=None, verbose=0,
+        predict_nonlinearity=None if loss.link is None else loss.link.inverse,
+    ).initialize()  # fmt: skip
+    write_layers(net.module_, layers)
     return net
 
 
-def _as_array(leaf: Any) -> Any:
-    return leaf.detach().cpu().numpy().copy() if isinstance(leaf, torch.Tensor) else leaf
-
-
-def _map_leaves(tree: Any, function: Any) -> Any:
-    """Apply a function to the arrays or tensors of nested dicts and lists."""
-    if isinstance(tree, dict):
-        return {key: _map_leaves(value, function) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return type(tree)(_map_leaves(value, function) for value in tree)
-    return function(tree) if isinstance(tree, np.ndarray | torch.Tensor) else tree
+@torch.no_grad()
+def scores_of(net: NeuralNet, X: Any) -> Any:
+    """Return the scores of rows, dense or sparse, as an array of the precision of X."""
+    module = net.module_
+    first = next(module.parameters())
+    rows = SparseRows(X, first.dtype) if sparse.issparse(X) else as_tensor(X, dtype=first.dtype)
+    return module(rows.to(first.device)).cpu().numpy()

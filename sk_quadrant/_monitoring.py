@@ -1,0 +1,128 @@
+"""Callbacks of our own: what is looked at after each epoch, and when training ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+
+from sk_quadrant._modules import Layers, read_layers, write_layers
+
+Score = Callable[[Layers, NDArray[np.intp]], dict[str, float]]
+
+
+class TrainingFinished(Exception):  # noqa: N818
+    """Raised to end the training loop early, on purpose."""
+
+
+class StopUnlessFinite(Callback):  # type: ignore[misc]
+    """Raise as soon as an epoch's loss is not finite."""
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Look at the loss of the epoch."""
+        loss = net.history[-1]["train_loss"]
+        if not np.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss became {loss} in epoch {len(net.history)}; scale X or lower learning_rate_init"
+            )
+
+
+class HeldOutScore(Callback):  # type: ignore[misc]
+    """Record the scores of the present weights on the rows held out.
+
+    Parameters
+    ----------
+    score : callable
+        (layers, indices of rows) -> dict of scores by name.
+    """
+
+    def __init__(self, score: Score) -> None:
+        self.score = score
+
+    def on_epoch_end(self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any) -> None:
+        """Compute and record the scores."""
+        for name, value in self.score(read_layers(net.module_), dataset_valid.index).items():
+            net.history.record(name, value)
+
+
+class ProgressLine(Callback):  # type: ignore[misc]
+    """Print one line an epoch, without control characters, so that a log file reads as a terminal does."""
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Print the epoch."""
+        row = epoch_row(net.history[-1])
+        numbers = ", ".join(f"{name} {value:.6g}" for name, value in row.items() if name != "epoch")
+        print(f"epoch {row['epoch']}/{net.max_epochs}: {numbers}", flush=True)
+
+
+class Patience(Callback):  # type: ignore[misc]
+    """End training when a quantity has not improved for some epochs.
+
+    It reads the history, so that a training that is resumed counts on from where it was.
+
+    Parameters
+    ----------
+    monitor : str
+        Column of the history.
+    larger_is_better : bool
+    patience : int
+        Epochs without improvement.
+    tol : float
+        Smallest improvement that counts.
+    keep_best : bool
+        Whether the weights of the best epoch are those at the end.
+    """
+
+    def __init__(self, monitor: str, *, larger_is_better: bool, patience: int, tol: float, keep_best: bool) -> None:
+        self.monitor = monitor
+        self.larger_is_better = larger_is_better
+        self.patience = patience
+        self.tol = tol
+        self.keep_best = keep_best
+
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Catch up with a history that has been restored."""
+        self.seen_, self.misses_, self.best_ = 0, 0, -np.inf
+        best_layers = net.best_layers_
+        self._read(net)
+        if self.seen_ and self.best_epoch_ < self.seen_ and best_layers is not None:
+            net.best_layers_ = best_layers
+        self._finish_if_hopeless()
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Look at the epoch."""
+        self._read(net)
+        self._finish_if_hopeless()
+
+    def _read(self, net: NeuralNet) -> None:
+        for row in net.history.to_list()[self.seen_ :]:
+            value = row[self.monitor] if self.larger_is_better else -row[self.monitor]
+            self.seen_ += 1
+            self.misses_ = 0 if value > self.best_ + self.tol else self.misses_ + 1
+            if value > self.best_:
+                self.best_, self.best_epoch_ = value, self.seen_
+                if self.keep_best:
+                    net.best_layers_ = read_layers(net.module_)
+
+    def _finish_if_hopeless(self) -> None:
+        if self.misses_ >= self.patience:
+            raise TrainingFinished
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Put the best weights into the model."""
+        if self.keep_best and net.best_layers_ is not None:
+            write_layers(net.module_, net.best_layers_)
+
+
+def epoch_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what a user wants to know of an epoch: its number, learning rate, losses and scores."""
+    hidden = ("dur", "batches", "train_batch_count", "valid_batch_count")
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in row.items()
+        if name not in hidden and not name.endswith("_best") and not name.startswith("event_")
+    }
