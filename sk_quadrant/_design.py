@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,12 @@ from sk_quadrant._data import as_tensor
 BLOCK_ELEMENTS = 2**18  # scores of a block of rows: 1 MiB in single precision, which stays in cache
 
 
-class Design(ABC):
-    """Weighted rows of features, seen through products.
+class Columns:
+    """The features as the parameters of a model see them: all about a design that does not take its rows.
 
     Parameters
     ----------
-    shape : tuple of int
-        Numbers of rows and features.
-    row_weight : Tensor of shape (n_rows,) or None
+    n_features : int
     fit_intercept : bool
     dtype : torch.dtype
     device : torch.device
@@ -39,76 +38,39 @@ class Design(ABC):
     ----------
     n_columns : int
         Parameters of a label.
+    n_rows : int
+    n_values : int
+        Number of values that a product goes through.
+    total_weight : float
+        Sum of the row weights.
     mean : Tensor of shape (n_features,) or None
         What the features are centred by, None if by nothing.
     variance : Tensor of shape (n_features,)
         Mean square of the centred features, 0 where it is only rounding.
-    total_weight : float
-        Sum of the row weights.
     feature_major : bool
         Memory order of theta that makes the products fast.
+    dense : bool
+        Whether rows are dense, so that they can be centred as they are.
     """
 
     feature_major: bool
+    dense: bool
+    n_rows: int
+    n_values: int
+    total_weight: float
     variance: Tensor
 
-    def __init__(
-        self,
-        shape: tuple[int, int],
-        row_weight: Tensor | None,
-        *,
-        fit_intercept: bool,
-        dtype: torch.dtype,
-        device: torch.device,
-    ) -> None:
-        self.n_rows, self.n_features = shape
-        self.n_columns = self.n_features + fit_intercept
+    def __init__(self, n_features: int, *, fit_intercept: bool, dtype: torch.dtype, device: torch.device) -> None:
+        self.n_features, self.n_columns = n_features, n_features + fit_intercept
         self.fit_intercept, self.dtype, self.device = fit_intercept, dtype, device
-        self.row_weight = row_weight
-        self.weights = torch.ones(self.n_rows, dtype=dtype, device=device) if row_weight is None else row_weight
-        self.total_weight = float(self.weights.sum(dtype=torch.float64))
         self.mean: Tensor | None = None
-
-    @abstractmethod
-    def row_blocks(self, n_labels: int) -> Iterator[slice]:
-        """Yield the blocks of rows whose scores for this number of labels are worked on together."""
-
-    @abstractmethod
-    def raw_scores(self, coef: Tensor, rows: slice) -> Tensor:
-        """Return ``coef @ X[rows].T``, shape (n_labels, n_block_rows)."""
-
-    @abstractmethod
-    def backward(self, rows: slice, factor: Tensor, out: Tensor | None, *, power: int = 1) -> Tensor:
-        """Return out plus ``factor @ [X, 1][rows] ** power``, with the column of ones if there is an intercept.
-
-        Parameters
-        ----------
-        rows : slice
-        factor : Tensor of shape (n_labels, n_block_rows)
-        out : Tensor of shape (n_labels, n_columns) or None
-            Changed in place; None for zero.
-        power : int, default=1
-        """
-
-    @abstractmethod
-    def inner_products(self) -> Tensor:
-        """Return the inner products of the centred rows in double precision, shape (n_rows, n_rows)."""
 
     def coupling(self) -> tuple[Tensor, float] | None:
         """Return the mean outer product of the centred rows in double precision, and the largest kurtosis.
 
         None where the features are uncorrelated.
         """
-        return None
-
-    @property
-    def n_values(self) -> int:
-        """Number of values that a product goes through."""
-        return self.n_rows * self.n_features
-
-    def augmented(self, rows: slice) -> Tensor | None:
-        """Return a dense block of centred rows, with a column of ones if there is an intercept; None if sparse."""
-        return None
+        raise NotImplementedError
 
     def zeros(self, n_labels: int) -> Tensor:
         """Return theta of zeros in the memory order of the products."""
@@ -151,34 +113,121 @@ class Design(ABC):
             theta[:, -1] = intercept if self.mean is None else intercept + coef @ self.mean
         return theta
 
-    def moment(self, power: int) -> Tensor:
-        """Return the weighted mean of the raw features to a power, shape (n_features,)."""
-        total = None
+    def set_variance(self, squares: Tensor) -> None:
+        """Set the variance, given `Design.square_sums`."""
+        variance = squares / self.total_weight
+        if self.mean is None:
+            noise = torch.zeros_like(variance)
+        elif self.dense:
+            noise = (10 * torch.finfo(self.dtype).eps * self.mean).square()
+        else:
+            noise = 100 * torch.finfo(self.dtype).eps * variance
+            variance = variance - self.mean.square()
+        self.variance = variance.where(variance > noise, 0.0)
+
+    def mean_coupling(self, gram: Tensor, seconds: Tensor, fourths: Tensor) -> tuple[Tensor, float]:
+        """Return what `coupling` does, given `Design.coupling_sums`."""
+        kurtosis = self.total_weight * fourths / seconds.square()
+        return gram / self.total_weight, float(kurtosis.nan_to_num(0.0, posinf=math.inf).max())
+
+
+class Design(Columns, ABC):
+    """Weighted rows of features, seen through products; see `Columns` for what does not take the rows.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Numbers of rows and features.
+    row_weight : Tensor of shape (n_rows,) or None
+    fit_intercept : bool
+    dtype : torch.dtype
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        row_weight: Tensor | None,
+        *,
+        fit_intercept: bool,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        super().__init__(shape[1], fit_intercept=fit_intercept, dtype=dtype, device=device)
+        self.n_rows, self.n_values = shape[0], shape[0] * shape[1]
+        self.row_weight = row_weight
+        self.weights = torch.ones(self.n_rows, dtype=dtype, device=device) if row_weight is None else row_weight
+        self.total_weight = float(self.weights.sum(dtype=torch.float64))
+
+    @abstractmethod
+    def row_blocks(self, n_labels: int) -> Iterator[slice]:
+        """Yield the blocks of rows whose scores for this number of labels are worked on together."""
+
+    @abstractmethod
+    def raw_scores(self, coef: Tensor, rows: slice) -> Tensor:
+        """Return ``coef @ X[rows].T``, shape (n_labels, n_block_rows)."""
+
+    @abstractmethod
+    def backward(self, rows: slice, factor: Tensor, out: Tensor | None, *, power: int = 1) -> Tensor:
+        """Return out plus ``factor @ [X, 1][rows] ** power``, with the column of ones if there is an intercept.
+
+        Parameters
+        ----------
+        rows : slice
+        factor : Tensor of shape (n_labels, n_block_rows)
+        out : Tensor of shape (n_labels, n_columns) or None
+            Changed in place; None for zero.
+        power : int, default=1
+        """
+
+    @abstractmethod
+    def inner_products(self) -> Tensor:
+        """Return the inner products of the centred rows in double precision, shape (n_rows, n_rows)."""
+
+    @abstractmethod
+    def square_sums(self) -> Tensor:
+        """Return the weighted sums of the squared features, (n_features,), of dense ones centred by the mean."""
+
+    @abstractmethod
+    def coupling_sums(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return sums over the weighted rows, centred: their outer products, squares and fourth powers.
+
+        The first in double precision, (n_features, n_features), the others of shape (n_features,).
+        """
+
+    def coupling(self) -> tuple[Tensor, float] | None:
+        """Return mean outer product and largest kurtosis; see `Columns.coupling`."""
+        return self.mean_coupling(*self.coupling_sums())
+
+    def augmented(self, rows: slice) -> Tensor:
+        """Return a block of centred rows, with a column of ones if there is an intercept, of a dense design."""
+        raise NotImplementedError
+
+    def power_sums(self, power: int) -> Tensor:
+        """Return the weighted sums of the raw features to a power, shape (n_features,)."""
+        total = self.zeros(1)
         for rows in self.row_blocks(1):
             total = self.backward(rows, self.weights[None, rows], total, power=power)
-        assert total is not None
-        return total[0, : self.n_features] / self.total_weight
+        return total[0, : self.n_features]
+
+    def with_moments(self, mean: Tensor | None, variance: Tensor) -> Design:
+        """Return the same rows with the mean and variance of more rows than these."""
+        other = copy(self)
+        other.mean, other.variance = mean, variance
+        return other
 
 
 class DenseDesign(Design):
     """Design held as a tensor of shape (n_rows, n_features); see `Design`."""
 
     feature_major = False
+    dense = True
 
     def __init__(self, X: Tensor, row_weight: Tensor | None, *, fit_intercept: bool, centred: bool = False) -> None:
         super().__init__(X.shape, row_weight, fit_intercept=fit_intercept, dtype=X.dtype, device=X.device)  # type: ignore[arg-type]
         self.X = X
-        self.mean = self.moment(1) if fit_intercept and not centred else None
-        self.variance = self._variance()
-
-    def _variance(self) -> Tensor:
-        if self.mean is None:
-            return self.moment(2)
-        total = torch.zeros_like(self.mean)
-        for rows in self.row_blocks(1):
-            total += self.weights[rows] @ (self.X[rows] - self.mean).square_()
-        variance = total / self.total_weight
-        return variance.where(variance > (10 * torch.finfo(self.dtype).eps * self.mean).square(), 0.0)
+        self.mean = self.power_sums(1) / self.total_weight if fit_intercept and not centred else None
+        self.set_variance(self.square_sums())
 
     def row_blocks(self, n_labels: int) -> Iterator[slice]:
         """Yield blocks of rows; see `Design.row_blocks`."""
@@ -216,8 +265,17 @@ class DenseDesign(Design):
             products += block @ block.T
         return products
 
-    def coupling(self) -> tuple[Tensor, float] | None:
-        """Return mean outer product and largest kurtosis; see `Design.coupling`."""
+    def square_sums(self) -> Tensor:
+        """Return sums of squares; see `Design.square_sums`."""
+        if self.mean is None:
+            return self.power_sums(2)
+        total = torch.zeros_like(self.mean)
+        for rows in self.row_blocks(1):
+            total += self.weights[rows] @ (self.X[rows] - self.mean).square_()
+        return total
+
+    def coupling_sums(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return sums over the centred rows; see `Design.coupling_sums`."""
         gram = torch.zeros(self.n_features, self.n_features, dtype=torch.float64, device=self.device)
         seconds, fourths = torch.zeros(2, self.n_features, dtype=self.dtype, device=self.device)
         for rows in self.row_blocks(self.n_features):
@@ -227,14 +285,14 @@ class DenseDesign(Design):
             squares = centred.square_()
             seconds += weights @ squares
             fourths += weights @ squares.square_()
-        kurtosis = self.total_weight * fourths / seconds.square()
-        return gram / self.total_weight, float(kurtosis.nan_to_num(0.0).max())
+        return gram, seconds, fourths
 
 
 class SparseDesign(Design):
     """Design held as compressed rows and columns, multiplied without being densified; see `Design`."""
 
     feature_major = True
+    dense = False
 
     def __init__(
         self, X: Any, row_weight: Tensor | None, *, fit_intercept: bool, dtype: torch.dtype, device: torch.device
@@ -245,10 +303,9 @@ class SparseDesign(Design):
         if fit_intercept:
             columns = sparse.vstack([columns, sparse.csr_array(np.ones((1, self.n_rows)))], format="csr")
         self._by_column = Compressed(columns, dtype, device)
-        seconds = self.moment(2)
-        self.mean = self.moment(1) if fit_intercept else None
-        variance = seconds if self.mean is None else seconds - self.mean.square()
-        self.variance = variance.where(variance > 100 * torch.finfo(dtype).eps * seconds, 0.0)
+        self.n_values = len(self._by_row.indices)
+        self.mean = self.power_sums(1) / self.total_weight if fit_intercept else None
+        self.set_variance(self.square_sums())
 
     def row_blocks(self, n_labels: int) -> Iterator[slice]:
         """Yield all rows at once: a block of compressed columns' rows would need an index of its own."""
@@ -263,19 +320,20 @@ class SparseDesign(Design):
         sums = self._by_column.times(factor.T, power=power).T
         return sums if out is None else out.add_(sums)
 
-    @property
-    def n_values(self) -> int:
-        """Number of stored values."""
-        return len(self._by_row.indices)
+    def square_sums(self) -> Tensor:
+        """Return sums of squares, not centred; see `Design.square_sums`."""
+        return self.power_sums(2)
 
-    def coupling(self) -> tuple[Tensor, float] | None:
-        """Return mean outer product, and an infinite kurtosis for its many zeros; see `Design.coupling`."""
+    def coupling_sums(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return sums over the centred rows, fourth powers as infinite; see `Design.coupling_sums`."""
         X = self._to_scipy()
-        weighted = sparse.diags_array(self.weights.double().cpu().numpy()) @ X
-        gram = torch.as_tensor((X.T @ weighted).toarray(), device=self.device) / self.total_weight
+        weights = self.weights.double().cpu().numpy()
+        gram = torch.as_tensor((X.T @ sparse.diags_array(weights) @ X).toarray(), device=self.device)
         if self.mean is not None:
-            gram -= torch.outer(self.mean.double(), self.mean.double())
-        return gram, math.inf
+            mean, firsts = self.mean.double(), torch.as_tensor(X.T @ weights, device=self.device)
+            gram -= torch.outer(mean, firsts) + torch.outer(firsts - self.total_weight * mean, mean)
+        seconds = gram.diagonal()
+        return gram, seconds, torch.full_like(seconds, math.inf)  # many zeros are a heavy tail
 
     def _to_scipy(self) -> Any:
         return sparse.csr_array(self._by_row.to_scipy(), shape=self._by_row.shape)

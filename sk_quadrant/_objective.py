@@ -32,6 +32,11 @@ class TargetBlock:
     mask: Tensor | None = None
     weight: Tensor | None = None
 
+    @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+        return self.values.shape[0]
+
     def take(self, labels: Tensor) -> TargetBlock:
         """Return the targets of some labels."""
         return TargetBlock(*(None if part is None else part[labels] for part in self._parts()))  # type: ignore[arg-type]
@@ -42,19 +47,17 @@ class TargetBlock:
         assert values is not None
         return values.to(dtype), mask, weight
 
-    def frequency(self, row_weight: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the weighted mean of each label's known targets, and the weight behind it, (n_labels,) each."""
+    def sums(self, row_weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the weighted sum of each label's known targets, and that of their weights, double (n_labels,) each."""
         if row_weight is None and self.weight is None and self.mask is None:
-            n_rows = self.values.shape[1]
-            mean = self.values.sum(dim=1, dtype=torch.float64) / n_rows
-            return mean, torch.full_like(mean, n_rows)
+            total = self.values.sum(dim=1, dtype=torch.float64)
+            return total, torch.full_like(total, self.values.shape[1])
         weight = torch.ones_like(self.values, dtype=torch.float64) if self.weight is None else self.weight.double()
         if row_weight is not None:
             weight = weight * row_weight
         if self.mask is not None:
             weight = weight * self.mask
-        total = weight.sum(dim=1)
-        return (weight * self.values).sum(dim=1) / total.clamp(min=1e-300), total
+        return (weight * self.values).sum(dim=1), weight.sum(dim=1)
 
     def _parts(self) -> tuple[Tensor | None, ...]:
         return self.values, self.mask, self.weight
@@ -96,6 +99,28 @@ class Evaluation:
         )
 
 
+@dataclass
+class Sums:
+    """Sums over rows of what an `Evaluation` needs, which add up over parts of the rows.
+
+    Attributes
+    ----------
+    values : double Tensor of shape (n_groups,)
+    gradient : Tensor of shape (n_labels, n_columns) or None
+        With respect to weights of features that are not centred; None for zero.
+    curvature : Tensor of shape (n_labels,) or None
+        Second derivatives with respect to the scores.
+    squares, firsts : Tensor of shape (n_labels, n_columns) or None
+        Second derivatives times squared features, and times features, not centred.
+    """
+
+    values: Tensor
+    gradient: Tensor | None = None
+    curvature: Tensor | None = None
+    squares: Tensor | None = None
+    firsts: Tensor | None = None
+
+
 def take_labels(matrix: Tensor, labels: Tensor) -> Tensor:
     """Return some rows of a matrix in its memory order."""
     if matrix.stride(0) < matrix.stride(1):
@@ -124,12 +149,12 @@ class Objective:
     @property
     def n_labels(self) -> int:
         """Number of labels in the block."""
-        return self.targets.values.shape[0]
+        return self.targets.n_labels
 
     @property
     def has_hessian(self) -> bool:
         """Whether `hessian` can be had: each label has one, from dense rows."""
-        return self.loss.labelwise and self.design.augmented(slice(0, 1)) is not None
+        return self.loss.labelwise and self.design.dense
 
     def take(self, labels: Tensor) -> Objective:
         """Return the objective of some of the labels, for a labelwise loss."""
@@ -148,14 +173,19 @@ class Objective:
         A label seen n times and always absent (or present) has no best finite score; its frequency counts as
         1 / (2 n + 2) (or one minus that), the Krichevsky-Trofimov estimate.
         """
-        frequency, weight = (part.cpu().numpy() for part in self.targets.frequency(self.design.row_weight))
+        frequency, weight = (part.cpu().numpy() for part in self.frequency())
         smallest = 0.5 / (weight + 1)
         scores = self.loss.constant_scores(np.clip(frequency, smallest, 1 - smallest))
         return torch.from_numpy(np.asarray(scores, dtype=np.float64))
 
+    def frequency(self) -> tuple[Tensor, Tensor]:
+        """Return the weighted mean of each label's known targets, and the weight behind it, (n_labels,) each."""
+        total, weight = self.target_sums()
+        return total / weight.clamp(min=1e-300), weight
+
     def constant_labels(self) -> Tensor:
         """Return which labels have one and the same target in all their rows, or no row at all."""
-        frequency, _ = self.targets.frequency(self.design.row_weight)
+        frequency, _ = self.frequency()
         constant: Tensor = (frequency == 0) | (frequency == 1)
         return constant
 
@@ -169,20 +199,83 @@ class Objective:
             "mean" takes the curvature of a label as the same in all rows, "diagonal" has the exact sum, at the price
             of two more products.
         """
-        coef, shift = self.design.split(theta)
-        sums = _Sums(self, curvature)
-        for rows in self.design.row_blocks(self.n_labels):
-            sums.add(rows, self.scores(coef, shift, rows))
-        return sums.finish(coef)
+        return self.finish(self.sums(theta, curvature), theta)
 
     def evaluate_constant(self, theta: Tensor) -> Evaluation:
         """Return the evaluation, with mean curvature, at a theta without weights: it saves the product for scores."""
+        return self.finish(self.sums(theta, "mean", constant=True), theta)
+
+    def target_sums(self) -> tuple[Tensor, Tensor]:
+        """Return the weighted sum of each label's known targets, and that of their weights, double (n_labels,) each."""
+        return self.targets.sums(self.design.row_weight)
+
+    def sums(
+        self, theta: Tensor, curvature: Literal["mean", "diagonal"] | None = None, *, constant: bool = False
+    ) -> Sums:
+        """Return the sums over rows that an evaluation at theta needs; see `evaluate`.
+
+        Parameters
+        ----------
+        theta : Tensor of shape (n_labels, n_columns)
+        curvature : {"mean", "diagonal"} or None
+        constant : bool, default=False
+            Whether the weights of theta are known to be zero.
+        """
         coef, shift = self.design.split(theta)
-        sums = _Sums(self, "mean")
+        n_groups = self.n_labels if self.loss.labelwise else 1
+        sums = Sums(torch.zeros(n_groups, dtype=torch.float64, device=theta.device))
+        if curvature is not None:
+            sums.curvature = torch.zeros(self.n_labels, dtype=theta.dtype, device=theta.device)
         for rows in self.design.row_blocks(self.n_labels):
-            scores = torch.zeros(self.n_labels, rows.stop - rows.start, dtype=theta.dtype, device=theta.device)
-            sums.add(rows, scores if shift is None else scores.add_(shift[:, None]))
-        return sums.finish(coef)
+            scores = self._constant(shift, rows) if constant else self.scores(coef, shift, rows)
+            self._add(sums, rows, scores, diagonal=curvature == "diagonal")
+        return sums
+
+    def _constant(self, shift: Tensor | None, rows: slice) -> Tensor:
+        """Return the scores of a block of rows without weights."""
+        scores = torch.zeros(self.n_labels, rows.stop - rows.start, dtype=self.design.dtype, device=self.design.device)
+        return scores if shift is None else scores.add_(shift[:, None])
+
+    def _add(self, sums: Sums, rows: slice, scores: Tensor, *, diagonal: bool) -> None:
+        """Add the part of a block of rows, given their scores."""
+        design, block = self.design, self.targets.rows(rows, scores.dtype)
+        values, gradient = self.loss.values_and_gradient(scores.T, *block)
+        sums.values += self.weigh(rows, values).sum(dim=0, dtype=torch.float64)
+        sums.gradient = design.backward(rows, self.weigh(rows, gradient).T, sums.gradient)
+        if sums.curvature is None:
+            return
+        curvature = self.weigh(rows, self.loss.curvature(scores.T, *block)).T
+        sums.curvature += curvature.sum(dim=1)
+        if diagonal:
+            sums.squares = design.backward(rows, curvature, sums.squares, power=2)
+            if design.mean is not None:
+                sums.firsts = design.backward(rows, curvature, sums.firsts)
+
+    def finish(self, sums: Sums, theta: Tensor) -> Evaluation:
+        """Return the evaluation at theta, given its sums over all rows, which are overwritten."""
+        assert sums.gradient is not None
+        design, penalty, coef = self.design, self.penalty, theta[:, : self.design.n_features]
+        gradient = design.centre(sums.gradient)
+        gradient[:, : design.n_features].add_(coef, alpha=penalty)
+        norms = 0.5 * penalty * torch.linalg.vecdot(coef, coef).double()
+        values = sums.values + (norms if self.loss.labelwise else norms.sum())
+        return Evaluation(values, gradient, None if sums.curvature is None else self._diagonal(sums))
+
+    def _diagonal(self, sums: Sums) -> Tensor:
+        """Return the diagonal of the Hessian; infinite for a constant feature, which is not to move."""
+        design = self.design
+        assert sums.curvature is not None
+        if sums.squares is not None:
+            diagonal = design.centred_squares(sums.squares, sums.firsts)
+        else:
+            diagonal = design.zeros(self.n_labels)
+            diagonal[:, : design.n_features] = sums.curvature[:, None] * design.variance
+            if design.fit_intercept:
+                diagonal[:, -1] = sums.curvature
+        weights = diagonal[:, : design.n_features]
+        weights += self.penalty
+        weights.masked_fill_(design.variance == 0, math.inf)
+        return diagonal
 
     def scores(self, coef: Tensor, shift: Tensor | None, rows: slice) -> Tensor:
         """Return the scores of a block of rows, shape (n_labels, n_block_rows)."""
@@ -196,6 +289,12 @@ class Objective:
 
     def hessian(self, theta: Tensor) -> Tensor:
         """Return the estimated Hessian of each label of a labelwise loss, double (n_labels, n_columns, n_columns)."""
+        hessian = self.hessian_sums(theta)
+        hessian.diagonal(dim1=1, dim2=2)[:, : self.design.n_features] += self.penalty
+        return hessian
+
+    def hessian_sums(self, theta: Tensor) -> Tensor:
+        """Return the Hessian without penalty, a sum over rows; see `hessian`."""
         design, (coef, shift) = self.design, self.design.split(theta)
         p = design.n_columns
         hessian = torch.zeros(self.n_labels, p, p, dtype=torch.float64, device=theta.device)
@@ -204,64 +303,7 @@ class Objective:
         for rows in design.row_blocks(p):
             block = self.targets.rows(rows, theta.dtype)
             curvature = self.weigh(rows, self.loss.curvature(self.scores(coef, shift, rows).T, *block))
-            columns = design.augmented(rows)
-            assert columns is not None
-            columns = columns * varies
+            columns = design.augmented(rows) * varies
             for label in range(self.n_labels):
                 hessian[label] += (columns * curvature[:, label, None]).T @ columns
-        hessian.diagonal(dim1=1, dim2=2)[:, : design.n_features] += self.penalty
         return hessian
-
-
-class _Sums:
-    """Running sums over blocks of rows of what an `Evaluation` needs."""
-
-    def __init__(self, objective: Objective, curvature: Literal["mean", "diagonal"] | None) -> None:
-        self.objective, self.wanted = objective, curvature
-        n_groups = objective.n_labels if objective.loss.labelwise else 1
-        self.values = torch.zeros(n_groups, dtype=torch.float64, device=objective.design.device)
-        self.gradient: Tensor | None = None
-        self.squares: Tensor | None = None
-        self.firsts: Tensor | None = None
-        self.curvature = torch.zeros(objective.n_labels, dtype=objective.design.dtype, device=objective.design.device)
-
-    def add(self, rows: slice, scores: Tensor) -> None:
-        objective = self.objective
-        block = objective.targets.rows(rows, scores.dtype)
-        values, gradient = objective.loss.values_and_gradient(scores.T, *block)
-        self.values += objective.weigh(rows, values).sum(dim=0, dtype=torch.float64)
-        self.gradient = objective.design.backward(rows, objective.weigh(rows, gradient).T, self.gradient)
-        if self.wanted is not None:
-            self._add_curvature(rows, objective.weigh(rows, objective.loss.curvature(scores.T, *block)).T)
-
-    def _add_curvature(self, rows: slice, curvature: Tensor) -> None:
-        design = self.objective.design
-        self.curvature += curvature.sum(dim=1)
-        if self.wanted == "diagonal":
-            self.squares = design.backward(rows, curvature, self.squares, power=2)
-            if design.mean is not None:
-                self.firsts = design.backward(rows, curvature, self.firsts)
-
-    def finish(self, coef: Tensor) -> Evaluation:
-        assert self.gradient is not None
-        design, loss, penalty = self.objective.design, self.objective.loss, self.objective.penalty
-        gradient = design.centre(self.gradient)
-        gradient[:, : design.n_features].add_(coef, alpha=penalty)
-        norms = 0.5 * penalty * torch.linalg.vecdot(coef, coef).double()
-        values = self.values + (norms if loss.labelwise else norms.sum())
-        return Evaluation(values, gradient, None if self.wanted is None else self._diagonal())
-
-    def _diagonal(self) -> Tensor:
-        """Return the diagonal of the Hessian; infinite for a constant feature, which is not to move."""
-        design = self.objective.design
-        if self.squares is not None:
-            diagonal = design.centred_squares(self.squares, self.firsts)
-        else:
-            diagonal = design.zeros(self.objective.n_labels)
-            diagonal[:, : design.n_features] = self.curvature[:, None] * design.variance
-            if design.fit_intercept:
-                diagonal[:, -1] = self.curvature
-        weights = diagonal[:, : design.n_features]
-        weights += self.objective.penalty
-        weights.masked_fill_(design.variance == 0, math.inf)
-        return diagonal
