@@ -114,6 +114,8 @@ class LogitLink(Link):
         return logit(p) / self.slope + self.center
 
     def _inverse(self, s: Any) -> Any:
+        if self.slope == 1 and self.center == 0:
+            return sigmoid(s)
         return sigmoid(self.slope * (s - self.center))
 
 
