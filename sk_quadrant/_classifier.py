@@ -32,7 +32,7 @@ PLANNED = (  # parameters that a plan of training takes as they are
     "C", "max_iter", "tol", "batch_size", "learning_rate_init", "learning_rate", "warmup_fraction", "mixup_alpha",
     "early_stopping", "validation_fraction", "n_iter_no_change", "callbacks", "verbose",
 )  # fmt: skip
-PREDICT_ELEMENTS = 2**20  # scores of a block of rows in predict, so that they never exist all at once
+PREDICT_ELEMENTS = 2**17  # scores of a block of rows in predict, so that they never exist all at once
 
 
 EPOCHS_ONLY = {  # parameters that a full-batch solver cannot follow, with the reason
@@ -466,6 +466,7 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
             architecture=Architecture(*shape),
             device=resolve_device(self.device),
             seed=self._draw_seed(again=again),
+            seed_is_free=self.random_state is None and not again,
             warm_start=again,
             score=score,
             **{name: getattr(self, name) for name in PLANNED} | changes,
@@ -607,8 +608,9 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
             Probabilities of the labels; for a 1-D `y` of the classes, which sum to 1: two columns if binary,
             otherwise the one-vs-rest probabilities divided by their sum.
         """
-        scores = self._scores(self._check_X(X))
-        probabilities = self.loss_.link.inverse(scores)
+        probabilities = self._scores(self._check_X(X))
+        for block in self._row_blocks(probabilities):  # in place, a block in cache at a time
+            block[:] = self.loss_.link.inverse(block)
         return self._encoding.complete(probabilities)
 
     @available_if(_has_link)
@@ -635,7 +637,9 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
             from sk_quadrant._training import scores_of
 
             return np.concatenate([scores_of(self.net_, block) for block in self._row_blocks(X)])
-        return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+        scores = safe_sparse_dot(X, self.coef_.T, dense_output=True)
+        scores += self.intercept_
+        return scores
 
     def _row_blocks(self, X):
         size = max(1, PREDICT_ELEMENTS // max(self._encoding.n_labels, *self._network[0], 1))

@@ -131,6 +131,14 @@ class TrainingData(Dataset[Any]):
         features = self.X.nnz / max(1, self.X.shape[0]) if sparse.issparse(self.X) else self.X.shape[1]
         return float(features + self.targets.n_labels)
 
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return all arrays that the data consists of."""
+        X, values = self.X, self.targets.values
+        features = [X.data, X.indices, X.indptr] if sparse.issparse(X) else [X]
+        targets = [values.data, values.indices, values.indptr] if sparse.issparse(values) else [values]
+        known = [part for part in (self.targets.mask, self.targets.weight, self.index) if part is not None]
+        return [*features, *targets, *known]
+
     def subset(self, index: NDArray[np.intp], *, label_smoothing: float) -> TrainingData:
         """Return some of the rows; nothing but the index is copied."""
         rows = index if self.index is None else self.index[index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import islice
 from typing import Any
 
@@ -10,15 +11,16 @@ import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
+from skorch.history import History
 from torch import Tensor, nn
 
 from sk_quadrant._batches import Batches, Chunk, split_targets
 from sk_quadrant._data import SparseRows, TrainingData
-from sk_quadrant._modules import Layers
+from sk_quadrant._modules import Layers, read_layers, write_layers
 from sk_quadrant._problem import Problem
 from sk_quadrant._schedule import Schedule
 from sk_quadrant._split import hold_out
-from sk_quadrant._steps import AnalyticSteps, can_step
+from sk_quadrant._steps import AnalyticSteps, can_step, read_moments, write_moments
 from sk_quadrant.losses import Loss
 
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
@@ -54,6 +56,8 @@ class MultiLabelNet(NeuralNet):  # type: ignore[misc]
         Inverse strength of the penalty on the weights.
     seed : int, default=0
         Source of the order of rows.
+    seed_is_free : bool, default=False
+        Whether another seed would do as well, so that a training that is resumed takes its own.
     schedule : Schedule or None, default=None
         Learning rate of each step, None for `lr`.
     mixup_alpha : float, default=0.0
@@ -76,6 +80,7 @@ class MultiLabelNet(NeuralNet):  # type: ignore[misc]
         *args: Any,
         C: float = np.inf,
         seed: int = 0,
+        seed_is_free: bool = False,
         schedule: Schedule | None = None,
         mixup_alpha: float = 0.0,
         validation_fraction: float = 0.0,
@@ -84,6 +89,7 @@ class MultiLabelNet(NeuralNet):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.C = C
         self.seed = seed
+        self.seed_is_free = seed_is_free
         self.schedule = schedule
         self.mixup_alpha = mixup_alpha
         self.validation_fraction = validation_fraction
@@ -212,6 +218,53 @@ class MultiLabelNet(NeuralNet):  # type: ignore[misc]
                 objective = objective + 0.5 * self.penalty_ * layer.weight.square().sum()
         objective.backward()
         return {"loss": loss, "y_pred": scores}
+
+    def description(self) -> tuple[Any, ...]:
+        """Return what, together with the data, determines the training."""
+        seed = () if self.seed_is_free else (self.seed, [part.tobytes() for part in self._arrays().values()])
+        return (
+            str(self.module_), self.criterion_.loss, type(self.optimizer_).__name__, self.optimizer_.defaults, self.C,
+            self.schedule, self.mixup_alpha, self.validation_fraction, self.batch_size, self.max_epochs, seed,
+        )  # fmt: skip
+
+    def progress(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what training has reached, as values for JSON and arrays."""
+        history = json.loads(json.dumps(self.history.to_list(), default=lambda value: value.item()))
+        return {"seed": self.seed, "history": history}, self._arrays()
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the weights, the moments of the optimizer, and the best weights so far."""
+        layers = {"layer": read_layers(self.module_), "best": self.best_layers_ or []}
+        arrays = {
+            f"{kind}-{k}-{part}": array
+            for kind, parts in layers.items()
+            for k, layer in enumerate(parts)
+            for part, array in zip(("weight", "bias"), layer, strict=True)
+        }
+        for k, moments in enumerate(read_moments(self.optimizer_)):
+            arrays |= {f"moment-{k}-{name}": array for name, array in moments.items()}
+        return arrays
+
+    def restore(self, description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """Go back to what `progress` has returned."""
+        self.seed = description["seed"]
+        self.history = History(description["history"])
+        n_layers = len(self.module_.layers)
+        layers, best = (
+            [(arrays[f"{kind}-{k}-weight"], arrays[f"{kind}-{k}-bias"]) for k in range(n_layers)]
+            if f"{kind}-0-weight" in arrays
+            else None
+            for kind in ("layer", "best")
+        )
+        assert layers is not None
+        write_layers(self.module_, layers)
+        self.best_layers_ = best
+        moments: list[dict[str, NDArray[Any]]] = [{} for _ in self.module_.parameters()]
+        for key, array in arrays.items():
+            kind, k, name = key.split("-", maxsplit=2)
+            if kind == "moment":
+                moments[int(k)][name] = array
+        write_moments(self.optimizer_, moments)
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """Return which scores exceed the natural threshold of the loss."""

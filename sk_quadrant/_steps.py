@@ -303,3 +303,22 @@ def fused_kernel_works(device: str) -> bool:
     except (AttributeError, TypeError, RuntimeError, NotImplementedError):
         return False
     return torch.allclose(theta, 1 - 0.1 * gradient.sign())
+
+
+def read_moments(optimizer: Optimizer) -> list[dict[str, Any]]:
+    """Return what an optimizer remembers of each parameter as arrays of their own."""
+    return [
+        {name: value.detach().cpu().numpy().copy() for name, value in optimizer.state[parameter].items()}
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    ]
+
+
+def write_moments(optimizer: Optimizer, moments: list[dict[str, Any]]) -> None:
+    """Put into an optimizer what one of its kind remembered."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for parameter, state in zip(parameters, moments, strict=True):
+        for name, value in state.items():
+            tensor = torch.as_tensor(value)
+            memory = torch.empty_like(parameter if tensor.shape == parameter.shape else tensor)
+            optimizer.state[parameter][name] = memory.detach().copy_(tensor)  # in the memory order kernels rely on

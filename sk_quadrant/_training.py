@@ -27,6 +27,7 @@ from sk_quadrant._monitoring import (
 from sk_quadrant._net import FullBatchNet, LossCriterion, MultiLabelNet
 from sk_quadrant._schedule import Schedule
 from sk_quadrant._solvers import Solver
+from sk_quadrant._steps import read_moments, write_moments
 from sk_quadrant.losses import Loss
 
 
@@ -66,6 +67,8 @@ class Plan:
     device : torch.device
     seed : int
         Of the first weights, the rows held out, and the order of rows.
+    seed_is_free : bool
+        Whether the user has left the seed to chance.
     warm_start : bool
         Whether to start from given weights.
     score : callable or None
@@ -80,6 +83,7 @@ class Plan:
     architecture: Architecture
     device: torch.device
     seed: int
+    seed_is_free: bool
     warm_start: bool
     score: Score | None
     C: float
@@ -250,6 +254,7 @@ def _build_mini_batch(plan: Plan, optimizer: type[torch.optim.Optimizer], **opti
         **{f"optimizer__{name}": value for name, value in options.items()},
         C=plan.C,
         seed=plan.seed,
+        seed_is_free=plan.seed_is_free,
         schedule=Schedule(plan.learning_rate_init, plan.learning_rate, plan.warmup_fraction),
         mixup_alpha=plan.mixup_alpha,
         validation_fraction=plan.validation_fraction if plan.early_stopping else 0.0,
@@ -284,23 +289,6 @@ def _common(plan: Plan) -> dict[str, Any]:
         "predict_nonlinearity": None if plan.loss.link is None else plan.loss.link.inverse,
         "verbose": 0,
     }
-
-
-def read_moments(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """Return what an optimizer remembers of each parameter as arrays of their own."""
-    return [
-        {name: value.detach().cpu().numpy().copy() for name, value in optimizer.state[parameter].items()}
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-    ]
-
-
-def write_moments(optimizer: torch.optim.Optimizer, moments: list[dict[str, Any]]) -> None:
-    """Put into an optimizer what one of its kind remembered."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for parameter, state in zip(parameters, moments, strict=True):
-        for name, value in state.items():
-            optimizer.state[parameter][name] = torch.tensor(value, device=parameter.device)
 
 
 def net_of(loss: Loss, layers: Layers, architecture: Architecture) -> NeuralNet:

@@ -1,0 +1,22 @@
+"""Callbacks for training by epochs; those of skorch work as well.
+
+Names are imported when they are first used, since they need skorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sk_quadrant.callbacks._checkpoint import Checkpoint
+
+__all__ = ["Checkpoint"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("sk_quadrant.callbacks._checkpoint"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

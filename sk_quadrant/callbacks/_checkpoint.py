@@ -1,0 +1,107 @@
+"""Training that survives the death of its process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+
+
+class Checkpoint(Callback):  # type: ignore[misc]
+    """Save training to a file after epochs, and go on from there when the same fit is begun again.
+
+    If the process dies, run the same program again: `fit` finds the file and continues with the epoch after the one
+    that was saved, to the coefficients that it would have reached without the interruption, bit by bit on the CPU. The
+    file holds plain arrays and is named after the data and the parameters, so that other fits, of a grid search for
+    example, leave it alone; it is removed when training is complete. Of other callbacks nothing is saved.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Where to save; made if it does not exist.
+    every : int, default=1
+        Number of epochs from one save to the next.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
+    >>> from sk_quadrant.callbacks import Checkpoint
+    >>> X, Y = make_quadrants(n_samples=400, random_state=0)
+    >>> with TemporaryDirectory() as folder:
+    ...     clf = QuadrantMultiLabelClassifier(
+    ...         solver="adamw", learning_rate="cosine", max_iter=5, random_state=0, callbacks=[Checkpoint(folder)]
+    ...     ).fit(X, Y)
+    >>> clf.n_iter_
+    5
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, every: int = 1) -> None:
+        self.folder = folder
+        self.every = every
+
+    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Restore what an interrupted training of the same data and parameters has saved."""
+        if not hasattr(net, "progress"):
+            raise ValueError("Checkpoint needs a solver that goes through epochs, such as 'adamw'.")
+        if self.every < 1:
+            raise ValueError(f"every must be at least 1, got {self.every}.")
+        self.path_ = Path(self.folder) / f"{fingerprint(net, X)}.npz"
+        self._do(lambda: self.path_.parent.mkdir(parents=True, exist_ok=True))
+        if self.path_.exists():
+            with np.load(self.path_, allow_pickle=False) as saved:
+                arrays = {name: saved[name] for name in saved.files}
+            net.restore(json.loads(str(arrays.pop("description"))), arrays)
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Save, every so many epochs."""
+        if len(net.history) % self.every == 0:
+            description, arrays = net.progress()
+            self._do(lambda: self._write({"description": np.array(json.dumps(description)), **arrays}))
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Remove the file of a training that is complete."""
+        if not net.interrupted_:
+            self._do(lambda: self.path_.unlink(missing_ok=True))
+
+    def _write(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Replace the file by a new one in a single step, so that at any time one of them is whole."""
+        new = self.path_.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            with new.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self.path_)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+
+    def _do(self, action: Any) -> None:
+        try:
+            action()
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"the checkpoint could not be written: {error.strerror or error}. The last good one, if there is one, "
+                "has been kept, and the same fit continues from it once this is repaired",
+                str(self.path_),
+            ) from error
+
+
+def fingerprint(net: NeuralNet, data: Any) -> str:
+    """Return a name for the training of a net on data, the same for the same data and parameters."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(repr(net.description()).encode())
+    for array in data.arrays():
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        for start in range(0, len(array), 4096):  # blocks, for the copies that arrays in another order need
+            digest.update(np.ascontiguousarray(array[start : start + 4096]).tobytes())
+    return digest.hexdigest()
