@@ -210,10 +210,18 @@ class Design(Columns, ABC):
             total = self.backward(rows, self.weights[None, rows], total, power=power)
         return total[0, : self.n_features]
 
-    def with_moments(self, mean: Tensor | None, variance: Tensor) -> Design:
-        """Return the same rows with the mean and variance of more rows than these."""
+    def with_moments(self, mean: Tensor | None, variance: Tensor | None) -> Design:
+        """Return the same rows with mean and variance of the rows that they are a part of."""
         other = copy(self)
-        other.mean, other.variance = mean, variance
+        other.mean = mean
+        if variance is not None:
+            other.variance = variance
+        return other
+
+    def with_own_moments(self) -> Design:
+        """Return the same rows with their mean and variance."""
+        other = self.with_moments(self.power_sums(1) / self.total_weight if self.fit_intercept else None, None)
+        other.set_variance(other.square_sums())
         return other
 
 
@@ -223,11 +231,9 @@ class DenseDesign(Design):
     feature_major = False
     dense = True
 
-    def __init__(self, X: Tensor, row_weight: Tensor | None, *, fit_intercept: bool, centred: bool = False) -> None:
+    def __init__(self, X: Tensor, row_weight: Tensor | None, *, fit_intercept: bool) -> None:
         super().__init__(X.shape, row_weight, fit_intercept=fit_intercept, dtype=X.dtype, device=X.device)  # type: ignore[arg-type]
         self.X = X
-        self.mean = self.power_sums(1) / self.total_weight if fit_intercept and not centred else None
-        self.set_variance(self.square_sums())
 
     def row_blocks(self, n_labels: int) -> Iterator[slice]:
         """Yield blocks of rows; see `Design.row_blocks`."""
@@ -304,8 +310,6 @@ class SparseDesign(Design):
             columns = sparse.vstack([columns, sparse.csr_array(np.ones((1, self.n_rows)))], format="csr")
         self._by_column = Compressed(columns, dtype, device)
         self.n_values = len(self._by_row.indices)
-        self.mean = self.power_sums(1) / self.total_weight if fit_intercept else None
-        self.set_variance(self.square_sums())
 
     def row_blocks(self, n_labels: int) -> Iterator[slice]:
         """Yield all rows at once: a block of compressed columns' rows would need an index of its own."""
@@ -372,8 +376,9 @@ class SpanDesign(DenseDesign):
     MAX_ROWS = 1500  # an eigendecomposition takes 9 n^3 operations
 
     def __init__(self, coordinates: Tensor, back: Tensor, source: Design) -> None:
-        super().__init__(coordinates, source.row_weight, fit_intercept=source.fit_intercept, centred=True)
+        super().__init__(coordinates, source.row_weight, fit_intercept=source.fit_intercept)
         self.back, self.source = back, source
+        self.set_variance(self.square_sums())
 
     @classmethod
     def of(cls, source: Design) -> SpanDesign | None:
@@ -414,13 +419,18 @@ class SpanDesign(DenseDesign):
         return super().adopt(scores @ self.back.T, theirs[:, -1])
 
 
+def plain_design(
+    X: Any, row_weight: Tensor | None, *, fit_intercept: bool, dtype: torch.dtype, device: torch.device
+) -> Design:
+    """Return the design of an array or SciPy sparse matrix as it is, without mean and variance."""
+    if sparse.issparse(X):
+        return SparseDesign(X, row_weight, fit_intercept=fit_intercept, dtype=dtype, device=device)
+    return DenseDesign(as_tensor(X, dtype=dtype, device=device), row_weight, fit_intercept=fit_intercept)
+
+
 def as_design(
     X: Any, row_weight: Tensor | None, *, fit_intercept: bool, dtype: torch.dtype, device: torch.device
 ) -> Design:
     """Return the design of an array or SciPy sparse matrix that is best to work with."""
-    design: Design
-    if sparse.issparse(X):
-        design = SparseDesign(X, row_weight, fit_intercept=fit_intercept, dtype=dtype, device=device)
-    else:
-        design = DenseDesign(as_tensor(X, dtype=dtype, device=device), row_weight, fit_intercept=fit_intercept)
+    design = plain_design(X, row_weight, fit_intercept=fit_intercept, dtype=dtype, device=device).with_own_moments()
     return SpanDesign.of(design) or design

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sk_quadrant._design import Design
+from sk_quadrant._design import Columns, Design
 from sk_quadrant.losses import Loss
 
 
@@ -128,23 +129,60 @@ def take_labels(matrix: Tensor, labels: Tensor) -> Tensor:
     return matrix.index_select(0, labels)
 
 
+class Labels(Protocol):
+    """A block of labels."""
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+        ...
+
+    def take(self, labels: Tensor) -> Labels:
+        """Return some of the labels."""
+        ...
+
+
 @dataclass(frozen=True)
-class Objective:
+class Objective(ABC):
     """Weighted sum of losses of a linear model and its penalty, ``sum(w * l) + penalty / 2 * ||coef||^2``.
+
+    It needs the rows for three sums over them only, which a subclass has to know.
 
     Parameters
     ----------
-    design : Design
-    targets : TargetBlock
+    design : Columns
+    targets : Labels
     loss : Loss
     penalty : float
         1 / C.
     """
 
-    design: Design
-    targets: TargetBlock
+    design: Columns
+    targets: Labels
     loss: Loss
     penalty: float
+
+    @abstractmethod
+    def target_sums(self) -> tuple[Tensor, Tensor]:
+        """Return the weighted sum of each label's known targets, and that of their weights, double (n_labels,) each."""
+
+    @abstractmethod
+    def sums(
+        self, theta: Tensor, curvature: Literal["mean", "diagonal"] | None = None, *, constant: bool = False
+    ) -> Sums:
+        """Return the sums over rows that an evaluation at theta needs; see `evaluate`.
+
+        Parameters
+        ----------
+        theta : Tensor of shape (n_labels, n_columns)
+        curvature : {"mean", "diagonal"} or None
+        constant : bool, default=False
+            Whether the weights of theta are known to be zero.
+        """
+
+    @abstractmethod
+    def hessian_sums(self, theta: Tensor) -> Tensor:
+        """Return the Hessian of each label without penalty, a sum over rows; see `hessian`."""
 
     @property
     def n_labels(self) -> int:
@@ -205,22 +243,62 @@ class Objective:
         """Return the evaluation, with mean curvature, at a theta without weights: it saves the product for scores."""
         return self.finish(self.sums(theta, "mean", constant=True), theta)
 
+    def finish(self, sums: Sums, theta: Tensor) -> Evaluation:
+        """Return the evaluation at theta, given its sums over all rows, which are overwritten."""
+        assert sums.gradient is not None
+        design, penalty, coef = self.design, self.penalty, theta[:, : self.design.n_features]
+        gradient = design.centre(sums.gradient)
+        gradient[:, : design.n_features].add_(coef, alpha=penalty)
+        norms = 0.5 * penalty * torch.linalg.vecdot(coef, coef).double()
+        values = sums.values + (norms if self.loss.labelwise else norms.sum())
+        return Evaluation(values, gradient, None if sums.curvature is None else self._diagonal(sums))
+
+    def _diagonal(self, sums: Sums) -> Tensor:
+        """Return the diagonal of the Hessian; infinite for a constant feature, which is not to move."""
+        design = self.design
+        assert sums.curvature is not None
+        if sums.squares is not None:
+            diagonal = design.centred_squares(sums.squares, sums.firsts)
+        else:
+            diagonal = design.zeros(self.n_labels)
+            diagonal[:, : design.n_features] = sums.curvature[:, None] * design.variance
+            if design.fit_intercept:
+                diagonal[:, -1] = sums.curvature
+        weights = diagonal[:, : design.n_features]
+        weights += self.penalty
+        weights.masked_fill_(design.variance == 0, math.inf)
+        return diagonal
+
+    def hessian(self, theta: Tensor) -> Tensor:
+        """Return the estimated Hessian of each label of a labelwise loss, double (n_labels, n_columns, n_columns)."""
+        hessian = self.hessian_sums(theta)
+        hessian.diagonal(dim1=1, dim2=2)[:, : self.design.n_features] += self.penalty
+        return hessian
+
+
+@dataclass(frozen=True)
+class RowObjective(Objective):
+    """Objective of rows that are at hand.
+
+    Parameters
+    ----------
+    design : Design
+    targets : TargetBlock
+    loss, penalty
+        See `Objective`.
+    """
+
+    design: Design
+    targets: TargetBlock
+
     def target_sums(self) -> tuple[Tensor, Tensor]:
-        """Return the weighted sum of each label's known targets, and that of their weights, double (n_labels,) each."""
+        """Return sums over rows; see `Objective.target_sums`."""
         return self.targets.sums(self.design.row_weight)
 
     def sums(
         self, theta: Tensor, curvature: Literal["mean", "diagonal"] | None = None, *, constant: bool = False
     ) -> Sums:
-        """Return the sums over rows that an evaluation at theta needs; see `evaluate`.
-
-        Parameters
-        ----------
-        theta : Tensor of shape (n_labels, n_columns)
-        curvature : {"mean", "diagonal"} or None
-        constant : bool, default=False
-            Whether the weights of theta are known to be zero.
-        """
+        """Return sums over rows; see `Objective.sums`."""
         coef, shift = self.design.split(theta)
         n_groups = self.n_labels if self.loss.labelwise else 1
         sums = Sums(torch.zeros(n_groups, dtype=torch.float64, device=theta.device))
@@ -251,32 +329,6 @@ class Objective:
             if design.mean is not None:
                 sums.firsts = design.backward(rows, curvature, sums.firsts)
 
-    def finish(self, sums: Sums, theta: Tensor) -> Evaluation:
-        """Return the evaluation at theta, given its sums over all rows, which are overwritten."""
-        assert sums.gradient is not None
-        design, penalty, coef = self.design, self.penalty, theta[:, : self.design.n_features]
-        gradient = design.centre(sums.gradient)
-        gradient[:, : design.n_features].add_(coef, alpha=penalty)
-        norms = 0.5 * penalty * torch.linalg.vecdot(coef, coef).double()
-        values = sums.values + (norms if self.loss.labelwise else norms.sum())
-        return Evaluation(values, gradient, None if sums.curvature is None else self._diagonal(sums))
-
-    def _diagonal(self, sums: Sums) -> Tensor:
-        """Return the diagonal of the Hessian; infinite for a constant feature, which is not to move."""
-        design = self.design
-        assert sums.curvature is not None
-        if sums.squares is not None:
-            diagonal = design.centred_squares(sums.squares, sums.firsts)
-        else:
-            diagonal = design.zeros(self.n_labels)
-            diagonal[:, : design.n_features] = sums.curvature[:, None] * design.variance
-            if design.fit_intercept:
-                diagonal[:, -1] = sums.curvature
-        weights = diagonal[:, : design.n_features]
-        weights += self.penalty
-        weights.masked_fill_(design.variance == 0, math.inf)
-        return diagonal
-
     def scores(self, coef: Tensor, shift: Tensor | None, rows: slice) -> Tensor:
         """Return the scores of a block of rows, shape (n_labels, n_block_rows)."""
         scores = self.design.raw_scores(coef, rows)
@@ -287,14 +339,8 @@ class Objective:
         weight = self.design.row_weight
         return values if weight is None else values * weight[rows, None]
 
-    def hessian(self, theta: Tensor) -> Tensor:
-        """Return the estimated Hessian of each label of a labelwise loss, double (n_labels, n_columns, n_columns)."""
-        hessian = self.hessian_sums(theta)
-        hessian.diagonal(dim1=1, dim2=2)[:, : self.design.n_features] += self.penalty
-        return hessian
-
     def hessian_sums(self, theta: Tensor) -> Tensor:
-        """Return the Hessian without penalty, a sum over rows; see `hessian`."""
+        """Return sums over rows; see `Objective.hessian_sums`."""
         design, (coef, shift) = self.design, self.design.split(theta)
         p = design.n_columns
         hessian = torch.zeros(self.n_labels, p, p, dtype=torch.float64, device=theta.device)

@@ -20,7 +20,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from sk_quadrant._design import Design
+from sk_quadrant._design import Columns
 from sk_quadrant._objective import Evaluation, Objective
 
 MAX_FEATURES = 2000  # an eigendecomposition takes 9 d^3 operations
@@ -89,12 +89,12 @@ class SharedMetric:
         return SharedPreconditioner(self, point.curvature, objective.penalty)
 
 
-def choose_metric(design: Design, n_labels: int) -> SharedMetric:
+def choose_metric(design: Columns, n_labels: int) -> SharedMetric:
     """Choose the metric from the data.
 
     The correlation of the features is used if its eigendecomposition costs less than the products of 40 iterations, or
-    next to nothing (100 features). The diagonal of the Hessian is taken as that of the features times the mean curvature
-    of the label if no feature has a heavy tail, and computed otherwise.
+    next to nothing (100 features). The diagonal of the Hessian is taken as that of the features times the mean
+    curvature of the label if no feature has a heavy tail, and computed otherwise.
     """
     d = design.n_features
     price, worth = 9 * d**3 + d**2 * design.n_rows, 40 * 4 * design.n_values * n_labels

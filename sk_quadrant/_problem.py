@@ -5,15 +5,17 @@ It is the closure that a full-batch solver is given.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sk_quadrant._data import TrainingData, as_tensor
-from sk_quadrant._design import as_design
-from sk_quadrant._objective import Objective, TargetBlock
+from sk_quadrant._design import Columns, Design, as_design
+from sk_quadrant._objective import Objective, RowObjective, TargetBlock
 from sk_quadrant._preconditioner import choose_metric
 from sk_quadrant.losses import Loss
 from sk_quadrant.losses._base import split_weight
@@ -24,59 +26,111 @@ BLOCK_ELEMENTS = (
 LABELS_PER_BLOCK = 64  # of sparse data: a row of weights, 256 bytes, stays in cache while it is gathered
 
 
-class Problem:
-    """Penalised weighted mean loss over all labels.
+DesignMaker = Callable[..., Design]
+
+
+class Rows:
+    """Rows of training data at hand: their design, and the targets of any of their labels.
 
     Parameters
     ----------
     data : TrainingData
-    loss : Loss
-    C : float
-        Inverse strength of the penalty, infinity for none.
     fit_intercept : bool
     device : torch.device
+    design : callable, default=as_design
+        Maker of the design.
     """
 
-    def __init__(self, data: TrainingData, loss: Loss, *, C: float, fit_intercept: bool, device: torch.device) -> None:
-        self.loss, self.data, self.targets = loss, data, data.targets
+    def __init__(
+        self, data: TrainingData, *, fit_intercept: bool, device: torch.device, design: DesignMaker = as_design
+    ) -> None:
+        self.data = data
         weight = None if data.targets.weight is None else as_tensor(data.targets.weight)
         mask = None if data.targets.mask is None else as_tensor(data.targets.mask)
         row_weight, label_weight = split_weight(weight, mask)
         self.label_weight = None if label_weight is None else label_weight.to(data.dtype)
-        self.design = as_design(
+        self.design = design(
             data.X,
             None if row_weight is None else row_weight.to(device, data.dtype),
             fit_intercept=fit_intercept,
             dtype=data.dtype,
             device=device,
         )
-        self.penalty = 1 / C
-        self.metric = choose_metric(self.design, data.targets.n_labels)
 
-    def blocks(self) -> Iterator[Tensor]:
-        """Yield the indices of the labels of each block, frequent labels first for a labelwise loss."""
-        n_labels = self.targets.n_labels
-        if not self.loss.labelwise:
-            yield torch.arange(n_labels)
-            return
-        order = np.argsort(-self.targets.frequency(), kind="stable")
-        size = max(1, BLOCK_ELEMENTS // self.design.n_columns)
-        if self.design.feature_major:
-            size = max(1, min(LABELS_PER_BLOCK, size, BLOCK_ELEMENTS // self.design.n_rows))
-        for start in range(0, n_labels, size):
-            yield torch.from_numpy(order[start : start + size])
-
-    def objective(self, labels: Tensor) -> Objective:
-        """Return the objective of some labels."""
-        return Objective(self.design, self._target_block(labels), self.loss, self.penalty)
-
-    def _target_block(self, labels: Tensor) -> TargetBlock:
-        index, device = labels.numpy(), self.design.device
+    def targets(self, labels: Tensor) -> TargetBlock:
+        """Return the targets of some labels."""
+        index, device, mask = labels.numpy(), self.design.device, self.data.targets.mask
         columns = self.data.label_columns(index)
-        mask = None if self.targets.mask is None else np.ascontiguousarray(self.targets.mask[:, index].T)
         weight = None if self.label_weight is None else self.label_weight[:, labels].T.contiguous().to(device)
         return TargetBlock(
             as_tensor(np.ascontiguousarray(columns.T), device=device),
-            None if mask is None else as_tensor(mask, device=device),
+            None if mask is None else as_tensor(np.ascontiguousarray(mask[:, index].T), device=device),
             weight,
         )
+
+
+class Problem(ABC):
+    """Penalised weighted mean loss over all labels.
+
+    Parameters
+    ----------
+    design : Columns
+    loss : Loss
+    C : float
+        Inverse strength of the penalty, infinity for none.
+    frequency : ndarray of shape (n_labels,)
+        Mean target of each label.
+    block_rows : int
+        Largest number of rows whose scores exist at a time.
+
+    Attributes
+    ----------
+    metric : Metric
+    """
+
+    def __init__(
+        self, design: Columns, loss: Loss, *, C: float, frequency: NDArray[np.float64], block_rows: int
+    ) -> None:
+        self.design, self.loss, self.penalty = design, loss, 1 / C
+        self.frequency, self.block_rows = frequency, block_rows
+        self.metric = choose_metric(design, len(frequency))
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Yield the indices of the labels of each block, frequent labels first for a labelwise loss."""
+        n_labels = len(self.frequency)
+        if not self.loss.labelwise:
+            yield torch.arange(n_labels)
+            return
+        order = np.argsort(-self.frequency, kind="stable")
+        size = max(1, BLOCK_ELEMENTS // self.design.n_columns)
+        if self.design.feature_major:
+            size = max(1, min(LABELS_PER_BLOCK, size, BLOCK_ELEMENTS // self.block_rows))
+        for start in range(0, n_labels, size):
+            yield torch.from_numpy(order[start : start + size])
+
+    @abstractmethod
+    def objective(self, labels: Tensor) -> Objective:
+        """Return the objective of some labels."""
+
+
+class RowProblem(Problem):
+    """Problem of rows that are at hand; see `Problem`.
+
+    Parameters
+    ----------
+    data : TrainingData
+    loss : Loss
+    C : float
+    fit_intercept : bool
+    device : torch.device
+    """
+
+    def __init__(self, data: TrainingData, loss: Loss, *, C: float, fit_intercept: bool, device: torch.device) -> None:
+        self.rows = Rows(data, fit_intercept=fit_intercept, device=device)
+        super().__init__(
+            self.rows.design, loss, C=C, frequency=data.targets.frequency(), block_rows=self.rows.design.n_rows
+        )
+
+    def objective(self, labels: Tensor) -> RowObjective:
+        """Return the objective of some labels."""
+        return RowObjective(self.rows.design, self.rows.targets(labels), self.loss, self.penalty)
