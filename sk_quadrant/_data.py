@@ -50,6 +50,10 @@ class SparseRows:
             self.indices, dense, self.offsets, mode="sum", per_sample_weights=self.values, include_last_offset=True
         )
 
+    def to_dense(self) -> Tensor:
+        """Return these rows as a dense tensor, for layers as narrow as they are."""
+        return self.times(torch.eye(self.shape[1], dtype=self.values.dtype, device=self.values.device))
+
     def transposed_times(self, dense: Tensor) -> Tensor:
         """Return the product of the transposed rows, which must be on the CPU, with (n_rows, n_columns)."""
         parts = (self.values.numpy(), self.indices.numpy(), self.offsets.numpy())

@@ -104,17 +104,11 @@ class Network(nn.Module):
         values: Any = X
         for layer, skip in zip(hidden, self.skips, strict=True):
             outputs = ACTIVATIONS[self.activation].forward(layer(values))
-            values = outputs + _dense(values) if skip else outputs
+            if skip:
+                outputs = outputs + (values.to_dense() if isinstance(values, SparseRows) else values)
+            values = outputs
         scores: Tensor = last(values)
         return scores
-
-
-def _dense(values: Tensor | SparseRows) -> Tensor:
-    """Return the rows that a skipping layer adds, which a sparse input does not have."""
-    if isinstance(values, SparseRows):
-        identity = torch.eye(values.shape[1], dtype=values.values.dtype, device=values.values.device)
-        return values.times(identity)
-    return values
 
 
 Layers = list[tuple[NDArray[Any], NDArray[Any]]]

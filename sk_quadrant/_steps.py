@@ -114,20 +114,23 @@ class AnalyticSteps:
             inner = self._affine(k, x)
             outputs = self.activation.forward(inner)
             tape.append((x, inner, outputs))
-            x = outputs + (without_ones(x) if k == 0 else x) if skip else outputs
+            x = outputs + _as_dense(self._inputs(k, x)) if skip else outputs
         self._affine(len(self.thetas) - 1, x, scores)
         return [*tape, (x, None, None)]
 
     def _affine(self, k: int, x: Any, out: Tensor | None = None) -> Tensor:
         if k == 0 and self._extends(x):
             return torch.mm(x, self.thetas[0], out=out)
-        if isinstance(x, SparseRows):
-            scores = x.times(self.weights[k])
-        else:
-            scores = without_ones(x) @ self.weights[k] if k == 0 else x @ self.weights[k]
+        x = self._inputs(k, x)
+        scores = x.times(self.weights[k]) if isinstance(x, SparseRows) else x @ self.weights[k]
         if self.has_bias:
             scores += self.thetas[k][-1]
         return scores if out is None else out.copy_(scores)
+
+    @staticmethod
+    def _inputs(k: int, x: Any) -> Any:
+        """Return what a layer has taken, without the ones that features come with."""
+        return without_ones(x) if k == 0 else x
 
     def _backward(self, gradient: Tensor, tape: list[tuple[Any, Any, Any]]) -> None:
         """Write the gradient of the mean objective by the parameters, given that of each row's loss by its scores."""
@@ -148,12 +151,17 @@ class AnalyticSteps:
             if isinstance(x, SparseRows):
                 torch.mul(x.transposed_times(gradient), share, out=weight)
             else:
-                x = without_ones(x) if k == 0 else x
-                torch.addmm(weight, x.T, gradient, beta=0, alpha=share, out=weight)
+                torch.addmm(weight, self._inputs(k, x).T, gradient, beta=0, alpha=share, out=weight)
             if self.has_bias:
                 torch.mul(gradient.sum(dim=0), share, out=theta[-1])
         if self.penalty:
             weight.add_(self.weights[k], alpha=self.penalty)
+
+
+def _as_dense(x: Any) -> Tensor:
+    """Return rows as a dense tensor."""
+    dense: Tensor = x.to_dense() if isinstance(x, SparseRows) else x
+    return dense
 
 
 def pack(layer: LinearScores) -> Tensor:
