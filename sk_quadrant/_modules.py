@@ -117,7 +117,7 @@ Layers = list[tuple[NDArray[Any], NDArray[Any]]]
 def initial_layers(sizes: Sequence[int], *, fit_intercept: bool, dtype: Any, seed: int) -> Layers:
     """Return weights (n_out, n_in) and intercepts (n_out,) of each layer to start training with.
 
-    They are uniform within sqrt(6 / (n_in + n_out)) [1]_, as in scikit-learn's networks; a linear model starts at zero.
+    They are uniform within sqrt(6 / (n_in + n_out)) [1]_, as in scikit-learn's networks.
 
     References
     ----------
@@ -127,7 +127,7 @@ def initial_layers(sizes: Sequence[int], *, fit_intercept: bool, dtype: Any, see
     rng = np.random.default_rng(seed)
     layers = []
     for n_in, n_out in pairwise(sizes):
-        bound = math.sqrt(6 / (n_in + n_out)) if len(sizes) > 2 else 0.0
+        bound = math.sqrt(6 / (n_in + n_out))
         weight = rng.uniform(-bound, bound, (n_out, n_in)).astype(dtype)
         bias = rng.uniform(-bound, bound, n_out).astype(dtype)
         layers.append((weight, bias if fit_intercept else np.zeros_like(bias)))

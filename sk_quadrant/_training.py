@@ -109,11 +109,10 @@ class Plan:
         """Return the model with the weights it starts with, unless others are given."""
         n_features, n_labels = self.data.X.shape[1], self.data.targets.n_labels
         module = self.architecture.build(n_features, n_labels, self.data.dtype)
-        sizes = (n_features, *self.architecture.hidden_layer_sizes, n_labels)
-        layers = initial_layers(
-            sizes, fit_intercept=self.architecture.fit_intercept, dtype=self.data.X.dtype, seed=self.seed
-        )
-        write_layers(module, layers)
+        if self.architecture.hidden_layer_sizes:  # a linear model is built with zeros, which is where it starts
+            sizes = (n_features, *self.architecture.hidden_layer_sizes, n_labels)
+            intercept, dtype = self.architecture.fit_intercept, self.data.X.dtype
+            write_layers(module, initial_layers(sizes, fit_intercept=intercept, dtype=dtype, seed=self.seed))
         return module
 
     def monitors(self) -> list[Any]:
