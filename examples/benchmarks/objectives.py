@@ -1,0 +1,138 @@
+"""What is minimised, in double precision and written apart from the package, and how far from the minimum a fit is."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from data import Data
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
+
+ROWS = 4096  # scores of this many rows are held at a time
+LABELS_CHECKED = 3
+CHOLESKY_FEATURES = 2500  # beyond, a Hessian is too dear, and newton-cg checks the optimum
+
+
+def _blocks(data: Data) -> Any:
+    return (slice(start, start + ROWS) for start in range(0, data.X.shape[0], ROWS))
+
+
+def logistic_values(data: Data, coef: NDArray[Any], intercept: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the logistic loss summed over rows plus half the squared weights, (n_labels,)."""
+    coef = np.asarray(coef, dtype=np.float64)
+    values = 0.5 * (coef**2).sum(axis=1)
+    for rows in _blocks(data):
+        scores = np.asarray(data.X64[rows] @ coef.T) + intercept
+        values += (np.logaddexp(0, scores) - data.Y[rows] * scores).sum(axis=0)
+    return values
+
+
+def zlpr_value(data: Data, coef: NDArray[Any], intercept: NDArray[Any]) -> tuple[float, NDArray[Any], NDArray[Any]]:
+    """Return the ZLPR loss summed over rows plus half the squared weights, and its gradients."""
+    coef = np.asarray(coef, dtype=np.float64)
+    value, gradient, slope = 0.5 * float((coef**2).sum()), coef.copy(), np.zeros(len(coef))
+    for rows in _blocks(data):
+        sign = 1.0 - 2.0 * data.Y[rows]
+        signed = sign * (np.asarray(data.X64[rows] @ coef.T) + intercept)
+        change = np.zeros_like(signed)
+        for part in (sign > 0, sign < 0):  # log(1 + sum exp(s)) over absent labels, of exp(-s) over present ones
+            exponents = np.where(part, signed, -np.inf)
+            top = np.maximum(exponents.max(axis=1, keepdims=True), 0)
+            terms = np.exp(exponents - top)
+            total = np.exp(-top) + terms.sum(axis=1, keepdims=True)
+            value += float((top + np.log(total)).sum())
+            change += sign * terms / total
+        gradient += (data.X64[rows].T @ change).T
+        slope += change.sum(axis=0)
+    return value, gradient, slope
+
+
+class Optimum:
+    """The minimum of a problem, and how it was checked.
+
+    Parameters
+    ----------
+    data : Data
+    loss : {"bce_with_logits", "zlpr"}
+
+    Attributes
+    ----------
+    value : float
+        The minimum over labels that are not constant.
+    check : str
+        What another solver says.
+    """
+
+    def __init__(self, data: Data, loss: str) -> None:
+        from sk_quadrant import QuadrantMultiLabelClassifier
+
+        self.data, self.loss = data, loss
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it stops at the rounding of the objective, far below any gap here
+            model = QuadrantMultiLabelClassifier(loss, tol=1e-9, max_iter=5000).fit(data.X64, data.Y)
+        self.value = self._evaluate(model.coef_, model.intercept_)
+        check = self._check_logistic if loss == "bce_with_logits" else self._check_zlpr
+        self.check = check(model.coef_, model.intercept_)
+
+    def gap(self, coef: NDArray[Any], intercept: NDArray[Any]) -> float:
+        """Return the relative distance of an objective to the minimum."""
+        return (self._evaluate(coef, intercept) - self.value) / self.value
+
+    def _evaluate(self, coef: NDArray[Any], intercept: NDArray[Any]) -> float:
+        if self.loss == "zlpr":
+            return zlpr_value(self.data, coef, intercept)[0]
+        return float(logistic_values(self.data, coef, np.nan_to_num(intercept))[self.data.proper].sum())
+
+    def _check_logistic(self, coef: NDArray[Any], intercept: NDArray[Any]) -> str:
+        solver = "newton-cholesky" if self.data.X.shape[1] <= CHOLESKY_FEATURES else "newton-cg"
+        values = logistic_values(self.data, coef, intercept)
+        excess = []
+        proper = np.flatnonzero(self.data.proper)
+        for label in proper[np.linspace(0, len(proper) - 1, min(LABELS_CHECKED, len(proper))).astype(int)]:
+            peer = LogisticRegression(solver=solver, tol=1e-9, max_iter=1000)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                peer.fit(self.data.X64, self.data.Y[:, label])
+            one = Data(self.data.X, self.data.Y[:, [label]], self.data.X_test, self.data.Y_test)
+            reference = logistic_values(one, peer.coef_, peer.intercept_)[0]
+            excess.append((values[label] - reference) / reference)
+        return self._verdict(max(excess), f"{solver} on {len(excess)} labels")
+
+    def _check_zlpr(self, coef: NDArray[Any], intercept: NDArray[Any]) -> str:
+        shape = coef.shape
+
+        def objective(theta: NDArray[Any]) -> tuple[float, NDArray[Any]]:
+            weights = theta[: coef.size].reshape(shape)
+            value, gradient, slope = zlpr_value(self.data, weights, theta[coef.size :])
+            return value, np.concatenate([gradient.ravel(), slope])
+
+        start = np.concatenate([coef.ravel(), intercept])
+        found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 15, "ftol": 0, "gtol": 0})
+        return self._verdict((self.value - found.fun) / found.fun, "15 more steps of SciPy's L-BFGS-B")
+
+    @staticmethod
+    def _verdict(excess: float, by: str) -> str:
+        state = "confirmed" if excess < 1e-8 else "NOT CONFIRMED"
+        return f"optimum {state} by {by}: relative excess {excess:.0e}"
+
+
+def mean_loss(data: Data, scores: NDArray[Any]) -> float:
+    """Return the logistic loss of training scores, summed over labels, as a mean over rows."""
+    return float((np.logaddexp(0, scores) - data.Y * scores).sum(axis=1).mean())
+
+
+def micro_f1(Y: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """Return the micro-averaged F1."""
+    hits = float((Y * predicted).sum())
+    return 2 * hits / max(1.0, float(Y.sum() + predicted.sum()))
+
+
+def linear_prediction(X: Any, coef: NDArray[Any], intercept: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the labels of positive scores."""
+    scores = X @ coef.T
+    scores = scores.toarray() if sparse.issparse(scores) else np.asarray(scores)
+    return (scores + intercept > 0).astype(np.int64)

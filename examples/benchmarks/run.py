@@ -1,0 +1,119 @@
+"""
+How fast, how exact, how large: all workloads against all peers
+===============================================================
+
+One command runs every workload against every peer that is installed and writes tables and a picture::
+
+    python examples/benchmarks/run.py --quick                # minutes, reduced sizes
+    python examples/benchmarks/run.py --full                 # hours
+    python examples/benchmarks/run.py --full --only dense-50 text-500 --out results
+    python examples/benchmarks/run.py --quick --cpu          # processor seconds of one thread, for a busy machine
+    python examples/benchmarks/run.py --list                 # the names of the workloads
+
+**Peers.** scikit-learn's OneVsRestClassifier(LogisticRegression()) as it comes, with tol=1e-5 and with liblinear,
+MLPClassifier, and skorch are always there. LibMultiLabel, napkinXC and the Trainer of transformers (with accelerate)
+take part if they can be imported; one that is not installed is reported as missing.
+
+**Data** are generated from fixed seeds, or read from the folder named by the environment variable SK_QUADRANT_DATA. A
+data set that is not there is reported as missing.
+
+**Fairness.** Contestants are measured in turns, round after round, in one run, and ratios are medians over rounds: they
+hold where the seconds of a shared machine do not. All have the same cores: OneVsRest has as many processes with one
+thread each, the others as many threads. A first fit that is not timed warms caches and worker processes up, and tells
+the quality. Against each peer we stop where our gap to the optimum is equal to the peer's or smaller: with the largest
+tolerance of a fixed list, found once and shown in the table. The default tolerance is always shown too.
+
+**The optimum** is our own solution in double precision with tol=1e-9, evaluated by code apart from the package and
+checked by scikit-learn's newton-cholesky on some labels (newton-cg with many features, SciPy for ZLPR).
+
+**Memory** is the peak beyond the input, measured in a process for itself. **Growth** in rows (n), features (d) and
+labels (L) is the slope of a line through the logarithms of sizes and seconds.
+
+In the output folder: report.md (all of it to read), timings.csv, ratios.csv, growth.csv, report.png.
+
+The code: `workloads.py` is the table of what is run, `data.py` makes data, `peers.py` knows how each contestant fits,
+`objectives.py` judges fits, `experiments.py` brings them together, `measuring.py` measures, `report.py` writes.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def parse(arguments=None):
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="reduced sizes, 3 repetitions (the default)")
+    size.add_argument("--full", action="store_true", help="full sizes, 5 repetitions")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="workloads to run")
+    parser.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder of the report")
+    parser.add_argument("--cpu", action="store_true", help="processor seconds of one thread")
+    parser.add_argument("--repeats", type=int, help="measurements of each contestant")
+    parser.add_argument("--cores", type=int, default=2, help="cores for each contestant (2)")
+    parser.add_argument("--device", default="cpu", help="where our classifier trains, too, such as cuda")
+    parser.add_argument("--no-memory", action="store_true", help="do not measure memory")
+    parser.add_argument("--list", action="store_true", help="print the names of the workloads")
+    return parser.parse_args(arguments)
+
+
+def prepare(options):
+    """Set the number of threads, before NumPy is imported, and make the package and these modules importable."""
+    threads = "1" if options.cpu else str(options.cores)
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = threads
+    if hasattr(os, "sched_setaffinity") and not options.cpu:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.path[:0] = [str(HERE)] if str(HERE) not in sys.path else []
+    try:
+        import sk_quadrant  # noqa: F401
+    except ImportError:
+        sys.path.append(str(HERE.parents[1]))
+
+
+def main(arguments=None):
+    """Run the workloads, write the report after each, and print it."""
+    options = parse(arguments)
+    prepare(options)
+    from data import AbsentError
+    from experiments import Findings
+    from measuring import Settings
+    from report import markdown, write
+    from workloads import by_name
+
+    settings = Settings(
+        quick=not options.full,
+        cpu=options.cpu,
+        repeats=options.repeats or (5 if options.full else 3),
+        patience=1800.0 if options.full else 10.0,
+        cores=options.cores,
+        device=options.device,
+        memory=not options.no_memory,
+    )
+    workloads = by_name(settings)
+    if options.list:
+        print("\n".join(workloads))
+        return
+    unknown = sorted(set(options.only or ()) - set(workloads))
+    if unknown:
+        sys.exit(f"--only takes names of workloads, got {', '.join(unknown)}. Known: {', '.join(workloads)}.")
+    findings = Findings()
+    for name in options.only or workloads:
+        start = time.perf_counter()
+        try:
+            findings.extend(workloads[name].run(settings))
+        except AbsentError as reason:
+            findings.notes.append(f"{name}: skipped, {reason}.")
+        print(f"{name}: {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
+        paths = write(findings, settings, options.out)
+    print(markdown(findings, settings))
+    print("Written:", *paths)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""The table of workloads: their data, who takes part, and what is to be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from data import Data, make_dense, make_text, make_tutorial, read_real
+from experiments import (
+    Comparison,
+    Experiment,
+    FitComparison,
+    Growth,
+    Imports,
+    LossComparison,
+    Prediction,
+    StartUp,
+    StepComparison,
+    Target,
+)
+from measuring import Settings
+from peers import Spec
+
+OVR: Spec = ("one_vs_rest", {"name": "OneVsRest"})
+OVR_FLOAT32: Spec = ("one_vs_rest", {"name": "OneVsRest float32", "dtype": "float32"})
+OVR_EXACT: Spec = ("one_vs_rest", {"name": "OneVsRest tol=1e-5", "tol": 1e-5, "max_iter": 1000})
+OVR_LIBLINEAR: Spec = ("one_vs_rest", {"name": "OneVsRest liblinear", "solver": "liblinear"})
+OVR_SERIAL: Spec = ("one_vs_rest", {"name": "OneVsRest", "parallel": False})
+OVR_DUAL: Spec = (
+    "one_vs_rest",
+    {"name": "OneVsRest liblinear dual", "solver": "liblinear", "dual": True, "parallel": False, "max_iter": 1000},
+)
+MLP: Spec = ("mlp_classifier", {"name": "MLPClassifier lbfgs", "solver": "lbfgs", "alpha": 1.0, "max_iter": 1000})
+LIB_MULTI_LABEL: Spec = ("lib_multi_label", {"name": "LibMultiLabel"})
+NAPKIN_XC: Spec = ("napkin_xc", {"name": "napkinXC"})
+SKORCH_ZLPR: Spec = ("skorch_lbfgs_zlpr", {"name": "skorch, torch LBFGS"})
+BY_LABEL = (OVR, OVR_EXACT, OVR_LIBLINEAR)
+TEXT = (*BY_LABEL, LIB_MULTI_LABEL, NAPKIN_XC)
+
+Sizes = tuple[int, int, int]
+DENSE: dict[str, tuple[Sizes, Sizes]] = {  # quick, full: rows, features, labels
+    "50": ((4000, 100, 15), (20_000, 200, 50)),
+    "100": ((5000, 150, 15), (50_000, 500, 100)),
+    "1000": ((1000, 50, 150), (5000, 100, 1000)),
+}
+
+
+def dense(key: str) -> Callable[[Settings], Data]:
+    """Return a function that makes dense data of a size."""
+    return lambda settings: make_dense(*settings.pick(*DENSE[key]))
+
+
+def text(n_labels: int) -> Callable[[Settings], Data]:
+    """Return a function that makes texts with a number of labels."""
+    return lambda settings: make_text(*settings.pick((2000, 5000, n_labels // 20), (20_000, 50_000, n_labels)))
+
+
+def real(name: str, n_rows: int = 10**9, n_labels: int = 10**9) -> Callable[[Settings], Data]:
+    """Return a function that reads a data set, of which a quick run takes some rows and labels."""
+
+    def read(settings: Settings) -> Data:
+        data = read_real(name)
+        return data.head(n_rows).frequent(n_labels) if settings.quick else data
+
+    return read
+
+
+def fit_dense(key: str, single: float, double: float, exact: tuple[float, float] | None) -> Comparison:
+    """Return the comparison of fits on dense data, with the ratios to reach."""
+    targets = [Target("OneVsRest", single), Target("OneVsRest", double, "float64")]
+    if exact is not None:
+        targets += [Target("OneVsRest tol=1e-5", exact[0]), Target("OneVsRest tol=1e-5", exact[1], "float64")]
+        targets += [Target("products", 1 / 1.6, "products")]
+    peers = (OVR, OVR_FLOAT32, OVR_EXACT, OVR_LIBLINEAR, *((MLP,) if key == "50" else ()))
+    return FitComparison(f"dense-{key}", dense(key), peers, tuple(targets), products=exact is not None)
+
+
+def small(name: str, data: Callable[[Settings], Data], ratio: float) -> Comparison:
+    """Return the comparison of fits on data so small that processes do not help OneVsRest."""
+    return FitComparison(name, data, (OVR_SERIAL,), (Target("OneVsRest", ratio),), reducible=False)
+
+
+def fit_zlpr(key: str) -> Comparison:
+    """Return the comparison for ZLPR on dense data."""
+    targets = (Target("bce_with_logits", 1 / 3), Target("skorch, torch LBFGS", 20.0))
+    return LossComparison(f"zlpr-{key}", dense(key), (SKORCH_ZLPR,), targets, loss="zlpr")
+
+
+def tutorial_peers(settings: Settings) -> tuple[Spec, ...]:
+    """Return those who take the steps of the tutorial: AdamW, batches of 16, a cosine after a warm-up."""
+    steps = {"batch_size": 16, "epochs": settings.pick(2, 30), "rate": 5e-3}
+    mlp = {"batch_size": 16, "max_iter": steps["epochs"], "learning_rate_init": 5e-3, "alpha": 0.0, "tol": 0.0}
+    return (
+        ("hugging_face_trainer", steps),
+        ("plain_skorch", {**steps, "cosine": True}),
+        ("mlp_classifier", {**mlp, "n_iter_no_change": 1000}),
+    )
+
+
+def own_steps(batch_size: int, epochs: int, rate: float, **options: object) -> Spec:
+    """Return our mini-batch solver for a number of epochs, which it does not end early."""
+    steps = {"batch_size": batch_size, "max_iter": epochs, "learning_rate_init": rate}
+    return ("sk_quadrant", {"name": "sk_quadrant", "solver": "adamw", **steps, **ENDLESS, **options})
+
+
+ENDLESS = {"C": float("inf"), "tol": 0.0, "n_iter_no_change": 1000}
+
+
+def tutorial_steps() -> Comparison:
+    """Return the comparison of the tutorial's 6000 steps."""
+    targets = (Target("Hugging Face Trainer", 40.0), Target("skorch as it comes", 20.0), Target("MLPClassifier", 5.0))
+    return StepComparison(
+        "tutorial-adamw",
+        lambda settings: make_tutorial().head(3200),
+        tutorial_peers,
+        lambda settings: own_steps(16, settings.pick(2, 30), 5e-3, learning_rate="cosine", warmup_fraction=0.1),
+        targets,
+    )
+
+
+def mini_batch(name: str, hidden: int | None, target: float) -> Comparison:
+    """Return the comparison of mini-batches on dense data, with one hidden layer or none."""
+    layers = {} if hidden is None else {"hidden_layer_sizes": (hidden,)}
+    sizes = ((5000, 200, 50), (20_000, 200, 50))
+
+    def peers(settings: Settings) -> tuple[Spec, ...]:
+        epochs = settings.pick(2, 5)
+        return (("plain_skorch", {"batch_size": 256, "epochs": epochs, "rate": 5e-3, "hidden": hidden}),)
+
+    return StepComparison(
+        name,
+        lambda settings: make_dense(*settings.pick(*sizes)),
+        peers,
+        lambda settings: own_steps(256, settings.pick(2, 5), 5e-3, **layers),
+        (Target("skorch as it comes", target),),
+    )
+
+
+def huge(settings: Settings) -> Data:
+    """Return dense data for a GPU."""
+    return make_dense(*settings.pick((20_000, 200, 200), (200_000, 1000, 1000)))
+
+
+def by_name(settings: Settings) -> dict[str, Experiment]:
+    """Return all workloads; the largest only with a device."""
+    experiments: list[Experiment] = [
+        tutorial_steps(),
+        mini_batch("minibatch-linear", None, 5.0),
+        mini_batch("minibatch-hidden", 100, 3.5),
+        FitComparison(
+            "tutorial", lambda _: make_tutorial(), (OVR_SERIAL,), (Target("OneVsRest", 0.5),), reducible=False
+        ),
+        fit_dense("50", 50.0, 25.0, (120.0, 60.0)),
+        fit_dense("100", 50.0, 25.0, (120.0, 60.0)),
+        fit_dense("1000", 30.0, 15.0, None),
+    ]
+    for name, ratio in {"yeast": 1.0, "scene": 1.0, "emotions": 1.0, "cal500": 5.0}.items():
+        experiments.append(
+            FitComparison(name, real(name), (OVR_SERIAL,), (Target("OneVsRest", ratio),), reducible=False)
+        )
+    targets = (Target("OneVsRest", 7.0), Target("LibMultiLabel", 10.0), Target("napkinXC", 2.5))
+    experiments.append(FitComparison("delicious", real("delicious", 4000, 60), TEXT, targets))
+    targets = (Target("OneVsRest", 18.0), Target("LibMultiLabel", 9.0), Target("napkinXC", 5.0))
+    experiments += [FitComparison(f"text-{labels}", text(labels), TEXT, targets) for labels in (500, 2000)]
+    targets = (Target("OneVsRest", 6.0), Target("LibMultiLabel", 5.0))
+    for name in ("bibtex", "reuters21578", "ewaste_patents"):
+        experiments.append(FitComparison(name, real(name, n_labels=30), TEXT, targets))
+    targets = (Target("OneVsRest", 5.0), Target("OneVsRest liblinear dual", 5.0))
+    experiments += [
+        FitComparison("medical", real("medical"), (OVR_SERIAL, OVR_DUAL), targets, reducible=False),
+        *(fit_zlpr(key) for key in DENSE),
+        Prediction(),
+        Imports(),
+        StartUp(),
+        Growth("growth-dense", make_dense, lambda settings: settings.pick((1000, 25, 5), (5000, 100, 25))),
+        Growth("growth-sparse", make_text, lambda settings: settings.pick((500, 2000, 10), (5000, 10_000, 100))),
+    ]
+    if settings.device != "cpu":
+        experiments.append(FitComparison("dense-huge", huge, (), (Target("device", 30.0),), dtypes=("float32",)))
+    return {experiment.name: experiment for experiment in experiments}

@@ -1,0 +1,83 @@
+"""The benchmarks: one command runs a workload from its data to tables and a picture."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).resolve().parents[1] / "examples" / "benchmarks" / "run.py"
+
+
+def run(folder, *arguments):
+    """Run the command in a folder."""
+    environment = os.environ | {"PYTHONPATH": str(RUN.parents[2]), "SK_QUADRANT_DATA": str(folder / "absent")}
+    return subprocess.run(
+        [sys.executable, str(RUN), *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def read(path):
+    """Return the rows of a CSV file as dicts."""
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory):
+    """Process and folder of a run of the smallest workload and of one whose data are absent."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    arguments = ("--quick", "--cpu", "--repeats", "2", "--no-memory", "--only", "tutorial", "yeast", "--out", "results")
+    done = run(folder, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done, folder / "results"
+
+
+def test_a_run_writes_tables_and_a_picture(outcome):
+    """All files exist, and the picture is one."""
+    _, folder = outcome
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"timings.csv", "ratios.csv", "growth.csv", "report.md", "report.png"}
+    assert (folder / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_contestants_are_measured_and_judged(outcome):
+    """Peer and own fits have seconds, as many runs as asked for, a tiny gap and the same held-out F1."""
+    _, folder = outcome
+    rows = read(folder / "timings.csv")
+    contestants = {row["contestant"] for row in rows}
+    assert {"OneVsRest", "sk_quadrant float32 tol=0.0001", "sk_quadrant float64 tol=0.0001"} <= contestants
+    for row in rows:
+        assert float(row["seconds"]) > 0
+        assert row["runs"] == "2"
+        assert abs(float(row["gap"])) < 1e-4
+        assert float(row["micro_f1"]) == pytest.approx(0.87, abs=0.02)
+
+
+def test_ratios_are_taken_at_an_equal_or_smaller_gap(outcome):
+    """Each precision is compared with OneVsRest at a gap that is not above the peer's."""
+    _, folder = outcome
+    ratios = read(folder / "ratios.csv")
+    assert [row["peer"] for row in ratios] == ["OneVsRest", "OneVsRest"]
+    for row in ratios:
+        assert float(row["times faster"]) > 0
+        assert float(row["our gap"]) <= float(row["its gap"])
+
+
+def test_another_solver_confirms_the_optimum_and_absent_data_are_reported(outcome):
+    """The notes tell how the optimum was checked and why a workload was skipped; the report is printed too."""
+    done, folder = outcome
+    report = (folder / "report.md").read_text(encoding="utf-8")
+    assert "tutorial: optimum confirmed by newton-cholesky on 2 labels" in report
+    assert "yeast: skipped, no data set of this name" in report
+    assert report in done.stdout
+
+
+def test_unknown_workloads_are_refused_with_the_known_ones(tmp_path):
+    """A misspelt name ends the command before anything is run."""
+    done = run(tmp_path, "--only", "tutorials")
+    assert done.returncode == 1
+    assert "got tutorials. Known: tutorial-adamw" in done.stderr
+    assert not list(tmp_path.iterdir())
