@@ -24,27 +24,27 @@ class Chunk:
     ----------
     features, y
         Features, dense ones with a column of ones, and targets, as `TrainingData.rows` returns them.
-    size : int
-        Rows of a batch; the last one may be smaller.
+    sizes : list of int
+        Rows of each batch.
     """
 
-    def __init__(self, features: Any, y: Any, size: int) -> None:
-        self.features, self.y, self.size = features, y, size
+    def __init__(self, features: Any, y: Any, sizes: list[int]) -> None:
+        self.features, self.y, self.sizes = features, y, sizes
         self.X = without_ones(features)
         self.targets, self.mask, self.label_weight, self.row_weight = split_targets(y)
 
     def __len__(self) -> int:
-        return -(-len(self.targets) // self.size)
+        return len(self.sizes)
 
     @property
     def batches(self) -> Iterator[tuple[Any, Any]]:
         """Features and targets of each batch, as views."""
-        return zip(self.X.split(self.size), self._split_y(), strict=True)
+        return zip(self.X.split(self.sizes), self._split_y(), strict=True)
 
     def _split_y(self) -> list[Any]:
         if not isinstance(self.y, dict):
-            return list(self.y.split(self.size))
-        groups = zip(*(part.split(self.size) for part in self.y.values()), strict=True)
+            return list(self.y.split(self.sizes))
+        groups = zip(*(part.split(self.sizes) for part in self.y.values()), strict=True)
         return [dict(zip(self.y, group, strict=True)) for group in groups]
 
     @cached_property
@@ -58,7 +58,7 @@ class Chunk:
         columns = (self.mask, self.label_weight, None if self.row_weight is None else self.row_weight[:, None])
         parts = (self.features, self.scores, self.targets, *columns)
         empty = [None] * len(self)
-        return list(zip(*(empty if part is None else part.split(self.size) for part in parts), strict=True))
+        return list(zip(*(empty if part is None else part.split(self.sizes) for part in parts), strict=True))
 
 
 def split_targets(y: Any) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
@@ -76,8 +76,8 @@ class Mixture:
 
     Parameters
     ----------
-    n_rows, size : int
-        Rows in all and in a batch.
+    sizes : list of int
+        Rows of each batch.
     alpha : float
         The share of the row itself has a Beta(alpha, alpha) distribution.
     rng : Generator
@@ -88,14 +88,14 @@ class Mixture:
        :arxiv:`1710.09412`
     """
 
-    def __init__(self, n_rows: int, size: int, alpha: float, rng: np.random.Generator) -> None:
-        batch = np.arange(n_rows) // size
-        self.share = rng.beta(alpha, alpha, batch[-1] + 1)[batch]
-        self.partners = np.lexsort((rng.random(n_rows), batch))  # a permutation within each batch
+    def __init__(self, sizes: list[int], alpha: float, rng: np.random.Generator) -> None:
+        batch = np.repeat(np.arange(len(sizes)), sizes)
+        self.share = rng.beta(alpha, alpha, len(sizes))[batch]
+        self.partners = np.lexsort((rng.random(len(batch)), batch))  # a permutation within each batch
 
     def of(self, chunk: Chunk) -> Chunk:
         """Return the combinations of a chunk's rows."""
-        return Chunk(self._mix_features(chunk.features), self._mix_targets(chunk), chunk.size)
+        return Chunk(self._mix_features(chunk.features), self._mix_targets(chunk), chunk.sizes)
 
     def _mix_features(self, features: Any) -> Any:
         if isinstance(features, SparseRows):
@@ -135,7 +135,8 @@ class Batches:
     ----------
     data : TrainingData
     size : int
-        Rows of a batch; the last one may be smaller.
+        Largest number of rows of a batch. Batches differ by one row at most: a small last one would count for more
+        than its share, since the step of each batch follows the mean over its rows.
     device : torch.device
     seed : int or None, default=None
         Source of the order, None to keep the order of the data.
@@ -151,22 +152,18 @@ class Batches:
     def __init__(
         self, data: TrainingData, size: int, device: Any, *, seed: int | None = None, mixup_alpha: float = 0.0
     ) -> None:
-        self.data, self.size, self.device, self.seed, self.mixup_alpha = data, size, device, seed, mixup_alpha
+        self.data, self.device, self.seed, self.mixup_alpha = data, device, seed, mixup_alpha
+        rows, larger = divmod(len(data), n_batches := -(-len(data) // size))
+        self.sizes = [rows + 1] * larger + [rows] * (n_batches - larger)
         self.epoch = 0
-        self._chunks: dict[int, Chunk] = {}  # by number of rows
+        self._chunks: dict[tuple[int, ...], Chunk] = {}  # by the sizes of their batches
 
     def __len__(self) -> int:
-        return -(-len(self.data) // self.size)
+        return len(self.sizes)
 
     def __iter__(self) -> Iterator[Any]:
         for chunk in self.chunks():
             yield from chunk.batches
-
-    @property
-    def rows_per_chunk(self) -> int:
-        """Rows gathered together, a multiple of the batch size."""
-        batches = int(CHUNK_ELEMENTS / self.data.elements_per_row / self.size)
-        return max(1, batches) * self.size
 
     def chunks(self, *, reuse: bool = False) -> Iterator[Chunk]:
         """Yield the rows of many batches at once.
@@ -176,12 +173,19 @@ class Batches:
         reuse : bool, default=False
             Whether the memory of a chunk may be that of one before, also of earlier epochs.
         """
-        order = self._order()
+        order, start = self._order(), 0
         rng = np.random.default_rng([self.seed or 0, self.epoch, 1]) if self.mixup_alpha else None
-        for start in range(0, len(order), self.rows_per_chunk):
-            rows = order[start : start + self.rows_per_chunk]
-            chunk = self._overwrite(rows) if reuse and self._is_reusable() else self._gather(rows)
-            yield chunk if rng is None else Mixture(len(rows), self.size, self.mixup_alpha, rng).of(chunk)
+        for sizes in self._sizes_of_chunks():
+            rows = order[start : start + sum(sizes)]
+            start += len(rows)
+            gather = self._overwrite if reuse and self._is_reusable() else self._gather
+            chunk = gather(rows, sizes)
+            yield chunk if rng is None else Mixture(sizes, self.mixup_alpha, rng).of(chunk)
+
+    def _sizes_of_chunks(self) -> list[list[int]]:
+        """Return the sizes of the batches that are gathered together, at least one each time."""
+        n = max(1, int(CHUNK_ELEMENTS / self.data.elements_per_row / self.sizes[0]))
+        return [self.sizes[k : k + n] for k in range(0, len(self.sizes), n)]
 
     def _order(self) -> NDArray[np.intp]:
         if self.seed is None:
@@ -191,15 +195,15 @@ class Batches:
     def _is_reusable(self) -> bool:
         return not sparse.issparse(self.data.X) and torch.device(self.device).type == "cpu"
 
-    def _gather(self, rows: NDArray[np.intp]) -> Chunk:
+    def _gather(self, rows: NDArray[np.intp], sizes: list[int]) -> Chunk:
         features, y = self.data.rows(rows)
         y = {key: part.to(self.device) for key, part in y.items()} if isinstance(y, dict) else y.to(self.device)
-        return Chunk(features.to(self.device), y, self.size)
+        return Chunk(features.to(self.device), y, sizes)
 
-    def _overwrite(self, rows: NDArray[np.intp]) -> Chunk:
-        chunk = self._chunks.get(len(rows))
+    def _overwrite(self, rows: NDArray[np.intp], sizes: list[int]) -> Chunk:
+        chunk = self._chunks.get(tuple(sizes))
         if chunk is None:
-            chunk = self._chunks[len(rows)] = self._gather(rows)
+            chunk = self._chunks[tuple(sizes)] = self._gather(rows, sizes)
         else:
             self.data.rows(rows, out=(chunk.features, chunk.y))
         return chunk

@@ -116,7 +116,8 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
     residual : bool, default=False
         Whether a hidden layer as wide as its input adds that input to its output.
     batch_size : int or "auto", default="auto"
-        Rows of a batch; "auto" is ``min(200, n_samples)``. Not used by "lbfgs".
+        Largest number of rows of a batch, of which the rows are divided into as few as possible, as evenly as possible;
+        "auto" is ``min(200, n_samples)``. Not used by "lbfgs".
     learning_rate_init : float, default=5e-3
         Largest step of "adamw" and "sgd".
     learning_rate : {"constant", "cosine"}, default="constant"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -66,18 +67,18 @@ class SparseRows:
         X = sparse.csr_matrix(parts, shape=self.shape)
         return SparseRows((sparse.diags(share) @ X + sparse.diags(1 - share) @ X[partners]).tocsr(), self.values.dtype)
 
-    def split(self, size: int) -> list[SparseRows]:
-        """Return the rows in groups of a size, the last of which may be smaller."""
-        bounds = [*range(0, len(self), size), len(self)]
+    def split(self, sizes: list[int]) -> list[SparseRows]:
+        """Return the rows in groups of these sizes."""
+        bounds = [0, *accumulate(sizes)]
         starts = self.offsets[bounds].tolist()
         return [
             self._with(
-                (bounds[k + 1] - bounds[k], self.shape[1]),
+                (sizes[k], self.shape[1]),
                 self.indices[starts[k] : starts[k + 1]],
                 self.offsets[bounds[k] : bounds[k + 1] + 1] - starts[k],
                 self.values[starts[k] : starts[k + 1]],
             )
-            for k in range(len(bounds) - 1)
+            for k in range(len(sizes))
         ]
 
     def to(self, device: Any, *_: Any, **__: Any) -> SparseRows:

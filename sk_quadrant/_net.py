@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from skorch.history import History
+from skorch.utils import to_numpy
 from torch import Tensor, nn
 
 from sk_quadrant._batches import Batches, Chunk, split_targets
@@ -268,7 +269,7 @@ class MultiLabelNet(NeuralNet):  # type: ignore[misc]
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """Return which scores exceed the natural threshold of the loss."""
-        scores = np.concatenate([np.asarray(part.cpu()) for part in self.forward_iter(X, training=False)])
+        scores = np.concatenate([to_numpy(part) for part in self.forward_iter(X, training=False)])
         return np.asarray(scores > self.criterion_.loss.threshold, dtype=np.int64)
 
 

@@ -46,7 +46,6 @@ class AnalyticSteps:
         self.skips = getattr(module, "skips", [])
         self.activation = ACTIVATIONS[getattr(module, "activation", "identity")]
         self.update = UPDATES[type(optimizer)](module, optimizer, self.thetas, self.gradients)
-        self.ones: dict[int, Tensor] = {}  # by length
 
     def are_for(self, module: Any, optimizer: Optimizer, penalty: float) -> bool:
         """Whether these are still the steps of a model and an optimizer, whose tensors may have been replaced."""
