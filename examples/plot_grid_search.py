@@ -32,8 +32,8 @@ chosen = (softmax(X @ W, axis=1).cumsum(axis=1) < rng.random((len(X), 1))).sum(a
 Y = np.eye(N_LABELS, dtype=int)[chosen]
 
 GRID = {
-    "loss": ["bce_with_logits", "focal", Focal(gamma=4), "asymmetric", "zlpr", ZLPR(temperature=2), "squared_hinge"],
-    "C": [0.001, 0.01, 0.1, 1.0],
+    "loss": ["bce_with_logits", Focal(gamma=4), "asymmetric", ZLPR(temperature=2), "squared_hinge"],
+    "C": [0.01, 0.1, 1.0],
 }
 SCORING = {"micro-F1": "f1_micro", "log loss": neg_multilabel_log_loss_scorer}
 
@@ -87,7 +87,7 @@ def draw(ax, values, title, low):
 
 own, log_loss = (grid_of(search.cv_results_, name) for name in SCORING)
 best_cut = grid_of(tuned_search.cv_results_, "score")
-figure, axes = plt.subplots(1, 3, figsize=(12, 4.4), sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), sharey=True, layout="constrained")
 draw(axes[0], own, "micro-F1, own threshold", low=0)
 draw(axes[1], best_cut, "micro-F1, tuned threshold", low=0)
 draw(axes[2], log_loss, "minus log loss", low=-0.5)

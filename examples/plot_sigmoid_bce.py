@@ -71,7 +71,7 @@ for name, dtype in FORMATS.items():
 # there. In one step it unlearns that, the longer the way the slower. In two steps it learns nothing once the
 # scores of absent labels are all beyond the edge: what is left is the F1 of saying yes to everything, 2/3.
 
-SHIFTS = np.arange(0, 19, 2)
+SHIFTS = np.arange(0, 19, 3)
 X_noisy, Y_noisy = make_quadrants(n_samples=4000, slope=3, random_state=0)
 
 

@@ -83,10 +83,12 @@ axes[2].legend(frameon=False, loc="upper left")
 plt.show()
 
 # %%
+# Labels compete
+# --------------
 # Left and middle, the loss of a row that has neither label. The contours of cross-entropy cut the corner, where both
 # are wrong; those of ZLPR follow it. Right, the consequence: how hard the first score is pushed down does not depend on
 # the second in cross-entropy. In ZLPR a second label that is more wrong takes over the push (solid line), and one that
-# is right leaves it as it is in cross-entropy (dotted). Labels compete, as they do in a softmax.
+# is right leaves it as it is in cross-entropy (dotted). That is how classes compete in a softmax.
 
 # %%
 # Zero is a cut for sets
@@ -170,8 +172,10 @@ for law, ((bce, zlpr), (bce_tuned, zlpr_tuned)) in f1.items():
     print(f"{law:14}{bce:13.3f}{zlpr:9.3f}{bce_tuned:15.3f}{zlpr_tuned:9.3f}")
 
 # %%
-# Left, the probability at which ZLPR says yes among labels that exclude each other. Right, the table: what the cut at
-# zero makes of the two losses, and what is left of it after tuning.
+# The cut, and what is left of it
+# -------------------------------
+# Left, the probability at which ZLPR says yes among labels that exclude each other. Middle and right, the table: what
+# the cut at zero makes of the two losses, and what is left of it after tuning.
 
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 4), layout="constrained", width_ratios=(1.2, 1, 1))
 left.plot(COUNTS, at_zero, "o-", color=ZLPR_COLOR, linewidth=2)
