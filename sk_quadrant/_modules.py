@@ -25,12 +25,17 @@ class LinearScores(nn.Module):
     n_features, n_labels : int
     fit_intercept : bool
     dtype : torch.dtype
+    feature_major : bool, default=True
+        Whether the weights are held feature by feature, the order in which batches of sparse rows gather them.
     """
 
-    def __init__(self, n_features: int, n_labels: int, *, fit_intercept: bool, dtype: torch.dtype) -> None:
+    def __init__(
+        self, n_features: int, n_labels: int, *, fit_intercept: bool, dtype: torch.dtype, feature_major: bool = True
+    ) -> None:
         super().__init__()
-        # held feature by feature, the order in which sparse rows gather weights
-        self.weight = nn.Parameter(torch.zeros(n_features, n_labels, dtype=dtype).T)
+        shape = (n_features, n_labels) if feature_major else (n_labels, n_features)
+        weight = torch.zeros(shape, dtype=dtype)
+        self.weight = nn.Parameter(weight.T if feature_major else weight)
         if fit_intercept:
             self.bias = nn.Parameter(torch.zeros(n_labels, dtype=dtype))
         else:
@@ -134,16 +139,18 @@ def initial_layers(sizes: Sequence[int], *, fit_intercept: bool, dtype: Any, see
     return layers
 
 
-def read_layers(module: Any) -> Layers:
-    """Return weights and intercepts of each layer of a model as arrays of their own."""
-    return [_read(layer.weight, layer.bias) for layer in module.layers]
+def read_layers(module: Any, *, copy: bool = True) -> Layers:
+    """Return weights and intercepts of each layer as arrays; without copy they may share the model's memory."""
+    layers = [(_array(layer.weight), _bias(layer)) for layer in module.layers]
+    return [(weight.copy(), bias.copy()) for weight, bias in layers] if copy else layers
 
 
-def _read(weight: Tensor, bias: Tensor | None) -> tuple[NDArray[Any], NDArray[Any]]:
-    array = weight.detach().cpu().numpy()
-    return np.array(array, order="C"), np.zeros(len(array), array.dtype) if bias is None else np.array(
-        bias.detach().cpu().numpy()
-    )
+def _array(tensor: Tensor) -> NDArray[Any]:
+    return np.ascontiguousarray(tensor.detach().cpu().numpy())
+
+
+def _bias(layer: LinearScores) -> NDArray[Any]:
+    return _array(layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias)
 
 
 @torch.no_grad()
@@ -155,8 +162,16 @@ def write_layers(module: Any, layers: Layers) -> None:
             layer.bias.copy_(torch.from_numpy(bias))
 
 
-def model_of(sizes: Sequence[int], *, activation: str, residual: bool, fit_intercept: bool, dtype: torch.dtype) -> Any:
+def model_of(
+    sizes: Sequence[int],
+    *,
+    activation: str,
+    residual: bool,
+    fit_intercept: bool,
+    dtype: torch.dtype,
+    feature_major: bool = True,
+) -> Any:
     """Return the untrained model of these sizes: a linear one if there is no hidden layer."""
     if len(sizes) == 2:
-        return LinearScores(*sizes, fit_intercept=fit_intercept, dtype=dtype)
+        return LinearScores(*sizes, fit_intercept=fit_intercept, dtype=dtype, feature_major=feature_major)
     return Network(sizes, activation=activation, residual=residual, fit_intercept=fit_intercept, dtype=dtype)

@@ -47,11 +47,11 @@ class Architecture:
     residual: bool
     fit_intercept: bool
 
-    def build(self, n_features: int, n_labels: int, dtype: torch.dtype) -> Any:
+    def build(self, n_features: int, n_labels: int, dtype: torch.dtype, *, feature_major: bool = True) -> Any:
         """Return the untrained model."""
         return model_of(
             (n_features, *self.hidden_layer_sizes, n_labels), activation=self.activation, residual=self.residual,
-            fit_intercept=self.fit_intercept, dtype=dtype,
+            fit_intercept=self.fit_intercept, dtype=dtype, feature_major=feature_major,
         )  # fmt: skip
 
 
@@ -105,10 +105,10 @@ class Plan:
         """Batch size as a number."""
         return min(200, len(self.data)) if isinstance(self.batch_size, str) else self.batch_size
 
-    def module(self) -> Any:
+    def module(self, *, feature_major: bool) -> Any:
         """Return the model with the weights it starts with, unless others are given."""
         n_features, n_labels = self.data.X.shape[1], self.data.targets.n_labels
-        module = self.architecture.build(n_features, n_labels, self.data.dtype)
+        module = self.architecture.build(n_features, n_labels, self.data.dtype, feature_major=feature_major)
         if self.architecture.hidden_layer_sizes:  # a linear model is built with zeros, which is where it starts
             sizes = (n_features, *self.architecture.hidden_layer_sizes, n_labels)
             intercept, dtype = self.architecture.fit_intercept, self.data.X.dtype
@@ -214,7 +214,7 @@ def _has_stopped(net: NeuralNet) -> bool:
 def build_full_batch(plan: Plan) -> NeuralNet:
     """Return the net that solves a linear model in one step."""
     return FullBatchNet(
-        **_common(plan),
+        **_common(plan, feature_major=False),
         C=plan.C,
         optimizer=LBFGS,
         lr=1.0,
@@ -232,7 +232,7 @@ def full_batch_outcome(net: NeuralNet, finished: bool) -> Outcome:
     trace = net.optimizer_.trace
     history = [{"epoch": epoch, "objective": value} for epoch, value in enumerate(trace.values)]
     return Outcome(
-        net, read_layers(net.module_), trace.n_iter, trace.values, history, trace.converged or finished,
+        net, read_layers(net.module_, copy=False), trace.n_iter, trace.values, history, trace.converged or finished,
         net.interrupted_ or trace.interrupted,
     )  # fmt: skip
 
@@ -249,7 +249,7 @@ def build_sgd(plan: Plan) -> NeuralNet:
 
 def _build_mini_batch(plan: Plan, optimizer: type[torch.optim.Optimizer], **options: Any) -> NeuralNet:
     return MultiLabelNet(
-        **_common(plan),
+        **_common(plan, feature_major=True),
         **{f"optimizer__{name}": value for name, value in options.items()},
         C=plan.C,
         seed=plan.seed,
@@ -278,10 +278,10 @@ def mini_batch_outcome(net: NeuralNet, finished: bool) -> Outcome:
     )  # fmt: skip
 
 
-def _common(plan: Plan) -> dict[str, Any]:
+def _common(plan: Plan, *, feature_major: bool) -> dict[str, Any]:
     """Return the parameters of a net that do not depend on the solver."""
     return {
-        "module": plan.module(),
+        "module": plan.module(feature_major=feature_major),
         "criterion": LossCriterion(plan.loss),
         "device": plan.device,
         "train_split": None,
