@@ -127,7 +127,7 @@ class SharedPreconditioner:
 
     def __init__(self, metric: SharedMetric, curvature: Tensor, penalty: float) -> None:
         self.metric = metric
-        self.scale = curvature.rsqrt().where(curvature > 0, 0.0)  # what has no curvature has no gradient either
+        self.scale = _without_flat(curvature).rsqrt()
         if metric.eigenvalues is not None:
             d = len(metric.eigenvalues)
             self.rho = (penalty * self.scale[:, :d] ** 2).mean(dim=1, keepdim=True).clamp(max=1.0)
@@ -150,6 +150,12 @@ class SharedPreconditioner:
             rotated = (scaled[:, :d] @ Q / stiffness).where(stiffness > 0, 0.0)
             scaled[:, :d] = rotated @ Q.T
         return scaled * self.scale
+
+
+def _without_flat(curvature: Tensor) -> Tensor:
+    """Replace curvatures of zero by the label's largest: a piecewise linear loss has a slope without any curvature."""
+    largest = curvature.amax(dim=1, keepdim=True)
+    return curvature.where(curvature > 0, largest.where(largest > 0, 1.0))
 
 
 class OwnMetric:
@@ -177,7 +183,8 @@ class CholeskyPreconditioner:
 
     def __init__(self, hessian: Tensor) -> None:
         diagonal = hessian.diagonal(dim1=1, dim2=2)
-        self.scale = diagonal.rsqrt().where(diagonal > 0, 0.0)
+        diagonal.copy_(_without_flat(diagonal))
+        self.scale = diagonal.rsqrt()
         hessian = hessian * self.scale[:, :, None] * self.scale[:, None, :]
         shift = 1e3 * torch.finfo(hessian.dtype).eps * hessian.shape[1]  # noise in singular directions stays small
         while True:
