@@ -82,4 +82,4 @@ class _SmoothedHinge(MarginLoss):
 
     def margin_curvature(self, margins: Tensor) -> Tensor:
         """Return the second derivative."""
-        return ((1 - margins).abs() < self.width).to(margins.dtype) / (2 * self.width)
+        return ((1 - margins).abs() <= self.width).to(margins.dtype) / (2 * self.width)
