@@ -25,7 +25,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._solvers import SOLVERS
 from sk_quadrant._targets import is_label_matrix, read_targets
-from sk_quadrant._weights import check_weight, weigh_classes
+from sk_quadrant._weights import check_known, check_weight, known_weight, weigh_classes
 from sk_quadrant.losses import LOSSES, Loss
 
 PLANNED = (  # parameters that a plan of training takes as they are
@@ -321,14 +321,24 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
         with _unchanged_on_error(self):
             again = self.warm_start and hasattr(self, "_encoding")
             X, encoding, targets = self._read(X, y, sample_weight, again=again)
-            self._prepare(encoding, targets, again=again)
-            state = self._moments() if again else None
-            outcome = self._train(X, targets, again=again, state=state, score=self._score_of(X, y, sample_weight))
-            self._publish(outcome)
-            self.n_iter_, self.loss_curve_, self.history_ = outcome.n_iter, outcome.loss_curve, outcome.history
-            self._optimizer_state = self.solver, outcome.optimizer_state if self.warm_start else None
+            self._prepare(encoding, soft=targets.is_soft, again=again)
+            outcome = self._fit(self._data(X, targets), again=again, score=self._score_of(X, y, sample_weight))
         self._warn(outcome)
         return self
+
+    def _fit(self, data, *, again, score=None):
+        """Train on data that have been read, publish the result, and return the outcome."""
+        outcome = self._train(data, again=again, state=self._moments() if again else None, score=score)
+        self._publish(outcome)
+        self.n_iter_, self.loss_curve_, self.history_ = outcome.n_iter, outcome.loss_curve, outcome.history
+        self._optimizer_state = self.solver, outcome.optimizer_state if self.warm_start else None
+        return outcome
+
+    def _data(self, X, targets):
+        """Return what is trained on."""
+        from sk_quadrant._data import TrainingData
+
+        return TrainingData(X, targets, label_smoothing=self.label_smoothing)
 
     @available_if(_is_stochastic)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -355,8 +365,9 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
             self._check_incremental()
             again = hasattr(self, "_encoding")
             X, encoding, targets = self._read(X, y, sample_weight, classes=classes, again=again, partial=True)
-            self._prepare(encoding, targets, again=again)
-            outcome = self._train(X, targets, again=again, max_iter=1, state=self._moments() if again else None)
+            self._prepare(encoding, soft=targets.is_soft, again=again)
+            state = self._moments() if again else None
+            outcome = self._train(self._data(X, targets), again=again, max_iter=1, state=state)
             self._publish(outcome)
             self.n_iter_ = outcome.n_iter + (self.n_iter_ if again else 0)
             self.loss_curve_ = (self.loss_curve_ if again else []) + outcome.loss_curve
@@ -383,13 +394,14 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
             encoding, targets = read_targets(y, missing_labels=self.missing_labels, classes=classes)
         if targets.n_samples != X.shape[0]:
             raise ValueError(f"X and y must have the same number of rows, got {X.shape[0]} and {targets.n_samples}.")
-        weight = check_weight(sample_weight, targets)
-        return X, encoding, weigh_classes(targets, encoding, self.class_weight, weight)
+        targets = weigh_classes(targets, encoding, self.class_weight, check_weight(sample_weight, targets))
+        check_known(*known_weight(targets))
+        return X, encoding, targets
 
-    def _prepare(self, encoding, targets, *, again):
+    def _prepare(self, encoding, *, soft, again):
         """Resolve what does not depend on the features: the loss, the thresholds, the form of y."""
         loss = resolve_loss(self.loss)
-        if (targets.is_soft or self.label_smoothing) and not loss.soft_targets:
+        if (soft or self.label_smoothing) and not loss.soft_targets:
             raise ValueError(
                 f"loss={loss.name!r} takes targets 0 and 1 only, got soft targets in y or label_smoothing="
                 f"{self.label_smoothing}."
@@ -448,13 +460,12 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
             )
         return tuple(map(int, hidden)), self.activation, bool(self.residual), bool(self.fit_intercept)
 
-    def _train(self, X, targets, *, again, state=None, score=None, **changes):
+    def _train(self, data, *, again, state=None, score=None, **changes):
         """Train, from the present weights if again, and return the outcome."""
-        from sk_quadrant._data import TrainingData
         from sk_quadrant._devices import resolve_device
         from sk_quadrant._training import Architecture, Plan, train
 
-        shape = self._shape_of_network(X.shape[1], targets.n_labels)
+        shape = self._shape_of_network(data.n_features, data.n_labels)
         start = self._layers() if again else None
         if again and shape != self._network:
             raise ValueError(
@@ -462,7 +473,7 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
                 f"{self._network}, got {shape}."
             )
         plan = Plan(
-            data=TrainingData(X, targets, label_smoothing=self.label_smoothing),
+            data=data,
             loss=self.loss_,
             architecture=Architecture(*shape),
             device=resolve_device(self.device),

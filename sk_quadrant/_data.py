@@ -126,6 +126,22 @@ class TrainingData(Dataset[Any]):
         return without_ones(features), targets
 
     @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return int(self.X.shape[1])
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+        return self.targets.n_labels
+
+    @property
+    def array_dtype(self) -> np.dtype[Any]:
+        """Precision of the features as NumPy has it."""
+        dtype: np.dtype[Any] = self.X.dtype
+        return dtype
+
+    @property
     def total_weight(self) -> float:
         """Sum of the row weights."""
         return self.mean_weight * len(self)

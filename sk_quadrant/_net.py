@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sk_quadrant._batches import Batches, Chunk, split_targets
 from sk_quadrant._data import SparseRows, TrainingData
 from sk_quadrant._modules import Layers, read_layers, write_layers
-from sk_quadrant._problem import RowProblem
+from sk_quadrant._partitions import Partitions, pose
 from sk_quadrant._schedule import Schedule
 from sk_quadrant._split import hold_out
 from sk_quadrant._steps import AnalyticSteps, can_step, read_moments, write_moments
@@ -290,13 +290,13 @@ class FullBatchNet(NeuralNet):  # type: ignore[misc]
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Return the data as one batch for training, and what skorch has for anything else."""
-        if training and isinstance(dataset, TrainingData):
+        if training and isinstance(dataset, TrainingData | Partitions):
             return [(dataset, None)]
         return super().get_iterator(dataset, training=training)
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Let the optimizer solve the whole problem."""
-        problem = RowProblem(
+        problem = pose(
             batch[0], self.criterion_.loss, C=self.C, fit_intercept=self.module_.bias is not None,
             device=self.module_.weight.device,
         )  # fmt: skip

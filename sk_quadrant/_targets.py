@@ -92,7 +92,7 @@ class LabelEncoding:
             targets = encode_matrix(y, missing_labels=missing_labels)
             self.check_same(LabelEncoding("multilabel", np.arange(targets.n_labels), label_names=_names(y)))
             return targets
-        y = _as_classes(y)
+        y = as_classes(y)
         unseen = np.setdiff1d(y, self.classes)
         if len(unseen):
             raise ValueError(
@@ -161,12 +161,13 @@ def read_targets(y: Any, *, missing_labels: str, classes: Any = None) -> tuple[L
         If y is not 0/1, not a probability, has one class only, or is not a classification target.
     """
     if not is_label_matrix(y):
-        y = _as_classes(y)
-    encoding = _recognise(y, classes)
+        y = as_classes(y)
+    encoding = recognise(y, classes)
     return encoding, encoding.encode(y, missing_labels=missing_labels)
 
 
-def _recognise(y: Any, classes: Any) -> LabelEncoding:
+def recognise(y: Any, classes: Any = None) -> LabelEncoding:
+    """Return the encoding of y; see `read_targets`."""
     if is_label_matrix(y):
         n_labels = (y if hasattr(y, "shape") else np.asarray(y)).shape[1]
         if classes is not None and not np.array_equal(np.unique(classes), np.arange(n_labels)):
@@ -211,7 +212,8 @@ def _as_array(y: Any) -> NDArray[Any]:
         ) from None
 
 
-def _as_classes(y: Any) -> NDArray[Any]:
+def as_classes(y: Any) -> NDArray[Any]:
+    """Return a y that is no label matrix as an array of shape (n_samples,)."""
     shape = _as_array(y).shape
     if len(shape) not in (1, 2):
         raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_labels), got {shape}.")
@@ -235,8 +237,6 @@ def encode_matrix(y: Any, *, missing_labels: str) -> Targets:
         if missing_labels != "ignore":
             raise ValueError("Input y contains NaN. Pass missing_labels='ignore' if NaN means that a label is unknown.")
         mask = ~np.isnan(y)
-        if not mask.any():
-            raise ValueError("y must have a known label, got NaN for every one.")
         y = np.where(mask, y, 0)
     _check_range(y)
     if y.dtype.kind == "f" and not ((y == 0) | (y == 1)).all():

@@ -25,6 +25,7 @@ from sk_quadrant._monitoring import (
     epoch_row,
 )
 from sk_quadrant._net import FullBatchNet, LossCriterion, MultiLabelNet
+from sk_quadrant._partitions import Partitions
 from sk_quadrant._schedule import Schedule
 from sk_quadrant._solvers import Solver
 from sk_quadrant._steps import read_moments, write_moments
@@ -61,7 +62,7 @@ class Plan:
 
     Attributes
     ----------
-    data : TrainingData
+    data : TrainingData or Partitions
     loss : Loss
     architecture : Architecture
     device : torch.device
@@ -78,7 +79,7 @@ class Plan:
         Parameters of the estimator.
     """
 
-    data: TrainingData
+    data: TrainingData | Partitions
     loss: Loss
     architecture: Architecture
     device: torch.device
@@ -107,11 +108,11 @@ class Plan:
 
     def module(self, *, feature_major: bool) -> Any:
         """Return the model with the weights it starts with, unless others are given."""
-        n_features, n_labels = self.data.X.shape[1], self.data.targets.n_labels
+        n_features, n_labels = self.data.n_features, self.data.n_labels
         module = self.architecture.build(n_features, n_labels, self.data.dtype, feature_major=feature_major)
         if self.architecture.hidden_layer_sizes:  # a linear model is built with zeros, which is where it starts
             sizes = (n_features, *self.architecture.hidden_layer_sizes, n_labels)
-            intercept, dtype = self.architecture.fit_intercept, self.data.X.dtype
+            intercept, dtype = self.architecture.fit_intercept, self.data.array_dtype
             write_layers(module, initial_layers(sizes, fit_intercept=intercept, dtype=dtype, seed=self.seed))
         return module
 
@@ -189,7 +190,7 @@ def train(
     return solver.outcome(net, finished)
 
 
-def _run(net: NeuralNet, data: TrainingData) -> bool:
+def _run(net: NeuralNet, data: TrainingData | Partitions) -> bool:
     """Run the net's training loop and return whether it ended early on purpose."""
     finished = False
     net.interrupted_ = False

@@ -16,12 +16,20 @@ from sk_quadrant._targets import LabelEncoding, Targets
 
 
 def check_weight(sample_weight: Any, targets: Targets) -> NDArray[np.float64] | None:
+    """Return the sample weights of all rows, checked as in `read_weight`, at least one of them positive."""
+    weight = read_weight(sample_weight, targets)
+    if weight is not None and not weight.any():
+        raise ValueError("sample_weight must have a positive value, got zero for every sample.")
+    return weight
+
+
+def read_weight(sample_weight: Any, targets: Targets) -> NDArray[np.float64] | None:
     """Return sample weights as float64 of shape (n_samples,) or (n_samples, n_labels), None if there are none.
 
     Raises
     ------
     ValueError
-        If the shape does not fit, a weight is negative or not finite, or all weights are zero.
+        If the shape does not fit, or a weight is negative or not finite.
     """
     if sample_weight is None:
         return None
@@ -36,8 +44,6 @@ def check_weight(sample_weight: Any, targets: Targets) -> NDArray[np.float64] | 
         raise ValueError(f"sample_weight must have shape {shapes[0]} or {shapes[1]}, got {weight.shape}.")
     if (weight < 0).any():
         raise ValueError(f"sample_weight must not be negative, got a smallest value of {weight.min()}.")
-    if not weight.any():
-        raise ValueError("sample_weight must have a positive value, got zero for every sample.")
     return np.asarray(weight)
 
 
@@ -62,14 +68,51 @@ def weigh_classes(
     Raises
     ------
     ValueError
-        If a class weight is not a number, negative or of no class, or if nothing is left with a positive weight.
+        If a class weight is not a number, negative or of no class.
     """
     if class_weight is not None:
         factor = _class_factor(targets, encoding, class_weight)
         weight = factor if weight is None else _product(factor, weight)
-    if weight is not None and not _known_part(weight, targets.mask).any():
-        raise ValueError("sample_weight and class_weight leave no known label in y with a positive weight.")
     return Targets(targets.values, targets.mask, weight)
+
+
+def settle_class_weight(class_weight: Any, encoding: LabelEncoding, counts: NDArray[np.float64], n_known: Any) -> Any:
+    """Return class weights with numbers in place of "balanced", so that rows can be weighed part by part.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced", list of such, or None
+    encoding : LabelEncoding
+    counts : ndarray of shape (n_labels,) or (n_classes,)
+        Sum of the known targets of each label, or rows of each class of a 1-D y.
+    n_known : ndarray of shape (n_labels,) or float
+        How many targets of each label are known, or rows of a 1-D y.
+    """
+    if class_weight is None:
+        return None
+    if encoding.kind == "multilabel":
+        weights = _label_weights(counts / np.maximum(n_known, 1), class_weight)
+        return [dict(enumerate(each.tolist())) for each in weights]
+    if not isinstance(class_weight, str) or class_weight != "balanced":
+        return class_weight
+    return dict(zip(encoding.classes.tolist(), (n_known / (np.count_nonzero(counts) * counts)).tolist(), strict=True))
+
+
+def known_weight(targets: Targets) -> tuple[float, float]:
+    """Return how many targets are known, and the sum of their weights."""
+    n_known = float(targets.n_samples * targets.n_labels if targets.mask is None else targets.mask.sum())
+    if targets.weight is None:
+        return n_known, n_known
+    weight = targets.weight if targets.mask is None else targets.weight.reshape(len(targets.weight), -1) * targets.mask
+    return n_known, float(weight.sum())
+
+
+def check_known(n_known: float, weight: float) -> None:
+    """Raise a ValueError unless a target is known, and one has a positive weight; see `known_weight`."""
+    if not n_known:
+        raise ValueError("y must have a known label, got NaN for every one.")
+    if not weight:
+        raise ValueError("sample_weight and class_weight leave no known label in y with a positive weight.")
 
 
 def _product(factor: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -79,14 +122,10 @@ def _product(factor: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArra
     return factor.reshape(len(factor), -1) * weight.reshape(len(weight), -1)
 
 
-def _known_part(weight: NDArray[np.float64], mask: NDArray[np.bool_] | None) -> NDArray[np.float64]:
-    return weight if mask is None else weight.reshape(len(weight), -1) * mask
-
-
 def _class_factor(targets: Targets, encoding: LabelEncoding, class_weight: Any) -> NDArray[np.float64]:
     values = targets.values.toarray() if sparse.issparse(targets.values) else targets.values
     if encoding.kind == "multilabel":
-        absence, presence = _label_weights(targets, class_weight).T
+        absence, presence = _label_weights(targets.frequency(), class_weight).T
         return np.asarray(absence + (presence - absence) * values, dtype=np.float64)
     index = values[:, 0].astype(np.intp) if encoding.kind == "binary" else values.argmax(axis=1)
     if isinstance(class_weight, Mapping):
@@ -102,12 +141,13 @@ def _class_factor(targets: Targets, encoding: LabelEncoding, class_weight: Any) 
     return np.asarray(weights[index])
 
 
-def _label_weights(targets: Targets, class_weight: Any) -> NDArray[np.float64]:
-    """Return the weights of absence and presence of each label, shape (n_labels, 2)."""
-    each = [class_weight] * targets.n_labels if isinstance(class_weight, str | Mapping) else list(class_weight)
-    if len(each) != targets.n_labels:
-        raise ValueError(f"class_weight must be one for all or a list of {targets.n_labels}, got {len(each)}.")
-    return np.array([_weights_of_label(one, share) for one, share in zip(each, targets.frequency(), strict=True)])
+def _label_weights(frequency: NDArray[np.float64], class_weight: Any) -> NDArray[np.float64]:
+    """Return the weights of absence and presence of each label, shape (n_labels, 2), given its share of presence."""
+    n_labels = len(frequency)
+    each = [class_weight] * n_labels if isinstance(class_weight, str | Mapping) else list(class_weight)
+    if len(each) != n_labels:
+        raise ValueError(f"class_weight must be one for all or a list of {n_labels}, got {len(each)}.")
+    return np.array([_weights_of_label(one, share) for one, share in zip(each, frequency, strict=True)])
 
 
 def _weights_of_label(class_weight: Any, frequency: float) -> NDArray[np.float64]:
