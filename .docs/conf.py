@@ -1,0 +1,119 @@
+"""Configuration of the documentation: ``python -m sphinx -W -b html .docs site``."""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+from docutils import nodes
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+sys.path.insert(0, str(ROOT))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # for workers
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import sk_quadrant  # noqa: E402
+
+project = "sk-quadrant"
+author = "The sk_quadrant developers"
+copyright = author  # noqa: A001
+version = release = sk_quadrant.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.extlinks",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+nitpicky = True
+default_role = "literal"
+templates_path = ["_templates"]
+exclude_patterns = ["_templates"]
+
+autodoc_default_options = {"members": True, "inherited-members": True, "undoc-members": False}
+autodoc_typehints = "none"
+autosummary_generate = True
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+extlinks = {
+    "arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s"),
+    "doi": ("https://doi.org/%s", "doi:%s"),
+}
+
+sphinx_gallery_conf = {
+    "examples_dirs": [str(ROOT / "examples")],
+    "gallery_dirs": ["generated/gallery"],
+    "backreferences_dir": "generated/backreferences",
+    "ignore_pattern": r"benchmarks",
+    "filename_pattern": r"plot_",
+    "doc_module": ("sk_quadrant",),
+    "within_subsection_order": "ExampleTitleSortKey",
+    "abort_on_example_error": True,
+    "write_computation_times": False,
+    "download_all_examples": False,
+    "remove_config_comments": True,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "sk-quadrant"
+html_theme_options = {
+    "show_prev_next": False,
+    "navbar_align": "left",
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_sidebars = {"api": [], "coming_from": [], "index": []}
+html_show_sourcelink = False
+
+# Where other projects document their names. Links are made without the network, and only to names that exist here.
+ELSEWHERE = {
+    "sklearn": "https://scikit-learn.org/stable/modules/generated/{name}.html",
+    "joblib": "https://joblib.readthedocs.io/en/latest/generated/{name}.html",
+    "matplotlib": "https://matplotlib.org/stable/api/_as_gen/{name}.html",
+}
+GLOSSARY = "https://scikit-learn.org/stable/glossary.html#term-{term}"
+SECTIONS = {
+    "accuracy_score": "https://scikit-learn.org/stable/modules/model_evaluation.html#accuracy-score",
+    "scoring_string_names": "https://scikit-learn.org/stable/modules/model_evaluation.html#scoring-string-names",
+    "metadata_routing": "https://scikit-learn.org/stable/metadata_routing.html",
+}
+
+
+def exists(name):
+    """Return whether a dotted name can be imported."""
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:cut]))
+        except ImportError:
+            continue
+        for part in parts[cut:]:
+            found = getattr(found, part, None)
+        return found is not None
+    return False
+
+
+def address_elsewhere(role, target):
+    """Return where another project documents a target, None if that is not known."""
+    if role == "term":
+        return GLOSSARY.format(term=target.replace(" ", "-"))
+    if role == "ref":
+        return SECTIONS.get(target)
+    pattern = ELSEWHERE.get(target.partition(".")[0])
+    return pattern.format(name=target) if pattern and exists(target) else None
+
+
+def link_elsewhere(app, env, node, content):
+    """Link a reference that is not in these pages to the pages of its project."""
+    address = address_elsewhere(node["reftype"], node["reftarget"])
+    return address and nodes.reference("", "", content, internal=False, refuri=address)
+
+
+def setup(app):
+    """Connect."""
+    app.connect("missing-reference", link_elsewhere)

@@ -1,0 +1,137 @@
+"""The documentation: its code runs, the code of others does the same as ours, and every public name is in it."""
+
+import doctest
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / ".docs"
+PAGES = sorted(path for path in DOCS.rglob("*.rst") if not {"generated", "_templates"} & set(path.parts))
+MODULES = [
+    "sk_quadrant",
+    *(f"sk_quadrant.{name}" for name in ("callbacks", "datasets", "displays", "losses", "metrics")),
+]
+BLOCKS = {
+    name: textwrap.dedent(code)
+    for name, code in re.findall(
+        r"^\.\. code-block:: python\n   :name: ([\w-]+)\n\n(.*?)(?=^\S)",
+        (DOCS / "coming_from.rst").read_text(encoding="utf-8"),
+        flags=re.DOTALL | re.MULTILINE,
+    )
+}
+PEERS = sorted({name.removesuffix("-theirs") for name in BLOCKS if name.endswith("-theirs")})
+
+
+def page_name(path):
+    """Return the path of a page in the documentation."""
+    return path.relative_to(DOCS).with_suffix("").as_posix()
+
+
+def run(name):
+    """Run the block of data and another one, and return the names that they leave."""
+    names = {"__name__": "coming_from"}
+    for block in ("data", name):
+        exec(compile(BLOCKS[block], f"coming_from.rst, {block}", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, id=page_name(path)) for path in PAGES if ">>> " in path.read_text(encoding="utf-8")]
+)
+@pytest.mark.filterwarnings("error")
+def test_examples_of_a_page_print_what_it_says(path):
+    """The sessions of a page run from top to bottom, without a warning."""
+    results = doctest.testfile(
+        str(path), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS, encoding="utf-8"
+    )
+
+    assert results.attempted > 1
+    assert results.failed == 0
+
+
+def test_blocks_come_in_pairs():
+    """Each block of another package has one of ours, and nothing else is on the page."""
+    assert PEERS == ["sklearn", "skmultilearn", "skorch", "transformers"]
+    assert set(BLOCKS) == {"data", *(f"{peer}-{side}" for peer in PEERS for side in ("ours", "theirs"))}
+    assert (DOCS / "coming_from.rst").read_text(encoding="utf-8").count(".. code-block::") == len(BLOCKS)
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_our_side_predicts_labels_of_its_probabilities(peer):
+    """Our block runs, and its labels are right where the truth is plain."""
+    names = run(f"{peer}-ours")
+
+    assert (names["labels"] == (names["proba"] > 0.5)).all()
+    plain = np.abs(names["X"]) > 1.5
+    assert (names["labels"] == names["Y"])[plain].mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("peer", "modules", "tolerance"),
+    [
+        pytest.param("sklearn", [], 1e-5, id="sklearn"),
+        pytest.param("skmultilearn", ["skmultilearn"], 1e-5, id="skmultilearn"),
+        pytest.param("skorch", [], 0.05, id="skorch"),
+        pytest.param("transformers", ["transformers", "accelerate"], 0.05, id="transformers"),
+    ],
+)
+def test_their_side_gives_the_same_probabilities(peer, modules, tolerance):
+    """The block of the other package predicts what ours does: to solver accuracy, or to the noise of its batches."""
+    for module in modules:
+        pytest.importorskip(module)
+
+    theirs, ours = run(f"{peer}-theirs"), run(f"{peer}-ours")
+
+    np.testing.assert_allclose(theirs["proba"], ours["proba"], atol=tolerance)
+    assert (theirs["labels"] == ours["labels"]).mean() > 1 - tolerance
+
+
+def test_coefficients_are_those_of_one_vs_rest():
+    """The coefficients that the page calls the same are."""
+    np.testing.assert_allclose(run("sklearn-theirs")["coef"], run("sklearn-ours")["coef"], atol=1e-5)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_reference_lists_every_public_name(module):
+    """What a module exports has an entry below the heading of that module."""
+    sections = re.split(r"^\.\. currentmodule:: ", (DOCS / "api.rst").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    listed = {
+        name
+        for section in sections[1:]
+        if section.partition("\n")[0] == module
+        for name in re.findall(r"^(?:   (\w+)|\.\. py:data:: (\w+))$", section, flags=re.MULTILINE)
+        for name in name
+        if name
+    }
+    public = importlib.import_module(module)
+    documented_elsewhere = {
+        name for name in public.__all__ if module == "sk_quadrant" and f"{module}.{name}" in MODULES
+    } | ({"make_quadrants"} if module == "sk_quadrant" else set())
+
+    assert listed == set(public.__all__) - documented_elsewhere
+    assert all(inspect.getdoc(getattr(public, name)) for name in listed)
+
+
+@pytest.mark.slow
+def test_documentation_builds_without_warnings(tmp_path):
+    """All pages are built, with the examples shown but not run, and no reference is broken."""
+    for module in ("sphinx", "sphinx_gallery", "numpydoc", "pydata_sphinx_theme"):
+        pytest.importorskip(module)
+
+    built = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "-q", "-D", "plot_gallery=0", "-b", "html", DOCS, tmp_path / "site"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+    assert built.returncode == 0, built.stderr[-3000:]
+    assert (tmp_path / "site" / "generated" / "api" / "sk_quadrant.QuadrantMultiLabelClassifier.html").is_file()
