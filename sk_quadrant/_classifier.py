@@ -545,7 +545,7 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
     def __getattr__(self, name):
         if name in ("coef_", "intercept_") and "_hidden" in vars(self):
             raise _networks_only(name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return super().__getattribute__(name)  # raises again, with the reason why a method is not available
 
     def _warn(self, outcome):
         if outcome.interrupted:
