@@ -78,10 +78,10 @@ class Link(ABC):
             return self._inverse(as_floating(s))
 
     def cut(self, p: Any) -> Any:
-        """Return the scores above which the probability exceeds p, infinite where none does."""
+        """Return the scores above which the probability exceeds p, infinite where none or all do."""
         p = np.asarray(p, dtype=np.float64)
-        reachable = p < self.high
-        return np.where(reachable, self.link(np.where(reachable, p, self.high / 2)), np.inf)
+        inside = (p > 0) & (p < self.high)
+        return np.where(inside, self.link(np.where(inside, p, self.high / 2)), np.where(p > 0, np.inf, -np.inf))
 
     @abstractmethod
     def _link(self, p: Any) -> Any: ...
