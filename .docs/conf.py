@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -114,6 +115,12 @@ def link_elsewhere(app, env, node, content):
     return address and nodes.reference("", "", content, internal=False, refuri=address)
 
 
+def quote_attributes(app, what, name, obj, options, lines):
+    """Keep an attribute inside a shape, as in (n_features_in_,), from being read as a link."""
+    lines[:] = [re.sub(r"(?<=\()(\w+_)(?=,)", r"``\1``", line) for line in lines]
+
+
 def setup(app):
     """Connect."""
     app.connect("missing-reference", link_elsewhere)
+    app.connect("autodoc-process-docstring", quote_attributes, priority=900)  # after numpydoc
