@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import f1_score, make_scorer
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import Callback, EpochScoring, GradientNormClipping, LRScheduler, ProgressBar
+from skorch.callbacks import Callback, EpochScoring, GradientNormClipping, LRScheduler, ProgressBar, TensorBoard
 from skorch.callbacks import Checkpoint as SkorchCheckpoint
 from skorch.callbacks import EarlyStopping as SkorchEarlyStopping
 
@@ -428,6 +428,24 @@ def test_progress_bar_of_skorch_runs(capsys):
     """The bar of skorch writes to standard error."""
     make_classifier(callbacks=[ProgressBar()]).fit(*make_rows())
     assert "0/7" in capsys.readouterr().err
+
+
+def test_tensorboard_is_written_to():
+    """The callback of skorch gives losses, scores and learning rates of each epoch to its writer."""
+
+    class Writer:
+        def __init__(self):
+            self.scalars = {}
+
+        def add_scalar(self, tag, scalar_value, global_step, **kwargs):
+            self.scalars[tag.split("/")[-1], global_step] = scalar_value
+
+    writer = Writer()
+    callback = TensorBoard(writer, close_after_train=False)
+    clf = make_classifier(callbacks=[callback], early_stopping=True, scoring="f1_macro").fit(*make_rows())
+    for row in clf.history_:
+        for name in ("train_loss", "valid_loss", "valid_score", "learning_rate"):
+            assert row[name] in (value for (tag, _), value in writer.scalars.items() if tag.endswith(name))
 
 
 def test_callbacks_survive_clone_pickle_and_grid_search():
