@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import reduce
 from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import LeaveOneOut, PredefinedSplit, check_cv
-from sklearn.utils import Bunch, _safe_indexing, check_array, get_tags, indexable
+from sklearn.model_selection import LeaveOneOut
+from sklearn.utils import Bunch, check_array, get_tags, indexable
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
-from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params, _num_samples, check_is_fitted, has_fit_parameter
+from sklearn.utils.parallel import Parallel
+from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
 
-from sk_quadrant._calibrators import METHODS, CalibrationMap, FloatArray, HeldOut, LogOdds
-
-_Splits = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
+from sk_quadrant._calibrated_pairs import (
+    Calibration,
+    TrainingData,
+    fit_ensemble,
+    fit_frozen,
+    fit_out_of_fold,
+    warn_of_one_sided_folds,
+)
+from sk_quadrant._calibrators import METHODS, FloatArray
+from sk_quadrant._folds import check_label_cv
+from sk_quadrant._label_matrix import LabelMatrix, read_label_matrix
 
 
 class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -205,12 +207,12 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         X, y, sample_weight = indexable(X, y, sample_weight)
-        labels, targets = _read_targets(y)
-        weight = _check_weight(sample_weight, labels.n_labels, _num_samples(X))
+        labels = _read_targets(y)
+        weight = _check_weight(sample_weight, labels.form.n_labels, _num_samples(X))
         routed = self._route(sample_weight, params)
-        data = _TrainingData(X, y, weight, labels, routed.estimator.fit)
-        pairs = self._fit_pairs(data, targets, routed.splitter.split)
-        self._publish(pairs, labels)
+        data = TrainingData(X, labels, weight, routed.estimator.fit)
+        pairs = self._fit_pairs(data, routed.splitter.split)
+        self._publish(pairs, labels.form)
         return self
 
     def predict_proba(self, X):
@@ -228,7 +230,7 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
             two classes.
         """
         proba = self._positive_proba(X)
-        return _strictly_inside(np.hstack([1 - proba, proba]) if self._labels.one_dimensional else proba)
+        return _strictly_inside(proba if self._form.classes is None else np.hstack([1 - proba, proba]))
 
     def predict(self, X):
         """Predict the labels whose calibrated probability is above 1/2.
@@ -247,7 +249,7 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
             Indicator matrix, int64, sparse if `y` was sparse in `fit`; for 1-D `y`, its classes.
         """
         is_positive = self._positive_proba(X) > 0.5
-        return self._labels.decode(is_positive)
+        return self._form.decode(is_positive)
 
     def get_metadata_routing(self):
         """Get the metadata routing of this object.
@@ -288,26 +290,31 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
             )
         return Bunch(estimator=Bunch(fit=params), splitter=Bunch(split={}))
 
-    def _fit_pairs(self, data, targets, split_params):
-        calibrate = _Calibration(self.method, self.scope == "pooled", data.labels)
+    def _fit_pairs(self, data, split_params):
+        calibrate = Calibration(self.method, self.scope == "pooled")
         frozen = isinstance(self.estimator, FrozenEstimator)
         ensemble = not frozen if self.ensemble == "auto" else bool(self.ensemble)
         if frozen and not ensemble:
-            return [_fit_frozen(self.estimator, data, calibrate)]
-        cv = _check_cv(self.cv, targets, data.labels, ensemble)
-        splits = list(cv.split(data.X, data.y, **split_params))
+            return [fit_frozen(self.estimator, data, calibrate)]
+        if ensemble and isinstance(self.cv, LeaveOneOut):
+            raise ValueError(
+                "cv=LeaveOneOut() leaves one row to fit each map of an ensemble. Use ensemble=False, or a splitter "
+                "whose test parts have enough rows of every label."
+            )
+        cv = check_label_cv(self.cv, data.labels.values > 0.5)
+        splits = list(cv.split(data.X, data.labels.y, **split_params))
         parallel = Parallel(n_jobs=self.n_jobs)
         if not ensemble:
-            return [_fit_out_of_fold(self.estimator, data, splits, calibrate, parallel)]
-        pairs = _fit_ensemble(self.estimator, data, splits, calibrate, parallel)
+            return [fit_out_of_fold(self.estimator, data, splits, calibrate, parallel)]
+        pairs = fit_ensemble(self.estimator, data, splits, calibrate, parallel)
         if self.scope == "label":
-            _warn_of_one_sided_folds(pairs)
+            warn_of_one_sided_folds(pairs)
         return pairs
 
-    def _publish(self, pairs, labels):
+    def _publish(self, pairs, form):
         self.calibrated_classifiers_ = pairs
-        self.classes_ = labels.classes
-        self._labels = labels
+        self.classes_ = np.arange(form.n_labels) if form.classes is None else form.classes
+        self._form = form
         for name in ("n_features_in_", "feature_names_in_", "label_names_in_"):
             if hasattr(pairs[0].estimator, name):
                 setattr(self, name, getattr(pairs[0].estimator, name))
@@ -320,83 +327,18 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
         return total / len(self.calibrated_classifiers_)
 
 
-@dataclass(frozen=True)
-class _Labels:
-    """What y looked like, and how predictions are to look.
-
-    Attributes
-    ----------
-    classes : ndarray
-        Indices of the labels, or the two classes of 1-D y.
-    one_dimensional : bool
-        Whether y was 1-D.
-    container : type or None
-        CSR matrix or array if y was sparse.
-    """
-
-    classes: NDArray[Any]
-    one_dimensional: bool
-    container: type | None
-
-    @property
-    def n_labels(self) -> int:
-        """Number of labels."""
-        return 1 if self.one_dimensional else len(self.classes)
-
-    @property
-    def positive(self) -> Any:
-        """The class whose probability is calibrated."""
-        return self.classes[1] if self.one_dimensional else 1
-
-    def targets(self, y: Any) -> FloatArray:
-        """Return y as targets of shape (n_samples, n_labels)."""
-        if self.one_dimensional:
-            return np.asarray(np.asarray(y) == self.positive, dtype=np.float64)[:, np.newaxis]
-        y = check_array(y, accept_sparse="csr", ensure_all_finite="allow-nan", dtype=np.float64, input_name="y")
-        is_sparse = sparse.issparse(y)
-        return np.asarray(y.toarray() if is_sparse else y)
-
-    def decode(self, is_positive: NDArray[np.bool_]) -> Any:
-        """Return predictions in the form of y."""
-        if self.one_dimensional:
-            return self.classes[is_positive[:, 0].astype(np.intp)]
-        if self.container is not None:
-            return self.container(is_positive, dtype=np.int64)
-        return is_positive.astype(np.int64)
-
-
-def _read_targets(y: Any) -> tuple[_Labels, Any]:
-    """Check y; return its form and, for several labels, its values as an ndarray or a CSR matrix."""
-    if np.ndim(y) == 1 and not sparse.issparse(y):
-        return _read_classes(y)
-    values = check_array(y, accept_sparse="csr", ensure_all_finite="allow-nan", input_name="y")
-    is_sparse = sparse.issparse(values)
-    stored = values.data if is_sparse else values
-    if np.any((stored < 0) | (stored > 1)):
+def _read_targets(y: Any) -> LabelMatrix:
+    """Return the labels in y, probabilities among them."""
+    labels = read_label_matrix(y, for_multiclass="sklearn.calibration.CalibratedClassifierCV")
+    entries, classes = labels.entries, labels.form.classes
+    if np.any((entries < 0) | (entries > 1)):
         raise ValueError(
             "y must be an indicator matrix of shape (n_samples, n_labels) with values in [0, 1], or NaN where a label "
-            f"is unknown, got values from {np.nanmin(stored)} to {np.nanmax(stored)}."
+            f"is unknown, got values from {np.nanmin(entries)} to {np.nanmax(entries)}."
         )
-    container = None
-    if is_sparse:
-        container = sparse.csr_array if isinstance(values, sparse.sparray) else sparse.csr_matrix
-    return _Labels(np.arange(values.shape[1]), one_dimensional=False, container=container), values
-
-
-def _read_classes(y: Any) -> tuple[_Labels, Any]:
-    y_type = type_of_target(y, input_name="y", raise_unknown=True)
-    if y_type != "binary":
-        raise ValueError(
-            f"Only binary classification is supported for y of shape (n_samples,), got a {y_type} target. Use "
-            "sklearn.calibration.CalibratedClassifierCV for multiclass targets, or pass the labels as an indicator "
-            "matrix of shape (n_samples, n_labels)."
-        )
-    values = np.asarray(y)
-    classes = np.unique(values)
-    if len(classes) < 2:
-        found = f"{len(classes)} class{'' if len(classes) == 1 else 'es'}: {classes.tolist()}"
-        raise ValueError(f"y of shape (n_samples,) must hold two classes, got {found}.")
-    return _Labels(classes, one_dimensional=True, container=None), values
+    if classes is not None and len(classes) < 2:
+        raise ValueError(f"y of shape (n_samples,) must hold two classes, got 1 class: {classes.tolist()}.")
+    return labels
 
 
 def _check_weight(sample_weight: Any, n_labels: int, n_samples: int) -> FloatArray | None:
@@ -412,223 +354,6 @@ def _check_weight(sample_weight: Any, n_labels: int, n_samples: int) -> FloatArr
     if weight.min() < 0 or weight.max() == 0:
         raise ValueError("sample_weight must be nonnegative, and one weight at least must not be zero.")
     return np.asarray(weight)
-
-
-def _check_cv(cv: Any, targets: Any, labels: _Labels, ensemble: bool) -> Any:
-    """Return the splitter; a number of folds means stratified ones for several labels too."""
-    if ensemble and isinstance(cv, LeaveOneOut):
-        raise ValueError(
-            "cv=LeaveOneOut() leaves one row to fit each map of an ensemble. Use ensemble=False, or a splitter whose "
-            "test parts have enough rows of every label."
-        )
-    if labels.one_dimensional or not (cv is None or isinstance(cv, Integral)):
-        return check_cv(cv, targets, classifier=True)
-    n_splits, n_samples = 5 if cv is None else int(cv), targets.shape[0]
-    if n_splits > n_samples:
-        raise ValueError(f"cv={n_splits} folds need at least {n_splits} rows, got n_samples={n_samples}.")
-    return PredefinedSplit(_stratified_folds(_rarest_positive_label(targets), n_splits))
-
-
-def _rarest_positive_label(targets: Any) -> NDArray[np.intp]:
-    """Return for each row the rank by rarity of its rarest positive label; n_labels if it has none."""
-    is_positive = sparse.csr_array(targets > 0.5)
-    n_samples, n_labels = is_positive.shape
-    rank = np.empty(n_labels, dtype=np.intp)
-    rank[np.argsort(is_positive.sum(axis=0), kind="stable")] = np.arange(n_labels)
-    rarest = np.full(n_samples, n_labels)
-    row, column = is_positive.nonzero()
-    np.minimum.at(rarest, row, rank[column])
-    return rarest
-
-
-def _stratified_folds(stratum: NDArray[np.intp], n_splits: int) -> NDArray[np.intp]:
-    """Return the fold of each row, that of StratifiedKFold, which refuses strata smaller than n_splits."""
-    _, first_row, code = np.unique(stratum, return_index=True, return_inverse=True)
-    stratum = np.argsort(np.argsort(first_row))[code]
-    order = np.argsort(stratum, kind="stable")
-    dealt = np.arange(len(stratum)) % n_splits
-    folds = np.empty_like(dealt)
-    folds[order] = dealt[np.lexsort((dealt, stratum[order]))]  # neighbouring rows stay in one fold
-    return folds
-
-
-@dataclass(frozen=True)
-class _TrainingData:
-    """What the classifier is trained on and the maps are fitted to."""
-
-    X: Any
-    y: Any
-    weight: FloatArray | None
-    labels: _Labels
-    fit_params: Mapping[str, Any]
-
-    def train(self, estimator: Any, rows: NDArray[np.intp] | None = None) -> Any:
-        """Fit the estimator to some rows, None for all."""
-        if rows is None:
-            return estimator.fit(self.X, self.y, **self.fit_params)
-        X, y = _safe_split(estimator, self.X, self.y, rows)
-        return estimator.fit(X, y, **_check_method_params(self.X, params=self.fit_params, indices=rows))
-
-    def targets(self, rows: NDArray[np.intp] | None = None) -> FloatArray:
-        """Return the targets of some rows, None for all."""
-        return self.labels.targets(self.y if rows is None else _safe_indexing(self.y, rows))
-
-
-@dataclass(frozen=True)
-class _Response:
-    """What a classifier answers: decision values or probabilities of shape (n_samples, n_labels)."""
-
-    values: FloatArray
-    is_proba: bool
-
-
-def _respond(estimator: Any, X: Any, labels: _Labels) -> _Response:
-    """Return the decision values of a fitted classifier, or its probabilities if it has no decision values."""
-    is_proba = not hasattr(estimator, "decision_function")
-    if is_proba:
-        values = _positive_column(estimator.predict_proba(X), getattr(estimator, "classes_", None), labels)
-    else:
-        values = estimator.decision_function(X)
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim == 1:
-        values = values[:, np.newaxis]
-    source = f"{type(estimator).__name__}.{'predict_proba' if is_proba else 'decision_function'}"
-    expected = (_num_samples(X), labels.n_labels)
-    if values.shape != expected:
-        raise ValueError(f"{source} must give one score a label, shape {expected}, got shape {values.shape}.")
-    n_nan = int(np.isnan(values).sum())
-    if n_nan:
-        raise ValueError(f"{source} must not give NaN, got {n_nan} NaN among {values.size} scores.")
-    return _Response(values, is_proba)
-
-
-def _positive_column(proba: Any, classes: Any, labels: _Labels) -> FloatArray:
-    """Bring the forms of predict_proba, an array or a list of one array a label, to (n_samples, n_labels)."""
-    if isinstance(proba, list):
-        each_classes = [None] * len(proba) if classes is None else classes
-        return np.column_stack([_column_of(p, c, labels.positive) for p, c in zip(proba, each_classes, strict=True)])
-    if labels.n_labels == 1 and np.ndim(proba) == 2 and (proba.shape[1] == 2 or labels.one_dimensional):
-        return _column_of(proba, classes, labels.positive)
-    return np.asarray(proba)
-
-
-def _column_of(proba: Any, classes: Any, positive: Any) -> FloatArray:
-    """Return the probability of the positive class, 0 if the classifier never saw it."""
-    if proba.shape[1] == 2:
-        return np.asarray(proba[:, 1])
-    if classes is None:
-        raise ValueError("estimator must have classes_ to tell which class a single column of predict_proba is for.")
-    column: FloatArray = np.asarray(proba)[:, np.asarray(classes) == positive].sum(axis=1)
-    return column
-
-
-@dataclass(frozen=True)
-class _CalibratedClassifier:
-    """A trained classifier and the map from its scores to probabilities.
-
-    Attributes
-    ----------
-    estimator : object
-        Trained classifier.
-    log_odds : LogOdds or None
-        How probabilities of the classifier become scores; None if it has decision values.
-    calibrator : CalibrationMap
-        Map from scores to probabilities.
-    n_positive, n_negative : ndarray of shape (n_labels,)
-        Weight of the positives and negatives that the map was fitted to.
-    """
-
-    estimator: Any
-    log_odds: LogOdds | None
-    calibrator: CalibrationMap
-    n_positive: FloatArray
-    n_negative: FloatArray
-    labels: _Labels
-
-    def predict_proba(self, X: Any) -> FloatArray:
-        """Return calibrated probabilities of shape (n_samples, n_labels)."""
-        values = _respond(self.estimator, X, self.labels).values
-        return self.calibrator.predict(values if self.log_odds is None else self.log_odds.scores(values))
-
-
-@dataclass(frozen=True)
-class _Calibration:
-    """How maps are fitted."""
-
-    method: str
-    pooled: bool
-    labels: _Labels
-
-    def __call__(
-        self, estimator: Any, response: _Response, targets: FloatArray, weight: FloatArray | None
-    ) -> _CalibratedClassifier:
-        log_odds = LogOdds.of(response.values) if response.is_proba else None
-        scores = response.values if log_odds is None else log_odds.scores(response.values)
-        held_out = HeldOut.of(scores, targets, weight)
-        calibrator = METHODS[self.method](held_out.pooled() if self.pooled else held_out)
-        return _CalibratedClassifier(
-            estimator, log_odds, calibrator, held_out.n_positive, held_out.n_negative, self.labels
-        )
-
-
-def _fit_ensemble(
-    estimator: Any, data: _TrainingData, splits: _Splits, calibrate: _Calibration, parallel: Any
-) -> list[_CalibratedClassifier]:
-    """Return a pair of classifier and map for each fold."""
-    return list(
-        parallel(delayed(_pair_of_fold)(clone(estimator), data, train, test, calibrate) for train, test in splits)
-    )
-
-
-def _fit_out_of_fold(
-    estimator: Any, data: _TrainingData, splits: _Splits, calibrate: _Calibration, parallel: Any
-) -> _CalibratedClassifier:
-    """Return the classifier trained on all rows with the map of its clones' out-of-fold scores."""
-    every_row = np.arange(_num_samples(data.X))
-    tests = [every_row[test] for _, test in splits]
-    if not np.array_equal(np.sort(np.concatenate(tests)), every_row):
-        raise ValueError("With ensemble=False, each row must be in exactly one test part of cv. Use ensemble=True.")
-    responses = parallel(delayed(_response_of_fold)(clone(estimator), data, train, test) for train, test in splits)
-    values = np.empty((len(every_row), data.labels.n_labels))
-    for test, response in zip(tests, responses, strict=True):
-        values[test] = response.values
-    classifier = data.train(clone(estimator))
-    return calibrate(classifier, _Response(values, responses[0].is_proba), data.targets(), data.weight)
-
-
-def _fit_frozen(estimator: Any, data: _TrainingData, calibrate: _Calibration) -> _CalibratedClassifier:
-    """Return the classifier as it is with the map of all rows."""
-    classifier = data.train(clone(estimator))
-    return calibrate(classifier, _respond(classifier, data.X, data.labels), data.targets(), data.weight)
-
-
-def _pair_of_fold(
-    estimator: Any, data: _TrainingData, train: Any, test: Any, calibrate: _Calibration
-) -> _CalibratedClassifier:
-    response = _response_of_fold(estimator, data, train, test)
-    return calibrate(estimator, response, data.targets(test), None if data.weight is None else data.weight[test])
-
-
-def _response_of_fold(estimator: Any, data: _TrainingData, train: Any, test: Any) -> _Response:
-    classifier = data.train(estimator, train)
-    X, _ = _safe_split(classifier, data.X, None, test, train)
-    return _respond(classifier, X, data.labels)
-
-
-def _warn_of_one_sided_folds(pairs: list[_CalibratedClassifier]) -> None:
-    """Warn when a label has both values in the data but only one in some fold."""
-    n_positive = np.array([pair.n_positive for pair in pairs])
-    n_negative = np.array([pair.n_negative for pair in pairs])
-    has_both = (n_positive.sum(axis=0) > 0) & (n_negative.sum(axis=0) > 0)
-    one_sided = ((n_positive == 0) | (n_negative == 0)).any(axis=0) & has_both
-    if one_sided.any():
-        warnings.warn(
-            f"{one_sided.sum()} of {len(one_sided)} labels have no positive or no negative row in the test part of a "
-            "fold: their calibrated probability there is the constant (n_positive + 1) / (n + 2). Use ensemble=False, "
-            'scope="pooled" or fewer folds.',
-            UserWarning,
-            stacklevel=5,
-        )
 
 
 def _strictly_inside(proba: FloatArray) -> FloatArray:

@@ -406,6 +406,17 @@ def test_rare_labels_raise_no_warning_where_their_positives_come_together(method
     assert proba[[3, 50, 150], 1].min() > np.quantile(proba[:, 1], 0.8)
 
 
+def test_a_class_with_fewer_rows_than_folds_is_a_rare_label():
+    """Rows of two classes are cut as those of one label, without the warning of StratifiedKFold."""
+    X, Y = _rare_label_data()
+    model = CalibratedMultiLabelClassifierCV(RidgeClassifier(), ensemble=False)
+
+    with warnings.catch_warnings(action="error"):
+        proba = clone(model).fit(X, Y[:, 1]).predict_proba(X)
+
+    np.testing.assert_allclose(proba[:, [1]], clone(model).fit(X, Y[:, [1]]).predict_proba(X))
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_label_without_positives_gets_the_smoothed_frequency(method):
     """Its probability is (0 + 1) / (n + 2), with n rows to a map."""

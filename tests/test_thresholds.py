@@ -551,6 +551,14 @@ class TestTargets:
         assert model.best_score_ == pytest.approx(np.mean(values), abs=1e-12)
         assert not np.isnan(model.best_threshold_).any()
 
+    def test_unknown_labels_of_sparse_targets_are_unknown(self):
+        """Stored NaN are no negatives: the thresholds are those of the dense targets."""
+        X, Y = scored_labels()
+        Y = np.where(np.random.default_rng(1).random(Y.shape) < 0.3, np.nan, Y)
+        model = TunedThresholdMultiLabelClassifierCV(Scores(), cv=KFold(3))
+        sparse_model = clone(model).fit(X, sparse.csr_matrix(Y))
+        assert_array_equal(sparse_model.best_threshold_, clone(model).fit(X, Y).best_threshold_)
+
     def test_unknown_labels_and_a_scorer_that_takes_none_are_refused(self):
         """A scorer of scikit-learn cannot leave out entries."""
         X, Y = scored_labels()
@@ -565,8 +573,8 @@ class TestTargets:
             (np.tile([[-1, 1]], (6, 1)), r"indicator matrix .* got .*-1"),
             (sparse.csr_matrix(np.full((6, 2), 2)), r"indicator matrix .* got .*2"),
             (np.zeros((6, 2, 2)), "Found array with dim 3"),
-            (np.arange(6) % 3, "Unknown label type: multiclass"),
-            (np.linspace(0, 1, 6), "Unknown label type: continuous"),
+            (np.arange(6) % 3, "got a multiclass target"),
+            (np.linspace(0, 1, 6), "got a continuous target"),
             (np.array([0, 1, np.nan, 0, 1, 1]), "Input y contains NaN"),
             (None, "requires y to be passed"),
             (np.zeros((5, 2), dtype=int), "inconsistent numbers of samples"),
@@ -668,7 +676,7 @@ class Broken(Scores):
 @pytest.mark.parametrize(
     ("estimator", "message"),
     [
-        (Broken("nan"), r"Broken\.decision_function must not give NaN, got 120 among 120 scores"),
+        (Broken("nan"), r"Broken\.decision_function must not give NaN, got 120 NaN among 120 scores"),
         (Broken("shape"), r"must give one score a label, shape \(40, 3\), got shape \(40, 2\)"),
         (Broken("flat"), r"must give one score a label, shape \(40, 3\), got shape \(40, 1\)"),
         (StandardScaler(), "The 'estimator' parameter"),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
 
+from sk_quadrant.displays._fitted import check_classifier, find_label_names, respond
 from sk_quadrant.displays._labels import (
     Floats,
     check_same_shape,
@@ -20,7 +21,6 @@ from sk_quadrant.displays._labels import (
     shorten,
 )
 from sk_quadrant.displays._panels import GREY, check_matplotlib, choice_note, line_style, make_panels, merge_style
-from sk_quadrant.displays._responses import check_classifier, find_label_names, respond
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

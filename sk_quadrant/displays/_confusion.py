@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from sk_quadrant.displays._fitted import check_classifier, find_label_names, predict_labels
 from sk_quadrant.displays._labels import Floats, check_same_shape, choose_labels, name_labels, read_labels, shorten
 from sk_quadrant.displays._panels import check_matplotlib, choice_note, make_panels
-from sk_quadrant.displays._responses import check_classifier, find_label_names, predict_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sk_quadrant._responses import Response
 from sk_quadrant.displays._feature_grid import FeatureGrid, column_of, feature_names, make_grid
+from sk_quadrant.displays._fitted import (
+    check_classifier,
+    find_cuts,
+    find_label_names,
+    predict_labels,
+    respond,
+)
 from sk_quadrant.displays._labels import Floats, check_same_shape, choose_labels, name_labels, read_labels, shorten
 from sk_quadrant.displays._panels import (
     COLORS,
@@ -18,14 +26,6 @@ from sk_quadrant.displays._panels import (
     choice_note,
     line_style,
     make_panels,
-)
-from sk_quadrant.displays._responses import (
-    Response,
-    check_classifier,
-    find_cuts,
-    find_label_names,
-    predict_labels,
-    respond,
 )
 
 if TYPE_CHECKING:

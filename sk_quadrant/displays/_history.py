@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sk_quadrant.displays._fitted import find_attribute
 from sk_quadrant.displays._labels import Floats, shorten
 from sk_quadrant.displays._panels import check_matplotlib, line_style, make_panels, merge_style
-from sk_quadrant.displays._responses import find_attribute
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sk_quadrant.displays._fitted import find_attribute
 from sk_quadrant.displays._labels import Floats
 from sk_quadrant.displays._panels import (
     GREY,
@@ -21,7 +22,6 @@ from sk_quadrant.displays._panels import (
     merge_style,
     remove_spare,
 )
-from sk_quadrant.displays._responses import find_attribute
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

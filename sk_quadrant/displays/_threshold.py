@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_quadrant.displays._fitted import check_classifier, find_cuts, find_label_names, predict_labels, respond
 from sk_quadrant.displays._labels import (
     Floats,
     check_same_shape,
@@ -19,7 +20,6 @@ from sk_quadrant.displays._labels import (
     shorten,
 )
 from sk_quadrant.displays._panels import GREY, check_matplotlib, choice_note, line_style, make_panels, merge_style
-from sk_quadrant.displays._responses import check_classifier, find_cuts, find_label_names, predict_labels, respond
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

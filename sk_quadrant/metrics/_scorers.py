@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.validation import _check_response_method
 
+from sk_quadrant._responses import positive_probabilities
 from sk_quadrant.metrics._calibration import expected_calibration_error
 from sk_quadrant.metrics._log_loss import multilabel_log_loss
 from sk_quadrant.metrics._ranking import precision_at_k_score, recall_at_k_score
@@ -26,21 +25,8 @@ class _MultilabelScorer(_BaseScorer):  # type: ignore[misc]
         """Score the estimator; `method_caller` is not used: its cache holds what scikit-learn takes for binary."""
         self._warn_overlap(message="Parameters of this scorer were passed again as metadata.", kwargs=metadata)
         response = _check_response_method(estimator, self._response_method)(X)
-        scores = _label_scores(response, getattr(estimator, "classes_", None))
+        scores = positive_probabilities(response, estimator) if isinstance(response, list) else response
         return self._sign * self._score_func(y_true, scores, **{**self._kwargs, **metadata})  # type: ignore[no-any-return]
-
-
-def _label_scores(response: Any, classes: Any) -> Any:
-    """Return the scores of the labels, stacked where a classifier gives an array for each label."""
-    if not isinstance(response, list) or classes is None:
-        return response
-    return np.column_stack([_probability_of_one(proba, seen) for proba, seen in zip(response, classes, strict=True)])
-
-
-def _probability_of_one(proba: NDArray[Any], seen_classes: Any) -> NDArray[Any]:
-    """Return the column of class 1: 0 everywhere if the label was never positive in training."""
-    columns = np.flatnonzero(np.asarray(seen_classes) == 1)
-    return proba[:, columns[0]] if columns.size else np.zeros(len(proba))
 
 
 @validate_params(  # type: ignore[untyped-decorator]

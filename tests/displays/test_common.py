@@ -25,7 +25,7 @@ from sk_quadrant.displays import (
     LossDisplay,
     ThresholdDisplay,
 )
-from sk_quadrant.displays._responses import respond
+from sk_quadrant.displays._fitted import respond
 
 CLASSIFIER_DISPLAYS = [DecisionRegionDisplay, LabelCalibrationDisplay, LabelConfusionDisplay, ThresholdDisplay]
 PREDICTION_DISPLAYS = [LabelCalibrationDisplay, LabelConfusionDisplay, ThresholdDisplay]
@@ -298,6 +298,20 @@ def test_probability_of_a_constant_label_is_read(data, present):
     y = y.copy()
     y[:, 1] = present
     assert (respond(KNeighborsClassifier().fit(X, y), X).values[:, 1] == present).all()
+
+
+def test_single_column_of_unknown_class_is_refused(data):
+    """Check that a certainty of an unknown class is not drawn as presence."""
+    X, _ = data
+
+    class Unclear(KNeighborsClassifier):
+        classes_ = None
+
+        def predict_proba(self, X):
+            return [np.ones((len(X), 1))] * 3
+
+    with pytest.raises(ValueError, match="must have classes_ to tell which class a single column"):
+        respond(Unclear(), X)
 
 
 @by_classifier

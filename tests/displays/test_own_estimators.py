@@ -85,5 +85,5 @@ def test_loss_and_history_are_drawn(pyplot, quadrants):
     """Check that the fitted loss and the objective of each iteration are found."""
     classifier = QuadrantMultiLabelClassifier(loss="asymmetric").fit(*quadrants)
     assert_allclose(LossDisplay.from_estimator(classifier).bayes_thresholds, 0.568652078005)
-    history = LearningHistoryDisplay.from_estimator(classifier)
-    assert_array_equal(history.losses["train_loss"], classifier.loss_curve_)
+    (curve,) = LearningHistoryDisplay.from_estimator(classifier).losses.values()
+    assert_array_equal(curve, classifier.loss_curve_)

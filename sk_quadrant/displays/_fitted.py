@@ -1,45 +1,16 @@
-"""What a fitted multi-label classifier answers: probabilities or scores, one column a label, and its cuts."""
+"""What displays ask of a fitted classifier: its probabilities or scores, its decisions, its cuts, its names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
+from sk_quadrant._responses import RESPONSE_METHODS, Response, first_method, positive_probabilities
 from sk_quadrant.displays._labels import Floats, read_labels
-
-RESPONSE_METHODS = ("auto", "predict_proba", "decision_function")
-
-
-@dataclass(frozen=True)
-class Response:
-    """Answers of a classifier.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_samples, n_labels)
-        Probabilities, or scores of the decision function.
-    is_probability : bool
-        Which of the two they are.
-    """
-
-    values: Floats
-    is_probability: bool
-
-    @property
-    def name(self) -> str:
-        """Words for an axis."""
-        return "probability" if self.is_probability else "decision function"
-
-    @property
-    def middle(self) -> float:
-        """Value at which a classifier without a cut of its own decides."""
-        return 0.5 if self.is_probability else 0.0
 
 
 def check_classifier(estimator: Any, caller: str) -> None:
@@ -51,16 +22,18 @@ def check_classifier(estimator: Any, caller: str) -> None:
 
 def respond(estimator: Any, X: Any, response_method: str = "auto") -> Response:
     """Return the probabilities of a classifier, or its scores where it has none."""
-    if response_method not in RESPONSE_METHODS:
-        raise ValueError(f"response_method must be one of {', '.join(RESPONSE_METHODS)}, got {response_method!r}.")
-    methods = RESPONSE_METHODS[1:] if response_method == "auto" else (response_method,)
-    method = next((method for method in methods if hasattr(estimator, method)), None)
+    if response_method not in ("auto", *RESPONSE_METHODS):
+        raise ValueError(
+            f"response_method must be one of auto, {', '.join(RESPONSE_METHODS)}, got {response_method!r}."
+        )
+    methods = RESPONSE_METHODS if response_method == "auto" else (response_method,)
+    method = first_method(estimator, methods)
     if method is None:
         raise AttributeError(f"{type(estimator).__name__} has none of: {', '.join(methods)}.")
-    answers = getattr(estimator, method)(X)
+    answer = getattr(estimator, method)(X)
     if method == "predict_proba":
-        return Response(_probabilities(answers, estimator, X), is_probability=True)
-    return Response(np.asarray(answers, dtype=np.float64).reshape(len(answers), -1), is_probability=False)
+        return Response(_probabilities(answer, estimator, X), is_probability=True)
+    return Response(np.asarray(answer, dtype=np.float64).reshape(len(answer), -1), is_probability=False)
 
 
 def predict_labels(estimator: Any, X: Any) -> Floats:
@@ -118,21 +91,11 @@ def _parts(estimator: Any) -> Iterator[Any]:
         estimator = steps[-1][1] if steps else getattr(estimator, "best_estimator_", None)
 
 
-def _probabilities(answers: Any, estimator: Any, X: Any) -> Floats:
-    """Return P(y = 1), one column a label, from any of scikit-learn's three forms."""
-    if isinstance(answers, list):
-        classes = getattr(estimator, "classes_", [None] * len(answers))
-        return np.column_stack([_present(table, known) for table, known in zip(answers, classes, strict=True)])
-    table = np.asarray(answers, dtype=np.float64)
-    if np.ndim(estimator.predict(X[:1])) == 2:  # otherwise the columns are the classes of one label
-        return table
-    if table.shape[1] != 2:
-        raise ValueError(f"Only binary and multi-label classifiers can be drawn, got one of {table.shape[1]} classes.")
-    return table[:, 1:]
-
-
-def _present(table: NDArray[Any], classes: Any) -> Floats:
-    """Return P(y = 1) from the probabilities of the classes of one label; one class is a constant label."""
-    if table.shape[1] == 2:
-        return np.asarray(table[:, 1], dtype=np.float64)
-    return np.full(len(table), float(classes is None or classes[0] == 1))
+def _probabilities(answer: Any, estimator: Any, X: Any) -> Floats:
+    """Return P(y = 1), one column a label; the columns of an array are classes where y was a vector."""
+    one_label = not isinstance(answer, list) and np.ndim(estimator.predict(X[:1])) != 2
+    if one_label and np.shape(answer)[1] != 2:
+        raise ValueError(
+            f"Only binary and multi-label classifiers can be drawn, got one of {np.shape(answer)[1]} classes."
+        )
+    return np.asarray(positive_probabilities(answer, estimator, one_label=one_label), dtype=np.float64)
