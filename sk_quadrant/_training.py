@@ -187,6 +187,8 @@ def train(
     if optimizer_state:
         write_moments(net.optimizer_, optimizer_state)
     finished = _run(net, plan.data)
+    if isinstance(net.callbacks, list):
+        _forget_data(net)
     return solver.outcome(net, finished)
 
 
@@ -204,6 +206,12 @@ def _run(net: NeuralNet, data: TrainingData | Partitions) -> bool:
         net.interrupted_ = not finished
     net.notify("on_train_end", X=data, y=None)
     return finished
+
+
+def _forget_data(net: NeuralNet) -> None:
+    """Remove the callbacks that hold the rows of training, which the net would keep in memory."""
+    net.callbacks = [callback for callback in net.callbacks if not isinstance(callback, HeldOutScore)]
+    net.callbacks_ = [pair for pair in net.callbacks_ if not isinstance(pair[1], HeldOutScore)]
 
 
 def _has_stopped(net: NeuralNet) -> bool:

@@ -1,7 +1,9 @@
 """The recipe of training: optimizers, schedules, soft targets, validation, callbacks, interruption."""
 
+import gc
 import itertools
 import pickle
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -310,6 +312,17 @@ def test_early_stopping_takes_y_as_fit_does(kind):
     X = pd.DataFrame(X, columns=[f"f{j}" for j in range(5)]) if kind == "dataframe" else X
     clf = make_classifier(early_stopping=True, scoring="accuracy").fit(X, y)
     assert 0 <= clf.history_[-1]["valid_score"] <= 1
+
+
+def test_the_net_does_not_keep_the_rows_of_training():
+    """After fit nothing refers to X any more, scorers included."""
+    X, Y = make_rows()
+    alive = weakref.ref(X)
+    clf = make_classifier(early_stopping=True, scoring="f1_macro").fit(X, Y)
+    del X
+    gc.collect()
+    assert alive() is None
+    assert clf.net_.history
 
 
 def test_scoring_without_rows_held_out_is_refused():
