@@ -310,6 +310,8 @@ class FitComparison(Comparison):
         Whether to compare with the matrix products alone.
     dtypes : tuple of str
         Precisions of our contestants.
+    quick_memory : bool
+        Whether a quick run measures memory, too: each contestant takes a process.
     """
 
     def __init__(
@@ -323,8 +325,10 @@ class FitComparison(Comparison):
         products: bool = False,
         dtypes: tuple[str, ...] = ("float32", "float64"),
         reducible: bool = True,
+        quick_memory: bool = False,
     ) -> None:
         super().__init__(name, data, peers, targets, reducible=reducible)
+        self.quick_memory = quick_memory
         self.loss, self.products, self.dtypes = loss, products, dtypes
 
     def begin(self) -> None:
@@ -393,7 +397,9 @@ class FitComparison(Comparison):
         row = super().finished(entry, timing)
         kind, options = entry.spec
         ours = kind == "sk_quadrant" and options.get("tol") == DEFAULT_TOL and "device" not in options
-        wanted = ours or (kind not in ("sk_quadrant", "products_alone") and not self.settings.quick)
+        wanted = ours or kind not in ("sk_quadrant", "products_alone")
+        if self.settings.quick:
+            wanted = ours and self.quick_memory
         if not (self.settings.memory and wanted and timing.median < LONGEST_FOR_MEMORY):
             return row
         with temporary_folder() as folder:

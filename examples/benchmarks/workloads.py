@@ -71,7 +71,8 @@ def fit_dense(key: str, single: float, double: float, exact: tuple[float, float]
         targets += [Target("OneVsRest tol=1e-5", exact[0]), Target("OneVsRest tol=1e-5", exact[1], "float64")]
         targets += [Target("products", 1 / 1.6, "products")]
     peers = (OVR, OVR_FLOAT32, OVR_EXACT, OVR_LIBLINEAR, *((MLP,) if key == "50" else ()))
-    return FitComparison(f"dense-{key}", dense(key), peers, tuple(targets), products=exact is not None)
+    options = {"products": exact is not None, "quick_memory": key == "50"}
+    return FitComparison(f"dense-{key}", dense(key), peers, tuple(targets), **options)
 
 
 def small(name: str, data: Callable[[Settings], Data], ratio: float) -> Comparison:
@@ -158,12 +159,15 @@ def by_name(settings: Settings) -> dict[str, Experiment]:
             FitComparison(name, real(name), (OVR_SERIAL,), (Target("OneVsRest", ratio),), reducible=False)
         )
     targets = (Target("OneVsRest", 7.0), Target("LibMultiLabel", 10.0), Target("napkinXC", 2.5))
-    experiments.append(FitComparison("delicious", real("delicious", 4000, 60), TEXT, targets))
+    experiments.append(FitComparison("delicious", real("delicious", 2500, 20), TEXT, targets))
     targets = (Target("OneVsRest", 18.0), Target("LibMultiLabel", 9.0), Target("napkinXC", 5.0))
-    experiments += [FitComparison(f"text-{labels}", text(labels), TEXT, targets) for labels in (500, 2000)]
+    experiments += [
+        FitComparison(f"text-{labels}", text(labels), TEXT, targets, quick_memory=labels == 500)
+        for labels in (500, 2000)
+    ]
     targets = (Target("OneVsRest", 6.0), Target("LibMultiLabel", 5.0))
     for name in ("bibtex", "reuters21578", "ewaste_patents"):
-        experiments.append(FitComparison(name, real(name, n_labels=30), TEXT, targets))
+        experiments.append(FitComparison(name, real(name, n_labels=15), TEXT, targets))
     targets = (Target("OneVsRest", 5.0), Target("OneVsRest liblinear dual", 5.0))
     experiments += [
         FitComparison("medical", real("medical"), (OVR_SERIAL, OVR_DUAL), targets, reducible=False),
