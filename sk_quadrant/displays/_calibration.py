@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
 
-from sk_quadrant.displays._fitted import check_classifier, find_label_names, respond
+from sk_quadrant.displays._fitted import check_classifiers, find_label_names, respond
 from sk_quadrant.displays._labels import (
     Floats,
     check_same_shape,
@@ -20,11 +20,10 @@ from sk_quadrant.displays._labels import (
     read_matrix,
     shorten,
 )
-from sk_quadrant.displays._panels import GREY, check_matplotlib, choice_note, line_style, make_panels, merge_style
+from sk_quadrant.displays._panels import GREY, PanelDisplay, check_matplotlib, legend_line, line_style, merge_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MARKERS = ("o", "s", "^", "D", "v")
 COUNT_LOW, COUNT_HIGH = -0.45, -0.14  # the lower part of a panel, in units of its y axis
@@ -51,7 +50,7 @@ class ReliabilityCurve:
     edges: Floats
 
 
-class LabelCalibrationDisplay:
+class LabelCalibrationDisplay(PanelDisplay):
     """Reliability of multi-label probabilities, pooled and per label, with the number of predictions below.
 
     Use :meth:`from_estimator` or :meth:`from_predictions` to create one. Several classifiers, such as one before and
@@ -131,11 +130,8 @@ class LabelCalibrationDisplay:
         -------
         display : LabelCalibrationDisplay
         """
-        caller = f"{cls.__name__}.from_estimator"
-        check_matplotlib(caller)
         named = estimator if isinstance(estimator, Mapping) else {type(estimator).__name__: estimator}
-        for member in named.values():
-            check_classifier(member, caller)
+        check_classifiers(f"{cls.__name__}.from_estimator", *named.values())
         y_prob = {name: respond(member, X, "predict_proba").values for name, member in named.items()}
         n_labels = next((table.shape[1] for table in y_prob.values()), 0)
         names = name_labels(label_names, n_labels, y=y, fitted=find_label_names(*named.values()))
@@ -202,10 +198,14 @@ class LabelCalibrationDisplay:
         truth = read_labels(y_true, parameter="y_true", missing=True)
         named = y_prob if isinstance(y_prob, Mapping) else {"classifier": y_prob}
         tables = {str(name): _read_probabilities(table, truth) for name, table in named.items()}
-        n_labels = truth.shape[1]
-        names = name_labels(label_names, n_labels, y=y_true)
-        shown = choose_labels(
-            labels, names, importance=np.nansum(truth, axis=0), max_labels=max_labels, may_be_empty=True
+        names = name_labels(label_names, truth.shape[1], y=y_true)
+        shown, note = choose_labels(
+            labels,
+            names,
+            importance=np.nansum(truth, axis=0),
+            important="most frequent",
+            max_labels=max_labels,
+            may_be_empty=True,
         )
         columns = [*([slice(None)] if pooled else []), *shown]
         if not columns or not tables:
@@ -216,7 +216,7 @@ class LabelCalibrationDisplay:
                 for name, table in tables.items()
             },
             panel_names=[*(["all labels pooled"] if pooled else []), *(names[j] for j in shown)],
-            note=choice_note(len(shown), n_labels, "most frequent") if labels is None else "",
+            note=note,
         )
         return display.plot(line_kw=line_kw, ax=ax)
 
@@ -235,16 +235,12 @@ class LabelCalibrationDisplay:
         -------
         display : LabelCalibrationDisplay
         """
-        check_matplotlib(f"{type(self).__name__}.plot")
         n_panels = len(self.panel_names)
-        panels = make_panels(ax, n_panels, size=(4.2, 4.0) if n_panels == 1 else (2.2, 2.4), margin=1.8)
-        self.axes_ = panels.axes
-        self.ax_: Axes = self.axes_[0]
-        self.figure_: Figure = panels.figure
+        panels = self._make_panels(ax, n_panels, size=(4.2, 4.0) if n_panels == 1 else (2.2, 2.4), margin=1.8)
         top = max(int(curve.counts.max()) for curves in self.curves.values() for curve in curves)
-        for panel, name in zip(self.axes_, self.panel_names, strict=True):
+        panels.add_titles(self.panel_names)
+        for panel in self.axes_:
             panel.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.0, zorder=1)
-            panel.set_title(shorten(name, panels.title_width), fontsize="medium")
             _mark_axes(panel, top)
         self.lines_: dict[str, list[Any]] = {}
         self.count_steps_: dict[str, list[Any]] = {}
@@ -258,9 +254,7 @@ class LabelCalibrationDisplay:
         return self
 
     def _plot_curve(self, ax: Axes, curve: ReliabilityCurve, i: int, line_kw: dict[str, Any] | None) -> Any:
-        from matplotlib.lines import Line2D
-
-        return ax.plot(curve.prob_pred, curve.prob_true, **merge_style(_style(i), line_kw, Line2D))[0]
+        return ax.plot(curve.prob_pred, curve.prob_true, **merge_style(_style(i), line_kw))[0]
 
     def _plot_counts(self, ax: Axes, curve: ReliabilityCurve, i: int, top: int) -> Any:
         shares = np.log1p(curve.counts) / np.log1p(max(top, 1))
@@ -269,11 +263,11 @@ class LabelCalibrationDisplay:
         return ax.stairs(heights, curve.edges, baseline=COUNT_LOW, **style)
 
     def _legend_handles(self) -> list[Any]:
-        from matplotlib.lines import Line2D
-
-        handles = [Line2D([], [], label=shorten(name, 24), **_style(i)) for i, name in enumerate(self.curves)]
-        handles.append(Line2D([], [], color=GREY, linestyle=":", label="perfect calibration"))
-        return [*handles, Line2D([], [], color="black", linewidth=0.8, label="below: number\nof predictions (log)")]
+        return [
+            *(legend_line(shorten(name, 24), **_style(i)) for i, name in enumerate(self.curves)),
+            legend_line("perfect calibration", color=GREY, linestyle=":"),
+            legend_line("below: number\nof predictions (log)", color="black", linewidth=0.8),
+        ]
 
 
 def _style(i: int) -> dict[str, Any]:

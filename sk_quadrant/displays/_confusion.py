@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from sk_quadrant.displays._fitted import check_classifier, find_label_names, predict_labels
+from sk_quadrant.displays._fitted import check_classifiers, find_label_names, predict_labels
 from sk_quadrant.displays._labels import Floats, check_same_shape, choose_labels, name_labels, read_labels, shorten
-from sk_quadrant.displays._panels import check_matplotlib, choice_note, make_panels
+from sk_quadrant.displays._panels import PanelDisplay, check_matplotlib, check_parts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 COUNTINGS = ("pairs", "shares")
 MEANINGS = {None: "count", "true": "share of the true label", "pred": "share of the predicted label"}
@@ -26,7 +25,7 @@ LETTER_INCHES = 0.08  # of the small size of ticks
 DIAGONAL = "0.88"
 
 
-class LabelConfusionDisplay:
+class LabelConfusionDisplay(PanelDisplay):
     """Which labels are predicted instead of which, with precision, recall, F1 and support of each label.
 
     Use :meth:`from_estimator` or :meth:`from_predictions` to create one. In multi-label data nothing says which wrong
@@ -139,9 +138,7 @@ class LabelConfusionDisplay:
         -------
         display : LabelConfusionDisplay
         """
-        caller = f"{cls.__name__}.from_estimator"
-        check_matplotlib(caller)
-        check_classifier(estimator, caller)
+        check_classifiers(f"{cls.__name__}.from_estimator", estimator)
         predicted = predict_labels(estimator, X)
         names = name_labels(label_names, predicted.shape[1], y=y, fitted=find_label_names(estimator))
         return cls.from_predictions(y, predicted, label_names=names, **options)
@@ -285,14 +282,15 @@ class LabelConfusionDisplay:
         -------
         display : LabelConfusionDisplay
         """
-        check_matplotlib(f"{type(self).__name__}.plot")
         if normalize not in MEANINGS:
             raise ValueError(f"normalize must be None, 'true' or 'pred', got {normalize!r}.")
-        if not parts or set(parts) - set(PARTS):
-            raise ValueError(f"parts must be some of {', '.join(PARTS)}, got {list(parts)}.")
-        n_labels = len(self.label_names)
-        self.shown_labels_ = choose_labels(
-            labels, self.label_names, importance=self.table["errors"], max_labels=max_labels
+        check_parts(parts, PARTS)
+        self.shown_labels_, note = choose_labels(
+            labels,
+            self.label_names,
+            importance=self.table["errors"],
+            important="most wrong decisions",
+            max_labels=max_labels,
         )
         shown = self.shown_labels_
         counts, names = self._shown_counts(normalize, width=24 if ax is None else 14)
@@ -301,7 +299,7 @@ class LabelConfusionDisplay:
         widths = {"matrix": len(names) * CELL_INCHES, "table": len(COLUMNS) * 0.55}
         letters = LETTER_INCHES * max(map(len, names))
         width = (sum(widths[part] for part in parts) + letters + 1.4) / len(parts)  # 1.4 for the colour bar
-        panels = make_panels(
+        panels = self._make_panels(
             ax,
             len(parts),
             n_columns=len(parts),
@@ -311,9 +309,6 @@ class LabelConfusionDisplay:
             spacing=0.05,
             sharex=False,
         )
-        self.axes_ = panels.axes
-        self.ax_: Axes = self.axes_[0]
-        self.figure_: Figure = panels.figure
         self.im_: Any = None
         self.text_: NDArray[np.object_] | None = None
         self.table_text_: NDArray[np.object_] | None = None
@@ -327,7 +322,7 @@ class LabelConfusionDisplay:
         self.ax_.set_yticks(range(len(names)), names, fontsize="small")
         self.ax_.set_ylim(len(names) - 0.5, -0.5)
         self.ax_.set_ylabel("true label")
-        panels.add_note("" if labels is not None else choice_note(len(shown), n_labels, "most wrong decisions"))
+        panels.add_note(note)
         return self
 
     def _shown_counts(self, normalize: str | None, *, width: int) -> tuple[NDArray[Any], list[str]]:

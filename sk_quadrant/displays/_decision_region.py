@@ -10,27 +10,12 @@ import numpy as np
 
 from sk_quadrant._responses import Response
 from sk_quadrant.displays._feature_grid import FeatureGrid, column_of, feature_names, make_grid
-from sk_quadrant.displays._fitted import (
-    check_classifier,
-    find_cuts,
-    find_label_names,
-    predict_labels,
-    respond,
-)
+from sk_quadrant.displays._fitted import check_classifiers, find_cuts, find_label_names, predict_labels, respond
 from sk_quadrant.displays._labels import Floats, check_same_shape, choose_labels, name_labels, read_labels, shorten
-from sk_quadrant.displays._panels import (
-    COLORS,
-    LEGEND_INCHES,
-    Panels,
-    check_matplotlib,
-    choice_note,
-    line_style,
-    make_panels,
-)
+from sk_quadrant.displays._panels import COLORS, LEGEND_INCHES, PanelDisplay, Panels, legend_line, line_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MIXED_LABELS = 3  # more colours than these cannot be told from their mixtures
 MAX_POINTS = 400
@@ -40,7 +25,7 @@ PRESENT: dict[str, Any] = {"marker": "o", "facecolor": "#E69F00", "edgecolor": "
 ABSENT: dict[str, Any] = {"marker": "o", "facecolor": "white", "edgecolor": "0.3", "linewidth": 0.6}
 
 
-class DecisionRegionDisplay:
+class DecisionRegionDisplay(PanelDisplay):
     """Regions of two features in which a multi-label classifier finds its labels.
 
     Use :meth:`from_estimator` to create one. Either a panel a label, with the probability as shade and the cut as a
@@ -210,16 +195,16 @@ class DecisionRegionDisplay:
         -------
         display : DecisionRegionDisplay
         """
-        caller = f"{cls.__name__}.from_estimator"
-        check_matplotlib(caller)
-        check_classifier(estimator, caller)
+        check_classifiers(f"{cls.__name__}.from_estimator", estimator)
         X = X if hasattr(X, "shape") else np.asarray(X)
         grid = make_grid(X, features, held, resolution=grid_resolution)
         response, decisions = _evaluate(estimator, grid, response_method)
         n_labels = decisions.shape[1]
         points, point_labels = _choose_points(X, y, grid.columns, n_labels)
         names = name_labels(label_names, n_labels, y=y, fitted=find_label_names(estimator))
-        shown = choose_labels(labels, names, importance=np.ptp(response.values, axis=0), max_labels=max_labels)
+        shown, note = choose_labels(
+            labels, names, importance=np.ptp(response.values, axis=0), important="varying most", max_labels=max_labels
+        )
         others = X.shape[1] - 2
         display = cls(
             grid.xx0,
@@ -232,10 +217,7 @@ class DecisionRegionDisplay:
             is_probability=response.is_probability,
             points=points,
             point_labels=None if point_labels is None else point_labels[:, shown],
-            notes=(
-                "" if labels is not None else choice_note(len(shown), n_labels, "varying most"),
-                f"{others} other feature{'s' * (others > 1)} held" if others else "",
-            ),
+            notes=(note, f"{others} other feature{'s' * (others > 1)} held" if others else ""),
         )
         return display.plot(combined=combined, levels=levels, cmap=cmap, ax=ax)
 
@@ -262,14 +244,10 @@ class DecisionRegionDisplay:
         -------
         display : DecisionRegionDisplay
         """
-        check_matplotlib(f"{type(self).__name__}.plot")
         n_panels = 1 if combined else len(self.label_names)
         size = (4.2, 3.6) if n_panels == 1 else (2.3, 2.2)
         margin = 3.0 if combined else LEGEND_INCHES if ax is not None else LEGEND_INCHES + 0.8  # 0.8 for the colour bar
-        panels = make_panels(ax, n_panels, size=size, margin=margin)
-        self.axes_ = panels.axes
-        self.ax_: Axes = self.axes_[0]
-        self.figure_: Figure = panels.figure
+        panels = self._make_panels(ax, n_panels, size=size, margin=margin)
         self.surfaces_: list[Any] = []
         self.cut_lines_: list[Any] = []
         if combined:
@@ -277,9 +255,8 @@ class DecisionRegionDisplay:
         else:
             self._plot_labels(levels, cmap)
         self._name_features(panels)
-        titles = [] if combined else zip(self.axes_, self.label_names, strict=True)
-        for panel, name in titles:
-            panel.set_title(shorten(name, panels.title_width), fontsize="medium")
+        if not combined:
+            panels.add_titles(self.label_names)
         mixed = combined and len(self.label_names) <= MIXED_LABELS
         self.colorbar_ = None if mixed else self._add_colorbar(combined)
         self.legend_ = panels.add_legend(self._legend_handles(combined, mixed, levels))
@@ -336,19 +313,16 @@ class DecisionRegionDisplay:
         return self.figure_.colorbar(self.surfaces_[0], ax=list(self.axes_), label=name, fraction=0.05, aspect=30)
 
     def _legend_handles(self, combined: bool, mixed: bool, levels: Sequence[float]) -> list[Any]:
-        from matplotlib.lines import Line2D
-
         if combined:
             return self._combined_handles(mixed)
-        handles = [Line2D([], [], label="threshold", **CUT)] if any(self.cut_lines_) else []
+        handles = [legend_line("threshold", **CUT)] if any(self.cut_lines_) else []
         if len(levels):
-            handles.append(Line2D([], [], label="at " + ", ".join(f"{level:g}" for level in sorted(levels)), **LEVEL))
+            handles.append(legend_line("at " + ", ".join(f"{level:g}" for level in sorted(levels)), **LEVEL))
         if self.point_labels is not None:
             handles += [_dot(PRESENT, "has the label"), _dot(ABSENT, "lacks the label")]
         return handles
 
     def _combined_handles(self, mixed: bool) -> list[Any]:
-        from matplotlib.lines import Line2D
         from matplotlib.patches import Patch
 
         names = [shorten(name, 22) for name in self.label_names]
@@ -356,9 +330,9 @@ class DecisionRegionDisplay:
         for j, (name, line) in enumerate(zip(names, self.cut_lines_, strict=True)):
             if line is None:
                 side = "everywhere" if self.decisions[..., j].all() else "nowhere"
-                handles.append(Line2D([], [], linestyle="", label=f"{name}: {side}"))
+                handles.append(legend_line(f"{name}: {side}", linestyle=""))
             else:
-                handles.append(Line2D([], [], label=f"{name}: threshold", **line_style(j), linewidth=1.8))
+                handles.append(legend_line(f"{name}: threshold", **line_style(j), linewidth=1.8))
         if mixed:
             sets = sorted(product((1.0, 0.0), repeat=len(names)), key=sum)
             handles += [
@@ -417,15 +391,11 @@ def _name_set(members: Sequence[float], names: list[str]) -> str:
 
 def _dot(style: dict[str, Any], label: str) -> Any:
     """Return a legend entry for points."""
-    from matplotlib.lines import Line2D
-
-    return Line2D(
-        [],
-        [],
+    return legend_line(
+        label,
         linestyle="",
         marker=style["marker"],
         markersize=4,
         markerfacecolor=style["facecolor"],
         markeredgecolor=style["edgecolor"],
-        label=label,
     )

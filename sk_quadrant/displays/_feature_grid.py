@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from sk_quadrant.displays._labels import Floats
+from sk_quadrant.displays._labels import Floats, find_column
 
 VALUES_AT_ONCE = 10_000_000  # 80 MB in float64
 
@@ -94,13 +94,7 @@ def column_of(X: Any, j: int) -> NDArray[Any]:
 
 
 def _feature_column(feature: Any, names: list[str]) -> int:
-    if isinstance(feature, str):
-        if feature not in names:
-            raise ValueError(f"features must be names or columns of X, got {feature!r}; there is no such name.")
-        return names.index(feature)
-    if not 0 <= feature < len(names):
-        raise ValueError(f"features must be names or columns between 0 and {len(names) - 1}, got {feature}.")
-    return int(feature)
+    return find_column(feature, names, parameter="features", matrix="X")
 
 
 def _span(values: NDArray[Any], resolution: int) -> Floats:

@@ -11,13 +11,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._responses import RESPONSE_METHODS, Response, first_method, positive_probabilities
 from sk_quadrant.displays._labels import Floats, read_labels
+from sk_quadrant.displays._panels import check_matplotlib
 
 
-def check_classifier(estimator: Any, caller: str) -> None:
-    """Raise unless the estimator is a fitted classifier."""
-    if not is_classifier(estimator):
-        raise ValueError(f"{caller} only supports classifiers, got {type(estimator).__name__}.")
-    check_is_fitted(estimator)
+def check_classifiers(caller: str, *estimators: Any) -> None:
+    """Raise unless matplotlib is installed and the estimators are fitted classifiers."""
+    check_matplotlib(caller)
+    for estimator in estimators:
+        if not is_classifier(estimator):
+            raise ValueError(f"{caller} only supports classifiers, got {type(estimator).__name__}.")
+        check_is_fitted(estimator)
 
 
 def respond(estimator: Any, X: Any, response_method: str = "auto") -> Response:

@@ -10,17 +10,16 @@ import numpy as np
 
 from sk_quadrant.displays._fitted import find_attribute
 from sk_quadrant.displays._labels import Floats, shorten
-from sk_quadrant.displays._panels import check_matplotlib, line_style, make_panels, merge_style
+from sk_quadrant.displays._panels import PanelDisplay, check_matplotlib, line_style, merge_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # What a history holds besides losses and scores.
 BOOKKEEPING = {"epoch", "dur", "batches", "lr", "learning_rate", "event_lr", "train_batch_count", "valid_batch_count"}
 
 
-class LearningHistoryDisplay:
+class LearningHistoryDisplay(PanelDisplay):
     """Losses and scores per epoch of a fitted estimator.
 
     Use :meth:`from_estimator` or :meth:`from_history` to create one. Losses are drawn above, scores below; a dot marks
@@ -178,12 +177,10 @@ class LearningHistoryDisplay:
         -------
         display : LearningHistoryDisplay
         """
-        check_matplotlib(f"{type(self).__name__}.plot")
         parts = {name: curves for name, curves in (("loss", self.losses), ("score", self.scores)) if curves}
-        panels = make_panels(ax, len(parts), n_columns=1, size=(4.6, 2.2 if len(parts) > 1 else 3.2), sharey=False)
-        self.axes_ = panels.axes
-        self.ax_: Axes = self.axes_[0]
-        self.figure_: Figure = panels.figure
+        panels = self._make_panels(
+            ax, len(parts), n_columns=1, size=(4.6, 2.2 if len(parts) > 1 else 3.2), sharey=False
+        )
         self.lines_: dict[str, Any] = {}
         self.best_: dict[str, Any] = {}
         for panel, (part, curves) in zip(self.axes_, parts.items(), strict=True):
@@ -197,12 +194,10 @@ class LearningHistoryDisplay:
         return self
 
     def _plot_curve(self, ax: Axes, name: str, curve: Floats, line_kw: dict[str, Any] | None) -> None:
-        from matplotlib.lines import Line2D
-
         style = {**line_style(len(self.lines_)), "label": shorten(name.replace("_", " "), 24)}
         if np.isfinite(curve).sum() == 1:
             style["marker"] = "o"  # one epoch is no line
-        (line,) = ax.plot(self.epochs, curve, **merge_style(style, line_kw, Line2D))
+        (line,) = ax.plot(self.epochs, curve, **merge_style(style, line_kw))
         self.lines_[name] = line
         if name.startswith("valid") and np.isfinite(curve).any():
             best = np.nanargmin(curve) if _is_loss(name) else np.nanargmax(curve)

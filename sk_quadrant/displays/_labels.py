@@ -62,29 +62,42 @@ def name_labels(label_names: Sequence[Any] | None, n_labels: int, *, y: Any = No
 
 
 def choose_labels(
-    labels: Any, names: list[str], *, importance: NDArray[Any], max_labels: int, may_be_empty: bool = False
-) -> Indices:
-    """Return the columns to show: those asked for, else all, else the `max_labels` most important, in that order."""
+    labels: Any,
+    names: list[str],
+    *,
+    importance: NDArray[Any],
+    important: str,
+    max_labels: int,
+    may_be_empty: bool = False,
+) -> tuple[Indices, str]:
+    """Return the columns to show: those asked for, else all, else the `max_labels` most important, in that order.
+
+    With them comes a note that says, if need be, that they are the most `important`.
+    """
     if max_labels < 1:
         raise ValueError(f"max_labels must be at least 1, got {max_labels}.")
     if labels is not None:
         if len(labels) == 0 and not may_be_empty:
             raise ValueError("labels must hold at least one name or column, got none.")
-        return np.array([_column(label, names) for label in labels], dtype=np.intp)
+        columns = [find_column(label, names, parameter="labels", matrix="labels") for label in labels]
+        return np.array(columns, dtype=np.intp), ""
     if len(names) <= max_labels:
-        return np.arange(len(names))
-    return np.argsort(-importance, kind="stable")[:max_labels]
+        return np.arange(len(names)), ""
+    note = f"{max_labels} of {len(names)} labels: {important}"
+    return np.argsort(-importance, kind="stable")[:max_labels], note
 
 
-def _column(label: Any, names: list[str]) -> int:
-    """Return the column of a label given by its name or its number."""
-    if isinstance(label, str):
-        if label not in names:
-            raise ValueError(f"labels must be names or columns of labels, got {label!r}; there is no such name.")
-        return names.index(label)
-    if not 0 <= label < len(names):
-        raise ValueError(f"labels must be names or columns between 0 and {len(names) - 1}, got {label}.")
-    return int(label)
+def find_column(member: Any, names: list[str], *, parameter: str, matrix: str) -> int:
+    """Return the column of a label or a feature given by its name or its number."""
+    if isinstance(member, str):
+        if member not in names:
+            raise ValueError(
+                f"{parameter} must be names or columns of {matrix}, got {member!r}; there is no such name."
+            )
+        return names.index(member)
+    if not 0 <= member < len(names):
+        raise ValueError(f"{parameter} must be names or columns between 0 and {len(names) - 1}, got {member}.")
+    return int(member)
 
 
 def shorten(name: str, width: int) -> str:

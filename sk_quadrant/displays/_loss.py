@@ -17,6 +17,8 @@ from sk_quadrant.displays._panels import (
     AxesArray,
     Panels,
     check_matplotlib,
+    check_parts,
+    legend_line,
     line_style,
     make_panels,
     merge_style,
@@ -216,7 +218,7 @@ class LossDisplay:
         display : LossDisplay
         """
         check_matplotlib(f"{type(self).__name__}.plot")
-        _check_parts(parts)
+        check_parts(parts, PARTS)
         panels, self.axes_ = _loss_panels(ax, parts, len(self.names))
         self.ax_: Axes = self.axes_[0, 0]
         self.figure_: Figure = panels.figure
@@ -286,18 +288,15 @@ class LossDisplay:
         )
 
     def _curve_style(self, i: int | None, line_kw: dict[str, Any] | None) -> dict[str, Any]:
-        from matplotlib.lines import Line2D
-
         style = {"color": "black", "linestyle": "-"} if i is None else line_style(i)
-        return merge_style(style, line_kw, Line2D)
+        return merge_style(style, line_kw)
 
     def _legend_handles(self) -> list[Any]:
-        from matplotlib.lines import Line2D
-
-        handles = [Line2D([], [], label=f"y = {target:g}", **line_style(i)) for i, target in enumerate(self.targets)]
-        handles.append(Line2D([], [], label="natural threshold", **NATURAL))
-        handles.append(Line2D([], [], label="Bayes threshold", **BAYES))
-        return handles
+        return [
+            *(legend_line(f"y = {target:g}", **line_style(i)) for i, target in enumerate(self.targets)),
+            legend_line("natural threshold", **NATURAL),
+            legend_line("Bayes threshold", **BAYES),
+        ]
 
 
 def _name_losses(loss: Any) -> dict[str, Any]:
@@ -350,12 +349,6 @@ def _check_targets(targets: Sequence[float]) -> Floats:
     if values.ndim != 1 or values.size == 0 or not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"targets must be numbers in [0, 1], got {targets}.")
     return values
-
-
-def _check_parts(parts: Sequence[str]) -> None:
-    unknown = [part for part in parts if part not in PARTS]
-    if unknown or not parts:
-        raise ValueError(f"parts must be some of {', '.join(PARTS)}, got {list(parts)}.")
 
 
 def _curve(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_quadrant.displays._labels import shorten
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -38,11 +40,25 @@ def line_style(i: int) -> dict[str, Any]:
     return {"color": COLORS[i % len(COLORS)], "linestyle": LINESTYLES[i % len(LINESTYLES)]}
 
 
-def merge_style(style: dict[str, Any], user: dict[str, Any] | None, artist: type) -> dict[str, Any]:
-    """Return the style with what the user asks for in its place, `c` and `color` being the same thing."""
+def merge_style(style: dict[str, Any], user: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the style of a line with what the user asks for in its place, `c` and `color` being the same thing."""
     from matplotlib.cbook import normalize_kwargs
+    from matplotlib.lines import Line2D
 
-    return {**style, **normalize_kwargs(user or {}, artist)}
+    return {**style, **normalize_kwargs(user or {}, Line2D)}
+
+
+def legend_line(label: str, **style: Any) -> Any:
+    """Return a legend entry for lines or points of a style."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=label, **style)
+
+
+def check_parts(parts: Sequence[str], allowed: Sequence[str]) -> None:
+    """Raise unless the parts of a picture are some of those it has."""
+    if not parts or set(parts) - set(allowed):
+        raise ValueError(f"parts must be some of {', '.join(allowed)}, got {list(parts)}.")
 
 
 @dataclass(frozen=True)
@@ -81,6 +97,11 @@ class Panels:
             )
         return self.axes[-1].legend(handles=handles, loc="best", fontsize="small")
 
+    def add_titles(self, names: Sequence[str]) -> None:
+        """Write a name above each panel, as much of it as there is room for."""
+        for ax, name in zip(self.axes, names, strict=True):
+            ax.set_title(shorten(name, self.title_width), fontsize="medium")
+
     def add_note(self, *sentences: str) -> None:
         """Say above a figure of our own what is not to be seen in it."""
         text = "; ".join(sentence for sentence in sentences if sentence)
@@ -107,11 +128,6 @@ class Panels:
         """Number of letters that fit above a panel."""
         inches = min(ax.get_window_extent().width for ax in self.axes) / self.figure.dpi
         return max(int(11 * inches), 8)  # 11 letters of the size of titles an inch
-
-
-def choice_note(n_shown: int, n_labels: int, which: str) -> str:
-    """Return which labels are shown, nothing where all are."""
-    return f"{n_shown} of {n_labels} labels: {which}" if n_shown < n_labels else ""
 
 
 def _is_below(place: Any, other: Any) -> bool:
@@ -162,6 +178,21 @@ def make_panels(
     axes = grid.subplots(sharex=sharex, sharey=sharey, squeeze=False).ravel()
     remove_spare(axes[max(n_panels - n_columns, 0) : n_panels], axes[n_panels:])
     return Panels(axes[:n_panels], figure, own=ax is None, margin=margin, divided=ax)
+
+
+class PanelDisplay:
+    """A display that keeps the panels it was drawn on."""
+
+    axes_: AxesArray
+    ax_: Axes
+    figure_: Figure
+
+    def _make_panels(self, ax: Any, n_panels: int, **options: Any) -> Panels:
+        """Return panels for a drawing, see `make_panels`."""
+        check_matplotlib(f"{type(self).__name__}.plot")
+        panels = make_panels(ax, n_panels, **options)
+        self.axes_, self.ax_, self.figure_ = panels.axes, panels.axes[0], panels.figure
+        return panels
 
 
 def remove_spare(lowest: AxesArray, spare: AxesArray) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_quadrant.displays._fitted import check_classifier, find_cuts, find_label_names, predict_labels, respond
+from sk_quadrant.displays._fitted import check_classifiers, find_cuts, find_label_names, predict_labels, respond
 from sk_quadrant.displays._labels import (
     Floats,
     check_same_shape,
@@ -17,13 +17,11 @@ from sk_quadrant.displays._labels import (
     name_labels,
     read_labels,
     read_matrix,
-    shorten,
 )
-from sk_quadrant.displays._panels import GREY, check_matplotlib, choice_note, line_style, make_panels, merge_style
+from sk_quadrant.displays._panels import GREY, PanelDisplay, check_matplotlib, legend_line, line_style, merge_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 N_THRESHOLDS = 101
 CUT: dict[str, Any] = {"color": GREY, "linestyle": "-", "linewidth": 1.0}
@@ -49,7 +47,7 @@ RATIOS: dict[str, Callable[[Counts], tuple[Floats, Floats]]] = {
 }
 
 
-class ThresholdDisplay:
+class ThresholdDisplay(PanelDisplay):
     """Precision, recall, F1 or other metrics against the cut-off, per label or pooled, the chosen cut marked.
 
     Use :meth:`from_estimator` or :meth:`from_predictions` to create one. A label counts as predicted where its score
@@ -163,9 +161,7 @@ class ThresholdDisplay:
         -------
         display : ThresholdDisplay
         """
-        caller = f"{cls.__name__}.from_estimator"
-        check_matplotlib(caller)
-        check_classifier(estimator, caller)
+        check_classifiers(f"{cls.__name__}.from_estimator", estimator)
         response = respond(estimator, X, response_method)
         if cuts is None:
             cuts = find_cuts(estimator, response, predict_labels(estimator, X))
@@ -249,9 +245,12 @@ class ThresholdDisplay:
         check_same_shape(y_true=truth, y_score=score)
         n_labels = truth.shape[1]
         names = name_labels(label_names, n_labels, y=y_true)
-        frequency = np.nansum(truth, axis=0)
-        shown = choose_labels(
-            labels, names, importance=frequency, max_labels=n_labels if average is not None else max_labels
+        shown, note = choose_labels(
+            labels,
+            names,
+            importance=np.nansum(truth, axis=0),
+            important="most frequent",
+            max_labels=n_labels if average is not None else max_labels,
         )
         chosen = None if cuts is None else _spread(cuts, n_labels)[shown]
         grid = _threshold_grid(thresholds, score[:, shown], chosen)
@@ -263,7 +262,7 @@ class ThresholdDisplay:
             curve_names=[names[j] for j in shown] if average is None else [_name_pool(average, len(shown))],
             cuts=chosen,
             score_name=score_name,
-            note=choice_note(len(shown), n_labels, "most frequent") if labels is None else "",
+            note=note,
         )
         return display.plot(line_kw=line_kw, ax=ax)
 
@@ -282,12 +281,8 @@ class ThresholdDisplay:
         -------
         display : ThresholdDisplay
         """
-        check_matplotlib(f"{type(self).__name__}.plot")
         n_panels = len(self.curve_names)
-        panels = make_panels(ax, n_panels, size=(4.2, 3.2) if n_panels == 1 else (2.2, 1.9))
-        self.axes_ = panels.axes
-        self.ax_: Axes = self.axes_[0]
-        self.figure_: Figure = panels.figure
+        panels = self._make_panels(ax, n_panels, size=(4.2, 3.2) if n_panels == 1 else (2.2, 1.9))
         self.cut_lines_: list[Any] = []
         self.lines_ = {
             metric: [
@@ -295,19 +290,17 @@ class ThresholdDisplay:
             ]
             for i, (metric, curves) in enumerate(self.scores.items())
         }
-        for j, (panel, name) in enumerate(zip(self.axes_, self.curve_names, strict=True)):
+        for j, panel in enumerate(self.axes_):
             self._plot_cuts(panel, j)
-            panel.set_title(shorten(name, panels.title_width), fontsize="medium")
+        panels.add_titles(self.curve_names)
         panels.label_axes(xlabel=f"cut-off of the {self.score_name}", brief="cut-off")
         self.legend_ = panels.add_legend(self._legend_handles())
         panels.add_note(self.note)
         return self
 
     def _plot_curve(self, ax: Axes, curve: Floats, i: int, line_kw: dict[str, Any] | None) -> Any:
-        from matplotlib.lines import Line2D
-
         style = {**line_style(i), "drawstyle": "steps-post"}  # a metric changes only where a sample is passed
-        return ax.plot(self.thresholds, curve, **merge_style(style, line_kw, Line2D))[0]
+        return ax.plot(self.thresholds, curve, **merge_style(style, line_kw))[0]
 
     def _plot_cuts(self, ax: Axes, j: int) -> None:
         if self.cuts is None:
@@ -325,17 +318,15 @@ class ThresholdDisplay:
             ax.plot(cuts, lines[j].get_ydata()[i : i + 1], "o", color=lines[j].get_color(), markersize=4)
 
     def _legend_handles(self) -> list[Any]:
-        from matplotlib.lines import Line2D
-
         handles = [
-            Line2D([], [], color=lines[0].get_color(), linestyle=lines[0].get_linestyle(), label=name)
+            legend_line(name, color=lines[0].get_color(), linestyle=lines[0].get_linestyle())
             for name, lines in self.lines_.items()
         ]
         if self.cuts is None:
             return handles
         rug = len(np.unique(self.cuts)) > len(self.curve_names)
         mark: dict[str, Any] = {"marker": "|", "color": GREY, "linestyle": ""} if rug else CUT
-        return [*handles, Line2D([], [], label="cuts of the labels" if rug else "chosen cut", **mark)]
+        return [*handles, legend_line("cuts of the labels" if rug else "chosen cut", **mark)]
 
 
 def _name_metrics(metrics: Any) -> dict[str, Any]:
