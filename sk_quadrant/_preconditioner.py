@@ -182,6 +182,8 @@ class CholeskyPreconditioner:
     """
 
     def __init__(self, hessian: Tensor) -> None:
+        if not hessian.isfinite().all():
+            raise FloatingPointError("the second derivatives are not finite: scale the features of X")
         diagonal = hessian.diagonal(dim1=1, dim2=2)
         diagonal.copy_(_without_flat(diagonal))
         self.scale = diagonal.rsqrt()
