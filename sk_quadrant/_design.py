@@ -115,6 +115,8 @@ class Columns:
 
     def set_variance(self, squares: Tensor) -> None:
         """Set the variance, given `Design.square_sums`."""
+        if not squares.isfinite().all():
+            raise FloatingPointError(f"squares of features are not finite in {self.dtype}: scale the features of X")
         variance = squares / self.total_weight
         if self.mean is None:
             noise = torch.zeros_like(variance)
@@ -433,4 +435,6 @@ def as_design(
 ) -> Design:
     """Return the design of an array or SciPy sparse matrix that is best to work with."""
     design = plain_design(X, row_weight, fit_intercept=fit_intercept, dtype=dtype, device=device).with_own_moments()
+    if not design.variance.isfinite().all():
+        raise FloatingPointError(f"The squares of the features are beyond {dtype}. Scale the features of X.")
     return SpanDesign.of(design) or design
