@@ -156,6 +156,8 @@ class Minimizer:
         for iteration in range(1, self.max_iter + 1):
             direction = self._direction()
             slope = self._inner(self.point.gradient, direction)
+            if slope.isnan().any():
+                raise FloatingPointError("the gradient of the loss became NaN")
             self._finish(-slope / 2 <= self.tol**2 * self.scale)
             if self.done.all():
                 break
@@ -239,6 +241,8 @@ class Minimizer:
             self.point.put(labels, part.evaluate(take_labels(self.theta, labels), curvature))
             pending = bracket.judge(pending, self.point.values, self._inner(self.point.gradient, direction))
         if pending.any():
+            if self.point.values[pending].isnan().any():
+                raise FloatingPointError("the loss became NaN, also after the shortest steps")
             lost = self._spread(pending)
             self.theta = start.where(lost, self.theta)
             self.point = begin.where(pending, lost, self.point)
