@@ -505,11 +505,11 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
     def _draw_seed(self, *, again):
         if not SOLVERS[self.solver].stochastic:
             return 0
-        if again and hasattr(self, "_random_state"):
-            self._random_state = deepcopy(self._random_state)  # an error in training then leaves the present one alone
-        else:
-            self._random_state = check_random_state(self.random_state)
-        return int(self._random_state.randint(np.iinfo(np.int32).max))
+        goes_on = again and hasattr(self, "_random_state")
+        state = deepcopy(self._random_state) if goes_on else check_random_state(self.random_state)
+        seed = int(state.randint(np.iinfo(np.int32).max))
+        self._random_state = state if goes_on else deepcopy(state)  # the user's, or the global one, goes its own way
+        return seed
 
     def _moments(self):
         """Return what the optimizer remembers of earlier batches, None if another one has trained."""
