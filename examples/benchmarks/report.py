@@ -149,7 +149,7 @@ def draw(findings: Findings, settings: Settings, path: Path) -> bool:
 def _draw_ratios(ax: Any, findings: Findings) -> None:
     """Draw how many times faster, a bar each, with what was to be reached as a line across."""
     ratios = findings.ratios[::-1]
-    colours = ["C7" if not r.verdict else "C2" if r.verdict.startswith("yes") else "C3" for r in ratios]
+    colours = ["C7" if r.reduced or not r.verdict else "C2" if r.verdict.startswith("yes") else "C3" for r in ratios]
     ax.barh(range(len(ratios)), [r.ratio for r in ratios], color=colours, left=0, height=0.7)
     for position, ratio in enumerate(ratios):
         ax.plot([ratio.target] * 2, [position - 0.45, position + 0.45], color="black", linewidth=2)
