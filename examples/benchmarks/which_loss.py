@@ -1,0 +1,529 @@
+"""
+Every loss on real multi-label data, against scikit-learn's classifiers
+=======================================================================
+
+Rows are split into three outer folds. On the training part of each, everything is chosen by cross-validation: C and
+the rule that turns scores into decisions (natural, Bayes or tuned thresholds) or into probabilities (the loss's own
+link, or a calibration map). The test part is looked at once, with the choice. Peers are chosen the same way, from the
+same folds. "ours" is one choice among all losses as well, made on the training part for each metric.
+
+    python examples/benchmarks/which_loss.py results.csv --quick                   # three small sets, a minute or two
+    python examples/benchmarks/which_loss.py results.csv --full                    # ten sets, hours on one core
+    python examples/benchmarks/which_loss.py results.csv --sets emotions medical
+    python examples/benchmarks/which_loss.py results.csv --table                   # what is in the file already
+
+A fold that is in the file already is not computed again. The data are not part of the package: their folder is taken
+from the environment variable SK_QUADRANT_DATA.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import warnings
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.special import expit, logit
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score, hamming_loss
+from sklearn.model_selection import StratifiedKFold
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from sk_quadrant import (
+    CalibratedMultiLabelClassifierCV,
+    QuadrantMultiLabelClassifier,
+    TunedThresholdMultiLabelClassifierCV,
+)
+from sk_quadrant.losses import LOSSES
+from sk_quadrant.metrics import expected_calibration_error, multilabel_log_loss, precision_at_k_score
+
+SMALL = ["emotions", "birds", "medical"]
+FULL = [
+    "emotions",
+    "birds",
+    "medical",
+    "cal500",
+    "yeast",
+    "scene",
+    "uspto_sections_2021w01",
+    "ewaste_patents",
+    "bibtex",
+    "reuters21578",
+]
+N_OUTER, N_INNER = 3, 3
+MANY_ROWS = 4000
+NEAR_ONE = 1 - 1e-12  # its log-odds are finite
+
+# ----------------------------------------------------------------------------------------------------------------
+# Data
+
+
+def data_folder():
+    """Return the folder of the data sets."""
+    repository = Path(__file__).resolve().parent.parent.parent
+    return Path(os.environ.get("SK_QUADRANT_DATA", repository.parent / "shared" / "data"))
+
+
+def read_set(name):
+    """Return X, a list of texts or an array or CSR matrix, and Y of a set, all its parts together."""
+    folder = data_folder() / name
+    if not folder.is_dir():
+        raise SystemExit(f"No data at {folder}: set SK_QUADRANT_DATA to the folder that holds {name}.")
+    if (folder / "train.jsonl.gz").exists():
+        return _read_texts(folder)
+    Y = sparse.vstack([sparse.load_npz(folder / f"Y_{part}.npz") for part in ("train", "test")])
+    if (folder / "X_train.npy").exists():
+        X = np.vstack([np.load(folder / f"X_{part}.npy") for part in ("train", "test")])
+    else:
+        X = sparse.vstack([sparse.load_npz(folder / f"X_{part}.npz") for part in ("train", "test")]).tocsr()
+    return X, Y.toarray().astype(np.int64)
+
+
+def _read_texts(folder):
+    labels = json.loads((folder / "meta.json").read_text())["labels"]
+    column = {label: j for j, label in enumerate(labels)}
+    rows = []
+    for part in sorted(folder.glob("*.jsonl.gz")):
+        with gzip.open(part, "rt") as lines:
+            rows += [json.loads(line) for line in lines]
+    Y = np.zeros((len(rows), len(labels)), dtype=np.int64)
+    for i, row in enumerate(rows):
+        Y[i, [column[label] for label in row["labels"]]] = 1
+    return np.array([row["text"] for row in rows], dtype=object), Y
+
+
+def make_features(X, train, test):
+    """Return the features of two parts, prepared on the first: TF-IDF of texts, standardised dense columns."""
+    if X.dtype == object:
+        vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, max_features=10_000)
+        return vectorizer.fit_transform(X[train]), vectorizer.transform(X[test])
+    if sparse.issparse(X):
+        return X[train].astype(np.float32), X[test].astype(np.float32)
+    scaler = StandardScaler().fit(X[train].astype(np.float64))
+    return scaler.transform(X[train].astype(np.float64)), scaler.transform(X[test].astype(np.float64))
+
+
+def split(Y, n_splits, seed):
+    """Return folds that spread every label, stratified by the rarest label of a row."""
+    count = Y.sum(axis=0)
+    rarest = np.where(Y.any(axis=1), np.where(Y == 1, count, np.inf).argmin(axis=1), -1)
+    folds = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # labels rarer than there are folds
+        return list(folds.split(np.zeros(len(Y)), rarest))
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# Contestants
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A classifier with a parameter to choose.
+
+    Attributes
+    ----------
+    name : str
+    kind : {"ours", "peer"}
+    values : tuple of float
+        Values of C to choose from.
+    make : callable
+        C -> classifier.
+    cuts : dict of {str: float}
+        Scores above which a label is predicted, by the name of the rule, "natural" or "bayes".
+    probabilities : callable or None
+        Scores -> probabilities, None where scores have none of their own.
+    """
+
+    name: str
+    kind: str
+    values: tuple[float, ...]
+    make: Callable
+    cuts: dict
+    probabilities: Callable | None
+
+    def scores(self, value, X, Y, X_new):
+        """Train and return the scores of new rows."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # no convergence: what the classifier reached is what it is judged by
+            model = self.make(value).fit(X, Y)
+        if hasattr(model, "predict_proba") and self.kind == "peer":
+            return logit(np.clip(model.predict_proba(X_new), 1 - NEAR_ONE, NEAR_ONE))
+        scores = np.asarray(model.decision_function(X_new), dtype=np.float64)
+        if self.kind == "peer":
+            scores[:, ~Y.any(axis=0)] = scores.min() - 1  # it answers 0 for a label it has never seen
+        return scores
+
+
+def our_losses(values, *, n_rows):
+    """Return the linear model with each loss of the package."""
+    return [_ours(name, values, many_rows=n_rows > MANY_ROWS) for name in LOSSES]
+
+
+def _ours(name, values, *, many_rows=False, **options):
+    loss = LOSSES[name]()
+    cuts = {"natural": loss.threshold}
+    if loss.bayes_threshold is not None:
+        cuts["bayes"] = loss.bayes_threshold
+    if name == "hinge":
+        options["max_iter"] = 20 if many_rows else 50  # in each of six stages: within about .5% of the least objective
+    return Contestant(
+        name=name,
+        kind="ours",
+        values=values,
+        make=lambda C: QuadrantMultiLabelClassifier(name, C=C, tol=1e-2 if many_rows else 1e-3, **options),
+        cuts=cuts,
+        probabilities=None if loss.link is None else loss.link.inverse,
+    )
+
+
+def our_networks(*, dense):
+    """Return networks as wide as MLPClassifier's, for few dense columns or for many sparse ones.
+
+    MLPClassifier divides its penalty by the rows of a batch, not of the data: with 2000 rows in batches of 200 its
+    alpha acts like ten times as much. On sparse texts 20 epochs fit the training part; more only take time.
+    """
+    values = (0.003, 0.01, 0.03, 0.1) if dense else (0.3, 1.0, 3.0, 10.0)
+    options = {
+        "solver": "adamw",
+        "hidden_layer_sizes": (100,),
+        "learning_rate_init": 1e-3,
+        "max_iter": 200 if dense else 20,
+        "random_state": 0,
+    }
+    networks = [_ours(name, values, **options) for name in ("bce_with_logits", "zlpr", "asymmetric")]
+    return [replace(network, name=f"{network.name}, network") for network in networks]
+
+
+def peers(values, *, n_rows):
+    """Return scikit-learn's classifiers; the alpha of the network is 1 / C."""
+    makers = {
+        "LogisticRegression": lambda C: OneVsRestClassifier(LogisticRegression(C=C, max_iter=1000)),
+        "LinearSVC": lambda C: OneVsRestClassifier(LinearSVC(C=C)),
+        "MLPClassifier": lambda C: MLPClassifier(alpha=1 / C, early_stopping=n_rows > MANY_ROWS, random_state=0),
+    }
+    cuts = {"natural": 0.0, "bayes": 0.0}
+    return [
+        Contestant(name, "peer", values, make, cuts, None if name == "LinearSVC" else expit)
+        for name, make in makers.items()
+    ]
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# Rules: from scores to decisions, probabilities or an order
+
+
+class GivenScores(ClassifierMixin, BaseEstimator):
+    """A fitted classifier whose scores are its features."""
+
+    def fit(self, X, y):
+        """Do nothing."""
+        return self
+
+    def __sklearn_is_fitted__(self):
+        """Tell that there is nothing to fit."""
+        return True
+
+    @property
+    def classes_(self):
+        """Classes of each label."""
+        return np.array([0, 1])
+
+    def decision_function(self, X):
+        """Return the features."""
+        return X
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """Thresholds tuned for a metric."""
+
+    scoring: str
+    scope: str
+
+    def learn(self, scores, Y):
+        """Return a function: scores -> decisions."""
+        model = TunedThresholdMultiLabelClassifierCV(
+            GivenScores(), scoring=self.scoring, scope=self.scope, cv="prefit", refit=False, max_passes=3
+        )
+        cuts = model.fit(scores, Y).best_threshold_
+        return lambda new: new > cuts
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Probabilities by a calibration map."""
+
+    method: str
+    scope: str
+
+    def learn(self, scores, Y):
+        """Return a function: scores -> probabilities."""
+        model = CalibratedMultiLabelClassifierCV(FrozenEstimator(GivenScores()), method=self.method, scope=self.scope)
+        return model.fit(scores, Y).predict_proba
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What needs no data."""
+
+    function: Callable
+
+    def learn(self, scores, Y):
+        """Return the function itself."""
+        return self.function
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric, higher is better, of decisions, probabilities or an order."""
+
+    name: str
+    kind: str
+    value: Callable
+    scoring: str = ""
+
+    def rules(self, contestant):
+        """Return {(group, name): rule} of a contestant, what is reported and what is chosen from."""
+        if self.kind == "decisions":
+            fixed = {(name, name): Fixed(lambda s, cut=cut: s > cut) for name, cut in contestant.cuts.items()}
+            return fixed | {("tuned", scope): Tuned(self.scoring, scope) for scope in ("label", "shared")}
+        maps = {
+            ("calibrated", "Platt, label"): Calibrated("sigmoid", "label"),
+            ("calibrated", "Platt, pooled"): Calibrated("sigmoid", "pooled"),
+        }
+        if self.kind == "order":
+            return {
+                ("scores", "scores"): Fixed(lambda s: s),
+                ("calibrated", "Platt, label"): maps["calibrated", "Platt, label"],
+            }
+        maps["calibrated", "isotonic, pooled"] = Calibrated("isotonic", "pooled")
+        own = contestant.probabilities
+        return maps if own is None else {("own", "own"): Fixed(own)} | maps
+
+
+def _precision_at(k):
+    return lambda Y, order: precision_at_k_score(Y, order, k=min(k, Y.shape[1]))
+
+
+def _calibration(Y, proba):
+    return -expected_calibration_error(Y, proba, average="micro")
+
+
+METRICS = [
+    Metric("micro-F1", "decisions", lambda Y, P: f1_score(Y, P, average="micro", zero_division=0), "f1_micro"),
+    Metric("macro-F1", "decisions", lambda Y, P: f1_score(Y, P, average="macro", zero_division=0), "f1_macro"),
+    Metric("subset accuracy", "decisions", accuracy_score, "accuracy"),
+    Metric("Hamming loss", "decisions", lambda Y, P: -hamming_loss(Y, P), "neg_hamming_loss"),
+    Metric("P@1", "order", _precision_at(1)),
+    Metric("P@3", "order", _precision_at(3)),
+    Metric("P@5", "order", _precision_at(5)),
+    Metric("log loss", "probabilities", lambda Y, P: -multilabel_log_loss(Y, P)),
+    Metric("calibration error", "probabilities", _calibration),
+]
+LOWER_IS_BETTER = {"Hamming loss", "log loss", "calibration error"}
+
+# ----------------------------------------------------------------------------------------------------------------
+# One outer fold
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Training and test part of an outer fold, and the inner folds of the first."""
+
+    X: object
+    Y: np.ndarray
+    X_test: object
+    Y_test: np.ndarray
+    inner: list
+
+    @classmethod
+    def of(cls, X, Y, train, test, *, seed):
+        """Prepare the features and split the training part."""
+        X_train, X_test = make_features(X, train, test)
+        return cls(X_train, Y[train], X_test, Y[test], split(Y[train], N_INNER, seed))
+
+
+class Scored:
+    """A contestant with one value of C: its scores, and what rules make of them."""
+
+    def __init__(self, fold, contestant, value):
+        self.fold, self.contestant, self.value = fold, contestant, value
+        self._kept = {}
+        self.held_out = np.empty(fold.Y.shape)
+        for rest, part in fold.inner:
+            self.held_out[part] = contestant.scores(value, fold.X[rest], fold.Y[rest], fold.X[part])
+
+    @cached_property
+    def test(self):
+        """Scores of the test part, after training on the whole training part."""
+        return self.contestant.scores(self.value, self.fold.X, self.fold.Y, self.fold.X_test)
+
+    def estimate(self, metric, rule):
+        """Return the metric on the training part: each inner fold by a rule learned from the others."""
+        order = np.concatenate([part for _, part in self.fold.inner])
+        return metric.value(self.fold.Y[order], self._crossed(rule))
+
+    def _crossed(self, rule):
+        if rule in self._kept:
+            return self._kept[rule]
+        held_out, Y = self.held_out, self.fold.Y
+        outputs = [rule.learn(held_out[rest], Y[rest])(held_out[part]) for rest, part in self.fold.inner]
+        crossed = np.concatenate(outputs)
+        if isinstance(rule, Calibrated):  # several metrics ask for these
+            self._kept[rule] = crossed
+        return crossed
+
+    def result(self, metric, rule):
+        """Return the metric on the test part, by a rule learned from the whole training part."""
+        return metric.value(self.fold.Y_test, rule.learn(self.held_out, self.fold.Y)(self.test))
+
+
+def choose(candidates, metric):
+    """Return a row of the results: the candidate that is best in cross-validation, and its result."""
+    estimate, scored, (_, name), rule = max(candidates, key=lambda candidate: candidate[0])
+    return {
+        "metric": metric.name,
+        "C": scored.value,
+        "chosen_rule": name,
+        "estimate": abs(estimate),
+        "result": abs(scored.result(metric, rule)),
+    }
+
+
+def results_of(fold, contestant):
+    """Return the rows of the results of a contestant on a fold, one for each metric and group of rules."""
+    scored = [Scored(fold, contestant, value) for value in contestant.values]
+    rows = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # labels without a positive in a fold
+        for metric in METRICS:
+            rules = metric.rules(contestant)
+            candidates = [
+                (one.estimate(metric, rule), one, key, rule) for one, (key, rule) in product(scored, rules.items())
+            ]
+            groups = {group: [one for one in candidates if one[2][0] == group] for group, _ in rules}
+            for group, members in (groups | {"best": candidates}).items():
+                who = {"contestant": contestant.name, "kind": contestant.kind, "rule": group}
+                rows.append(who | choose(members, metric))
+    return rows
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# The study and its table
+
+
+def contestants_for(X, Y, *, networks):
+    """Return all contestants; dense standardised features need more penalty than binary words and TF-IDF."""
+    dense = X.dtype != object and not sparse.issparse(X)
+    values = (0.01, 0.1, 1.0, 10.0) if dense else (0.1, 1.0, 10.0, 100.0)
+    nets = our_networks(dense=dense) if networks else []
+    return our_losses(values, n_rows=len(Y)) + nets + peers(values, n_rows=len(Y))
+
+
+def run(names, path, *, networks=True):
+    """Add what is not in the file yet: one contestant on one outer fold after the other."""
+    done = set()
+    if path.exists():
+        done = set(pd.read_csv(path)[["set", "fold", "contestant"]].itertuples(index=False, name=None))
+    for name in names:
+        X, Y = read_set(name)
+        for k, (train, test) in enumerate(split(Y, N_OUTER, 0)):
+            fold = Fold.of(X, Y, train, test, seed=k)
+            for contestant in contestants_for(X, Y, networks=networks):
+                if (name, k, contestant.name) not in done:
+                    run_one(name, k, fold, contestant, path)
+
+
+def run_one(name, k, fold, contestant, path):
+    """Add the results of a contestant on a fold to the file."""
+    start = process_time()
+    rows = pd.DataFrame(results_of(fold, contestant))
+    rows.insert(0, "set", name)
+    rows.insert(1, "fold", k)
+    rows.to_csv(path, mode="a", header=not path.exists(), index=False, float_format="%.6g")
+    print(f"{name}, fold {k}, {contestant.name}: {process_time() - start:.0f} s of a processor", flush=True)
+
+
+def summarize(results, rule="best"):
+    """Return mean and standard deviation over folds, (set, metric) by contestant, of one group of rules."""
+    part = results[results["rule"] == rule]
+    return part.pivot_table(
+        index=["set", "metric"], columns="contestant", values="result", aggfunc=["mean", "std"], sort=False
+    )
+
+
+def choose_among(results):
+    """Return, for each set, metric and fold, the row that cross-validation on the training part prefers."""
+    results = results.reset_index(drop=True)
+    goodness = results["estimate"].where(~results["metric"].isin(LOWER_IS_BETTER), -results["estimate"])
+    return results.loc[goodness.groupby([results[key] for key in ("set", "metric", "fold")], sort=False).idxmax()]
+
+
+def compare(results):
+    """Return our result and that of the best peer on each set and metric, and our lead over it, positive if better.
+
+    Ours is the choice of loss, C and rule by cross-validation. The best peer is the one with the best mean on the test
+    parts, known only afterwards, its C and rule chosen by cross-validation.
+    """
+    best = results[results["rule"] == "best"]
+    ours = choose_among(best[best["kind"] == "ours"])
+    rows = []
+    for (name, metric), part in best[best["kind"] == "peer"].groupby(["set", "metric"], sort=False):
+        sign = -1 if metric in LOWER_IS_BETTER else 1
+        means = sign * part.groupby("contestant")["result"].mean()
+        peer = part[part["contestant"] == means.idxmax()].set_index("fold")["result"]
+        own = ours[(ours["set"] == name) & (ours["metric"] == metric)].set_index("fold")
+        lead = sign * (own["result"] - peer)
+        rows.append(
+            {
+                "set": name,
+                "metric": metric,
+                "ours": own["result"].mean(),
+                "spread": own["result"].std(),
+                "best peer": sign * means.max(),
+                "peer": means.idxmax(),
+                "lead": lead.mean(),
+                "lead spread": lead.std(),
+                "chosen": " / ".join(own["contestant"].value_counts().index),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def main():
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="CSV file, which is added to")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--quick", action="store_const", const=SMALL, dest="sets", help=" ".join(SMALL))
+    what.add_argument("--full", action="store_const", const=FULL, dest="sets", help=" ".join(FULL))
+    what.add_argument("--sets", nargs="+", choices=FULL, help="these sets")
+    what.add_argument("--table", action="store_const", const=[], dest="sets", help="only print what is there")
+    parser.add_argument("--linear-only", action="store_true", help="leave out our networks")
+    options = parser.parse_args()
+    run(SMALL if options.sets is None else options.sets, options.results, networks=not options.linear_only)
+    with pd.option_context("display.width", 200, "display.max_rows", None, "display.max_columns", None):
+        print(compare(pd.read_csv(options.results)).round(4).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
