@@ -35,6 +35,7 @@ def outcome(tmp_path_factory):
     return done, folder / "results"
 
 
+@pytest.mark.slow
 def test_a_run_writes_tables_and_a_picture(outcome):
     """All files exist, and the picture is one."""
     _, folder = outcome
@@ -43,6 +44,7 @@ def test_a_run_writes_tables_and_a_picture(outcome):
     assert (folder / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_contestants_are_measured_and_judged(outcome):
     """Peer and own fits have seconds, as many runs as asked for, a tiny gap and the same held-out F1."""
     _, folder = outcome
@@ -56,6 +58,7 @@ def test_contestants_are_measured_and_judged(outcome):
         assert float(row["micro_f1"]) == pytest.approx(0.87, abs=0.02)
 
 
+@pytest.mark.slow
 def test_ratios_are_taken_at_an_equal_or_smaller_gap(outcome):
     """Each precision is compared with OneVsRest at a gap that is not above the peer's."""
     _, folder = outcome
@@ -66,6 +69,7 @@ def test_ratios_are_taken_at_an_equal_or_smaller_gap(outcome):
         assert float(row["our gap"]) <= float(row["its gap"])
 
 
+@pytest.mark.slow
 def test_another_solver_confirms_the_optimum_and_absent_data_are_reported(outcome):
     """The notes tell how the optimum was checked and why a workload was skipped; the report is printed too."""
     done, folder = outcome

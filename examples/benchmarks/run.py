@@ -83,7 +83,7 @@ def main(arguments=None):
     from data import AbsentError
     from experiments import Findings
     from measuring import Settings
-    from report import markdown, write
+    from report import write
     from workloads import by_name
 
     settings = Settings(
@@ -111,7 +111,7 @@ def main(arguments=None):
             findings.notes.append(f"{name}: skipped, {reason}.")
         print(f"{name}: {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
         paths = write(findings, settings, options.out)
-    print(markdown(findings, settings))
+    print((options.out / "report.md").read_text(encoding="utf-8"))
     print("Written:", *paths)
 
 
