@@ -42,7 +42,7 @@ def run_example(tmp_path, monkeypatch):
     "path",
     [pytest.param(path, id=path.stem, marks=() if path.stem in QUICK else pytest.mark.slow) for path in GALLERY],
 )
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::DeprecationWarning")  # those of matplotlib's own dependencies
 def test_example_runs_without_a_warning_and_draws(path, run_example):
     """An example of the gallery runs from an empty folder and leaves at least one figure with something on it."""
     run_example(path)
