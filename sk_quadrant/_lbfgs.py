@@ -71,7 +71,7 @@ class LBFGS(Optimizer):
             theta = objective.start()
             if group["warm_start"]:
                 present = closure.design.adopt(coef[labels], None if intercept is None else intercept[labels])
-                theta = theta.where(objective.constant_labels()[:, None], present)
+                theta = theta.where(_is_better(objective, theta, present), present)
             theta, trace = _minimise(objective, closure.metric, theta, group)
             traces.append(trace)
             coef[labels], solved = closure.design.publish(theta)
@@ -81,6 +81,16 @@ class LBFGS(Optimizer):
                 break
         self.trace = reduce(Trace.beside, traces).per_row(closure.design.total_weight)
         return torch.tensor(self.trace.values[-1])
+
+
+def _is_better(objective: Objective, constant: Tensor, present: Tensor) -> Tensor:
+    """Return, as a column, for which labels the constant start is to be preferred to the present model.
+
+    A model that is far off, because the data have changed, may lie where the loss has no curvature left to go by.
+    """
+    gain = objective.evaluate(present).values - objective.evaluate_constant(constant).values
+    better = ~(gain <= 0)
+    return (better | objective.constant_labels())[:, None] if objective.loss.labelwise else better[:, None]
 
 
 def _minimise(objective: Objective, metric: Metric, theta: Tensor, group: dict[str, Any]) -> tuple[Tensor, Trace]:
