@@ -46,7 +46,16 @@ class LossCriterion(nn.Module):
         return losses.mean() if row_weight is None else (losses * row_weight).mean()
 
 
-class MultiLabelNet(NeuralNet):  # type: ignore[misc]
+class LabelNet(NeuralNet):  # type: ignore[misc]
+    """Net that predicts labels; its `predict_proba` is the link that it is given as `predict_nonlinearity`."""
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """Return which scores exceed the natural threshold of the loss."""
+        scores = np.concatenate([to_numpy(part) for part in self.forward_iter(X, training=False)])
+        return np.asarray(scores > self.criterion_.loss.threshold, dtype=np.int64)
+
+
+class MultiLabelNet(LabelNet):
     """Net that trains on mini-batches of `TrainingData`.
 
     Where no callback looks at single batches, an epoch is recorded as one batch and takes `AnalyticSteps`.
@@ -267,13 +276,8 @@ class MultiLabelNet(NeuralNet):  # type: ignore[misc]
                 moments[int(k)][name] = array
         write_moments(self.optimizer_, moments)
 
-    def predict(self, X: Any) -> NDArray[np.int64]:
-        """Return which scores exceed the natural threshold of the loss."""
-        scores = np.concatenate([to_numpy(part) for part in self.forward_iter(X, training=False)])
-        return np.asarray(scores > self.criterion_.loss.threshold, dtype=np.int64)
 
-
-class FullBatchNet(NeuralNet):  # type: ignore[misc]
+class FullBatchNet(LabelNet):
     """Net of a linear model that trains on all rows at once: one epoch of one step is the whole fit.
 
     Parameters
