@@ -54,7 +54,7 @@ def data():
 
 
 def test_grid_search_over_losses_in_a_pipeline(data):
-    """Strings and instances are candidates; the best one is what cross-validation by hand says, refitted to all rows."""
+    """Strings and instances are candidates; the best one is what cross-validation by hand says, on all rows."""
     X, Y = data
     losses = ["bce_with_logits", "zlpr", "hinge", ZLPR(temperature=2.0), Focal(gamma=1.0), Asymmetric(gamma_neg=8.0)]
     pipeline = make_pipeline(StandardScaler(), QuadrantMultiLabelClassifier())
@@ -71,6 +71,7 @@ def test_grid_search_over_losses_in_a_pipeline(data):
     assert search.best_score_ > 0.7
 
 
+@pytest.mark.slow
 def test_grid_search_in_several_processes_is_that_in_one(data):
     """Candidates travel to other processes and back."""
     X, Y = data
@@ -181,7 +182,7 @@ def test_weights_that_are_not_requested_are_refused(data):
     X, Y = data
     with config_context(enable_metadata_routing=True):
         search = GridSearchCV(QuadrantMultiLabelClassifier(), {"C": [1.0]}, cv=2)
-        with pytest.raises(ValueError, match="sample_weight.* are passed but are not explicitly set"):
+        with pytest.raises(ValueError, match=r"sample_weight.* are passed but are not explicitly set"):
             search.fit(X, Y, sample_weight=np.ones(len(X)))
 
 
@@ -231,7 +232,7 @@ def test_classes_against_each_other(meta, data):
 
 def test_stacking_of_label_matrices(data):
     """Probabilities of all labels, out of fold, are the features of the final model."""
-    X, Y = data
+    X, Y = data  # with three labels: of two labels scikit-learn takes the first for the absence of the second
     Y = np.c_[Y, X[:, 2] > 0.5].astype(int)
     names = ["bce_with_logits", "zlpr"]
     models = [(name, QuadrantMultiLabelClassifier(name)) for name in names]
@@ -262,13 +263,9 @@ def test_voting_bagging_and_calibration_of_classes(data):
     assert_allclose(voting.predict_proba(X), clone(clf).fit(X, y).predict_proba(X))
     bagging = BaggingClassifier(clf, n_estimators=5, random_state=0).fit(X, y)
     assert_allclose(bagging.predict_proba(X), np.mean([one.predict_proba(X) for one in bagging.estimators_], axis=0))
-    calibrated = CalibratedClassifierCV(QuadrantMultiLabelClassifier("hinge"), cv=FOLDS).fit(X, y)
-    assert (
-        np.corrcoef(
-            calibrated.predict_proba(X)[:, 1], calibrated.calibrated_classifiers_[0].estimator.decision_function(X)
-        )[0, 1]
-        > 0.9
-    )
+    calibrated = CalibratedClassifierCV(QuadrantMultiLabelClassifier("hinge"), cv=FOLDS, ensemble=False).fit(X, y)
+    scores = calibrated.calibrated_classifiers_[0].estimator.decision_function(X)
+    assert_array_equal(np.argsort(calibrated.predict_proba(X)[:, 1]), np.argsort(scores))
 
 
 def test_a_frozen_model_stays_as_it_is(data):
@@ -353,9 +350,8 @@ def test_sparsify_and_densify_keep_predictions(X_format, data):
 def test_models_survive_being_stored(kind, solver, data, tmp_path):
     """A stored pipeline predicts the same and can be fitted on."""
     X, Y = data
-    clf = QuadrantMultiLabelClassifier(
-        Focal(gamma=3.0), solver=solver, tol=1e-2, learning_rate_init=0.1, random_state=0
-    )
+    loss = Focal(gamma=3.0)
+    clf = QuadrantMultiLabelClassifier(loss, solver=solver, tol=1e-2, learning_rate_init=0.1, random_state=0)
     pipeline = make_pipeline(StandardScaler(), clf).fit(X, Y)
     if kind == "joblib":
         joblib.dump(pipeline, tmp_path / "model.joblib")
@@ -365,7 +361,7 @@ def test_models_survive_being_stored(kind, solver, data, tmp_path):
         loaded = module.loads(module.dumps(pipeline))
     assert_array_equal(loaded.predict(X), pipeline.predict(X))
     assert_array_equal(loaded.predict_proba(X), pipeline.predict_proba(X))
-    assert loaded[-1].loss_ == clf.loss_
+    assert loaded[-1].loss_ == loss
     assert_array_equal(loaded.fit(X, Y)[-1].coef_, pipeline[-1].coef_)
 
 
