@@ -28,6 +28,7 @@ from sk_quadrant._preconditioner import Metric
 DECREASE, FLATNESS = 1e-4, 0.9  # weak Wolfe conditions
 COMPACT = 0.25  # share of finished labels that makes dropping them worth the copying
 MAX_TRIALS = 30
+NOISE = 3000  # rounding units: the relative accuracy of coefficients beyond which a step is noise
 IMPATIENT = 8  # trials after which a decrease alone is good enough
 
 
@@ -97,7 +98,7 @@ class Minimizer:
         Start.
     tol : float
         A group stops when its estimated distance to the optimum, half its squared Newton decrement, is at most tol^2
-        times its objective at the start.
+        (with a tol of at least 3000 rounding units) times its objective at the start.
     max_iter : int
     memory : int
         Number of curvature pairs.
@@ -128,7 +129,8 @@ class Minimizer:
         verbose: int = 0,
     ) -> None:
         self.objective, self.metric, self.theta = objective, metric, theta
-        self.tol, self.max_iter = tol, max_iter
+        self.max_iter = max_iter
+        self.smallest = max(tol, NOISE * torch.finfo(theta.dtype).eps) ** 2
         self.per_label = objective.loss.labelwise
         self.pairs: deque[Pair] = deque(maxlen=memory)
         self.solution = theta.clone()
@@ -158,7 +160,7 @@ class Minimizer:
             slope = self._inner(self.point.gradient, direction)
             if slope.isnan().any():
                 raise FloatingPointError("the gradient of the loss became NaN")
-            self._finish(-slope / 2 <= self.tol**2 * self.scale)
+            self._finish(-slope / 2 <= self.smallest * self.scale)
             if self.done.all():
                 break
             if self._compact_pays():
