@@ -16,7 +16,9 @@ Array: TypeAlias = NDArray[np.floating[Any]]
 def namespace(x: Any) -> ModuleType:
     """Return ``torch`` for a tensor and ``numpy`` for everything else."""
     torch = sys.modules.get("torch")
-    return torch if torch is not None and isinstance(x, torch.Tensor) else np
+    if torch is None or not hasattr(torch, "Tensor"):  # which another thread is still importing
+        return np
+    return torch if isinstance(x, torch.Tensor) else np
 
 
 def as_floating(x: Any) -> Any:
