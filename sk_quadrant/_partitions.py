@@ -134,14 +134,18 @@ def ask(shard: Shard, query: Query, arguments: Iterable[Any]) -> Answer:
 
 
 def add(answers: Iterable[Answer]) -> Answer:
-    """Return the sum of answers to the same query; None is zero."""
-    first, *others = answers
-    total = list(first)
-    for answer in others:
-        for position, part in enumerate(answer):
-            mine = total[position]
-            total[position] = part if mine is None else mine if part is None else mine + part
-    return tuple(total)
+    """Return the sum of answers to the same query, which need not exist all at once; None is zero."""
+    total: Answer | None = None
+    for answer in answers:
+        total = answer if total is None else tuple(_plus(*parts) for parts in zip(total, answer, strict=True))
+    assert total is not None
+    return total
+
+
+def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b
 
 
 class Partitions(Dataset[Any], ABC):

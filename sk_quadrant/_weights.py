@@ -107,7 +107,7 @@ def known_weight(targets: Targets) -> tuple[float, float]:
     return n_known, float(weight.sum())
 
 
-def check_known(n_known: float, weight: float) -> None:
+def check_known(n_known: Any, weight: Any) -> None:
     """Raise a ValueError unless a target is known, and one has a positive weight; see `known_weight`."""
     if not n_known:
         raise ValueError("y must have a known label, got NaN for every one.")
