@@ -320,11 +320,42 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
         """
         with _unchanged_on_error(self):
             again = self.warm_start and hasattr(self, "_encoding")
-            X, encoding, targets = self._read(X, y, sample_weight, again=again)
-            self._prepare(encoding, soft=targets.is_soft, again=again)
-            outcome = self._fit(self._data(X, targets), again=again, score=self._score_of(X, y, sample_weight))
+            data, encoding, soft = self._load(X, y, sample_weight, again=again)
+            self._prepare(encoding, soft=soft, again=again)
+            outcome = self._fit(data, again=again, score=self._score_of(X, y, sample_weight))
         self._warn(outcome)
         return self
+
+    def _load(self, X, y, sample_weight, *, again):
+        """Return what is trained on, the encoding of y, and whether its targets are soft."""
+        if SOLVERS[self.solver].stochastic or self.batch_size == "auto":
+            X, encoding, targets = self._read(X, y, sample_weight, again=again)
+            return self._data(X, targets), encoding, targets.is_soft
+        data = self._open(X, y, sample_weight)
+        validate_data(self, data.agreement.head, skip_check_array=True, reset=not again)
+        return data, data.agreement.encoding, data.agreement.is_soft
+
+    def _open(self, X, y, sample_weight):
+        """Return rows that are read `batch_size` at a time, whenever the solver wants a sum over them."""
+        from sk_quadrant._partitions import Shard
+        from sk_quadrant._reading import Agreement
+        from sk_quadrant._stored import StoredPartitions, StoredRows
+
+        if self.device != "cpu":
+            raise ValueError(
+                f"device must be 'cpu' for rows that solver={self.solver!r} reads in batches, got {self.device!r}. "
+                "Use batch_size='auto', or a solver that goes through batches."
+            )
+        rows = StoredRows(X, y, sample_weight, chunk_size=self.batch_size, missing_labels=self.missing_labels)
+        agreement = Agreement.of(
+            [part.description for part in rows],
+            class_weight=self.class_weight,
+            label_smoothing=self.label_smoothing,
+            fit_intercept=self.fit_intercept,
+        )
+        data = StoredPartitions(rows, agreement)
+        check_known(*data.total(Shard.known_weight))
+        return data
 
     def _fit(self, data, *, again, score=None):
         """Train on data that have been read, publish the result, and return the outcome."""
