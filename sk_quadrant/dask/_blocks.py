@@ -1,0 +1,93 @@
+"""Dask collections as blocks of rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+
+
+def is_collection(X: Any) -> bool:
+    """Whether X is a Dask array or DataFrame."""
+    return bool(dask.is_dask_collection(X)) and hasattr(X, "ndim")
+
+
+def check_collection(name: str, X: Any) -> None:
+    """Raise a TypeError unless an argument is a Dask collection."""
+    if not is_collection(X):
+        raise TypeError(
+            f"{name} must be a Dask array, DataFrame or Series, got {type(X).__name__}. Use "
+            "QuadrantMultiLabelClassifier for data in memory, or dask.array.from_array."
+        )
+
+
+def row_blocks(X: Any, y: Any = None, sample_weight: Any = None) -> list[tuple[Any, Any, Any]]:
+    """Return delayed blocks of the rows of X with those of y and of sample_weight, each None if that is.
+
+    Raises
+    ------
+    ValueError
+        If the collections have different numbers of rows or blocks.
+    """
+    others = [None if other is None else _blocks(_cut_like(other, X)) for other in (y, sample_weight)]
+    first = _blocks(X)
+    for name, other in zip(("y", "sample_weight"), others, strict=True):
+        if other is not None and len(other) != len(first):
+            raise ValueError(
+                f"X and {name} must have the same number of blocks when their sizes are unknown, got {len(first)} and "
+                f"{len(other)}. Call compute_chunk_sizes, or repartition them alike."
+            )
+    return list(zip(first, *(other or [None] * len(first) for other in others), strict=True))
+
+
+def _cut_like(other: Any, X: Any) -> Any:
+    """Return an array with the chunks of X where both are known."""
+    chunks = X.chunks[0] if isinstance(X, da.Array) else (math.nan,)
+    if not isinstance(other, da.Array) or np.isnan(chunks).any() or np.isnan(other.chunks[0]).any():
+        return other
+    if other.shape[0] != sum(chunks):
+        raise ValueError(
+            f"X, y and sample_weight must have the same number of rows, got {sum(chunks)} and {other.shape[0]}."
+        )
+    return other.rechunk({0: chunks})
+
+
+def _blocks(collection: Any) -> list[Any]:
+    """Return the blocks of rows, each with all columns."""
+    if isinstance(collection, da.Array):
+        whole = collection.rechunk(dict.fromkeys(range(1, collection.ndim), -1))
+        return list(whole.to_delayed().ravel())
+    return list(collection.to_delayed())
+
+
+def map_rows(
+    function: Callable[[Any, Any], Any], model: Any, X: Any, *, n_columns: int | None, dtype: Any, meta: Any = None
+) -> da.Array:
+    """Return a lazy array of a function of a model and each block of rows.
+
+    Parameters
+    ----------
+    function : callable
+        (model, block) -> array of shape (n_rows, n_columns), or (n_rows,) where `n_columns` is None.
+    model : object
+    X : dask array or DataFrame
+    n_columns : int or None
+    dtype : dtype
+    meta : array, default=None
+        Empty array of the kind that the function returns, an ndarray by default.
+    """
+    model = dask.delayed(model, pure=True)
+    call = dask.delayed(function)
+    chunks = X.chunks[0] if isinstance(X, da.Array) else (math.nan,) * X.npartitions
+    width = () if n_columns is None else (n_columns,)
+    if meta is None:
+        meta = np.empty((0,) * (1 + len(width)), dtype=dtype)
+    parts = [
+        da.from_delayed(call(model, block), (rows, *width), dtype=dtype, meta=meta)
+        for rows, block in zip(chunks, _blocks(X), strict=True)
+    ]
+    return da.concatenate(parts, allow_unknown_chunksizes=True)

@@ -1,0 +1,308 @@
+"""The estimator whose rows are on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import dask
+import dask.array as da
+import numpy as np
+from distributed import get_client
+from scipy import sparse
+from sklearn.base import _fit_context
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sk_quadrant._classifier import QuadrantMultiLabelClassifier, _has_link, _is_stochastic, _unchanged_on_error
+from sk_quadrant._reading import Agreement, read_part
+from sk_quadrant._solvers import SOLVERS
+from sk_quadrant._weights import check_known
+from sk_quadrant.dask._blocks import check_collection, is_collection, map_rows, row_blocks
+
+
+class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
+    """`QuadrantMultiLabelClassifier` for rows on the workers of a Dask cluster.
+
+    In each iteration of "lbfgs" the parameters go out to the workers and sums over their rows come back, so that the
+    coefficients are those of a fit on one machine, up to rounding. Blocks of rows stay where they are, and what moves
+    does not grow with their number. If a worker dies its blocks are computed again where Dask knows how.
+
+    The current client is used (``distributed.Client()`` makes one). Predictions of collections are lazy arrays;
+    anything else is predicted at once, as `QuadrantMultiLabelClassifier` does.
+
+    Parameters
+    ----------
+    loss, C, fit_intercept, threshold, solver, max_iter, tol, hidden_layer_sizes, activation, residual, batch_size, \
+    learning_rate_init, learning_rate, warmup_fraction, label_smoothing, mixup_alpha, class_weight, missing_labels, \
+    early_stopping, scoring, validation_fraction, n_iter_no_change, warm_start, random_state, device, callbacks, verbose
+        As in `QuadrantMultiLabelClassifier`. `fit` needs solver="lbfgs", the others have `partial_fit`. The rows
+        stay on the CPUs of the workers, so `device` must be "cpu".
+
+    Attributes
+    ----------
+    coef_, intercept_, classes_, threshold_, loss_, n_iter_, loss_curve_, history_, n_features_in_, feature_names_in_, \
+    label_names_in_
+        As in `QuadrantMultiLabelClassifier`.
+
+    See Also
+    --------
+    QuadrantMultiLabelClassifier : What `to_local` returns.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from distributed import Client
+    >>> from sk_quadrant import make_quadrants
+    >>> from sk_quadrant.dask import DaskQuadrantMultiLabelClassifier
+    >>> X, Y = make_quadrants(n_samples=400, random_state=0)
+    >>> with Client(processes=False, dashboard_address=None) as client:
+    ...     clf = DaskQuadrantMultiLabelClassifier().fit(da.from_array(X, chunks=(150, 2)), da.from_array(Y))
+    >>> clf.to_local().predict([[2.0, -1.0]])
+    array([[1, 0]])
+    """
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : dask array or DataFrame of shape (n_samples, n_features)
+            Blocks are NumPy arrays or SciPy CSR matrices. Sizes of blocks may be unknown.
+        y : dask array, DataFrame or Series of shape (n_samples,) or (n_samples, n_labels)
+            As in `QuadrantMultiLabelClassifier.fit`, in as many blocks as X where sizes are unknown.
+        sample_weight : dask array or Series of shape (n_samples,) or (n_samples, n_labels), default=None
+            Weights of rows, or of each label of each row.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        TypeError
+            If an argument is not a Dask collection.
+        ValueError
+            If data or parameters do not fit, or there is no client; the estimator stays as it was.
+        RuntimeError
+            If rows are lost with a worker, or the scheduler with all; the estimator stays as it was.
+        """
+        with _unchanged_on_error(self):
+            self._check_solver()
+            again = self.warm_start and hasattr(self, "_encoding")
+            data = self._send(X, y, sample_weight)
+            validate_data(self, data.agreement.head, skip_check_array=True, reset=not again)
+            self._prepare(data.agreement.encoding, soft=data.agreement.is_soft, again=again)
+            outcome = self._fit(data, again=again)
+        self._warn(outcome)
+        return self
+
+    def _check_solver(self):
+        if SOLVERS[self.solver].stochastic:
+            raise ValueError(
+                f"fit needs solver='lbfgs' on Dask collections, got {self.solver!r}. Use partial_fit, which goes "
+                "through the blocks in their order."
+            )
+        if self.device != "cpu":
+            raise ValueError(f"device must be 'cpu' on Dask collections, got {self.device!r}.")
+
+    def _send(self, X, y, sample_weight):
+        """Return the rows as shards on the workers."""
+        from sk_quadrant._partitions import Shard
+        from sk_quadrant.dask._shards import DaskPartitions, read_descriptions
+
+        client = _client()
+        blocks = _checked_blocks(X, y, sample_weight)
+        read = dask.delayed(partial(read_part, missing_labels=self.missing_labels), pure=True)
+        parts = client.compute([read(*block) for block in blocks])
+        descriptions = read_descriptions(client, parts)
+        agreement = Agreement.of(
+            descriptions,
+            class_weight=self.class_weight,
+            label_smoothing=self.label_smoothing,
+            fit_intercept=self.fit_intercept,
+        )
+        partitions = DaskPartitions.of(client, agreement, parts, descriptions)
+        check_known(*partitions.total(Shard.known_weight))
+        return partitions
+
+    @available_if(_is_stochastic)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Update the model with one pass over blocks of rows, block by block in their order.
+
+        The model goes to the blocks; the result is that of `QuadrantMultiLabelClassifier.partial_fit` called with each.
+
+        Parameters
+        ----------
+        X : dask array or DataFrame of shape (n_samples, n_features)
+        y : dask array, DataFrame or Series of shape (n_samples,) or (n_samples, n_labels)
+        classes : array-like of shape (n_classes,), default=None
+            All classes of a 1-D `y`, needed in the first call.
+        sample_weight : dask array or Series of shape (n_samples,) or (n_samples, n_labels), default=None
+
+        Returns
+        -------
+        self : object
+            Updated estimator.
+        """
+        from sk_quadrant.dask._shards import insist
+
+        client, model, step = _client(), self.to_local(), dask.delayed(_partial_fit, pure=True)
+        for X_block, y_block, weight in _checked_blocks(X, y, sample_weight):
+            model = step(model, X_block, y_block, classes, weight)
+        state = vars(insist(client, lambda: client.compute(model)))
+        self.__dict__.update({name: value for name, value in state.items() if name not in self.get_params(deep=False)})
+        return self
+
+    def to_local(self):
+        """Return an estimator for data in memory, with the same parameters and what has been fitted.
+
+        Returns
+        -------
+        QuadrantMultiLabelClassifier
+        """
+        local = QuadrantMultiLabelClassifier()
+        local.__dict__.update(self.__getstate__())
+        return local
+
+    def decision_function(self, X):
+        """Return the score of each row and label, as a lazy array for a collection.
+
+        Parameters
+        ----------
+        X : dask array or DataFrame, or array-like, of shape (n_samples, n_features)
+
+        Returns
+        -------
+        {dask array, ndarray} of shape (n_samples, n_labels), or (n_samples,) for a binary 1-D `y`
+            See `QuadrantMultiLabelClassifier.decision_function`.
+        """
+        if not is_collection(X):
+            return super().decision_function(X)
+        check_is_fitted(self)
+        columns = None if self._encoding.kind == "binary" else self._encoding.n_labels
+        return self._map("decision_function", X, columns, self._score_dtype(X))
+
+    def predict(self, X):
+        """Return the labels whose score exceeds their threshold, as a lazy array for a collection.
+
+        Parameters
+        ----------
+        X : dask array or DataFrame, or array-like, of shape (n_samples, n_features)
+
+        Returns
+        -------
+        {dask array, ndarray, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
+            In the form of `y` in `fit`; blocks are sparse if those of `y` were.
+        """
+        if not is_collection(X):
+            return super().predict(X)
+        check_is_fitted(self)
+        if self._encoding.kind != "multilabel":
+            return self._map("predict", X, None, self.classes_.dtype)
+        meta = sparse.csr_matrix((0, 0), dtype=np.int64) if self._encoding.sparse_output else None
+        return self._map("predict", X, self._encoding.n_labels, np.dtype(np.int64), meta=meta)
+
+    @available_if(_has_link)
+    def predict_proba(self, X):
+        """Return the probability of each label, as a lazy array for a collection.
+
+        Parameters
+        ----------
+        X : dask array or DataFrame, or array-like, of shape (n_samples, n_features)
+
+        Returns
+        -------
+        {dask array, ndarray} of shape (n_samples, n_labels)
+            See `QuadrantMultiLabelClassifier.predict_proba`.
+        """
+        if not is_collection(X):
+            return super().predict_proba(X)
+        check_is_fitted(self)
+        return self._map("predict_proba", X, len(self.classes_), self._score_dtype(X))
+
+    @available_if(_has_link)
+    def predict_log_proba(self, X):
+        """Return the logarithm of `predict_proba`.
+
+        Parameters
+        ----------
+        X : dask array or DataFrame, or array-like, of shape (n_samples, n_features)
+
+        Returns
+        -------
+        {dask array, ndarray} of shape (n_samples, n_labels)
+        """
+        if not is_collection(X):
+            return super().predict_log_proba(X)
+        return da.log(self.predict_proba(X))
+
+    def score(self, X, y, sample_weight=None):
+        """Return the share of rows all of whose labels are predicted, or of right classes.
+
+        Parameters
+        ----------
+        X : dask array or DataFrame, or array-like, of shape (n_samples, n_features)
+        y : dask array, DataFrame or Series, or array-like, of shape (n_samples,) or (n_samples, n_labels)
+        sample_weight : dask array or Series, or array-like, of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        if not is_collection(X):
+            return super().score(X, y, sample_weight)
+        model, count = dask.delayed(self.to_local(), pure=True), dask.delayed(_count_right)
+        counts = dask.compute(*[count(model, *block) for block in _checked_blocks(X, y, sample_weight)])
+        right, total = np.sum(counts, axis=0)
+        return float(right / total)
+
+    def _map(self, method, X, n_columns, dtype, meta=None):
+        return map_rows(
+            partial(_predict, method=method), self.to_local(), X, n_columns=n_columns, dtype=dtype, meta=meta
+        )
+
+    def _score_dtype(self, X):
+        own = self._layers()[0][0].dtype
+        return np.result_type(own, X.dtype) if isinstance(X, da.Array) and X.dtype.kind == "f" else own
+
+
+def _client():
+    try:
+        return get_client()
+    except ValueError as error:
+        raise ValueError("There is no Dask client. Make one by distributed.Client().") from error
+
+
+def _checked_blocks(X, y, sample_weight):
+    for name, part in {"X": X, "y": y, "sample_weight": sample_weight}.items():
+        if not (part is None and name == "sample_weight"):
+            check_collection(name, part)
+    return row_blocks(X, y, sample_weight)
+
+
+def _predict(model, X, *, method):
+    """Return predictions of a block, which may be empty."""
+    if X.shape[0]:
+        return getattr(model, method)(X)
+    one = getattr(model, method)(np.zeros((1, X.shape[1]), dtype=getattr(X, "dtype", np.float64)))
+    return one[:0]
+
+
+def _partial_fit(model, X, y, classes, sample_weight):
+    """Return the model after a block, which may be empty."""
+    from copy import deepcopy
+
+    if not X.shape[0]:
+        return model
+    return deepcopy(model).partial_fit(X, y, classes=classes, sample_weight=sample_weight)
+
+
+def _count_right(model, X, y, sample_weight):
+    """Return the weight of the rows of a block that are predicted right, and of all."""
+    if not X.shape[0]:
+        return 0.0, 0.0
+    weight = X.shape[0] if sample_weight is None else float(np.sum(sample_weight))
+    return (model.score(X, y, sample_weight) * weight if weight else 0.0), weight
