@@ -334,8 +334,10 @@ def test_strides_of_features_do_not_matter(data, model):
 @pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
 def test_sparse_features_are_never_densified(name, solver, monkeypatch):
     """A matrix with a million features is trained on and predicted, and nothing of its size is made dense."""
-    X = sparse.random_array((60, 10**6), density=3e-5, rng=np.random.default_rng(0), format="csr")
-    Y = np.random.default_rng(1).integers(0, 2, size=(60, 2))
+    rng = np.random.default_rng(0)
+    places = np.repeat(np.arange(60), 30), rng.integers(0, 10**6, size=1800)
+    X = sparse.csr_array((rng.standard_normal(1800), places), shape=(60, 10**6))
+    Y = rng.integers(0, 2, size=(60, 2))
     for cls in (sparse.csr_array, sparse.csc_array, sparse.coo_array):
         monkeypatch.setattr(cls, "toarray", refuse_large(cls.toarray))
         monkeypatch.setattr(cls, "todense", refuse_large(cls.todense))

@@ -350,7 +350,7 @@ def test_shifted_features_change_intercepts_only(name, as_format, problem):
 def test_sparse_features_give_the_coefficients_of_dense_ones(name, n_rows):
     """The format of X is no part of the answer, with more rows than features or fewer."""
     rng = np.random.default_rng(0)
-    X = sparse.random_array((n_rows, 40), density=0.2, rng=rng, format="csr")
+    X = sparse.csr_array(sparse.random(n_rows, 40, density=0.2, random_state=rng))
     Y = (X @ rng.standard_normal((40, 3)) + 0.3 * rng.standard_normal((n_rows, 3)) > 0).astype(int)
     dense = QuadrantMultiLabelClassifier(name, **PRECISE).fit(X.toarray(), Y)
     for layout in ("csr", "csc", "coo"):
