@@ -210,7 +210,6 @@ def test_loss_without_a_link_says_what_it_lacks(quadrants):
         fitted(Subset(), *quadrants, threshold="bayes")
 
 
-@pytest.mark.xfail(reason="__getattr__ of the classifier hides why a method is not available")
 def test_missing_probabilities_name_the_loss(quadrants):
     """The error of asking for probabilities has the loss in its cause, as scikit-learn's available_if puts it."""
     with pytest.raises(AttributeError, match="predict_proba") as error:
