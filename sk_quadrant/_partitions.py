@@ -337,6 +337,10 @@ class LocalPartitions(Partitions):
         """Return the same rows with given moments; see `Partitions.with_moments`."""
         return LocalPartitions([shard.with_moments(mean, variance) for shard in self.shards])
 
+    def __sizeof__(self) -> int:
+        """Return the bytes of all rows; see `Shard.__sizeof__`."""
+        return object.__sizeof__(self) + sum(shard.__sizeof__() for shard in self.shards)
+
 
 def pose(
     data: TrainingData | Partitions, loss: Loss, *, C: float, fit_intercept: bool, device: torch.device
