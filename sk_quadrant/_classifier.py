@@ -529,7 +529,8 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
             candidate.__dict__.pop("feature_names_in_", None)
             candidate._set_layers(layers)
             options = {} if weight is None else {"sample_weight": _safe_indexing(weight, rows)}
-            return _named_scores(scorer(candidate, X[rows], _safe_indexing(y, rows), **options), self.classes_)
+            held_out = _safe_indexing(X, rows), _safe_indexing(y, rows)
+            return _named_scores(scorer(candidate, *held_out, **options), self.classes_)
 
         return score
 
