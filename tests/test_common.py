@@ -21,8 +21,8 @@ NOT_CONVEX = (
     "the loss is not convex: steps of one length end on a plateau where one class weighs ten million times another"
 )
 OVERFLOWS = (
-    "the features of the check lie around 100, and steps as long as an exponential of scores send the loss to infinity: "
-    "fit says so and asks for scaled features"
+    "the features of the check lie around 100, where steps as long as an exponential of scores send the loss to "
+    "infinity: fit says so and asks for scaled features"
 )
 NO_LINK = "scores of the hinge loss have no probability"
 
