@@ -29,6 +29,7 @@ from sk_quadrant._calibrated_pairs import (
 from sk_quadrant._calibrators import METHODS, FloatArray
 from sk_quadrant._folds import check_label_cv
 from sk_quadrant._label_matrix import LabelMatrix, read_label_matrix
+from sk_quadrant._masked import masked_as_nan
 
 
 class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -345,7 +346,7 @@ def _check_weight(sample_weight: Any, n_labels: int, n_samples: int) -> FloatArr
     """Return the weights of the maps."""
     if sample_weight is None:
         return None
-    weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    weight = check_array(masked_as_nan(sample_weight), ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if weight.shape not in ((n_samples,), (n_samples, n_labels)):
         raise ValueError(
             f"sample_weight must have shape (n_samples,) = ({n_samples},) or (n_samples, n_labels) = "

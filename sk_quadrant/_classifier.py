@@ -23,6 +23,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_quadrant._decision import resolve_threshold
+from sk_quadrant._masked import masked_as_nan
 from sk_quadrant._solvers import SOLVERS
 from sk_quadrant._targets import is_label_matrix, read_targets
 from sk_quadrant._weights import check_known, check_weight, known_weight, weigh_classes
@@ -411,9 +412,7 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
         """Return X as it is computed with, the encoding of y, and the targets with their weights."""
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
-        X = validate_data(
-            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=not again, accept_large_sparse=True
-        )
+        X = self._check_features(X, reset=not again)
         if again and partial:
             encoding = self._encoding
             if classes is not None and not np.array_equal(np.unique(classes), encoding.classes):
@@ -674,7 +673,11 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
 
     def _check_X(self, X):
         check_is_fitted(self)
-        return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        return self._check_features(X, reset=False)
+
+    def _check_features(self, X, *, reset):
+        dtypes = [np.float64, np.float32]
+        return validate_data(self, masked_as_nan(X), accept_sparse="csr", dtype=dtypes, reset=reset)
 
     def _scores(self, X):
         if self._network[0]:

@@ -20,7 +20,7 @@ from sk_quadrant.losses._base import split_weight
 
 def as_tensor(array: NDArray[Any], dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
     """Return a tensor that shares the memory of an array where that is possible, also of a read-only one."""
-    if any(stride < 0 for stride in array.strides):
+    if any(stride < 0 or stride % array.itemsize for stride in array.strides):  # PyTorch counts in whole entries
         array = np.ascontiguousarray(array)
     with warnings.catch_warnings():  # the tensors of data are only read
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

@@ -11,6 +11,8 @@ from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import type_of_target
 
+from sk_quadrant._masked import masked_as_nan
+
 
 @dataclass(frozen=True)
 class LabelForm:
@@ -85,6 +87,7 @@ def read_label_matrix(y: Any, *, for_multiclass: str = "") -> LabelMatrix:
     for_multiclass : str, default=""
         What to use for a vector of more classes.
     """
+    y = masked_as_nan(y)
     if np.ndim(y) == 1 and not sparse.issparse(y):
         return _read_classes(y, for_multiclass)
     values = check_array(y, accept_sparse="csr", ensure_all_finite="allow-nan", input_name="y")

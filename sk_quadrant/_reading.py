@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import _get_feature_names, check_array
 
+from sk_quadrant._masked import masked_as_nan
 from sk_quadrant._targets import LabelEncoding, Targets, as_classes, is_label_matrix, read_targets, recognise
 from sk_quadrant._weights import read_weight, settle_class_weight, weigh_classes
 
@@ -96,7 +97,9 @@ def read_part(X: Any, y: Any, sample_weight: Any, *, missing_labels: str) -> Par
     if not lengths[0]:
         return Part(X, np.empty(0), None, Description(0, X))
     head = X[:0]
-    X = check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32], accept_large_sparse=True, input_name="X")
+    X = check_array(
+        masked_as_nan(X), accept_sparse="csr", dtype=[np.float64, np.float32], accept_large_sparse=True, input_name="X"
+    )
     about = {"n_rows": X.shape[0], "head": head, "dtype": X.dtype, "is_sparse": sparse.issparse(X)}
     if is_label_matrix(y):
         encoding, targets = read_targets(y, missing_labels=missing_labels)

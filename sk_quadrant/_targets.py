@@ -13,6 +13,8 @@ from scipy import sparse
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d
 
+from sk_quadrant._masked import masked_as_nan
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -21,7 +23,7 @@ class Targets:
     Attributes
     ----------
     values : ndarray or sparse CSC array of shape (n_samples, n_labels)
-        Hard targets as uint8, soft ones as floats; unknown ones are 0.
+        Hard targets as uint8, soft ones as float32 or float64; unknown ones are 0.
     mask : bool ndarray of shape (n_samples, n_labels) or None
         True where the target is known, None if all are.
     weight : float64 ndarray of shape (n_samples,) or (n_samples, n_labels), or None
@@ -169,7 +171,9 @@ def read_targets(y: Any, *, missing_labels: str, classes: Any = None) -> tuple[L
 def recognise(y: Any, classes: Any = None) -> LabelEncoding:
     """Return the encoding of y; see `read_targets`."""
     if is_label_matrix(y):
-        n_labels = (y if hasattr(y, "shape") else np.asarray(y)).shape[1]
+        matrix = y if hasattr(y, "shape") else np.asarray(y)
+        _check_shape(matrix)
+        n_labels = matrix.shape[1]
         if classes is not None and not np.array_equal(np.unique(classes), np.arange(n_labels)):
             raise ValueError(
                 f"classes must be None or arange({n_labels}) for a y of {n_labels} labels, got {classes!r}."
@@ -204,7 +208,7 @@ def is_label_matrix(y: Any) -> bool:
 
 def _as_array(y: Any) -> NDArray[Any]:
     try:
-        return np.asarray(y)
+        return np.asarray(masked_as_nan(y))
     except ValueError:
         raise ValueError(
             "y must be 1-D or have rows of one length, got rows of different lengths. Turn lists of labels into a "
@@ -217,7 +221,7 @@ def as_classes(y: Any) -> NDArray[Any]:
     shape = _as_array(y).shape
     if len(shape) not in (1, 2):
         raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_labels), got {shape}.")
-    y = column_or_1d(y, warn=True)
+    y = column_or_1d(masked_as_nan(y), warn=True)
     if y.dtype.kind == "f" and np.isnan(y).any():
         raise ValueError(
             "Input y contains NaN, and a class cannot be unknown. Drop these rows, or pass y with shape (n_samples, "
@@ -248,7 +252,9 @@ def _as_numbers(y: Any) -> NDArray[Any]:
     """Return a label matrix as a numeric array, NaN where pandas has NA."""
     values = _as_array(_without_missing_values_of_pandas(y))
     _check_shape(values)
-    if values.dtype.kind in "biuf":
+    if values.dtype.kind == "f":
+        return values.astype(np.float32 if values.dtype.itemsize <= 4 else np.float64, copy=False)
+    if values.dtype.kind in "biu":
         return values
     if values.dtype.kind == "O" and not any(isinstance(value, str) for value in values.flat):
         with suppress(TypeError, ValueError):
@@ -264,7 +270,7 @@ def _without_missing_values_of_pandas(y: Any) -> Any:
 
 
 def _check_shape(y: Any) -> None:
-    if y.ndim != 2 or 0 in y.shape:
+    if len(y.shape) != 2 or 0 in y.shape:
         raise ValueError(f"y must have shape (n_samples, n_labels), at least 1 of each, got {y.shape}.")
 
 

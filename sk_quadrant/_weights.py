@@ -12,6 +12,7 @@ from scipy import sparse
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_array
 
+from sk_quadrant._masked import masked_as_nan
 from sk_quadrant._targets import LabelEncoding, Targets
 
 
@@ -36,7 +37,9 @@ def read_weight(sample_weight: Any, targets: Targets) -> NDArray[np.float64] | N
     if isinstance(sample_weight, Real):
         sample_weight = np.full(targets.n_samples, sample_weight)
     try:
-        weight = check_array(sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight")
+        weight = check_array(
+            masked_as_nan(sample_weight), dtype=np.float64, ensure_2d=False, input_name="sample_weight"
+        )
     except ValueError as error:
         raise ValueError(f"sample_weight must be an array of finite numbers: {error}") from error
     shapes = (targets.n_samples,), (targets.n_samples, targets.n_labels)

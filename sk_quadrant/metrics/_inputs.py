@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array, gen_batches
 
+from sk_quadrant._masked import masked_as_nan
+
 BLOCK_ENTRIES = 2**18  # 2 MB of float64: the temporary arrays of a block of rows stay in the cache
 
 
@@ -65,7 +67,7 @@ def check_probabilistic_targets(y_true: Any, y_proba: Any, sample_weight: Any) -
 def _check_targets(y_true: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return dense targets, 0 where unknown, and the mask of the known ones."""
     targets: Any = check_array(
-        y_true, accept_sparse=True, ensure_2d=False, ensure_all_finite=False, input_name="y_true"
+        masked_as_nan(y_true), accept_sparse=True, ensure_2d=False, ensure_all_finite=False, input_name="y_true"
     )
     if targets.ndim != 2:
         raise ValueError(
@@ -95,7 +97,11 @@ def _check_scores(y_score: Any, name: str, shape: tuple[int, ...]) -> NDArray[An
     if isinstance(y_score, (list, tuple)) and any(np.ndim(label_scores) == 2 for label_scores in y_score):
         y_score = _positive_columns(y_score, name)
     scores: NDArray[Any] = check_array(
-        y_score, dtype=[np.float64, np.float32], ensure_2d=False, ensure_all_finite=False, input_name=name
+        masked_as_nan(y_score),
+        dtype=[np.float64, np.float32],
+        ensure_2d=False,
+        ensure_all_finite=False,
+        input_name=name,
     )
     if scores.shape != shape:
         raise ValueError(f"{name} must have the shape of y_true, {shape}, got {scores.shape}.")
@@ -122,7 +128,9 @@ def _check_sample_weight(sample_weight: Any, known: NDArray[np.bool_]) -> NDArra
     if sample_weight is None:
         weight = np.ones(n_samples)
     else:
-        weight = check_array(sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight")
+        weight = check_array(
+            masked_as_nan(sample_weight), dtype=np.float64, ensure_2d=False, input_name="sample_weight"
+        )
     if weight.shape != (n_samples,):
         raise ValueError(f"sample_weight must have shape (n_samples,) = ({n_samples},), got {weight.shape}.")
     if weight.min() < 0:
