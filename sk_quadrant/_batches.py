@@ -26,10 +26,13 @@ class Chunk:
         Features, dense ones with a column of ones, and targets, as `TrainingData.rows` returns them.
     sizes : list of int
         Rows of each batch.
+    counts : list of int or None, default=None
+        Rows of each batch over all processes, None if all are here.
     """
 
-    def __init__(self, features: Any, y: Any, sizes: list[int]) -> None:
+    def __init__(self, features: Any, y: Any, sizes: list[int], counts: list[int] | None = None) -> None:
         self.features, self.y, self.sizes = features, y, sizes
+        self.counts = sizes if counts is None else counts
         self.X = without_ones(features)
         self.targets, self.mask, self.label_weight, self.row_weight = split_targets(y)
 
@@ -179,7 +182,7 @@ class Batches:
             rows = order[start : start + sum(sizes)]
             start += len(rows)
             gather = self._overwrite if reuse and self._is_reusable() else self._gather
-            chunk = gather(rows, sizes)
+            chunk = gather(*self.data.at_hand(rows, sizes), sizes)
             yield chunk if rng is None else Mixture(sizes, self.mixup_alpha, rng).of(chunk)
 
     def _sizes_of_chunks(self) -> list[list[int]]:
@@ -193,17 +196,18 @@ class Batches:
         return np.random.default_rng([self.seed, self.epoch]).permutation(len(self.data))
 
     def _is_reusable(self) -> bool:
-        return not sparse.issparse(self.data.X) and torch.device(self.device).type == "cpu"
+        is_here = self.data.exchange is None  # else the rows of a batch that are here are few or many by chance
+        return is_here and not sparse.issparse(self.data.X) and torch.device(self.device).type == "cpu"
 
-    def _gather(self, rows: NDArray[np.intp], sizes: list[int]) -> Chunk:
+    def _gather(self, rows: NDArray[np.intp], sizes: list[int], counts: list[int]) -> Chunk:
         features, y = self.data.rows(rows)
         y = {key: part.to(self.device) for key, part in y.items()} if isinstance(y, dict) else y.to(self.device)
-        return Chunk(features.to(self.device), y, sizes)
+        return Chunk(features.to(self.device), y, sizes, counts)
 
-    def _overwrite(self, rows: NDArray[np.intp], sizes: list[int]) -> Chunk:
+    def _overwrite(self, rows: NDArray[np.intp], sizes: list[int], counts: list[int]) -> Chunk:
         chunk = self._chunks.get(tuple(sizes))
         if chunk is None:
-            chunk = self._chunks[tuple(sizes)] = self._gather(rows, sizes)
+            chunk = self._chunks[tuple(sizes)] = self._gather(rows, sizes, counts)
         else:
             self.data.rows(rows, out=(chunk.features, chunk.y))
         return chunk

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from itertools import accumulate
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -92,6 +93,22 @@ class SparseRows:
         return rows
 
 
+class Exchange(Protocol):
+    """Sums over several processes that train the same model, each on rows of its own."""
+
+    def open(self, gradients: list[Tensor]) -> None:
+        """Name the tensors that are to be summed in each step."""
+        ...
+
+    def sum_gradients(self) -> None:
+        """Replace the gradients by their sums over processes."""
+        ...
+
+    def sum_losses(self, compute: Callable[[], float]) -> float:
+        """Return the sum over processes of what each computes; an error in one of them is one in all."""
+        ...
+
+
 class TrainingData(Dataset[Any]):
     """Features and targets of all rows, or of some of them without a copy.
 
@@ -104,15 +121,22 @@ class TrainingData(Dataset[Any]):
         The rows this is about, None for all.
     label_smoothing : float, default=0.0
         Share of 1/2 that is mixed into the targets when they are trained on.
+
+    Attributes
+    ----------
+    exchange : Exchange or None
+        Where the sums over rows that other processes hold come from, None if all rows are here.
     """
+
+    exchange: Exchange | None = None
 
     def __init__(
         self, X: Any, targets: Targets, index: NDArray[np.intp] | None = None, *, label_smoothing: float = 0.0
     ) -> None:
         self.X, self.targets, self.index, self.label_smoothing = X, targets, index, label_smoothing
         self.dtype = torch.float32 if X.dtype == np.float32 else torch.float64
-        weight = None if targets.weight is None else torch.as_tensor(targets.weight, dtype=self.dtype)
-        self._mask = None if targets.mask is None else torch.as_tensor(targets.mask)
+        weight = None if targets.weight is None else as_tensor(targets.weight, dtype=self.dtype)
+        self._mask = None if targets.mask is None else as_tensor(targets.mask)
         self._row_weight, self._label_weight = split_weight(weight, self._mask)
         rows = slice(None) if index is None else torch.from_numpy(index)
         self.mean_weight = 1.0 if self._row_weight is None else float(self._row_weight[rows].mean(dtype=torch.float64))
@@ -159,6 +183,25 @@ class TrainingData(Dataset[Any]):
         targets = [values.data, values.indices, values.indptr] if sparse.issparse(values) else [values]
         known = [part for part in (self.targets.mask, self.targets.weight, self.index) if part is not None]
         return [*features, *targets, *known]
+
+    def presence(self) -> NDArray[np.bool_]:
+        """Return which labels are known to be present, shape (n_rows, n_labels)."""
+        values = self.targets.values
+        dense: NDArray[Any] = values.toarray() if sparse.issparse(values) else values
+        present = dense >= 0.5
+        return present if self.targets.mask is None else present & self.targets.mask
+
+    def at_hand(self, rows: NDArray[np.intp], sizes: list[int]) -> tuple[NDArray[np.intp], list[int]]:
+        """Return which rows of some batches are in this process, and how many of each batch.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_rows,)
+            Rows of one batch after the other.
+        sizes : list of int
+            Rows of each batch.
+        """
+        return rows, sizes
 
     def subset(self, index: NDArray[np.intp], *, label_smoothing: float) -> TrainingData:
         """Return some of the rows; nothing but the index is copied."""

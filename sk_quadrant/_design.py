@@ -240,7 +240,7 @@ class DenseDesign(Design):
     def row_blocks(self, n_labels: int) -> Iterator[slice]:
         """Yield blocks of rows; see `Design.row_blocks`."""
         size = max(64, BLOCK_ELEMENTS // max(n_labels, self.n_features))
-        for start in range(0, self.n_rows, size):
+        for start in range(0, max(1, self.n_rows), size):  # no rows are a block, too, so that their sums are zeros
             yield slice(start, min(start + size, self.n_rows))
 
     def raw_scores(self, coef: Tensor, rows: slice) -> Tensor:

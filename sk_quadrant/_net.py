@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -16,7 +17,7 @@ from skorch.utils import to_numpy
 from torch import Tensor, nn
 
 from sk_quadrant._batches import Batches, Chunk, split_targets
-from sk_quadrant._data import SparseRows, TrainingData
+from sk_quadrant._data import Exchange, SparseRows, TrainingData
 from sk_quadrant._modules import Layers, read_layers, write_layers
 from sk_quadrant._partitions import Partitions, pose
 from sk_quadrant._schedule import Schedule
@@ -175,25 +176,27 @@ class MultiLabelNet(LabelNet):
 
     def _mean_loss(self, batches: Batches, *, training: bool) -> float:
         """Go through all batches once, with steps if training, and return the mean loss of rows as they are met."""
-        if training:
-            rates = iter(self.rates_.tolist())
-            losses = [
-                self._analytic_steps().run(chunk, list(islice(rates, len(chunk))))
-                for chunk in batches.chunks(reuse=True)
-            ]
-        else:
-            losses = [self._evaluate(chunk) for chunk in batches.chunks()]
-        return sum(losses) / len(batches.data)
+        exchange = batches.data.exchange
+        steps = self._analytic_steps(exchange) if training else None
+        compute = partial(self._sum_losses, batches, steps)
+        return (compute() if exchange is None else exchange.sum_losses(compute)) / len(batches.data)
 
-    def _analytic_steps(self) -> AnalyticSteps:
+    def _sum_losses(self, batches: Batches, steps: AnalyticSteps | None) -> float:
+        """Go through the rows that are here once, with steps if there are any, and return the sum of their losses."""
+        if steps is None:
+            return sum(self._evaluate(chunk) for chunk in batches.chunks())
+        rates = iter(self.rates_.tolist())
+        return sum(steps.run(chunk, list(islice(rates, len(chunk)))) for chunk in batches.chunks(reuse=True))
+
+    def _analytic_steps(self, exchange: Exchange | None) -> AnalyticSteps:
         if self.steps_ is None or not self.steps_.are_for(self.module_, self.optimizer_, self.penalty_):
-            self.steps_ = AnalyticSteps(self.module_, self.criterion_.loss, self.optimizer_, self.penalty_)
+            self.steps_ = AnalyticSteps(self.module_, self.criterion_.loss, self.optimizer_, self.penalty_, exchange)
         return self.steps_
 
     @torch.no_grad()
     def _evaluate(self, chunk: Chunk) -> float:
-        """Return the sum of the losses of some rows."""
-        return float(self.criterion_(self.module_(chunk.X), chunk.y)) * len(chunk.X)
+        """Return the sum of the losses of some rows, of which there may be none."""
+        return float(self.criterion_(self.module_(chunk.X), chunk.y)) * len(chunk.X) if len(chunk.X) else 0.0
 
     def _record_epoch(self, prefix: str, n_rows: int, loss: float) -> None:
         """Write an epoch to the history as if it had been one batch."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from sk_quadrant._data import TrainingData
 
@@ -32,17 +30,12 @@ def hold_out(data: TrainingData, fraction: float, seed: int) -> tuple[TrainingDa
         raise ValueError(
             f"validation_fraction={fraction} of {len(data)} rows leaves no row to train on or none to validate on."
         )
-    training, held_out = _stratify(_presence(data), fraction, seed)
+    training, held_out = _stratify(_columns(data.presence()), fraction, seed)
     return data.subset(training, label_smoothing=data.label_smoothing), data.subset(held_out, label_smoothing=0.0)
 
 
-def _presence(data: TrainingData) -> NDArray[np.int8]:
-    """Return which labels are known to be present, with absence as a second column if there is one label only."""
-    values = data.targets.values
-    dense: NDArray[Any] = values.toarray() if sparse.issparse(values) else values
-    present = dense >= 0.5
-    if data.targets.mask is not None:
-        present = present & data.targets.mask
+def _columns(present: NDArray[np.bool_]) -> NDArray[np.int8]:
+    """Return presence of labels as integers, with absence as a second column if there is one label only."""
     if present.shape[1] == 1:
         present = np.hstack([present, ~present])
     return present.astype(np.int8)

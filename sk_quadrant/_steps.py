@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 
 from sk_quadrant._batches import Chunk
-from sk_quadrant._data import SparseRows, without_ones
+from sk_quadrant._data import Exchange, SparseRows, without_ones
 from sk_quadrant._modules import ACTIVATIONS, LinearScores, Network
 from sk_quadrant.losses import Loss
 
@@ -34,10 +34,15 @@ class AnalyticSteps:
     optimizer : torch.optim.Optimizer
     penalty : float
         Strength of the penalty on the weights.
+    exchange : Exchange or None, default=None
+        Sums over the processes that hold the rows of a batch, None if all are here.
     """
 
-    def __init__(self, module: Any, loss: Loss, optimizer: Optimizer, penalty: float) -> None:
+    def __init__(
+        self, module: Any, loss: Loss, optimizer: Optimizer, penalty: float, exchange: Exchange | None = None
+    ) -> None:
         self.module, self.optimizer, self.loss, self.penalty = module, optimizer, loss, penalty
+        self.exchange = exchange
         self.has_bias = module.layers[0].bias is not None
         self.thetas = [pack(layer) for layer in module.layers]
         self.gradients = [torch.zeros_like(theta) for theta in self.thetas]
@@ -46,6 +51,8 @@ class AnalyticSteps:
         self.skips = getattr(module, "skips", [])
         self.activation = ACTIVATIONS[getattr(module, "activation", "identity")]
         self.update = UPDATES[type(optimizer)](module, optimizer, self.thetas, self.gradients)
+        if exchange is not None:
+            exchange.open(self.gradients)
 
     def are_for(self, module: Any, optimizer: Optimizer, penalty: float) -> bool:
         """Whether these are still the steps of a model and an optimizer, whose tensors may have been replaced."""
@@ -88,21 +95,30 @@ class AnalyticSteps:
             self.thetas, self.gradients, self.weights, self.weight_gradients
         )  # fmt: skip
         gradient_of, penalty, update, mm, addmm = self.loss.gradient, self.penalty, self.update, torch.mm, torch.addmm
-        for (x, scores, targets, mask, label_weight, row_weight), rate in zip(chunk.views, rates, strict=True):
+        steps = zip(chunk.views, chunk.counts, rates, strict=True)
+        for (x, scores, targets, mask, label_weight, row_weight), n_rows, rate in steps:
             mm(x, theta, out=scores)
             gradient = gradient_of(scores, targets, mask, label_weight)
             if row_weight is not None:
                 gradient = gradient * row_weight
-            addmm(theta_gradient, x.T, gradient, beta=0, alpha=1 / x.shape[0], out=theta_gradient)
+            addmm(theta_gradient, x.T, gradient, beta=0, alpha=1 / n_rows, out=theta_gradient)
+            if self.exchange is not None:
+                self.exchange.sum_gradients()
             if penalty:
                 weight_gradient.add_(weight, alpha=penalty)
             update(rate)
 
     def _run_layers(self, chunk: Chunk, rates: Sequence[float]) -> None:
-        for (x, scores, targets, mask, label_weight, row_weight), rate in zip(chunk.views, rates, strict=True):
+        steps = zip(chunk.views, chunk.counts, rates, strict=True)
+        for (x, scores, targets, mask, label_weight, row_weight), n_rows, rate in steps:
             tape = self._forward(x, scores)
             gradient = self.loss.gradient(scores, targets, mask, label_weight)
-            self._backward(gradient if row_weight is None else gradient * row_weight, tape)
+            self._backward(gradient if row_weight is None else gradient * row_weight, tape, 1 / n_rows)
+            if self.exchange is not None:
+                self.exchange.sum_gradients()
+            if self.penalty:
+                for weight, weight_gradient in zip(self.weights, self.weight_gradients, strict=True):
+                    weight_gradient.add_(weight, alpha=self.penalty)
             self.update(rate)
 
     def _forward(self, features: Any, scores: Tensor) -> list[tuple[Any, Any, Any]]:
@@ -131,19 +147,19 @@ class AnalyticSteps:
         """Return what a layer has taken, without the ones that features come with."""
         return without_ones(x) if k == 0 else x
 
-    def _backward(self, gradient: Tensor, tape: list[tuple[Any, Any, Any]]) -> None:
-        """Write the gradient of the mean objective by the parameters, given that of each row's loss by its scores."""
+    def _backward(self, gradient: Tensor, tape: list[tuple[Any, Any, Any]], share: float) -> None:
+        """Write the gradient of the sum of losses times a share, given that of each row's loss by its scores."""
         passed, last = gradient, len(tape) - 1
         for k in range(last, -1, -1):
             x, inner, outputs = tape[k]
             here = passed if k == last else self.activation.backward(passed, inner, outputs)
-            self._write_gradient(k, here, x)
+            self._write_gradient(k, here, x, share)
             if k:
                 down = here @ self.weights[k].T
                 passed = down + passed if k < last and self.skips[k] else down
 
-    def _write_gradient(self, k: int, gradient: Tensor, x: Any) -> None:
-        theta, weight, share = self.gradients[k], self.weight_gradients[k], 1 / gradient.shape[0]
+    def _write_gradient(self, k: int, gradient: Tensor, x: Any, share: float) -> None:
+        theta, weight = self.gradients[k], self.weight_gradients[k]
         if k == 0 and self._extends(x):
             torch.addmm(theta, x.T, gradient, beta=0, alpha=share, out=theta)
         else:
@@ -153,8 +169,6 @@ class AnalyticSteps:
                 torch.addmm(weight, self._inputs(k, x).T, gradient, beta=0, alpha=share, out=weight)
             if self.has_bias:
                 torch.mul(gradient.sum(dim=0), share, out=theta[-1])
-        if self.penalty:
-            weight.add_(self.weights[k], alpha=self.penalty)
 
 
 def _as_dense(x: Any) -> Tensor:

@@ -281,9 +281,11 @@ def mini_batch_outcome(net: NeuralNet, finished: bool) -> Outcome:
     history = [epoch_row(row) for row in net.history.to_list() if "train_loss" in row]
     losses = [row["train_loss"] for row in history]
     converged = finished or (len(losses) == net.max_epochs and net.schedule.shape != "constant")
+    moments = read_moments(net.optimizer_)
+    if not all(np.isfinite(moment).all() for each in moments for moment in each.values()):  # steps were zero
+        raise FloatingPointError("squares of gradients are not finite: scale the features of X")
     return Outcome(
-        net, read_layers(net.module_), len(losses), losses, history, converged, net.interrupted_,
-        read_moments(net.optimizer_),
+        net, read_layers(net.module_), len(losses), losses, history, converged, net.interrupted_, moments
     )  # fmt: skip
 
 
@@ -292,7 +294,7 @@ def _common(plan: Plan, *, feature_major: bool) -> dict[str, Any]:
     return {
         "module": plan.module(feature_major=feature_major),
         "criterion": LossCriterion(plan.loss),
-        "device": plan.device,
+        "device": "cpu" if isinstance(plan.data, Partitions) else plan.device,  # where sums over partitions arrive
         "train_split": None,
         "predict_nonlinearity": None if plan.loss.link is None else plan.loss.link.inverse,
         "verbose": 0,

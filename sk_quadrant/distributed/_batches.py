@@ -1,0 +1,123 @@
+"""The fit by batches: the rows of a batch are where they are, and each step takes the sum of the ranks' gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sk_quadrant._data import TrainingData
+from sk_quadrant._targets import Targets
+from sk_quadrant.distributed._ranks import Ranks
+
+
+class RankExchange:
+    """Sums of gradients and losses over ranks; see `Exchange`.
+
+    Every exchange is of one and the same size, with a last number that says how many ranks have failed, so that a rank
+    can fail at any time.
+
+    Parameters
+    ----------
+    ranks : Ranks
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.ranks = ranks
+
+    def open(self, gradients: list[Tensor]) -> None:
+        """Name the gradients; see `Exchange.open`."""
+        self.gradients = gradients
+        self.sent = gradients[0].new_zeros(sum(gradient.numel() for gradient in gradients) + 2)
+
+    def sum_gradients(self) -> None:
+        """Sum the gradients; see `Exchange.sum_gradients`."""
+        torch.cat([gradient.flatten() for gradient in self.gradients], out=self.sent[:-2])
+        start, sums = 0, self._sum()
+        for gradient in self.gradients:
+            gradient.copy_(sums[start : start + gradient.numel()].view_as(gradient))
+            start += gradient.numel()
+
+    def sum_losses(self, compute: Callable[[], float]) -> float:
+        """Sum losses; see `Exchange.sum_losses`."""
+        error, loss = None, 0.0
+        try:
+            loss = compute()
+        except Exception as caught:
+            if self.ranks.broken:
+                raise
+            error = caught
+        self.sent[-2] = loss
+        return float(self._sum(error)[-2])
+
+    def _sum(self, error: Exception | None = None) -> Tensor:
+        self.sent[-1] = float(error is not None)
+        sums = self.ranks.sum(self.sent)
+        if sums[-1]:
+            self.ranks.give_up(error)
+        return sums
+
+
+class RankData(TrainingData):
+    """Rows of this rank as a part of those of all ranks, which count as one after the other; see `TrainingData`.
+
+    Parameters
+    ----------
+    X, targets, label_smoothing
+        Of the rows of this rank; see `TrainingData`.
+    exchange : RankExchange
+    counts : list of int
+        Rows of each rank.
+    chosen : ndarray of shape (n_chosen,), default=None
+        Which of all rows this is about, None for all.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        targets: Targets,
+        exchange: RankExchange,
+        counts: list[int],
+        chosen: NDArray[np.intp] | None = None,
+        *,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(X, targets, label_smoothing=label_smoothing)
+        self.exchange: RankExchange = exchange
+        self.ranks, self.counts, self.chosen = exchange.ranks, counts, chosen
+        self.first = sum(counts[: self.ranks.rank])
+        self.mean_weight = float(self.ranks.sum(self._own_weight())) / len(self)
+
+    def _own_weight(self) -> Tensor:
+        rows, _ = self.at_hand(np.arange(len(self)), [len(self)])
+        weight = torch.ones(len(rows)) if self._row_weight is None else self._row_weight[torch.from_numpy(rows)]
+        return weight.sum(dtype=torch.float64)
+
+    def __len__(self) -> int:
+        return sum(self.counts) if self.chosen is None else len(self.chosen)
+
+    def at_hand(self, rows: NDArray[np.intp], sizes: list[int]) -> tuple[NDArray[np.intp], list[int]]:
+        """Return which rows are on this rank; see `TrainingData.at_hand`."""
+        rows = (rows if self.chosen is None else self.chosen[rows]) - self.first
+        is_here = (rows >= 0) & (rows < self.X.shape[0])
+        batch = np.repeat(np.arange(len(sizes)), sizes)[is_here]
+        return rows[is_here], np.bincount(batch, minlength=len(sizes)).tolist()
+
+    def presence(self) -> NDArray[np.bool_]:
+        """Return which labels are present in the rows of all ranks; see `TrainingData.presence`."""
+        packed = self.ranks.gather(np.packbits(super().presence()))  # a bit for each label and row
+        shapes = [(rows, self.n_labels) for rows in self.counts]
+        parts = [
+            np.unpackbits(part, count=rows * n_labels).reshape(rows, n_labels).astype(bool)
+            for part, (rows, n_labels) in zip(packed, shapes, strict=True)
+        ]
+        return np.concatenate(parts)
+
+    def subset(self, index: NDArray[np.intp], *, label_smoothing: float) -> RankData:
+        """Return some of all rows; see `TrainingData.subset`."""
+        chosen = index if self.chosen is None else self.chosen[index]
+        return RankData(self.X, self.targets, self.exchange, self.counts, chosen, label_smoothing=label_smoothing)
