@@ -237,6 +237,10 @@ def run_failures(rank, size, found):
     found["no seed"] = fit_distributed(QuadrantMultiLabelClassifier(**free), *(part(a, rank, CUTS[2]) for a in rows()))
     mine = QuadrantMultiLabelClassifier(C=1 + rank)
     found["parameters"] = fit_distributed(mine, *(part(a, rank, CUTS[2]) for a in rows()))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit_distributed(QuadrantMultiLabelClassifier(max_iter=1), *(part(a, rank, CUTS[2]) for a in rows()))
+    found["warnings"] = [(str(warning.message), warning.filename) for warning in caught]
 
 
 def run_death(rank, size, found):
@@ -358,6 +362,24 @@ def test_ranks_draw_one_seed(two):
 def test_parameters_are_those_of_the_first_rank(two):
     """Ranks that were given other parameters end with the estimator of rank 0."""
     assert two[1]["parameters"].C == two[0]["parameters"].C == 1
+
+
+def test_the_first_rank_warns_of_the_line_of_the_user(two):
+    """One warning, of the call, comes from rank 0, and none from the other."""
+    ((message, file),) = two[0]["warnings"]
+    assert message.startswith("The lbfgs solver did not converge within max_iter=1")
+    assert file == __file__
+    assert not two[1]["warnings"]
+
+
+@pytest.mark.slow
+def test_the_recipe_gives_all_processes_one_model():
+    """The example prints the same weight from each process."""
+    example = Path(__file__).parents[1] / "examples" / "distributed" / "many_processes.py"
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(example)]
+    done = subprocess.run(run, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=True)
+    first, second = sorted(done.stdout.splitlines())
+    assert first.replace("Rank 0", "Rank 1") == second
 
 
 @pytest.mark.slow

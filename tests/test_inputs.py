@@ -97,10 +97,10 @@ def test_targets_are_left_as_they_are(data):
 
 def test_read_only_data_are_taken_without_a_warning(data, recwarn):
     """Memory maps and other read-only arrays train as they are."""
-    X, Y = (part.copy() for part in data)
-    X.flags.writeable = Y.flags.writeable = False
-    QuadrantMultiLabelClassifier().fit(X, Y)
-    QuadrantMultiLabelClassifier(solver="adamw", max_iter=2, tol=1e3, n_iter_no_change=1).fit(X, Y)
+    X, Y, weight = (part.copy() for part in (*data, np.ones(len(data[0]))))
+    X.flags.writeable = Y.flags.writeable = weight.flags.writeable = False
+    QuadrantMultiLabelClassifier().fit(X, Y, weight)
+    QuadrantMultiLabelClassifier(solver="adamw", max_iter=2, tol=1e3, n_iter_no_change=1).fit(X, Y, weight)
     assert not recwarn.list
 
 

@@ -57,7 +57,7 @@ def fit_distributed(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *
     Returns
     -------
     estimator : QuadrantMultiLabelClassifier
-        The estimator, fitted, the same on every rank. What "lbfgs" prints and warnings come from rank 0.
+        The estimator, fitted, the same on every rank. Rank 0 prints and warns.
 
     Raises
     ------
@@ -92,8 +92,7 @@ def fit_distributed(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *
     parameters = {name: state[name] for name in names} | {"device": estimator.device}
     vars(estimator).clear()
     vars(estimator).update(parameters | fitted)
-    if outcome is not None:
-        estimator._warn(outcome)
+    _warn(ranks, estimator, outcome)
     return estimator
 
 
@@ -110,6 +109,12 @@ def _check(estimator: Any) -> None:
             f"device must be 'cpu' for rows that solver={estimator.solver!r} reads in batches, got "
             f"{estimator.device!r}. Use batch_size='auto', or a solver that goes through batches."
         )
+
+
+def _warn(ranks: Ranks, estimator: Any, outcome: Any) -> None:
+    """Warn once, of the line that called `fit_distributed`: it is as many calls away as one of `fit` would be."""
+    if not ranks.rank:
+        estimator._warn(outcome)
 
 
 def _reads_batches(estimator: Any) -> bool:
