@@ -14,9 +14,10 @@ from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import _check_method_params, _num_samples
 
-from sk_quadrant._calibrators import METHODS, CalibrationMap, FloatArray, HeldOut, LogOdds
+from sk_quadrant._calibrators import MAPS, METHODS, CalibrationMap, FloatArray, HeldOut, LogOdds
 from sk_quadrant._label_matrix import LabelForm, LabelMatrix
 from sk_quadrant._responses import Response, first_method, respond
+from sk_quadrant._saved_state import plain
 
 Splits = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
@@ -69,6 +70,24 @@ class CalibratedClassifier:
         """Return calibrated probabilities of shape (n_samples, n_labels)."""
         values = _scores_or_probabilities(self.estimator, X, self.form).values
         return self.calibrator.predict(values if self.log_odds is None else self.log_odds.scores(values))
+
+
+def plain_pair(pair: CalibratedClassifier) -> dict[str, Any]:
+    """Return a pair as plain values and arrays, but for its estimators."""
+    calibrator = {"name": type(pair.calibrator).__name__, **plain(pair.calibrator)}
+    log_odds = None if pair.log_odds is None else plain(pair.log_odds)
+    return plain(pair) | {"calibrator": calibrator, "log_odds": log_odds, "form": plain(pair.form)}
+
+
+def pair_of(values: Mapping[str, Any]) -> CalibratedClassifier:
+    """Return the pair of what `plain_pair` has returned."""
+    calibrator, log_odds = dict(values["calibrator"]), values["log_odds"]
+    objects = {
+        "calibrator": MAPS[calibrator.pop("name")](**calibrator),
+        "log_odds": None if log_odds is None else LogOdds(**log_odds),
+        "form": LabelForm(**values["form"]),
+    }
+    return CalibratedClassifier(**{**values, **objects})
 
 
 def _scores_or_probabilities(estimator: Any, X: Any, form: LabelForm) -> Response:

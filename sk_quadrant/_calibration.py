@@ -24,15 +24,18 @@ from sk_quadrant._calibrated_pairs import (
     fit_ensemble,
     fit_frozen,
     fit_out_of_fold,
+    pair_of,
+    plain_pair,
     warn_of_one_sided_folds,
 )
 from sk_quadrant._calibrators import METHODS, FloatArray
 from sk_quadrant._folds import check_label_cv
-from sk_quadrant._label_matrix import LabelMatrix, read_label_matrix
+from sk_quadrant._label_matrix import LabelForm, LabelMatrix, read_label_matrix
 from sk_quadrant._masked import masked_as_nan
+from sk_quadrant._saved_state import SavedState, plain
 
 
-class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class CalibratedMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Calibrate the probabilities of a multi-label classifier by cross-validation.
 
     The multi-label counterpart of :class:`~sklearn.calibration.CalibratedClassifierCV`, which refuses multi-label
@@ -274,6 +277,18 @@ class CalibratedMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, Base
         tags.classifier_tags.multi_label = True  # not all multi-label classifiers say so: OneVsRestClassifier does not
         tags.target_tags.multi_output = True
         return tags
+
+    def _pack(self, state):
+        if "_form" in state:
+            state["_form"] = plain(state["_form"])
+            state["calibrated_classifiers_"] = list(map(plain_pair, state["calibrated_classifiers_"]))
+        return state
+
+    def _unpack(self, state):
+        if "_form" in state:
+            state["_form"] = LabelForm(**state["_form"])
+            state["calibrated_classifiers_"] = list(map(pair_of, state["calibrated_classifiers_"]))
+        return state
 
     def _route(self, sample_weight, params):
         """Return the parameters for the estimator's fit and the splitter's split."""

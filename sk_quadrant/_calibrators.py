@@ -208,6 +208,7 @@ def _predict_isotonic(regression: IsotonicRegression, scores: FloatArray) -> Flo
     return np.asarray(regression.predict(np.clip(scores, regression.X_min_, regression.X_max_)), dtype=np.float64)
 
 
+MAPS: dict[str, Callable[..., CalibrationMap]] = {"LogisticMap": LogisticMap, "IsotonicMap": IsotonicMap}
 METHODS: dict[str, Callable[[HeldOut], CalibrationMap]] = {
     "sigmoid": fit_sigmoid,
     "temperature": fit_temperature,

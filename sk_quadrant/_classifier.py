@@ -24,8 +24,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._masked import masked_as_nan
+from sk_quadrant._plain_losses import loss_of, plain_loss
+from sk_quadrant._saved_state import SavedState, plain
 from sk_quadrant._solvers import SOLVERS
-from sk_quadrant._targets import is_label_matrix, read_targets
+from sk_quadrant._targets import LabelEncoding, is_label_matrix, read_targets
 from sk_quadrant._weights import check_known, check_weight, known_weight, weigh_classes
 from sk_quadrant.losses import LOSSES, Loss
 
@@ -80,7 +82,7 @@ def _networks_only(name: str) -> Any:
     )
 
 
-class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseEstimator):
+class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifierMixin, BaseEstimator):
     """Linear multi-label classifier, or network, with a choice of losses, each with its own link and threshold.
 
     It minimises ``C * sum_i w_i loss_i + 0.5 * ||coef||^2`` over the rows i, with the loss of a row taken over all its
@@ -692,10 +694,23 @@ class QuadrantMultiLabelClassifier(SparseCoefMixin, LinearClassifierMixin, BaseE
         size = max(1, PREDICT_ELEMENTS // max(self._encoding.n_labels, *self._network[0], 1))
         return (X[start : start + size] for start in range(0, X.shape[0], size))
 
-    def __getstate__(self):
+    def _pack(self, state):
         """Leave out the net, which is built again from the coefficients, so that loading needs no PyTorch."""
-        state = dict(super().__getstate__())
         state.pop("_net", None)
+        state |= {name: plain_loss(state[name]) for name in ("loss", "loss_") if name in state}
+        if "_encoding" in state:
+            state["_encoding"] = plain(state["_encoding"])
+        if sparse.issparse(coef := state.get("coef_")):
+            state["coef_"] = {"data": coef.data, "indices": coef.indices, "indptr": coef.indptr, "shape": coef.shape}
+        return state
+
+    def _unpack(self, state):
+        state |= {name: loss_of(state[name]) for name in ("loss", "loss_") if name in state}
+        if "_encoding" in state:
+            state["_encoding"] = LabelEncoding(**state["_encoding"])
+        if isinstance(coef := state.get("coef_"), dict):
+            parts = coef["data"], coef["indices"], coef["indptr"]
+            state["coef_"] = sparse.csr_matrix(parts, shape=coef["shape"])
         return state
 
     def __sklearn_tags__(self):

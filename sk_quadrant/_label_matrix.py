@@ -24,13 +24,13 @@ class LabelForm:
         Number of labels.
     classes : ndarray or None
         The one or two classes of 1-D y, None for an indicator matrix.
-    container : type or None
-        CSR matrix or array if y was sparse.
+    container : {"csr_matrix", "csr_array"} or None
+        Class of the predictions, in `scipy.sparse`, if y was sparse.
     """
 
     n_labels: int
     classes: NDArray[Any] | None = None
-    container: type | None = None
+    container: str | None = None
 
     @property
     def positive(self) -> Any:
@@ -39,7 +39,9 @@ class LabelForm:
 
     def decode(self, predicted: NDArray[np.bool_]) -> Any:
         """Return predictions in the form of y."""
-        return self.decode_dense(predicted) if self.container is None else self.container(predicted, dtype=np.int64)
+        if self.container is None:
+            return self.decode_dense(predicted)
+        return getattr(sparse, self.container)(predicted, dtype=np.int64)
 
     def decode_dense(self, predicted: NDArray[np.bool_]) -> NDArray[Any]:
         """Return predictions in the form of y, as an ndarray."""
@@ -93,7 +95,7 @@ def read_label_matrix(y: Any, *, for_multiclass: str = "") -> LabelMatrix:
     values = check_array(y, accept_sparse="csr", ensure_all_finite="allow-nan", input_name="y")
     container = None
     if sparse.issparse(values):
-        container = sparse.csr_array if isinstance(values, sparse.sparray) else sparse.csr_matrix
+        container = "csr_array" if isinstance(values, sparse.sparray) else "csr_matrix"
     y = y if hasattr(y, "iloc") else values
     return LabelMatrix(_widened(y, values.dtype), values, LabelForm(values.shape[1], container=container))
 

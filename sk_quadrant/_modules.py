@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
-from sk_quadrant._data import SparseRows
+from sk_quadrant._data import SparseRows, as_tensor
 
 
 class LinearScores(nn.Module):
@@ -157,9 +157,9 @@ def _bias(layer: LinearScores) -> NDArray[Any]:
 def write_layers(module: Any, layers: Layers) -> None:
     """Put weights and intercepts into the layers of a model."""
     for layer, (weight, bias) in zip(module.layers, layers, strict=True):
-        layer.weight.copy_(torch.from_numpy(weight))
+        layer.weight.copy_(as_tensor(weight))
         if layer.bias is not None:
-            layer.bias.copy_(torch.from_numpy(bias))
+            layer.bias.copy_(as_tensor(bias))
 
 
 def model_of(

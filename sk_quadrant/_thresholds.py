@@ -33,6 +33,7 @@ from sk_quadrant._held_out_scores import (
 )
 from sk_quadrant._label_matrix import LabelForm
 from sk_quadrant._responses import RESPONSE_METHODS, first_method, respond
+from sk_quadrant._saved_state import SavedState, plain
 from sk_quadrant._threshold_scoring import OWN_SCORERS, Scoring, scorer_named
 
 DELEGATED = ("n_features_in_", "feature_names_in_", "label_names_in_")
@@ -48,7 +49,7 @@ def _estimator_has(name: str) -> Callable[[Any], bool]:
     return check
 
 
-class TunedThresholdMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Multi-label classifier that tunes its decision thresholds by cross-validation.
 
     The multi-label counterpart of :class:`~sklearn.model_selection.TunedThresholdClassifierCV`, which refuses
@@ -391,6 +392,12 @@ class TunedThresholdMultiLabelClassifierCV(ClassifierMixin, MetaEstimatorMixin, 
         tags.classifier_tags.multi_class = False
         tags.classifier_tags.multi_label = True  # not all multi-label classifiers say so: OneVsRestClassifier does not
         return tags
+
+    def _pack(self, state: dict[str, Any]) -> dict[str, Any]:
+        return state | {"_form": plain(state["_form"])} if "_form" in state else state
+
+    def _unpack(self, state: dict[str, Any]) -> dict[str, Any]:
+        return state | {"_form": LabelForm(**state["_form"])} if "_form" in state else state
 
     def _scorer(self) -> Any:
         return scorer_named(self.scoring) if isinstance(self.scoring, str) else self.scoring

@@ -164,7 +164,7 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
         QuadrantMultiLabelClassifier
         """
         local = QuadrantMultiLabelClassifier()
-        local.__dict__.update(self.__getstate__())
+        local.__setstate__(self.__getstate__())
         return local
 
     def decision_function(self, X):

@@ -83,12 +83,12 @@ def fit_distributed(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *
     """
     ranks = Ranks(group)
     ranks.attempt(_check, estimator)
-    state, names = ranks.share(estimator.__getstate__()), estimator.get_params(deep=False).keys()
+    state, names = vars(ranks.share(copy(estimator))), estimator.get_params(deep=False).keys()
     model = copy(estimator)
     vars(model).clear()
     vars(model).update(state, device=estimator.device, verbose=0 if ranks.rank else state["verbose"])
     outcome = _fit(ranks, model, X, y, sample_weight)
-    fitted = ranks.share({name: value for name, value in model.__getstate__().items() if name not in names})
+    fitted = {name: value for name, value in vars(ranks.share(copy(model))).items() if name not in names}
     parameters = {name: state[name] for name in names} | {"device": estimator.device}
     vars(estimator).clear()
     vars(estimator).update(parameters | fitted)
