@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sk_quadrant import callbacks, datasets, displays, losses, metrics
+    from sk_quadrant import callbacks, datasets, displays, io, losses, metrics
     from sk_quadrant._calibration import CalibratedMultiLabelClassifierCV
     from sk_quadrant._classifier import QuadrantMultiLabelClassifier
     from sk_quadrant._thresholds import TunedThresholdMultiLabelClassifierCV
@@ -22,6 +22,7 @@ __all__ = [
     "callbacks",
     "datasets",
     "displays",
+    "io",
     "losses",
     "make_quadrants",
     "metrics",

@@ -17,8 +17,12 @@ DOCS = ROOT / ".docs"
 PAGES = sorted(path for path in DOCS.rglob("*.rst") if not {"generated", "_templates"} & set(path.parts))
 MODULES = [
     "sk_quadrant",
-    *(f"sk_quadrant.{name}" for name in ("callbacks", "datasets", "displays", "losses", "metrics")),
+    *(f"sk_quadrant.{name}" for name in ("callbacks", "datasets", "displays", "io", "losses", "metrics")),
 ]
+OPTIONAL = {
+    "user_guide/onnx": ["skl2onnx", "onnxruntime"],
+    "user_guide/persistence": ["safetensors", "skops"],
+}
 BLOCKS = {
     name: textwrap.dedent(code)
     for name, code in re.findall(
@@ -49,6 +53,8 @@ def run(name):
 @pytest.mark.filterwarnings("error")
 def test_examples_of_a_page_print_what_it_says(path):
     """The sessions of a page run from top to bottom, without a warning."""
+    for module in OPTIONAL.get(page_name(path), ()):
+        pytest.importorskip(module)
     results = doctest.testfile(
         str(path), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS, encoding="utf-8"
     )

@@ -1,0 +1,156 @@
+"""Values of an ONNX graph that NumPy's functions take, so that a formula written for arrays becomes nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from scipy import special
+
+SIMPLE: dict[Any, str] = {
+    np.add: "Add",
+    np.subtract: "Sub",
+    np.multiply: "Mul",
+    np.true_divide: "Div",
+    np.power: "Pow",
+    np.negative: "Neg",
+    np.absolute: "Abs",
+    np.exp: "Exp",
+    np.log: "Log",
+    np.sqrt: "Sqrt",
+    np.tanh: "Tanh",
+    np.maximum: "Max",
+    np.minimum: "Min",
+    np.greater: "Greater",
+    np.greater_equal: "GreaterOrEqual",
+    np.less: "Less",
+    np.less_equal: "LessOrEqual",
+    np.equal: "Equal",
+    np.logical_and: "And",
+    np.logical_or: "Or",
+    np.logical_not: "Not",
+    np.bitwise_and: "And",  # of conditions: & | ~
+    np.bitwise_or: "Or",
+    np.invert: "Not",
+    special.expit: "Sigmoid",
+}
+
+
+class Graph:
+    """Nodes of an ONNX graph, added one after another.
+
+    Parameters
+    ----------
+    scope, container : object
+        What skl2onnx passes to a converter.
+    """
+
+    def __init__(self, scope: Any, container: Any) -> None:
+        self.scope, self.container = scope, container
+
+    def value(self, name: str) -> Values:
+        """Return a result of the graph by its name."""
+        return Values(self, name)
+
+    def constant(self, array: Any) -> Values:
+        """Return an array of the graph's own, of numbers or strings."""
+        from onnx import TensorProto
+        from onnx.numpy_helper import from_array
+
+        name, array = self.scope.get_unique_variable_name("constant"), np.array(array, order="C")
+        if array.dtype.kind in "OU":
+            text = [str(value).encode() for value in array.ravel()]
+            self.container.add_initializer(name, TensorProto.STRING, array.shape, text)
+        else:
+            tensor = from_array(array, name)
+            self.container.add_initializer(name, tensor.data_type, None, tensor)
+        return Values(self, name)
+
+    def node(self, kind: str, *inputs: Any, **attributes: Any) -> Values:
+        """Return the result of a node; numbers and arrays among its inputs become constants."""
+        name = self.scope.get_unique_variable_name(kind.lower())
+        self._add(kind, inputs, name, attributes)
+        return Values(self, name)
+
+    def output(self, values: Values, name: str) -> None:
+        """Let values be an output of the graph."""
+        self._add("Identity", (values,), name, {})
+
+    def _add(self, kind: str, inputs: tuple[Any, ...], name: str, attributes: dict[str, Any]) -> None:
+        names = [(value if isinstance(value, Values) else self.constant(value)).name for value in inputs]
+        unique = self.scope.get_unique_operator_name(kind)
+        self.container.add_node(kind, names, name, op_version=None, name=unique, **attributes)
+
+
+class Values(NDArrayOperatorsMixin):
+    """Result of a node; arithmetic and the functions of NumPy, in double precision, add nodes behind it.
+
+    Parameters
+    ----------
+    graph : Graph
+    name : str
+    """
+
+    dtype = np.dtype(np.float64)
+    ndim = 0  # for functions that compute in place where there are dimensions
+
+    def __init__(self, graph: Graph, name: str) -> None:
+        self.graph, self.name = graph, name
+
+    def cast(self, dtype: Any) -> Values:
+        """Return the values in another type."""
+        from onnx.helper import np_dtype_to_tensor_dtype
+
+        return self.graph.node("Cast", self, to=np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+    def clip(self, min: Any = None, max: Any = None) -> Values:  # noqa: A002
+        """Return the values, those outside an interval moved to its ends."""
+        result = self if min is None else self.graph.node("Max", self, _in_double(min))
+        return result if max is None else self.graph.node("Min", result, _in_double(max))
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs and (out is None or out == (None,)):
+            if ufunc in SIMPLE:
+                return self.graph.node(SIMPLE[ufunc], *map(_in_double, inputs))
+            if ufunc in COMPOSED:
+                return COMPOSED[ufunc](*inputs)
+        raise TypeError(f"numpy.{ufunc.__name__} has no counterpart in ONNX here. Use one of {_known()}.")
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function is np.clip:
+            values, *bounds = args
+            return values.clip(*bounds, **{name.removeprefix("a_"): bound for name, bound in kwargs.items()})
+        if function is np.where and len(args) == 3:
+            condition, *branches = args
+            return self.graph.node("Where", condition, *map(_in_double, branches))
+        raise TypeError(f"numpy.{function.__name__} has no counterpart in ONNX here. Use one of {_known()}.")
+
+
+def _in_double(value: Any) -> Any:
+    return value if isinstance(value, Values) else np.asarray(value, dtype=np.float64)
+
+
+def _known() -> list[str]:
+    return sorted({ufunc.__name__ for ufunc in (*SIMPLE, *COMPOSED)} | {"clip", "where"})
+
+
+def _log1p(x: Any) -> Any:
+    """Return log(1 + x) with full relative accuracy: what rounding has made of 1 + x is divided out."""
+    u = 1 + x
+    exact = np.equal(u, 1)
+    return np.where(exact, x, np.log(u) * x / np.where(exact, 1, u - 1))
+
+
+def _log_expit(x: Any) -> Any:
+    return np.minimum(x, 0) - _log1p(np.exp(-np.absolute(x)))
+
+
+COMPOSED: dict[Any, Callable[..., Any]] = {
+    np.reciprocal: lambda x: 1 / x,
+    np.square: lambda x: x * x,
+    np.positive: lambda x: x,
+    np.log1p: _log1p,
+    special.log_expit: _log_expit,
+}

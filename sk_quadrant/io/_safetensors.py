@@ -1,0 +1,268 @@
+"""Linear models as safetensors files: arrays, and a description in JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from sk_quadrant._classifier import QuadrantMultiLabelClassifier
+from sk_quadrant._plain_losses import plain_loss
+from sk_quadrant._saved_state import VERSION, plain
+from sk_quadrant._targets import LabelEncoding
+
+FORMAT = "sk_quadrant 1"
+AS_TEXT = ("format", "sk_quadrant_version")  # metadata that are no JSON
+Arrays = dict[str, NDArray[Any]]
+KINDS = ("binary", "multiclass", "multilabel")
+PLAIN_KINDS = "biufUO"  # dtypes of classes that JSON can hold
+
+
+def save_safetensors(model: QuadrantMultiLabelClassifier, path: str | os.PathLike[str]) -> None:
+    """Save a fitted linear model as a safetensors file.
+
+    The file holds four arrays: `coef` of shape (n_labels, n_features), `intercept`, `threshold` (the attribute
+    `threshold_`) and `cut` (the score above which a label is predicted), each of shape (n_labels,). Its metadata are
+    strings in JSON: `loss` (name and parameters), `classes`, `label_names`, `feature_names`, `parameters` of the
+    estimator as far as JSON can hold them, and `sk_quadrant_version`; `sha256` is a check sum of all the others. With
+    a single row of `coef`, for a binary 1-D `y`, the probability is that of the second class.
+
+    Parameters
+    ----------
+    model : QuadrantMultiLabelClassifier
+        Fitted model without hidden layers, with a loss of this package.
+    path : str or path-like
+        File to write; an old one is replaced.
+
+    Raises
+    ------
+    TypeError
+        If `model` is something else, or its loss, classes or names of labels cannot be written down.
+    ValueError
+        If `model` has hidden layers.
+    NotFittedError
+        If `model` is not fitted.
+
+    See Also
+    --------
+    load_safetensors : Read such a file.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
+    >>> from sk_quadrant.io import load_safetensors, save_safetensors
+    >>> X, Y = make_quadrants(n_samples=400, random_state=0)
+    >>> model = QuadrantMultiLabelClassifier(loss="zlpr").fit(X, Y)
+    >>> with TemporaryDirectory() as folder:
+    ...     save_safetensors(model, Path(folder) / "model.safetensors")
+    ...     loaded = load_safetensors(Path(folder) / "model.safetensors")
+    >>> loaded.predict([[2.0, -1.0]])
+    array([[1, 0]])
+    """
+    from safetensors.numpy import save_file
+
+    _check_model(model)
+    state = model.__getstate__()
+    arrays = {
+        "coef": model._layers()[0][0],
+        "intercept": state["intercept_"],
+        "threshold": state["threshold_"],
+        "cut": state["_cut"],
+    }
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    metadata = {name: json.dumps(value, default=_as_json) for name, value in _description(model, state).items()}
+    metadata |= {"format": FORMAT, "sk_quadrant_version": state[VERSION]}
+    save_file(arrays, path, metadata | {"sha256": check_sum(arrays, metadata)})
+
+
+def load_safetensors(path: str | os.PathLike[str]) -> QuadrantMultiLabelClassifier:
+    """Load a model that `save_safetensors` has saved.
+
+    It predicts exactly what the saved one did. Nothing in the file is run, so that it may come from a stranger; whether
+    the model is any good is another question.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File to read.
+
+    Returns
+    -------
+    QuadrantMultiLabelClassifier
+        Fitted model, without `loss_curve_` and `history_`, which are empty.
+
+    Raises
+    ------
+    ValueError
+        If the file is truncated, was altered, or holds something else.
+
+    Warns
+    -----
+    InconsistentVersionWarning
+        If the model was saved by another version of this package.
+
+    See Also
+    --------
+    save_safetensors : Write such a file, with an example.
+    """
+    arrays, metadata = _read(path)
+    written, found = metadata.pop("sha256", ""), check_sum(arrays, metadata)
+    if written != found:
+        raise ValueError(f"{os.fspath(path)} was altered after it was saved: its check sum does not fit.")
+    try:
+        return _model(arrays, metadata)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"{os.fspath(path)} does not describe a model: {type(error).__name__}: {error}") from error
+
+
+def check_sum(arrays: Arrays, metadata: Mapping[str, str]) -> str:
+    """Return a hash of all arrays and metadata."""
+    digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, QuadrantMultiLabelClassifier):
+        raise TypeError(
+            f"model must be a QuadrantMultiLabelClassifier, got {type(model).__name__}. Of a pipeline, save the last "
+            "step, or all of it by skops or ONNX."
+        )
+    check_is_fitted(model)
+    if model._network[0]:
+        raise ValueError(
+            f"model must be linear, got hidden layers of {model._network[0]} units. Save networks by skops or ONNX."
+        )
+    if not isinstance(plain_loss(model.loss_), Mapping):
+        raise TypeError(
+            f"The loss of model must be one of sk_quadrant.losses, got {type(model.loss_).__name__}, whose formula a "
+            "file without code cannot hold. Use pickle."
+        )
+    for name in ("classes_", "label_names_in_"):
+        values = getattr(model, name, np.empty(0))
+        if values.dtype.kind not in PLAIN_KINDS or not all(isinstance(v, str | int | float) for v in values.tolist()):
+            raise TypeError(f"{name} must hold numbers or strings to be written as JSON, got {values!r}.")
+
+
+def _description(model: QuadrantMultiLabelClassifier, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the arrays do not say, as values that JSON can hold."""
+    names = model.get_params(deep=False).keys() - {"hidden_layer_sizes"}  # there are none
+    parameters = {name: state[name] for name in sorted(names) if _is_plain(state[name])}
+    encoding = state["_encoding"]
+    return {
+        "loss": state["loss_"],
+        "kind": encoding["kind"],
+        "classes": encoding["classes"].tolist(),
+        "classes_dtype": str(encoding["classes"].dtype),
+        "label_names": _listed(encoding["label_names"]),
+        "sparse_output": encoding["sparse_output"],
+        "feature_names": _listed(state.get("feature_names_in_")),
+        "fit_intercept": state["_network"][-1],
+        "n_iter": state["n_iter_"],
+        "parameters": parameters,
+    }
+
+
+def _listed(array: NDArray[Any] | None) -> list[Any] | None:
+    return None if array is None else array.tolist()
+
+
+def _as_json(value: Any) -> Any:
+    """Return a NumPy array or number as JSON can hold it."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not plain")
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether JSON can hold a value; its keys are strings."""
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) for key in value) and all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int | float | np.ndarray | np.generic)
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, str]]:
+    """Return arrays and metadata of a safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    with open(path, "rb"):  # a missing file is no broken one
+        pass
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = dict(file.metadata() or {})
+            arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, TypeError) as error:
+        raise ValueError(
+            f"{os.fspath(path)} is no whole safetensors file ({error}). It may be truncated, or in another format."
+        ) from error
+    if metadata.pop("format", None) != FORMAT:
+        raise ValueError(
+            f"{os.fspath(path)} holds no model of this package in the form {FORMAT!r}, got metadata {metadata!r:.200}. "
+            "Files of save_safetensors, of this version or an older one, can be read."
+        )
+    return arrays, metadata | {"format": FORMAT}
+
+
+def _model(arrays: Arrays, metadata: Mapping[str, str]) -> QuadrantMultiLabelClassifier:
+    """Return the model that arrays and metadata describe, through the state in which it is pickled."""
+    values = {name: json.loads(text) for name, text in metadata.items() if name not in AS_TEXT}
+    if not isinstance(values["loss"], Mapping) or values["kind"] not in KINDS:
+        raise ValueError(f"loss={values['loss']!r} and kind={values['kind']!r} are unknown.")
+    encoding = LabelEncoding(
+        kind=values["kind"],
+        classes=np.array(values["classes"], dtype=values["classes_dtype"]),
+        sparse_output=values["sparse_output"],
+        label_names=_as_objects(values["label_names"]),
+    )
+    feature_names = _as_objects(values["feature_names"])
+    _check_arrays(arrays, encoding, feature_names)
+    model = QuadrantMultiLabelClassifier(**{"loss": values["loss"], **values["parameters"]})
+    state = model.get_params(deep=False) | {
+        "loss_": values["loss"],
+        "coef_": arrays["coef"],
+        "intercept_": arrays["intercept"],
+        "threshold_": arrays["threshold"],
+        "classes_": encoding.classes,
+        "n_features_in_": arrays["coef"].shape[1],
+        "n_iter_": values["n_iter"],
+        "loss_curve_": [],
+        "history_": [],
+        "_cut": arrays["cut"],
+        "_encoding": plain(encoding),
+        "_network": ((), model.activation, bool(model.residual), values["fit_intercept"]),
+        "_optimizer_state": (model.solver, None),
+        VERSION: metadata["sk_quadrant_version"],
+    }
+    names = {"feature_names_in_": feature_names, "label_names_in_": encoding.label_names}
+    model.__setstate__(state | {name: array for name, array in names.items() if array is not None})
+    return model
+
+
+def _as_objects(values: list[Any] | None) -> NDArray[np.object_] | None:
+    return None if values is None else np.array(values, dtype=object)
+
+
+def _check_arrays(arrays: Arrays, encoding: LabelEncoding, feature_names: NDArray[np.object_] | None) -> None:
+    """Raise a ValueError unless the shapes fit each other."""
+    n_labels, n_features = encoding.n_labels, arrays["coef"].shape[-1]
+    wanted = {"coef": (n_labels, n_features)} | dict.fromkeys(("intercept", "threshold", "cut"), (n_labels,))
+    found = {name: array.shape for name, array in arrays.items()}
+    if found != wanted:
+        raise ValueError(f"arrays must have the shapes {wanted} for these classes, got {found}.")
+    if not all(array.dtype.kind == "f" for array in arrays.values()):
+        raise ValueError(f"arrays must hold floats, got {[str(array.dtype) for array in arrays.values()]}.")
+    for names, wanted_length in ((feature_names, n_features), (encoding.label_names, n_labels)):
+        if names is not None and len(names) != wanted_length:
+            raise ValueError(f"{wanted_length} names expected, got {len(names)}.")

@@ -1,0 +1,278 @@
+"""Conversion to ONNX: what a runtime computes is what the model predicts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sk_quadrant import QuadrantMultiLabelClassifier
+from sk_quadrant.io import register_onnx_converters
+from sk_quadrant.losses import (
+    LOSSES,
+    ZLPR,
+    Asymmetric,
+    BCEWithLogits,
+    Focal,
+    LabelwiseLoss,
+    Link,
+    LogitLink,
+    Poly1,
+    ShiftedSigmoidBCE,
+)
+
+onnxruntime = pytest.importorskip("onnxruntime")
+skl2onnx = pytest.importorskip("skl2onnx")
+data_types = pytest.importorskip("skl2onnx.common.data_types")
+
+VARIANTS = [
+    BCEWithLogits(pos_weight=3.0),
+    ShiftedSigmoidBCE(offset=1.25),
+    ZLPR(temperature=2.0, threshold=0.5),
+    Focal(alpha=0.25),
+    Focal(gamma=0.0),
+    Asymmetric(clip=0.0),
+    Asymmetric(gamma_pos=0.0),
+    Asymmetric(gamma_pos=2.0, gamma_neg=0.5, clip=0.2),
+    Poly1(epsilon=2.0),
+    Poly1(epsilon=-1.0),
+]
+ALL = [loss() for loss in LOSSES.values()] + VARIANTS
+LINKED = [loss for loss in ALL if loss.link is not None]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def converters():
+    """Register once."""
+    register_onnx_converters()
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Rows with eight features and five labels, none of which is certain."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 8))
+    return X, (X @ rng.normal(size=(8, 5)) + 2 * rng.logistic(size=(600, 5)) > 0).astype(np.int64)
+
+
+def converted(model, X, **options):
+    """Return what ONNX Runtime computes: a dictionary of outputs."""
+    graph = skl2onnx.to_onnx(model, X[:1], **options)
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {session.get_inputs()[0].name: X}), strict=True))
+
+
+def assert_same(model, X, atol=1e-6, **options):
+    """Check that labels are equal, and probabilities close."""
+    found, labels = converted(model, X, **options), model.predict(X)
+    assert_array_equal(found["label"], labels.toarray() if sparse.issparse(labels) else labels)
+    assert_allclose(found["probabilities"], model.predict_proba(X), rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("fitted", [np.float32, np.float64], ids=lambda dtype: f"fitted in {dtype.__name__}")
+@pytest.mark.parametrize("loss", LINKED, ids=str)
+def test_probabilities_and_labels_are_those_of_the_model(loss, fitted, data):
+    """With every link, in single precision, near and far from the boundary."""
+    X, Y = data
+    model = QuadrantMultiLabelClassifier(loss).fit(X.astype(fitted), Y)
+    assert_same(model, np.concatenate([X, 20 * X]).astype(np.float32))
+
+
+@pytest.mark.parametrize("loss", LINKED, ids=str)
+def test_a_link_is_exact_wherever_a_score_may_fall(loss):
+    """From one end of the doubles to the other: a model of one feature whose coefficient is 1."""
+    scores = np.concatenate([np.linspace(-60, 60, 2001), [0.0, 1e-12, 1e3, -1e3, 1e30, -1e30, 1e300, -1e300]])[:, None]
+    model = QuadrantMultiLabelClassifier(loss).fit([[-1.0], [1.0]], [[0, 1], [1, 0]])
+    model.coef_, model.intercept_ = np.ones((2, 1)), np.zeros(2)
+    assert_same(model, scores, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
+def test_a_loss_without_a_link_gives_scores(dtype, data):
+    """The hinge, whose second output is the decision function."""
+    X, Y = data
+    model = QuadrantMultiLabelClassifier("hinge").fit(X, Y)
+    found = converted(model, X.astype(dtype))
+    assert_array_equal(found["label"], model.predict(X.astype(dtype)))
+    assert_allclose(found["scores"], model.decision_function(X), rtol=1e-5, atol=1e-5)
+
+
+THRESHOLDS = ["natural", "bayes", 0.3, [0.1, 0.9, 0.5, 0.0, 1.0]]
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS, ids=str)
+@pytest.mark.parametrize("loss", ["asymmetric", "squared_hinge"])
+def test_thresholds_of_labels_are_converted(loss, threshold, data):
+    """Those that every row exceeds, and no row, among them."""
+    X, Y = data
+    assert_same(QuadrantMultiLabelClassifier(loss, threshold=threshold).fit(X, Y), X.astype(np.float32))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("fitted", [np.float32, np.float64], ids=lambda dtype: f"fitted in {dtype.__name__}")
+@pytest.mark.parametrize("activation", ["identity", "relu", "gelu", "tanh"])
+def test_networks_are_converted(activation, fitted, data):
+    """With every activation, and hidden layers with and without their input added."""
+    X, Y = data[0].astype(fitted), data[1]
+    model = QuadrantMultiLabelClassifier(
+        "focal", solver="adamw", hidden_layer_sizes=(8, 6, 6), residual=True, activation=activation, max_iter=5,
+        random_state=0,
+    )  # fmt: skip
+    model.fit(X, Y)
+    assert_same(model, X.astype(np.float32))
+
+
+FORMS = {
+    "sparse": sparse.csr_array,
+    "binary": lambda Y: Y[:, 0],
+    "booleans": lambda Y: Y[:, 0] > 0,
+    "two strings": lambda Y: np.array(["yes", "no"])[Y[:, 0]],
+    "three strings": lambda Y: np.array(["b", "a", "ü"], dtype=object)[Y[:, :2].sum(axis=1)],
+    "three numbers": lambda Y: np.array([-3, 7, 5], dtype=np.int8)[Y[:, :2].sum(axis=1)],
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_labels_are_of_the_form_of_y(form, data):
+    """Classes of a 1-D y as well, with a probability each."""
+    X, y = data[0], form(data[1])
+    assert_same(QuadrantMultiLabelClassifier("asymmetric").fit(X, y), X.astype(np.float32))
+
+
+def test_binary_scores_are_those_of_the_second_class(data):
+    """One score a row, as decision_function has it."""
+    X, y = data[0], data[1][:, 0]
+    model = QuadrantMultiLabelClassifier("hinge").fit(X, y)
+    found = converted(model, X)
+    assert_allclose(found["scores"], model.decision_function(X), rtol=1e-12)
+    assert_array_equal(found["label"], model.predict(X))
+
+
+def test_classes_that_onnx_does_not_know_are_refused(data):
+    """Labels in ONNX are integers or strings."""
+    model = QuadrantMultiLabelClassifier().fit(data[0], data[1][:, 0] * 2.0)
+    with pytest.raises(TypeError, match="classes_ must be integers or strings"):
+        converted(model, data[0])
+
+
+def test_integers_are_taken_for_doubles(data):
+    """As scikit-learn takes them."""
+    X = (4 * data[0]).astype(np.int64)
+    assert_same(QuadrantMultiLabelClassifier().fit(X, data[1]), X)
+
+
+def test_sparse_coefficients_are_converted(data):
+    """Those of sparsify."""
+    assert_same(QuadrantMultiLabelClassifier().fit(*data).sparsify(), data[0].astype(np.float32))
+
+
+def test_columns_may_come_one_by_one(data):
+    """Several inputs are joined in their order."""
+    X, Y = data[0][:, :3].astype(np.float32), data[1]
+    model = QuadrantMultiLabelClassifier().fit(X, Y)
+    types = [(name, data_types.FloatTensorType([None, width])) for name, width in (("a", 1), ("bc", 2))]
+    graph = skl2onnx.to_onnx(model, initial_types=types)
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    label, proba = session.run(None, {"a": X[:, :1], "bc": X[:, 1:]})
+    assert_array_equal(label, model.predict(X))
+    assert_allclose(proba, model.predict_proba(X), rtol=0, atol=1e-6)
+
+
+def test_a_pipeline_with_a_scaler_is_converted(data):
+    """And agrees in single precision with scikit-learn in single precision."""
+    X, Y = (50 * data[0] + 7).astype(np.float32), data[1]
+    assert_same(make_pipeline(StandardScaler(), QuadrantMultiLabelClassifier("focal")).fit(X, Y), X)
+
+
+def test_a_pipeline_of_texts_is_converted():
+    """From strings to labels."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(f"word{k}" for k in rng.integers(0, 200, size=rng.integers(3, 60))) for _ in range(300)]
+    Y = np.array([[f"word{k} " in text for k in range(6)] for text in texts], dtype=np.int64)
+    pipeline = make_pipeline(TfidfVectorizer(lowercase=False), QuadrantMultiLabelClassifier("zlpr", C=100)).fit(
+        texts, Y
+    )
+
+    graph = skl2onnx.to_onnx(pipeline, initial_types=[("text", data_types.StringTensorType([None, 1]))])
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    label, proba = session.run(None, {"text": np.array(texts, dtype=object)[:, None]})
+
+    assert_array_equal(label, pipeline.predict(texts))
+    assert_allclose(proba, pipeline.predict_proba(texts), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("opset", [13, 15, 18])
+def test_older_runtimes_are_served(opset, data):
+    """Down to the operators of 2020."""
+    X = data[0].astype(np.float32)
+    assert_same(QuadrantMultiLabelClassifier("asymmetric").fit(*data), X, target_opset={"": opset, "ai.onnx.ml": 3})
+
+
+# losses of a user
+
+
+@dataclass(frozen=True)
+class NumPyLink(Link):
+    """A link in functions and methods of NumPy."""
+
+    def _link(self, p):
+        return np.arctanh(2 * p - 1)
+
+    def _inverse(self, s):
+        halves = np.where((s > -30) & ~(s >= 30), np.tanh(s), np.sqrt(np.square(s)) / s)
+        return np.clip(((halves + 1) / 2).clip(min=1e-9), None, a_max=1 - 1e-9) ** 1.0
+
+
+@dataclass(frozen=True)
+class OtherLink(NumPyLink):
+    """A link with a function that ONNX has not got."""
+
+    def _inverse(self, s):
+        return np.arctan(s) / np.pi + 0.5
+
+
+@dataclass(frozen=True)
+class PlaceLink(NumPyLink):
+    """A link that asks for something else than values."""
+
+    def _inverse(self, s):
+        return np.sort(s)
+
+
+@dataclass(frozen=True)
+class Own(LabelwiseLoss):
+    """A user's loss."""
+
+    name = "own"
+    link: Link = None
+
+    def per_label(self, scores, targets):
+        """Return the squared error."""
+        return (scores - 2 * targets + 1) ** 2
+
+
+@pytest.mark.parametrize("link", [LogitLink(slope=3.0, center=0.1), NumPyLink()], ids=lambda link: type(link).__name__)
+def test_the_link_of_an_own_loss_is_converted(link, data):
+    """Out of its formula, if that is made of functions of NumPy."""
+    X, Y = data
+    assert_same(QuadrantMultiLabelClassifier(Own(link)).fit(X, Y), X, atol=1e-12)
+
+
+@pytest.mark.parametrize(("link", "name"), [(OtherLink(), "arctan"), (PlaceLink(), "sort")], ids=["ufunc", "function"])
+def test_a_link_that_onnx_has_no_functions_for_is_refused(link, name, data):
+    """With the function that is missing, and those that there are."""
+    model = QuadrantMultiLabelClassifier(Own(link)).fit(*data)
+    with pytest.raises(TypeError, match=rf"link of 'own' cannot be converted: numpy\.{name} has no .*'log1p'"):
+        converted(model, data[0])
+
+
+def test_scikit_learn_models_still_convert(data):
+    """Registering ours leaves the others alone, and may be done twice."""
+    register_onnx_converters()
+    X = data[0].astype(np.float32)
+    assert_allclose(converted(StandardScaler().fit(X), X)["variable"], StandardScaler().fit_transform(X), atol=1e-5)
