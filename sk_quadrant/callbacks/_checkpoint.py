@@ -56,9 +56,7 @@ class Checkpoint(Callback):  # type: ignore[misc]
         self.path_ = Path(self.folder) / f"{fingerprint(net, X)}.npz"
         self._do(lambda: self.path_.parent.mkdir(parents=True, exist_ok=True))
         if self.path_.exists():
-            with np.load(self.path_, allow_pickle=False) as saved:
-                arrays = {name: saved[name] for name in saved.files}
-            net.restore(json.loads(str(arrays.pop("description"))), arrays)
+            net.restore(*read(self.path_))
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Save, every so many epochs."""
@@ -93,6 +91,26 @@ class Checkpoint(Callback):  # type: ignore[misc]
                 f"the checkpoint could not be written: {error.strerror or error}. The last good one, if there is one, "
                 "has been kept, and the same fit continues from it once this is repaired",
                 str(self.path_),
+            ) from error
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return the description and the arrays of a file.
+
+    Raises
+    ------
+    ValueError
+        If the file is truncated or was altered.
+    """
+    with path.open("rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as saved:
+                arrays = {name: saved[name] for name in saved.files}
+            return json.loads(str(arrays.pop("description"))), arrays
+        except Exception as error:  # a broken archive raises what its bytes happen to mean
+            raise ValueError(
+                f"{path} is no whole checkpoint ({type(error).__name__}: {error}). It was truncated or altered; remove "
+                "it to train from the start."
             ) from error
 
 

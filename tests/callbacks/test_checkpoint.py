@@ -178,6 +178,45 @@ def test_a_disk_that_fails_is_reported_and_the_last_good_file_kept(number, words
     np.testing.assert_array_equal(continued.coef_, make_classifier(tmp_path / "whole").fit(*data).coef_)
 
 
+@pytest.fixture
+def file(data, tmp_path):
+    """Return what a training that has died left behind."""
+    with pytest.raises(RuntimeError, match="died"):
+        make_classifier(tmp_path, Dies(3)).fit(*data)
+    return next(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99], ids=str)
+def test_a_truncated_file_is_reported_before_training(share, file, data):
+    """With its name and what to do, and the estimator stays unfitted."""
+    content = file.read_bytes()
+    file.write_bytes(content[: int(share * len(content))])
+    clf = make_classifier(file.parent)
+    with pytest.raises(ValueError, match=r"\.npz is no whole checkpoint .* remove it to train from the start"):
+        clf.fit(*data)
+    assert not hasattr(clf, "coef_")
+    file.unlink()
+    clf.fit(*data)
+
+
+def test_no_altered_array_goes_unnoticed(file):
+    """A changed bit anywhere makes the file be refused, or changes nothing that is read from it."""
+    content, (description, arrays) = file.read_bytes(), _checkpoint.read(file)
+    refused = 0
+    for position in range(0, len(content), 23):
+        file.write_bytes(content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :])
+        try:
+            found, others = _checkpoint.read(file)
+        except ValueError as error:
+            assert "is no whole checkpoint" in str(error)  # noqa: PT017
+            refused += 1
+        else:
+            assert found == description
+            assert others.keys() == arrays.keys()
+            assert all(np.array_equal(others[name], array) for name, array in arrays.items())
+    assert refused > len(content) // 46
+
+
 def test_a_folder_that_cannot_be_made_is_reported_before_training(data, tmp_path):
     """A file where the folder should be is an error of the operating system, with its number and path."""
     (tmp_path / "file").write_text("")
