@@ -617,6 +617,11 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         ndarray of shape (n_samples, n_labels), or (n_samples,) for a binary 1-D `y`
             Scores, which the link turns into probabilities. For a binary 1-D `y` the score of the threshold is
             subtracted, so that it is positive where ``classes_[1]`` is predicted, as scikit-learn expects.
+
+        Raises
+        ------
+        FloatingPointError
+            If values in `X` are so large that a score is not a number; so do the other methods of prediction.
         """
         scores = self._scores(self._check_X(X))
         return self._encoding.centre(scores, self._cut)
@@ -682,13 +687,25 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         return validate_data(self, masked_as_nan(X), accept_sparse="csr", dtype=dtypes, reset=reset)
 
     def _scores(self, X):
-        if self._network[0]:
-            from sk_quadrant._training import scores_of
+        with np.errstate(over="ignore", invalid="ignore"):  # an infinite score is an answer
+            scores = self._scores_of_network(X) if self._network[0] else self._linear_scores(X)
+            total = scores.sum()
+        if not np.isfinite(total) and np.isnan(scores).any():
+            raise FloatingPointError(
+                f"Scores are sums of terms beyond {scores.dtype}: X has values up to {abs(X).max():.3g}. Scale the "
+                "features of X, here and in fit."
+            )
+        return scores
 
-            return np.concatenate([scores_of(self.net_, block) for block in self._row_blocks(X)])
+    def _linear_scores(self, X):
         scores = safe_sparse_dot(X, self.coef_.T, dense_output=True)
         scores += self.intercept_
         return scores
+
+    def _scores_of_network(self, X):
+        from sk_quadrant._training import scores_of
+
+        return np.concatenate([scores_of(self.net_, block) for block in self._row_blocks(X)])
 
     def _row_blocks(self, X):
         size = max(1, PREDICT_ELEMENTS // max(self._encoding.n_labels, *self._network[0], 1))

@@ -64,6 +64,8 @@ def read_targets(y: Any) -> Targets:
         )
     values = labels.dense()
     unknown = np.isnan(values)
+    if unknown.all():
+        raise ValueError("y must have a known label, got NaN for every one.")
     return Targets(labels.y, labels.form, values == 1, ~unknown if unknown.any() else None)
 
 

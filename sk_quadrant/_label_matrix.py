@@ -95,9 +95,18 @@ def read_label_matrix(y: Any, *, for_multiclass: str = "") -> LabelMatrix:
     values = check_array(y, accept_sparse="csr", ensure_all_finite="allow-nan", input_name="y")
     container = None
     if sparse.issparse(values):
+        values = _without_duplicates(values)
         container = "csr_array" if isinstance(values, sparse.sparray) else "csr_matrix"
     y = y if hasattr(y, "iloc") else values
     return LabelMatrix(_widened(y, values.dtype), values, LabelForm(values.shape[1], container=container))
+
+
+def _without_duplicates(matrix: Any) -> Any:
+    """Return a CSR matrix in which each entry is one number, not a sum of several."""
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    return matrix
 
 
 def _widened(y: Any, dtype: np.dtype[Any]) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sk_quadrant._design import Columns, Design
 from sk_quadrant.losses import Loss
+from sk_quadrant.losses._base import weighted
 
 
 @dataclass(frozen=True)
@@ -337,7 +338,7 @@ class RowObjective(Objective):
     def weigh(self, rows: slice, values: Tensor) -> Tensor:
         """Return values of a block of rows, (n_block_rows, n), times the row weights."""
         weight = self.design.row_weight
-        return values if weight is None else values * weight[rows, None]
+        return values if weight is None else weighted(values, None, weight[rows, None])
 
     def hessian_sums(self, theta: Tensor) -> Tensor:
         """Return sums over rows; see `Objective.hessian_sums`."""

@@ -11,9 +11,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # problems of tests are small, an
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from scipy import sparse
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+settings.register_profile("quick", max_examples=12, deadline=None, derandomize=True)
+settings.register_profile("thorough", max_examples=1000, deadline=None, print_blob=True)
+settings.load_profile("quick")  # for thousands of cases: pytest tests/properties --hypothesis-profile=thorough
 
 
 @pytest.fixture(scope="session")

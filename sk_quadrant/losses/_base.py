@@ -340,7 +340,7 @@ def known(scores: Tensor, targets: Tensor, mask: Tensor | None) -> tuple[Tensor,
 def weighted(values: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tensor:
     """Multiply by weights and put zeros for unknown entries."""
     if weight is not None:
-        values = values * weight
+        values = (values * weight).masked_fill(weight == 0, 0)  # 0 times an infinite loss is NaN
     return values if mask is None else values.masked_fill(~mask, 0)
 
 

@@ -98,6 +98,7 @@ class Focal(MarginLoss):
     def margin_curvature(self, margins: Tensor) -> Tensor:
         """Return the second derivative, 0 where it is negative."""
         wrong, right, surprise = (-margins).sigmoid(), margins.sigmoid(), softplus(-margins)
-        bend = wrong * (1 + 2 * self.gamma) + self.gamma * surprise * (self.gamma * right - wrong)
-        curvature: Tensor = (power(wrong, self.gamma) * right * bend).clamp(min=0)
+        # right * surprise is small where surprise is large, and bounds the product with gamma
+        bend = right * wrong * (1 + 2 * self.gamma) + self.gamma * (right * surprise) * (self.gamma * right - wrong)
+        curvature: Tensor = (power(wrong, self.gamma) * bend).clamp(min=0)
         return curvature

@@ -288,7 +288,7 @@ class AsymmetricLink(LogOddsLink):
             return 1.0
         rest, gamma = 1 - self.clip, self.gamma_neg
         odds = math.pow(rest, gamma) / self.clip - gamma * math.pow(rest, gamma - 1) * math.log(self.clip)
-        return odds / (1 + odds)
+        return 1.0 if math.isinf(odds) else odds / (1 + odds)
 
     def log_odds(self, s: Any) -> Any:
         """Return the log-odds of scores: log of the pull of an absent label minus that of a present one."""
