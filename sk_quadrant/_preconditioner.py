@@ -153,8 +153,8 @@ class SharedPreconditioner:
 
 
 def _without_flat(curvature: Tensor) -> Tensor:
-    """Replace curvatures of zero by the label's largest: a piecewise linear loss has a slope without any curvature."""
-    largest = curvature.amax(dim=1, keepdim=True)
+    """Replace curvatures of zero by the label's largest finite one: a piecewise linear loss has slopes without any."""
+    largest = curvature.where(curvature.isfinite(), 0.0).amax(dim=1, keepdim=True)
     return curvature.where(curvature > 0, largest.where(largest > 0, 1.0))
 
 

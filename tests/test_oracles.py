@@ -98,13 +98,16 @@ def hinge_objective(coef, X, Y, C, intercept=0):
     return C * np.maximum(0, 1 - (2 * Y - 1) * (X @ coef.T + intercept)).sum() + 0.5 * (coef**2).sum()
 
 
+@pytest.mark.parametrize("constant", [False, True], ids=["", "constant feature"])
 @pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
 @pytest.mark.parametrize("seed", range(8))
-def test_hinge_with_intercept_is_a_linear_support_vector_machine(seed, C):
+def test_hinge_with_intercept_is_a_linear_support_vector_machine(seed, C, constant):
     """The intercept, where the objective may have a slope but no curvature, gets as good as that of SVC."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((20 * (seed + 1), 1 + seed % 3))
     y = (X[:, 0] + 0.5 * rng.standard_normal(len(X)) > rng.uniform(-1, 1)).astype(int)[:, None]
+    if constant:
+        X = np.hstack([X, np.full((len(X), 1), 3.0)])
     expected = SVC(kernel="linear", C=C, tol=1e-6).fit(X, y[:, 0])
     clf = QuadrantMultiLabelClassifier("hinge", C=C).fit(X, y[:, 0])
     lowest = hinge_objective(expected.coef_, X, y, C, expected.intercept_)
