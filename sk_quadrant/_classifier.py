@@ -621,7 +621,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         Raises
         ------
         FloatingPointError
-            If values in `X` are so large that a score is not a number; so do the other methods of prediction.
+            If a score is too large for the precision of `X`; so do the other methods of prediction.
         """
         scores = self._scores(self._check_X(X))
         return self._encoding.centre(scores, self._cut)
@@ -687,13 +687,13 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         return validate_data(self, masked_as_nan(X), accept_sparse="csr", dtype=dtypes, reset=reset)
 
     def _scores(self, X):
-        with np.errstate(over="ignore", invalid="ignore"):  # an infinite score is an answer
+        with np.errstate(over="ignore", invalid="ignore"):
             scores = self._scores_of_network(X) if self._network[0] else self._linear_scores(X)
             total = scores.sum()
-        if not np.isfinite(total) and np.isnan(scores).any():
+        if not np.isfinite(total) and not np.isfinite(scores).all():  # of an infinite one the sign may be wrong
             raise FloatingPointError(
-                f"Scores are sums of terms beyond {scores.dtype}: X has values up to {abs(X).max():.3g}. Scale the "
-                "features of X, here and in fit."
+                f"Scores of rows with values up to {abs(X).max():.3g} are beyond {scores.dtype}. Scale the features of "
+                "X, here and in fit."
             )
         return scores
 

@@ -13,4 +13,5 @@ def masked_as_nan(array: Any) -> Any:
         return array
     if array.dtype.kind in "biu":
         array = array.astype(np.float64)
-    return array.filled(np.nan) if array.dtype.kind in "fc" else array.astype(object).filled(None)
+    missing = np.nan if array.dtype.kind in "fc" else None
+    return np.where(np.ma.getmaskarray(array), missing, array.data)

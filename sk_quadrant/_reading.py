@@ -12,7 +12,15 @@ from scipy import sparse
 from sklearn.utils.validation import _get_feature_names, check_array
 
 from sk_quadrant._masked import masked_as_nan
-from sk_quadrant._targets import LabelEncoding, Targets, as_classes, is_label_matrix, read_targets, recognise
+from sk_quadrant._targets import (
+    LabelEncoding,
+    Targets,
+    as_classes,
+    count_classes,
+    is_label_matrix,
+    read_targets,
+    recognise,
+)
 from sk_quadrant._weights import read_weight, settle_class_weight, weigh_classes
 
 if TYPE_CHECKING:
@@ -109,7 +117,7 @@ def read_part(X: Any, y: Any, sample_weight: Any, *, missing_labels: str) -> Par
             **about, encoding=encoding, counts=counts, n_known=known, is_soft=targets.is_soft
         ))  # fmt: skip
     y = as_classes(y)
-    classes, counts = np.unique(y, return_counts=True)
+    classes, counts = count_classes(y)
     return Part(
         X, y, sample_weight, Description(**about, classes=classes, counts=counts.astype(np.float64), n_known=len(y))
     )

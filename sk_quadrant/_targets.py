@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d
 
@@ -179,11 +180,8 @@ def recognise(y: Any, classes: Any = None) -> LabelEncoding:
                 f"classes must be None or arange({n_labels}) for a y of {n_labels} labels, got {classes!r}."
             )
         return LabelEncoding("multilabel", np.arange(n_labels), sparse.issparse(y), _names(y))
-    try:
-        check_classification_targets(y)
-        found = np.unique(y if classes is None else np.asarray(classes))
-    except TypeError as error:
-        raise ValueError(f"y must hold classes of one type, which can be sorted: {error}.") from error
+    found, _ = count_classes(y if classes is None else np.asarray(classes))
+    check_classification_targets(y)
     if len(found) < 2:
         raise ValueError(f"y must have at least 2 classes, got 1 class: {found.tolist()}.")
     return LabelEncoding("binary" if len(found) == 2 else "multiclass", found)
@@ -222,13 +220,26 @@ def as_classes(y: Any) -> NDArray[Any]:
     if len(shape) not in (1, 2):
         raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_labels), got {shape}.")
     y = column_or_1d(masked_as_nan(y), warn=True)
-    if y.dtype.kind == "f" and np.isnan(y).any():
+    if (y.dtype.kind == "f" and np.isnan(y).any()) or (y.dtype.kind == "O" and any(map(_is_missing, y))):
         raise ValueError(
             "Input y contains NaN, and a class cannot be unknown. Drop these rows, or pass y with shape (n_samples, "
             "n_labels) and missing_labels='ignore'."
         )
     assert_all_finite(y, input_name="y")
     return np.asarray(y)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or bool(is_scalar_nan(value)) or bool(is_pandas_na(value))
+
+
+def count_classes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the classes in a 1-D y, sorted, and the rows of each."""
+    try:
+        classes, counts = np.unique(y, return_counts=True)
+    except TypeError as error:
+        raise ValueError(f"y must hold classes of one type, which can be sorted: {error}.") from error
+    return classes, counts
 
 
 def encode_matrix(y: Any, *, missing_labels: str) -> Targets:

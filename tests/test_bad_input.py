@@ -126,7 +126,8 @@ CASES = {
     "NaN as class": ({}, X, replaced(y, np.nan), None, r"y contains NaN, and a class cannot be unknown"),
     "NaN as class to ignore": ({"missing_labels": "ignore"}, X, replaced(y, np.nan), None, r"a class cannot be"),
     "inf as class": ({}, X, replaced(y, np.inf), None, r"Input y contains infinity"),
-    "classes of two types": ({}, X, np.array(["a", None] * 30, dtype=object), None, r"y must hold classes of one type"),
+    "classes of two types": ({}, X, np.array(["a", 1] * 30, dtype=object), None, r"y must hold classes of one type"),
+    "None as class": ({}, X, np.array(["a", None] * 30, dtype=object), None, r"y contains NaN, and a class cannot be"),
     "soft for a hard loss": ({"loss": HardOnly()}, X, 0.9 * Y, None, r"loss='hard_only' takes targets 0 and 1 only"),
     # weights
     "zero weights": ({}, X, Y, np.zeros(60), r"sample_weight must have a positive value"),
