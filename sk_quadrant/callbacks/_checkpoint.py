@@ -62,7 +62,8 @@ class Checkpoint(Callback):  # type: ignore[misc]
         """Save, every so many epochs."""
         if len(net.history) % self.every == 0:
             description, arrays = net.progress()
-            self._do(lambda: self._write({"description": np.array(json.dumps(description)), **arrays}))
+            text = json.dumps(description | {"arrays": sorted(arrays)})
+            self._do(lambda: self._write({"description": np.array(text), **arrays}))
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Remove the file of a training that is complete."""
@@ -106,12 +107,15 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         try:
             with np.load(file, allow_pickle=False) as saved:
                 arrays = {name: saved[name] for name in saved.files}
-            return json.loads(str(arrays.pop("description"))), arrays
+            description = json.loads(str(arrays.pop("description")))
+            if description.pop("arrays") != sorted(arrays):
+                raise ValueError(f"of its arrays there are {sorted(arrays)}")
         except Exception as error:  # a broken archive raises what its bytes happen to mean
             raise ValueError(
                 f"{path} is no whole checkpoint ({type(error).__name__}: {error}). It was truncated or altered; remove "
                 "it to train from the start."
             ) from error
+    return description, arrays
 
 
 def fingerprint(net: NeuralNet, data: Any) -> str:
