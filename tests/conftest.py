@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import socket
+from ipaddress import ip_address
 from pathlib import Path
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before SciPy is imported, or one estimator check is skipped
@@ -19,6 +21,30 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 settings.register_profile("quick", max_examples=12, deadline=None, derandomize=True)
 settings.register_profile("thorough", max_examples=1000, deadline=None, print_blob=True)
 settings.load_profile("quick")  # for thousands of cases: pytest tests/properties --hypothesis-profile=thorough
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _offline():
+    """Refuse connections to other machines: nothing here needs one, and what is tried to be reached shows."""
+    connect = socket.socket.connect
+
+    def connect_within(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_local(address[0]):
+            raise OSError(f"Tests run without a network, got a connection to {address}.")
+        return connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect_within)
+        yield
+
+
+def _is_local(host):
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @pytest.fixture(scope="session")
