@@ -33,28 +33,42 @@ class Compressed:
         self.offsets = as_tensor(X.indptr.astype(index, copy=False), device=device)
         self._values = {1: as_tensor(X.data, dtype=dtype, device=device)}
         self._bag = dtype == torch.float32 and device.type == "cpu"
-        self._tensors: dict[int, Tensor] = {}
+        self._tensors: dict[tuple[int, int, int], Tensor] = {}
 
-    def times(self, dense: Tensor, *, power: int = 1) -> Tensor:
-        """Return ``X ** power @ dense`` with the power taken value by value.
+    def empty(self, n_rows: int, n: int) -> Tensor:
+        """Return memory for a dense matrix to multiply by."""
+        return torch.empty(n_rows, n, dtype=self._values[1].dtype, device=self._values[1].device)
+
+    def times(self, dense: Tensor, *, rows: slice = slice(None), power: int = 1) -> Tensor:
+        """Return ``X[rows] ** power @ dense`` with the power taken value by value.
 
         Parameters
         ----------
         dense : Tensor of shape (n_columns, n)
+        rows : slice, default=slice(None)
+            Rows to take, without a step.
         power : int, default=1
 
         Returns
         -------
-        Tensor of shape (n_rows, n)
+        Tensor of shape (n_block_rows, n)
         """
         dense = dense.contiguous()
         if not self._bag:
-            product: Tensor = self._tensor(power) @ dense
+            product: Tensor = self._tensor(rows, power) @ dense
             return product
+        indices, offsets, values = self._part(rows, power)
+        return embedding_bag(indices, dense, offsets, mode="sum", per_sample_weights=values, include_last_offset=True)
+
+    def _part(self, rows: slice, power: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return indices, offsets and values of some rows."""
         values = self._power(power)
-        return embedding_bag(
-            self.indices, dense, self.offsets, mode="sum", per_sample_weights=values, include_last_offset=True
-        )
+        start, stop, _ = rows.indices(self.shape[0])
+        if stop - start == self.shape[0]:
+            return self.indices, self.offsets, values
+        offsets = self.offsets[start : stop + 1]
+        first, last = int(offsets[0]), int(offsets[-1])
+        return self.indices[first:last], offsets - first, values[first:last]
 
     def to_scipy(self) -> tuple[Any, Any, Any]:
         """Return values, indices and offsets as arrays, the values in double precision."""
@@ -65,12 +79,14 @@ class Compressed:
             self._values[power] = self._values[1] ** power
         return self._values[power]
 
-    def _tensor(self, power: int) -> Tensor:
-        if power not in self._tensors:
+    def _tensor(self, rows: slice, power: int) -> Tensor:
+        """Return some rows as a sparse tensor, which takes longer to make than to multiply by and so is kept."""
+        key = (rows.start, rows.stop, power)
+        if key not in self._tensors:
+            indices, offsets, values = self._part(rows, power)
+            size = (len(offsets) - 1, self.shape[1])
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
                 warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")
-                self._tensors[power] = torch.sparse_csr_tensor(
-                    self.offsets, self.indices, self._power(power), size=self.shape
-                )
-        return self._tensors[power]
+                self._tensors[key] = torch.sparse_csr_tensor(offsets, indices, values, size=size)
+        return self._tensors[key]

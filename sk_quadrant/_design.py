@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from copy import copy
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -133,6 +133,18 @@ class Columns:
         return gram / self.total_weight, float(kurtosis.nan_to_num(0.0, posinf=math.inf).max())
 
 
+class Gathering(Protocol):
+    """Sums over rows of features times a factor that becomes known block by block."""
+
+    def add(self, rows: slice, factor: Tensor) -> None:
+        """Take a block of rows, given its factor of shape (n_labels, n_block_rows)."""
+        ...
+
+    def totals(self) -> list[Tensor]:
+        """Return the sums over all rows, (n_labels, n_columns), one for each power of the features."""
+        ...
+
+
 class Design(Columns, ABC):
     """Weighted rows of features, seen through products; see `Columns` for what does not take the rows.
 
@@ -170,17 +182,22 @@ class Design(Columns, ABC):
         """Return ``coef @ X[rows].T``, shape (n_labels, n_block_rows)."""
 
     @abstractmethod
-    def backward(self, rows: slice, factor: Tensor, out: Tensor | None, *, power: int = 1) -> Tensor:
-        """Return out plus ``factor @ [X, 1][rows] ** power``, with the column of ones if there is an intercept.
+    def gathering(self, n_labels: int, *, powers: tuple[int, ...] = (1,)) -> Gathering:
+        """Return a gathering of the sums ``factor @ [X, 1] ** power``, with a column of ones if there is an intercept.
 
         Parameters
         ----------
-        rows : slice
-        factor : Tensor of shape (n_labels, n_block_rows)
-        out : Tensor of shape (n_labels, n_columns) or None
-            Changed in place; None for zero.
-        power : int, default=1
+        n_labels : int
+        powers : tuple of int, default=(1,)
         """
+
+    def backward(self, factor: Tensor, *, power: int = 1) -> Tensor:
+        """Return ``factor @ [X, 1] ** power``, given a factor of shape (n_labels, n_rows); see `gathering`."""
+        gathering = self.gathering(len(factor), powers=(power,))
+        for rows in self.row_blocks(len(factor)):
+            gathering.add(rows, factor[:, rows])
+        (sums,) = gathering.totals()
+        return sums
 
     @abstractmethod
     def inner_products(self) -> Tensor:
@@ -207,10 +224,7 @@ class Design(Columns, ABC):
 
     def power_sums(self, power: int) -> Tensor:
         """Return the weighted sums of the raw features to a power, shape (n_features,)."""
-        total = self.zeros(1)
-        for rows in self.row_blocks(1):
-            total = self.backward(rows, self.weights[None, rows], total, power=power)
-        return total[0, : self.n_features]
+        return self.backward(self.weights[None], power=power)[0, : self.n_features]
 
     def with_moments(self, mean: Tensor | None, variance: Tensor | None) -> Design:
         """Return the same rows with mean and variance of the rows that they are a part of."""
@@ -247,14 +261,9 @@ class DenseDesign(Design):
         """Return scores; see `Design.raw_scores`."""
         return coef @ self.X[rows].T
 
-    def backward(self, rows: slice, factor: Tensor, out: Tensor | None, *, power: int = 1) -> Tensor:
-        """Return sums; see `Design.backward`."""
-        out = self.zeros(len(factor)) if out is None else out
-        block = self.X[rows]
-        out[:, : self.n_features].addmm_(factor, block if power == 1 else block**power)
-        if self.fit_intercept:
-            out[:, -1] += factor.sum(dim=1)
-        return out
+    def gathering(self, n_labels: int, *, powers: tuple[int, ...] = (1,)) -> Gathering:
+        """Return a gathering; see `Design.gathering`."""
+        return DenseGathering(self, n_labels, powers)
 
     def augmented(self, rows: slice) -> Tensor:
         """Return a block; see `Design.augmented`."""
@@ -296,6 +305,26 @@ class DenseDesign(Design):
         return gram, seconds, fourths
 
 
+class DenseGathering:
+    """Sums that are added up block by block, while the block is in cache; see `Gathering`."""
+
+    def __init__(self, design: DenseDesign, n_labels: int, powers: tuple[int, ...]) -> None:
+        self.design = design
+        self.sums = {power: design.zeros(n_labels) for power in powers}
+
+    def add(self, rows: slice, factor: Tensor) -> None:
+        """Add a block of rows; see `Gathering.add`."""
+        d, block = self.design.n_features, self.design.X[rows]
+        for power, total in self.sums.items():
+            total[:, :d].addmm_(factor, block if power == 1 else block**power)
+            if self.design.fit_intercept:
+                total[:, -1] += factor.sum(dim=1)
+
+    def totals(self) -> list[Tensor]:
+        """Return the sums; see `Gathering.totals`."""
+        return list(self.sums.values())
+
+
 class SparseDesign(Design):
     """Design held as compressed rows and columns, multiplied without being densified; see `Design`."""
 
@@ -314,17 +343,16 @@ class SparseDesign(Design):
         self.n_values = len(self._by_row.indices)
 
     def row_blocks(self, n_labels: int) -> Iterator[slice]:
-        """Yield all rows at once: a block of compressed columns' rows would need an index of its own."""
-        yield slice(0, self.n_rows)
+        """Yield blocks of rows; see `Design.row_blocks`."""
+        yield from slices(self.n_rows, max(256, BLOCK_ELEMENTS // n_labels))
 
     def raw_scores(self, coef: Tensor, rows: slice) -> Tensor:
         """Return scores; see `Design.raw_scores`."""
-        return self._by_row.times(coef.T).T
+        return self._by_row.times(coef.T, rows=rows).T
 
-    def backward(self, rows: slice, factor: Tensor, out: Tensor | None, *, power: int = 1) -> Tensor:
-        """Return sums; see `Design.backward`."""
-        sums = self._by_column.times(factor.T, power=power).T
-        return sums if out is None else out.add_(sums)
+    def gathering(self, n_labels: int, *, powers: tuple[int, ...] = (1,)) -> Gathering:
+        """Return a gathering; see `Design.gathering`."""
+        return SparseGathering(self._by_column, self.n_rows, n_labels, powers)
 
     def square_sums(self) -> Tensor:
         """Return sums of squares, not centred; see `Design.square_sums`."""
@@ -353,6 +381,22 @@ class SparseDesign(Design):
             along = torch.as_tensor(X @ mean.cpu().numpy(), device=self.device)
             products += mean.square().sum() - along - along[:, None]
         return products
+
+
+class SparseGathering:
+    """Factors that are kept until all rows are there: their columns are compressed for all rows; see `Gathering`."""
+
+    def __init__(self, columns: Compressed, n_rows: int, n_labels: int, powers: tuple[int, ...]) -> None:
+        self.columns, self.powers = columns, powers
+        self.factors = columns.empty(n_rows, n_labels)
+
+    def add(self, rows: slice, factor: Tensor) -> None:
+        """Keep a block of rows; see `Gathering.add`."""
+        self.factors[rows] = factor.T
+
+    def totals(self) -> list[Tensor]:
+        """Return the sums; see `Gathering.totals`."""
+        return [self.columns.times(self.factors, power=power).T for power in self.powers]
 
 
 class SpanDesign(DenseDesign):
@@ -406,7 +450,7 @@ class SpanDesign(DenseDesign):
     def publish(self, theta: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return coef and intercept; see `Design.publish`."""
         combination = theta[:, : self.n_features] @ self.back
-        lifted = self.source.centre(self.source.backward(slice(0, self.n_rows), combination, None))
+        lifted = self.source.centre(self.source.backward(combination))
         if self.fit_intercept:
             lifted[:, -1] = theta[:, -1]
         return self.source.publish(lifted)
@@ -419,6 +463,12 @@ class SpanDesign(DenseDesign):
         if shift is not None:
             scores = scores + (shift - theirs[:, -1])[:, None]
         return super().adopt(scores @ self.back.T, theirs[:, -1])
+
+
+def slices(n_rows: int, size: int) -> Iterator[slice]:
+    """Yield slices of a size that cover all rows, the last of which may be shorter."""
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
 
 
 def plain_design(

@@ -137,6 +137,7 @@ class Minimizer:
         self.labels = torch.arange(objective.n_labels, device=theta.device)  # the labels still worked on
         n_groups = objective.n_labels if self.per_label else 1
         self.done = torch.zeros(n_groups, dtype=torch.bool, device=theta.device)
+        self.damping = torch.ones(n_groups, dtype=torch.float64, device=theta.device)
         self.finished_value = 0.0
         self.reached = torch.zeros(objective.n_labels, dtype=torch.bool, device=theta.device)
         self.relative_to = scale
@@ -160,7 +161,7 @@ class Minimizer:
             slope = self._inner(self.point.gradient, direction)
             if slope.isnan().any():
                 raise FloatingPointError("the gradient of the loss became NaN")
-            self._finish(-slope / 2 <= self.smallest * self.scale)
+            self._finish(-slope / 2 <= self.smallest * self.scale * self.damping)
             if self.done.all():
                 break
             if self._compact_pays():
@@ -193,6 +194,17 @@ class Minimizer:
     def _precondition(self) -> None:
         self.preconditioner = self.metric.precondition(self.objective, self.theta, self.point)
 
+    def _damp(self, pair: Pair) -> None:
+        """Shorten the steps of a preconditioner that does not know how features go together, as a pair suggests.
+
+        The decrement is then that much smaller, too, and no better an estimate than before.
+        """
+        if self.preconditioner.couples:
+            return
+        expected = self._inner(pair.change, self.preconditioner.solve(pair.change))
+        shorter = (pair.inverse * expected).reciprocal().clamp(max=1.0)  # [1]_, equation 7.20
+        self.damping = shorter.where(pair.inverse > 0, 1.0)
+
     def _inner(self, a: Tensor, b: Tensor) -> Tensor:
         """Return inner products, one per group."""
         products: Tensor = torch.linalg.vecdot(a, b).double()
@@ -206,7 +218,7 @@ class Minimizer:
             factor = pair.inverse * self._inner(pair.step, q)
             q.addcmul_(pair.change, factor.to(q.dtype)[:, None], value=-1)
             factors.append(factor)
-        q = self.preconditioner.solve(q)
+        q = self.preconditioner.solve(q).mul_(self._spread(self.damping))
         for pair, factor in zip(self.pairs, reversed(factors), strict=True):
             factor = factor - pair.inverse * self._inner(pair.change, q)
             q.addcmul_(pair.step, factor.to(q.dtype)[:, None])
@@ -222,6 +234,7 @@ class Minimizer:
         self.pairs.append(Pair(step, change, product.reciprocal().where(usable, 0.0)))
         if refresh:
             self._precondition()
+        self._damp(self.pairs[-1])
         if failed.any():
             self._give_up(failed, slope)
 
@@ -283,7 +296,8 @@ class Minimizer:
         keep = (~self.done).nonzero()[:, 0]
         self.objective, self.preconditioner = self.objective.take(keep), self.preconditioner.take(keep)
         self.point, self.theta = self.point.take(keep), take_labels(self.theta, keep)
-        self.labels, self.scale, self.done = self.labels[keep], self.scale[keep], self.done[keep]
+        self.labels, self.done = self.labels[keep], self.done[keep]
+        self.scale, self.damping = self.scale[keep], self.damping[keep]
         pairs = [Pair(take_labels(s, keep), take_labels(y, keep), r[keep]) for s, y, r in self.pairs]
         self.pairs = deque(pairs, maxlen=self.pairs.maxlen)
         return take_labels(direction, keep), slope[keep]

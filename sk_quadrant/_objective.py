@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sk_quadrant._design import Columns, Design
+from sk_quadrant._design import Columns, Design, Gathering
 from sk_quadrant.losses import Loss
 from sk_quadrant.losses._base import weighted
 
 
 @dataclass(frozen=True)
 class TargetBlock:
-    """Targets of a block of labels in label-major order, so that labels can be taken without a strided copy.
+    """Targets of a block of labels, in the memory order of their scores.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class TargetBlock:
 
     def take(self, labels: Tensor) -> TargetBlock:
         """Return the targets of some labels."""
-        return TargetBlock(*(None if part is None else part[labels] for part in self._parts()))  # type: ignore[arg-type]
+        return TargetBlock(*(None if part is None else take_labels(part, labels) for part in self._parts()))  # type: ignore[arg-type]
 
     def rows(self, rows: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Return values, mask and weight of some rows, each (n_block_rows, n_labels), as losses take them."""
@@ -305,9 +305,14 @@ class RowObjective(Objective):
         sums = Sums(torch.zeros(n_groups, dtype=torch.float64, device=theta.device))
         if curvature is not None:
             sums.curvature = torch.zeros(self.n_labels, dtype=theta.dtype, device=theta.device)
+        gradients = self.design.gathering(self.n_labels)
+        curvatures = self.design.gathering(self.n_labels, powers=(2, 1)) if curvature == "diagonal" else None
         for rows in self.design.row_blocks(self.n_labels):
             scores = self._constant(shift, rows) if constant else self.scores(coef, shift, rows)
-            self._add(sums, rows, scores, diagonal=curvature == "diagonal")
+            self._add(sums, rows, scores, gradients, curvatures)
+        (sums.gradient,) = gradients.totals()
+        if curvatures is not None:
+            sums.squares, sums.firsts = curvatures.totals()
         return sums
 
     def _constant(self, shift: Tensor | None, rows: slice) -> Tensor:
@@ -315,20 +320,18 @@ class RowObjective(Objective):
         scores = torch.zeros(self.n_labels, rows.stop - rows.start, dtype=self.design.dtype, device=self.design.device)
         return scores if shift is None else scores.add_(shift[:, None])
 
-    def _add(self, sums: Sums, rows: slice, scores: Tensor, *, diagonal: bool) -> None:
+    def _add(self, sums: Sums, rows: slice, scores: Tensor, gradients: Gathering, curvatures: Gathering | None) -> None:
         """Add the part of a block of rows, given their scores."""
-        design, block = self.design, self.targets.rows(rows, scores.dtype)
+        block = self.targets.rows(rows, scores.dtype)
         values, gradient = self.loss.values_and_gradient(scores.T, *block)
         sums.values += self.weigh(rows, values).sum(dim=0, dtype=torch.float64)
-        sums.gradient = design.backward(rows, self.weigh(rows, gradient).T, sums.gradient)
+        gradients.add(rows, self.weigh(rows, gradient).T)
         if sums.curvature is None:
             return
         curvature = self.weigh(rows, self.loss.curvature(scores.T, *block)).T
         sums.curvature += curvature.sum(dim=1)
-        if diagonal:
-            sums.squares = design.backward(rows, curvature, sums.squares, power=2)
-            if design.mean is not None:
-                sums.firsts = design.backward(rows, curvature, sums.firsts)
+        if curvatures is not None:
+            curvatures.add(rows, curvature)
 
     def scores(self, coef: Tensor, shift: Tensor | None, rows: slice) -> Tensor:
         """Return the scores of a block of rows, shape (n_labels, n_block_rows)."""

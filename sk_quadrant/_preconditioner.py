@@ -28,7 +28,18 @@ HEAVY_TAIL = 8.0  # kurtosis; 3 for Gaussian features, 1 / p for a binary featur
 
 
 class Preconditioner(Protocol):
-    """Approximate inverse Hessian of each label of a block."""
+    """Approximate inverse Hessian of each label of a block.
+
+    Attributes
+    ----------
+    couples : bool
+        Whether it knows how features go together. Without that, steps along features that rise together are too long.
+    """
+
+    @property
+    def couples(self) -> bool:
+        """Whether it knows how features go together."""
+        ...
 
     def take(self, labels: Tensor) -> Preconditioner:
         """Return the preconditioner of some of the labels."""
@@ -132,6 +143,11 @@ class SharedPreconditioner:
             d = len(metric.eigenvalues)
             self.rho = (penalty * self.scale[:, :d] ** 2).mean(dim=1, keepdim=True).clamp(max=1.0)
 
+    @property
+    def couples(self) -> bool:
+        """Whether there is a correlation; see `Preconditioner.couples`."""
+        return self.metric.eigenvectors is not None
+
     def take(self, labels: Tensor) -> SharedPreconditioner:
         """Return the preconditioner of some of the labels."""
         taken = object.__new__(SharedPreconditioner)
@@ -180,6 +196,8 @@ class CholeskyPreconditioner:
     hessian : double Tensor of shape (n_labels, n_columns, n_columns)
         Positive semidefinite matrices. They are scaled to unit diagonal, and shifted where the arithmetic needs it.
     """
+
+    couples = True
 
     def __init__(self, hessian: Tensor) -> None:
         if not hessian.isfinite().all():

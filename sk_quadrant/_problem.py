@@ -59,14 +59,17 @@ class Rows:
 
     def targets(self, labels: Tensor) -> TargetBlock:
         """Return the targets of some labels."""
-        index, device, mask = labels.numpy(), self.design.device, self.data.targets.mask
-        columns = self.data.label_columns(index)
-        weight = None if self.label_weight is None else self.label_weight[:, labels].T.contiguous().to(device)
+        index, mask = labels.numpy(), self.data.targets.mask
         return TargetBlock(
-            as_tensor(np.ascontiguousarray(columns.T), device=device),
-            None if mask is None else as_tensor(np.ascontiguousarray(mask[:, index].T), device=device),
-            weight,
+            self._by_label(as_tensor(self.data.label_columns(index))),
+            None if mask is None else self._by_label(as_tensor(mask[:, index])),
+            None if self.label_weight is None else self._by_label(self.label_weight[:, labels]),
         )
+
+    def _by_label(self, columns: Tensor) -> Tensor:
+        """Return the transpose of a matrix, in the memory order of scores, on the device."""
+        ordered = columns.contiguous().T if self.design.feature_major else columns.T.contiguous()
+        return ordered.to(self.design.device)
 
 
 class Problem(ABC):
