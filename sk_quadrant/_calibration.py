@@ -29,6 +29,7 @@ from sk_quadrant._calibrated_pairs import (
     warn_of_one_sided_folds,
 )
 from sk_quadrant._calibrators import METHODS, FloatArray
+from sk_quadrant._fitted_attributes import publish
 from sk_quadrant._folds import check_label_cv
 from sk_quadrant._label_matrix import LabelForm, LabelMatrix, read_label_matrix
 from sk_quadrant._masked import masked_as_nan
@@ -216,7 +217,8 @@ class CalibratedMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEstimato
         routed = self._route(sample_weight, params)
         data = TrainingData(X, labels, weight, routed.estimator.fit)
         pairs = self._fit_pairs(data, routed.splitter.split)
-        self._publish(pairs, labels.form)
+        classes = np.arange(labels.form.n_labels) if labels.form.classes is None else labels.form.classes
+        publish(self, pairs[0].estimator, calibrated_classifiers_=pairs, classes_=classes, _form=labels.form)
         return self
 
     def predict_proba(self, X):
@@ -326,16 +328,6 @@ class CalibratedMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEstimato
         if self.scope == "label":
             warn_of_one_sided_folds(pairs)
         return pairs
-
-    def _publish(self, pairs, form):
-        self.calibrated_classifiers_ = pairs
-        self.classes_ = np.arange(form.n_labels) if form.classes is None else form.classes
-        self._form = form
-        for name in ("n_features_in_", "feature_names_in_", "label_names_in_"):
-            if hasattr(pairs[0].estimator, name):
-                setattr(self, name, getattr(pairs[0].estimator, name))
-            elif hasattr(self, name):
-                delattr(self, name)  # of an earlier fit
 
     def _positive_proba(self, X):
         check_is_fitted(self)

@@ -21,6 +21,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._cuts import HeldOut, Metric, tune_cuts
+from sk_quadrant._fitted_attributes import publish
 from sk_quadrant._folds import check_label_cv
 from sk_quadrant._held_out_scores import (
     FloatArray,
@@ -35,8 +36,6 @@ from sk_quadrant._label_matrix import LabelForm
 from sk_quadrant._responses import RESPONSE_METHODS, first_method, respond
 from sk_quadrant._saved_state import SavedState, plain
 from sk_quadrant._threshold_scoring import OWN_SCORERS, Scoring, scorer_named
-
-DELEGATED = ("n_features_in_", "feature_names_in_", "label_names_in_")
 
 
 def _estimator_has(name: str) -> Callable[[Any], bool]:
@@ -280,7 +279,8 @@ class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEsti
         ------
         ValueError
             If `y` is not of these forms, if `refit` does not fit `cv`, if `estimator` lacks `response_method`, gives
-            NaN or cannot be trained on a part of the rows, or if `scoring` does not depend on predictions.
+            NaN or cannot be trained on a part of the rows, or if `scoring` does not depend on predictions. The object
+            stays as it was.
         """
         _raise_for_params(params, self, None)
         if y is None:
@@ -289,13 +289,20 @@ class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEsti
         targets = read_targets(y)
         routed = process_routing(self, "fit", **params)
         scoring = Scoring.of(self._scorer(), self.scoring, routed.scorer.score, targets)
-        self.response_method_ = self._check_response_method()
-        data = TrainingData(X, targets, self.response_method_, routed.estimator.fit)
+        data = TrainingData(X, targets, self._check_response_method(), routed.estimator.fit)
         splits = self._check_splits(data, routed.splitter.split)
-        self.estimator_, scores = self._train(data, splits)
-        metric, held_out = scoring.hold_out(data, rows_held_out(splits), scores)
-        self._tune(metric, held_out, fixed_cuts(targets, splits))
-        self._publish(targets.form, splits, scores)
+        estimator, scores = self._train(data, splits)
+        tuned = self._tune(*scoring.hold_out(data, rows_held_out(splits), scores), fixed_cuts(targets, splits))
+        if self.store_cv_results:
+            tuned["cv_results_"] = _cv_results(splits, scores)
+        publish(
+            self,
+            estimator,
+            estimator_=estimator,
+            response_method_=data.response_method,
+            _form=targets.form,
+            **tuned,
+        )
         return self
 
     def predict(self, X: Any) -> Any:
@@ -441,8 +448,9 @@ class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEsti
         )
         return data.train(clone(self.estimator), None), np.concatenate(scores)
 
-    def _tune(self, metric: Metric, held_out: HeldOut, fixed_cuts: FloatArray) -> None:
-        self.best_threshold_, self.pooled_ = tune_cuts(
+    def _tune(self, metric: Metric, held_out: HeldOut, fixed_cuts: FloatArray) -> dict[str, Any]:
+        """Return the attributes that the search gives."""
+        cuts, pooled = tune_cuts(
             metric,
             held_out,
             fixed_cuts=fixed_cuts,
@@ -450,21 +458,16 @@ class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEsti
             min_positives=self.min_positives,
             max_passes=self.max_passes,
         )
-        self.best_score_ = metric.value(held_out, self.best_threshold_)
-        if not np.isfinite(self.best_score_):
+        score = metric.value(held_out, cuts)
+        if not np.isfinite(score):
             raise ValueError(f"scoring={self.scoring!r} must give a finite number for some thresholds, got none.")
+        return {"best_threshold_": cuts, "pooled_": pooled, "best_score_": score}
 
-    def _publish(self, form: LabelForm, splits: list[Split], scores: FloatArray) -> None:
-        self._form = form
-        for name in (*DELEGATED, "cv_results_"):
-            if hasattr(self, name):
-                delattr(self, name)  # of an earlier fit
-        for name in DELEGATED:
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
-        if self.store_cv_results:
-            split = np.repeat(np.arange(len(splits)), [split.test.size for split in splits])
-            self.cv_results_ = {"scores": scores, "indices": rows_held_out(splits), "split": split}
+
+def _cv_results(splits: list[Split], scores: FloatArray) -> dict[str, Any]:
+    """Return the held-out scores, the row of each, and the split that held it out."""
+    split = np.repeat(np.arange(len(splits)), [split.test.size for split in splits])
+    return {"scores": scores, "indices": rows_held_out(splits), "split": split}
 
 
 def _check_fitted(estimator: Any) -> None:

@@ -189,3 +189,72 @@ def test_the_given_estimator_is_not_fitted(Meta, data):
     estimator = OneVsRestClassifier(LogisticRegression())
     Meta(estimator, cv=2).fit(*data)
     assert not hasattr(estimator, "estimators_")
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("n_fits", [0, 1, 3], ids=["first fold", "second fold", "all rows"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        TunedThresholdMultiLabelClassifierCV(Silent(), cv=3, store_cv_results=True),
+        CalibratedMultiLabelClassifierCV(Silent(), cv=3, ensemble=False),
+    ],
+    ids=["tuned", "calibrated"],
+)
+def test_a_fit_that_fails_or_is_interrupted_leaves_the_former_one(model, n_fits, error, monkeypatch):
+    """Whichever of its classifiers it was training: every attribute is the very object that it was."""
+    model = clone(model).fit(*fold_problem(3))
+    before = dict(vars(model))
+    fits = []
+
+    def fit(self, X, y):
+        if len(fits) == n_fits:
+            raise error("on the way")
+        fits.append(X)
+        return self
+
+    monkeypatch.setattr(Silent, "fit", fit)
+    with pytest.raises(error, match="on the way"):
+        model.fit(*fold_problem(2))
+    assert_same_objects(vars(model), before)
+
+
+def test_a_search_that_is_interrupted_leaves_the_former_fit():
+    """The scorer is called when all classifiers are trained."""
+    model = TunedThresholdMultiLabelClassifierCV(Silent(), cv=3).fit(*fold_problem(3))
+
+    def interrupt(estimator, X, y):
+        raise KeyboardInterrupt("on the way")
+
+    model.set_params(scoring=interrupt, cv=2)
+    before = dict(vars(model))
+    with pytest.raises(KeyboardInterrupt, match="on the way"):
+        model.fit(*fold_problem(2))
+    assert_same_objects(vars(model), before)
+
+
+@each_meta_estimator
+def test_a_first_fit_that_fails_leaves_the_model_unfitted(Meta, monkeypatch):
+    """It has the parameters and nothing else."""
+
+    def fit(self, X, y):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Silent, "fit", fit)
+    model = Meta(Silent())
+    before = dict(vars(model))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*fold_problem(3))
+    assert_same_objects(vars(model), before)
+
+
+def fold_problem(n_labels):
+    """Return rows whose features are their scores, and labels that these are right about."""
+    X = np.random.default_rng(0).normal(size=(60, n_labels))
+    return X, (X > 0).astype(int)
+
+
+def assert_same_objects(now, before):
+    """Check that a dict has the very same entries as before."""
+    assert now.keys() == before.keys()
+    assert all(now[name] is value for name, value in before.items())
