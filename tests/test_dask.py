@@ -305,11 +305,23 @@ def test_rows_lost_for_good_are_an_error(processes, problem, monkeypatch):
         DaskQuadrantMultiLabelClassifier(**PRECISE).fit(*(da.concatenate(part) for part in parts))
 
 
+def test_a_cluster_without_workers_is_an_error(problem, monkeypatch):
+    """When the last worker leaves in a fit and none comes, the fit does not wait for ever."""
+    monkeypatch.setattr(_shards, "PATIENCE", 0.6)
+    monkeypatch.setattr(_shards, "ABSENCE", 0.5)
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        before_question(monkeypatch, 9, lambda _: client.sync(cluster.workers[0].close))
+        with pytest.raises(RuntimeError, match=r"has had no worker for .* Client.wait_for_workers"):
+            DaskQuadrantMultiLabelClassifier(**PRECISE).fit(*(as_blocks(part) for part in problem[:2]))
+
+
 @pytest.mark.slow
-def test_a_dead_scheduler_is_an_error(problem, monkeypatch, tmp_path):
-    """When the scheduler is killed in a fit, the fit ends with an error that says so."""
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+def test_a_dead_scheduler_is_an_error(problem, monkeypatch, tmp_path, end):
+    """When the scheduler is killed in a fit, or does nothing any more, the fit ends with an error that says so."""
     monkeypatch.setattr(_shards, "PATIENCE", 3.0)
-    where = ["--scheduler-file", str(tmp_path / "scheduler.json"), "--no-dashboard"]
+    where = ["--scheduler-file", str(tmp_path / "scheduler.json"), "--no-dashboard", "--host", "127.0.0.1"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     run = [sys.executable, "-m"]
     scheduler = subprocess.Popen([*run, "distributed.cli.dask_scheduler", *where, "--port", "0"], **quiet)
@@ -317,7 +329,7 @@ def test_a_dead_scheduler_is_an_error(problem, monkeypatch, tmp_path):
     try:
         with distributed.Client(scheduler_file=where[1], timeout=60) as client:
             client.wait_for_workers(1, timeout=60)
-            before_question(monkeypatch, 9, lambda _: scheduler.kill())
+            before_question(monkeypatch, 9, lambda _: scheduler.send_signal(end))
             with pytest.raises(RuntimeError, match=r"scheduler of .* does not answer"):
                 DaskQuadrantMultiLabelClassifier(**PRECISE).fit(*(as_blocks(part) for part in problem[:2]))
     finally:

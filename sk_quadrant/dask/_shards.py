@@ -6,10 +6,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import dask
+import distributed
 from distributed import Client, Future, wait
 from distributed.scheduler import KilledWorker
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 ATTEMPTS = 3  # a worker that dies takes questions with it that had been sent to others
 FAN_IN = 8  # answers added at a time, so that one comes back however many workers there are
 LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
-PATIENCE = 30.0  # seconds without a scheduler until it counts as dead
+PATIENCE = 30.0  # seconds without an answer of the scheduler until it counts as dead
+ABSENCE = 300.0  # seconds without a worker until they count as lost; those of a queue may take a while to start again
 
 
 class DaskPartitions(Partitions):
@@ -115,23 +116,23 @@ def _by_thread(client: Client, parts: Sequence[Future]) -> list[tuple[str, list[
 
 def read_descriptions(client: Client, parts: Sequence[Future]) -> list[Description]:
     """Return what each part holds."""
-    descriptions: list[Description] = insist(client, lambda: client.map(describe, parts, pure=False))
+    descriptions: list[Description] = insist(
+        client, lambda: client.submit(list, client.map(describe, parts, pure=False), pure=False)
+    )
     return descriptions
 
 
-def insist(client: Client, ask: Callable[[], Any]) -> Any:
-    """Return the results of futures, asked for anew if a worker has died with them.
+def insist(client: Client, ask: Callable[[], Future]) -> Any:
+    """Return the result of a future, asked for anew if a worker has died with it.
 
     Raises
     ------
     RuntimeError
-        If rows are lost for good, or the scheduler does not answer.
+        If rows are lost for good, there is no worker any more, or the scheduler does not answer.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            futures = ask()
-            _wait(client, futures)
-            return client.gather(futures)
+            return _result(client, ask())
         except (CancelledError, KilledWorker, OSError) as error:  # noqa: PERF203
             _check_alive(client)
             if attempt == ATTEMPTS:
@@ -143,13 +144,40 @@ def insist(client: Client, ask: Callable[[], Any]) -> Any:
     raise AssertionError
 
 
-def _wait(client: Client, futures: Any) -> None:
-    """Wait for futures, and see now and then whether there is somebody to wait for."""
+def _result(client: Client, future: Future) -> Any:
+    """Return the result of a future, and see now and then whether there is somebody to wait for."""
+    seen = time.monotonic()
+    patience = PATIENCE / 6
     while True:
-        with suppress(TimeoutError):
-            wait(futures, timeout=PATIENCE / 6)
-            return
-        _check_alive(client)
+        try:
+            wait(future, timeout=PATIENCE / 6)
+            return future.result(timeout=patience)
+        except distributed.TimeoutError:  # noqa: PERF203
+            _check_alive(client)
+            seen = _last_seen(client, seen)
+            if future.done():
+                patience *= 2  # a large result takes its time, and starts from the beginning each time
+
+
+def _last_seen(client: Client, seen: float) -> float:
+    """Return when there was a worker, given when there was one before.
+
+    Raises
+    ------
+    RuntimeError
+        If there has been none for long, so that nobody will do what is waited for.
+    """
+    try:
+        if client.sync(client.scheduler.ncores, callback_timeout=PATIENCE):
+            return time.monotonic()
+    except distributed.TimeoutError:
+        raise _no_answer(client) from None
+    if time.monotonic() - seen > ABSENCE:
+        raise RuntimeError(
+            f"{client} has had no worker for {ABSENCE:.0f} seconds, so that the fit cannot go on. Start workers, wait "
+            "for them with Client.wait_for_workers, and fit again."
+        )
+    return seen
 
 
 def _check_alive(client: Client) -> None:
@@ -158,6 +186,10 @@ def _check_alive(client: Client) -> None:
     while client.status == "connecting" and time.monotonic() < deadline:
         time.sleep(0.1)
     if client.status != "running":
-        raise RuntimeError(
-            f"The Dask scheduler of {client} does not answer, so that the fit cannot go on. Start a new cluster."
-        )
+        raise _no_answer(client)
+
+
+def _no_answer(client: Client) -> RuntimeError:
+    return RuntimeError(
+        f"The Dask scheduler of {client} does not answer, so that the fit cannot go on. Start a new cluster."
+    )
