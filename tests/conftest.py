@@ -47,6 +47,11 @@ def _is_local(host):
         return False
 
 
+def pytest_configure(config):
+    """Know the markers of scikit-learn's tests, some of which are run on the estimator."""
+    config.addinivalue_line("markers", "thread_unsafe: not to be run in several threads at once")
+
+
 @pytest.fixture(scope="session")
 def data_folder():
     """Folder of the real data sets; tests that need it skip where it is absent."""
