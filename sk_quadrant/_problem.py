@@ -20,10 +20,9 @@ from sk_quadrant._preconditioner import choose_metric
 from sk_quadrant.losses import Loss
 from sk_quadrant.losses._base import split_weight
 
-BLOCK_ELEMENTS = (
-    2**24
-)  # parameters, or scores of sparse data, that a block of labels may have: 64 MiB in single precision
-LABELS_PER_BLOCK = 64  # of sparse data: a row of weights, 256 bytes, stays in cache while it is gathered
+BLOCK_ELEMENTS = 2**24  # parameters, or scores of sparse data, of a block of labels: 64 MiB in single precision
+CACHED_ELEMENTS = 2**19  # weights that stay in cache while those of sparse rows are gathered
+FEWEST, MOST = 64, 256  # labels of sparse data to gather together: a row of weights should fill some cache lines
 
 
 DesignMaker = Callable[..., Design]
@@ -107,7 +106,8 @@ class Problem(ABC):
         order = np.argsort(-self.frequency, kind="stable")
         size = max(1, BLOCK_ELEMENTS // self.design.n_columns)
         if self.design.feature_major:
-            size = max(1, min(LABELS_PER_BLOCK, size, BLOCK_ELEMENTS // self.block_rows))
+            cached = min(max(CACHED_ELEMENTS // self.design.n_columns, FEWEST), MOST)
+            size = max(1, min(cached, size, BLOCK_ELEMENTS // self.block_rows))
         for start in range(0, n_labels, size):
             yield torch.from_numpy(order[start : start + size])
 
