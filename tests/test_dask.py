@@ -23,7 +23,11 @@ dd = pytest.importorskip("dask.dataframe")
 from sk_quadrant._partitions import Shard  # noqa: E402
 from sk_quadrant.dask import DaskQuadrantMultiLabelClassifier, _shards  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore:Port 8787 is already in use", "ignore:.*unclosed:ResourceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Port 8787 is already in use",
+    "ignore:.*unclosed:ResourceWarning",
+    "ignore:Couldn.t detect a suitable IP address",
+)
 PRECISE = {"tol": 1e-12, "max_iter": 2000}
 ROWS = (70, 0, 101, 1, 131)  # rows of the blocks: one has none, one has one
 
@@ -124,6 +128,7 @@ def test_unknown_sizes_labels_and_weights(client, problem):
     assert_same_fit(clf, expected)
 
 
+@pytest.mark.filterwarnings("error:X does not have valid feature names")
 def test_data_frames_keep_their_names(client, problem):
     """Names of features and labels come from DataFrames, and predictions take them."""
     X, Y, _ = problem

@@ -287,8 +287,8 @@ def _predict(model, X, *, method):
     """Return predictions of a block, which may be empty."""
     if X.shape[0]:
         return getattr(model, method)(X)
-    one = getattr(model, method)(np.zeros((1, X.shape[1]), dtype=getattr(X, "dtype", np.float64)))
-    return one[:0]
+    row = np.zeros((1, X.shape[1]), dtype=getattr(X, "dtype", np.float64))
+    return getattr(model, method)(type(X)(row, columns=X.columns) if hasattr(X, "columns") else row)[:0]
 
 
 def _partial_fit(model, X, y, classes, sample_weight):
