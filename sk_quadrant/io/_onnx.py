@@ -17,7 +17,7 @@ ALIAS = "SkQuadrantMultiLabelClassifier"
 def register_onnx_converters() -> None:
     """Let skl2onnx convert the classifiers of this package, alone or in pipelines.
 
-    Once called, :func:`skl2onnx.to_onnx` takes fitted pipelines that end in a `QuadrantMultiLabelClassifier`, linear or
+    Once called, ``skl2onnx.to_onnx`` takes fitted pipelines that end in a `QuadrantMultiLabelClassifier`, linear or
     with hidden layers. The result has two outputs: "label", what `predict` returns, and "probabilities", what
     `predict_proba` returns, or "scores", what `decision_function` returns, for a loss without a link. Input in single
     precision gives probabilities in single precision, computed in double after the last matrix product. Labels of a
