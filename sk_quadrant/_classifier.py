@@ -120,7 +120,8 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         Whether a hidden layer as wide as its input adds that input to its output.
     batch_size : int or "auto", default="auto"
         Largest number of rows of a batch, of which the rows are divided into as few as possible, as evenly as possible;
-        "auto" is ``min(200, n_samples)``. Not used by "lbfgs".
+        "auto" is ``min(200, n_samples)``. With "lbfgs" a number is that of the rows read at a time from memory-mapped
+        arrays, for data larger than memory; "auto" takes all at once, which is faster.
     learning_rate_init : float, default=5e-3
         Largest step of "adamw" and "sgd".
     learning_rate : {"constant", "cosine"}, default="constant"
