@@ -46,7 +46,8 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
 
     See Also
     --------
-    QuadrantMultiLabelClassifier : What `to_local` returns.
+    sk_quadrant.QuadrantMultiLabelClassifier : What `to_local` returns.
+    sk_quadrant.distributed.fit_distributed : Rows in processes that ``torchrun`` has started.
 
     Examples
     --------

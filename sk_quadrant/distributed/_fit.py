@@ -66,6 +66,10 @@ def fit_distributed(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *
     RuntimeError
         If another rank has failed; the estimator stays as it was.
 
+    See Also
+    --------
+    sk_quadrant.dask.DaskQuadrantMultiLabelClassifier : Rows on the workers of a Dask cluster.
+
     Examples
     --------
     ``torchrun --nproc-per-node 2 program.py`` starts a program like this one in two processes.
