@@ -1,6 +1,7 @@
-"""When do worker processes pay? Seconds per evaluation of the objective as rows grow, on one process and on a cluster.
+"""When do worker processes pay? Seconds per evaluation of the objective as rows grow, on one process and on several.
 
-Rows are made on the workers, so that no process holds them all but the one that stands for one machine.
+The several are workers of a Dask cluster, and processes that torchrun has started. Rows are made where they are needed,
+so that no process holds them all but the one that stands for one machine.
 
 Examples
 --------
@@ -8,19 +9,27 @@ Examples
 """
 
 import argparse
+import json
+import os
 import pickle
+import subprocess
+import sys
 import time
 
 import dask.array as da
 import numpy as np
 import torch
+import torch.distributed as dist
 from distributed import Client, LocalCluster, wait
 
 from sk_quadrant._data import TrainingData
-from sk_quadrant._partitions import Shard
+from sk_quadrant._partitions import LocalPartitions, Shard
 from sk_quadrant._problem import RowProblem
+from sk_quadrant._reading import Agreement, read_part
 from sk_quadrant._targets import Targets
 from sk_quadrant.dask import DaskQuadrantMultiLabelClassifier
+from sk_quadrant.distributed._ranks import Ranks
+from sk_quadrant.distributed._shards import Desk, RankPartitions, lead, serve
 from sk_quadrant.losses import BCEWithLogits
 
 LOSS = BCEWithLogits()
@@ -34,10 +43,16 @@ def make_rows(n_rows, n_features, n_labels, chunk):
     return X, (X[:, :n_labels] + noise > 1).astype(np.uint8)
 
 
+def all_labels(problem):
+    """Return the numbers of the labels, and parameters for them."""
+    labels = torch.arange(len(problem.frequency))
+    return labels, torch.full((len(labels), problem.design.n_columns), 0.01, dtype=torch.float64)
+
+
 def seconds_per_evaluation(problem, repeats):
     """Return the median time of an evaluation of value and gradient for all labels."""
-    objective = problem.objective(torch.arange(len(problem.frequency)))
-    theta = torch.full((objective.n_labels, problem.design.n_columns), 0.01, dtype=torch.float64)
+    labels, theta = all_labels(problem)
+    objective = problem.objective(labels)
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -46,46 +61,89 @@ def seconds_per_evaluation(problem, repeats):
     return float(np.median(times))
 
 
-def bytes_sent(problem):
-    """Return the bytes of the questions and answers of an evaluation, to and from all workers."""
-    columns, labels = problem.design, torch.arange(len(problem.frequency))
-    theta = torch.full((len(labels), columns.n_columns), 0.01, dtype=torch.float64)
-    question = (labels, LOSS, theta, None, False)
-    answer = columns.partitions.total(Shard.sums, *question)
-    return len(columns.partitions.groups) * (len(pickle.dumps(question)) + len(pickle.dumps(answer)))
+def bytes_of_sums(problem):
+    """Return the bytes of a question to all places about an evaluation, and of the sum of their answers."""
+    labels, theta = all_labels(problem)
+    question = labels, LOSS, theta, None, False
+    answer = problem.design.partitions.total(Shard.sums, *question)
+    return len(pickle.dumps(question)), len(pickle.dumps(answer))
 
 
-def measure(n_rows, options):
-    """Return seconds of one process and of the cluster, and the bytes that an evaluation sends."""
-    X, Y = (part.persist() for part in make_rows(n_rows, options.features, options.labels, options.chunk))
-    wait([X, Y])
-    clf = DaskQuadrantMultiLabelClassifier()
-    problem = clf._send(X, Y, None).problem(LOSS, C=1.0, fit_intercept=True)
-    cluster = seconds_per_evaluation(problem, options.repeats)
-    sent = bytes_sent(problem)
+def measure_one(X, Y, options):
+    """Return seconds per evaluation of one process."""
     data = TrainingData(X.compute(), Targets(Y.compute()))
-    here = RowProblem(data, LOSS, C=1.0, fit_intercept=True, device=torch.device("cpu"))
-    return seconds_per_evaluation(here, options.repeats), cluster, sent
+    problem = RowProblem(data, LOSS, C=1.0, fit_intercept=True, device=torch.device("cpu"))
+    return seconds_per_evaluation(problem, options.repeats)
 
 
-def main():
+def measure_dask(X, Y, options):
+    """Return seconds per evaluation of the cluster, and the bytes that one sends to and from all workers."""
+    problem = DaskQuadrantMultiLabelClassifier()._send(X, Y, None).problem(LOSS, C=1.0, fit_intercept=True)
+    seconds = seconds_per_evaluation(problem, options.repeats)
+    return seconds, len(problem.design.partitions.groups) * sum(bytes_of_sums(problem))
+
+
+def measure_torchrun(n_rows, options):
+    """Return seconds per evaluation of processes under torchrun, and the bytes that one sends between them."""
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(options.workers)]
+    sizes = {"rows": n_rows, "features": options.features, "labels": options.labels, "repeats": options.repeats}
+    given = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
+    done = subprocess.run([*run, __file__, *given], stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def run_rank(options):
+    """Print, from rank 0, what `measure_torchrun` returns."""
+    dist.init_process_group("gloo")
+    ranks, (n_rows,) = Ranks(), map(int, options.rows)
+    counts = [len(part) for part in np.array_split(np.empty(n_rows, np.uint8), ranks.size)]
+    rng = np.random.default_rng(ranks.rank)
+    X = rng.standard_normal((counts[ranks.rank], options.features))
+    Y = X[:, : options.labels] + rng.standard_normal((len(X), options.labels)) > 1
+    part = read_part(X, Y, None, missing_labels="error")
+    shared = {"class_weight": None, "label_smoothing": 0.0, "fit_intercept": True}
+    agreement = Agreement.of(ranks.gather(part.description), **shared)
+    desk = Desk(ranks, LocalPartitions([agreement.shard(part)]))
+    if ranks.rank:
+        serve(ranks, desk)
+    else:
+        data = RankPartitions(desk, agreement, n_rows=n_rows, block_rows=max(counts))
+        print(json.dumps(lead(ranks, lambda: _measure_ranks(data, ranks.size, options.repeats))))
+    dist.destroy_process_group()
+
+
+def _measure_ranks(data, n_ranks, repeats):
+    problem = data.problem(LOSS, C=1.0, fit_intercept=True)
+    question, answer = bytes_of_sums(problem)
+    sent = (n_ranks - 1) * (question + 2 * answer)  # a sum that all ranks have goes round twice, in parts
+    return seconds_per_evaluation(problem, repeats), sent
+
+
+def main(options):
     """Print a line for each number of rows."""
+    n = options.workers
+    several = (f"{n} of Dask", "sent", f"{n} of torchrun", "sent")
+    print("".join(f"{title:>16}" for title in ("rows", "one process", *several)))
+    cluster = {"n_workers": n, "threads_per_worker": 1, "dashboard_address": None}
+    for n_rows in map(int, options.rows):
+        with LocalCluster(**cluster) as workers, Client(workers):
+            X, Y = (part.persist() for part in make_rows(n_rows, options.features, options.labels, options.chunk))
+            wait([X, Y])
+            found = [measure_dask(X, Y, options)]
+            one = measure_one(X, Y, options)
+        found.append(measure_torchrun(n_rows, options))
+        pairs = "".join(f"{seconds:14.4f} s{sent / 1024:12.1f} KiB" for seconds, sent in found)
+        print(f"{n_rows:16d}{one:14.4f} s{pairs}", flush=True)
+
+
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=float, nargs="+", default=[1e4, 1e5])
     parser.add_argument("--features", type=int, default=50)
     parser.add_argument("--labels", type=int, default=10)
-    parser.add_argument("--chunk", type=int, default=50_000, help="rows of a block")
+    parser.add_argument("--chunk", type=int, default=50_000, help="rows of a block of Dask")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
     torch.set_num_threads(1)
-    cluster = {"n_workers": options.workers, "threads_per_worker": 1, "dashboard_address": None}
-    print(f"{'rows':>10} {'one process':>12} {f'{options.workers} workers':>12} {'sent per evaluation':>21}")
-    with LocalCluster(**cluster) as workers, Client(workers):
-        for n_rows in map(int, options.rows):
-            here, there, sent = measure(n_rows, options)
-            print(f"{n_rows:10d} {here:10.4f} s {there:10.4f} s {sent / 1024:17.1f} KiB", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    run = run_rank if "RANK" in os.environ else main
+    run(parser.parse_args())
