@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,17 @@ def test_unknown_workloads_are_refused_with_the_known_ones(tmp_path):
     assert done.returncode == 1
     assert "got tutorials. Known: tutorial-adamw" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_what_processes_send_does_not_grow_with_rows(tmp_path):
+    """The benchmark of scaling out has a line for each number of rows, with the same bytes on Dask and torchrun."""
+    pytest.importorskip("distributed")
+    command = [sys.executable, str(RUN.with_name("scaling_out.py")), "--rows", "2000", "8000", "--chunk", "1000"]
+    environment = os.environ | {"PYTHONPATH": str(RUN.parents[2])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    _, few, many = (line.split() for line in done.stdout.splitlines())
+    assert (few[0], many[0]) == ("2000", "8000")
+    sent = [[word for word, unit in pairwise(line) if unit == "KiB"] for line in (few, many)]
+    assert sent[0] == sent[1]
+    assert len(sent[0]) == 2
