@@ -2,9 +2,11 @@
 
 import os
 import pickle
+import runpy
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -267,6 +269,15 @@ def before_question(monkeypatch, number, act):
         return ask(self, *arguments)
 
     monkeypatch.setattr(_shards.DaskPartitions, "total", total)
+
+
+@pytest.mark.slow
+def test_the_recipe_fits_and_predicts(capsys):
+    """The example fits rows on two worker processes, and leaves an ordinary estimator."""
+    example = Path(__file__).parents[1] / "examples" / "distributed" / "many_rows.py"
+    clf = runpy.run_path(str(example), run_name="__main__")["clf"]
+    assert capsys.readouterr().out.splitlines()[-1] == "[[1 1 1 1 1]]"
+    assert clf.coef_.shape == (5, 20)
 
 
 @pytest.mark.slow

@@ -240,22 +240,36 @@ def run_failures(rank, size, found):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit_distributed(QuadrantMultiLabelClassifier(max_iter=1), *(part(a, rank, CUTS[2]) for a in rows()))
+    found["group"] = run_group(rank)
     found["warnings"] = [(str(warning.message), warning.filename) for warning in caught]
 
 
-def run_death(rank, size, found):
-    """Let rank 1 be killed in the fit, and see what becomes of the others."""
+def run_group(rank):
+    """Return what a fit of the last rank alone gives."""
+    import torch.distributed as dist
+
+    from sk_quadrant.distributed import fit_distributed
+
+    group = dist.new_group([1])
+    try:
+        return fit_distributed(QuadrantMultiLabelClassifier(**PRECISE), *rows(), group=group)
+    except ValueError as error:
+        return str(error)
+
+
+def run_end(rank, size, found):
+    """Let a rank be killed or interrupted in the fit, and see what becomes of the other."""
     from sk_quadrant.distributed import _ranks, fit_distributed
 
     calls = iter(range(30))
     add = _ranks.Ranks.sum
 
-    def add_or_die(self, values):
-        if rank == 1 and next(calls, None) is None:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def add_or_end(self, values):
+        if rank == int(os.environ["LAST_RANK"]) and next(calls, None) is None:
+            os.kill(os.getpid(), int(os.environ["SIGNAL"]))
         return add(self, values)
 
-    _ranks.Ranks.sum = add_or_die
+    _ranks.Ranks.sum = add_or_end
     options = EPOCHS if os.environ["SOLVER"] == "adamw" else PRECISE
     try:
         fit_distributed(QuadrantMultiLabelClassifier(**options), *(part(a, rank, CUTS[2]) for a in rows()))
@@ -364,6 +378,12 @@ def test_parameters_are_those_of_the_first_rank(two):
     assert two[1]["parameters"].C == two[0]["parameters"].C == 1
 
 
+def test_a_group_is_of_the_ranks_that_take_part(two):
+    """A group of the last rank fits without the first, which is told that it does not belong."""
+    assert_same(two[1]["group"], QuadrantMultiLabelClassifier(**PRECISE).fit(*rows()), 1e-10)
+    assert two[0]["group"].startswith("group must hold this process, which has rank 0")
+
+
 def test_the_first_rank_warns_of_the_line_of_the_user(two):
     """One warning, of the call, comes from rank 0, and none from the other."""
     ((message, file),) = two[0]["warnings"]
@@ -392,13 +412,15 @@ def test_fit_of_three_ranks_is_that_of_one_process(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
-def test_a_rank_that_dies_ends_the_fit_of_the_others(tmp_path, solver):
-    """When a process is killed in a fit, that of the other ends with an error, long before collectives time out."""
+@pytest.mark.parametrize(("last", "end"), [(1, signal.SIGKILL), (0, signal.SIGINT)], ids=["killed", "interrupted"])
+def test_a_rank_that_ends_ends_the_fit_of_the_others(tmp_path, solver, last, end):
+    """When a process ends in a fit, that of the other ends with an error, long before collectives time out."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = str(probe.getsockname()[1])
     place = {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "WORLD_SIZE": "2", "SOLVER": solver}
-    run = [sys.executable, __file__, str(tmp_path), "run_death"]
+    place |= {"LAST_RANK": str(last), "SIGNAL": str(int(end))}
+    run = [sys.executable, __file__, str(tmp_path), "run_end"]
     ranks = [subprocess.Popen(run, env=ENVIRONMENT | place | {"RANK": str(rank)}) for rank in range(2)]
     try:
         codes = [process.wait(timeout=120) for process in ranks]
@@ -406,8 +428,8 @@ def test_a_rank_that_dies_ends_the_fit_of_the_others(tmp_path, solver):
         for process in ranks:
             process.kill()
             process.wait()
-    assert codes == [0, -signal.SIGKILL]
-    found = pickle.loads((tmp_path / "0.pickle").read_bytes())
+    assert codes[last] == -end  # PyTorch may abort the other one when it tidies up after a lost connection
+    found = pickle.loads((tmp_path / f"{1 - last}.pickle").read_bytes())
     assert found["error"].startswith("RuntimeError: The fit has ended because a rank cannot be reached")
 
 

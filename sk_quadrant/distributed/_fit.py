@@ -134,10 +134,7 @@ def _fit(ranks: Ranks, model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     validate_data(model, agreement.head, skip_check_array=True, reset=not again)
     model._prepare(agreement.encoding, soft=agreement.is_soft, again=again)
     solve = _by_batches if SOLVERS[model.solver].stochastic else _by_sums
-    outcome = solve(ranks, model, rows, agreement, counts, again)
-    if outcome is not None and outcome.interrupted:
-        raise KeyboardInterrupt  # the other ranks cannot know, so that there is no model that all of them have
-    return outcome
+    return solve(ranks, model, rows, agreement, counts, again)
 
 
 def _read(model: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Iterable[Part], list[Description]]:
@@ -175,7 +172,15 @@ def _by_sums(
     if ranks.rank:
         return serve(ranks, desk)
     data = RankPartitions(desk, agreement, n_rows=sum(counts), block_rows=max(counts))
-    return lead(ranks, lambda: model._fit(data, again=again))
+    return lead(ranks, lambda: _solve(model, data, again))
+
+
+def _solve(model: Any, data: Any, again: bool) -> Any:
+    """Solve, and return the outcome."""
+    outcome = model._fit(data, again=again)
+    if outcome.interrupted:
+        raise KeyboardInterrupt  # the other ranks cannot know, so that there is no model that all of them have
+    return outcome
 
 
 def _partitions(model: Any, rows: Iterable[Part], agreement: Agreement) -> Partitions:
@@ -197,7 +202,7 @@ def _by_batches(
     if model.random_state is None:
         model.random_state = ranks.share(None if ranks.rank else check_random_state(None).randint(2**31 - 1))
     data = RankData(own.X, own.targets, RankExchange(ranks), counts, label_smoothing=own.label_smoothing)
-    return model._fit(data, again=again)
+    return _solve(model, data, again)
 
 
 def _check_sparse(model: Any, agreement: Agreement) -> None:
