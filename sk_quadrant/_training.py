@@ -12,6 +12,7 @@ from scipy import sparse
 from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 
+from sk_quadrant import _forks  # noqa: F401
 from sk_quadrant._data import SparseRows, TrainingData, as_tensor
 from sk_quadrant._lbfgs import LBFGS
 from sk_quadrant._modules import Layers, initial_layers, model_of, read_layers, write_layers
