@@ -7,10 +7,17 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sk_quadrant import QuadrantMultiLabelClassifier
+from sk_quadrant import (
+    CalibratedMultiLabelClassifierCV,
+    QuadrantMultiLabelClassifier,
+    TunedThresholdMultiLabelClassifierCV,
+)
 from sk_quadrant.io import register_onnx_converters
 from sk_quadrant.losses import (
     LOSSES,
@@ -211,6 +218,74 @@ def test_older_runtimes_are_served(opset, data):
     """Down to the operators of 2020."""
     X = data[0].astype(np.float32)
     assert_same(QuadrantMultiLabelClassifier("asymmetric").fit(*data), X, target_opset={"": opset, "ai.onnx.ml": 3})
+
+
+@pytest.mark.parametrize("in_pipeline", [False, True], ids=["alone", "in a pipeline"])
+def test_scores_come_when_they_are_asked_for(in_pipeline, data):
+    """By the option that classifiers of scikit-learn have; zipmap is taken and ignored."""
+    X, Y = data
+    model = QuadrantMultiLabelClassifier().fit(X, Y)
+    converted_model = make_pipeline(model) if in_pipeline else model
+    found = converted(converted_model, X, options={id(model): {"raw_scores": True, "zipmap": False}})
+    assert_array_equal(found["label"], model.predict(X))
+    assert_allclose(found["scores"], model.decision_function(X), rtol=1e-12)
+
+
+# meta-estimators
+
+TARGETS = {
+    "labels": lambda Y: Y,
+    "two classes": lambda Y: Y[:, 0],
+    "two strings": lambda Y: np.array(["no", "yes"])[Y[:, 0]],
+}
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+@pytest.mark.parametrize("response", ["predict_proba", "decision_function"])
+def test_tuned_thresholds_are_converted(response, target, data):
+    """With a pipeline below, whose answers are cut where the cross-validation says."""
+    X, y = data[0], target(data[1])
+    below = make_pipeline(StandardScaler(), QuadrantMultiLabelClassifier("asymmetric"))
+    model = TunedThresholdMultiLabelClassifierCV(below, response_method=response, cv=2, random_state=0).fit(X, y)
+
+    found = converted(model, X)
+
+    assert_array_equal(found["label"], model.predict(X))
+    shown = found["probabilities"] if response == "predict_proba" else found["scores"]
+    assert_allclose(shown, getattr(model, response)(X).reshape(shown.shape), rtol=1e-9)
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+@pytest.mark.parametrize(("method", "scope"), [("sigmoid", "label"), ("isotonic", "label"), ("isotonic", "pooled")])
+def test_calibration_maps_are_converted(method, scope, target, data):
+    """The mean of the maps of all folds, of a loss without probabilities of its own."""
+    X, y = data[0], target(data[1])
+    model = CalibratedMultiLabelClassifierCV(QuadrantMultiLabelClassifier("hinge"), method=method, scope=scope, cv=2)
+    assert_same(model.fit(X, y), X, atol=1e-12)
+
+
+def test_calibration_is_converted_in_single_precision(data):
+    """The calibrated model may be frozen."""
+    X, Y = data
+    frozen = FrozenEstimator(make_pipeline(StandardScaler(), QuadrantMultiLabelClassifier("zlpr")).fit(X, Y))
+    assert_same(CalibratedMultiLabelClassifierCV(frozen, method="temperature").fit(X, Y), X.astype(np.float32))
+
+
+def test_isotonic_maps_of_constant_labels_are_converted(data):
+    """A map of a single step."""
+    X, Y = data[0], data[1].copy()
+    Y[:, 0] = 0
+    model = CalibratedMultiLabelClassifierCV(
+        FrozenEstimator(QuadrantMultiLabelClassifier().fit(X, data[1])), method="isotonic"
+    )
+    assert_same(model.fit(X, Y), X, atol=1e-12)
+
+
+def test_meta_estimators_around_others_are_refused(data):
+    """With the class that was found."""
+    model = TunedThresholdMultiLabelClassifierCV(OneVsRestClassifier(LogisticRegression()), cv=2).fit(*data)
+    with pytest.raises(TypeError, match=r"must be a QuadrantMultiLabelClassifier, or a .* got OneVsRestClassifier"):
+        converted(model, data[0])
 
 
 # losses of a user

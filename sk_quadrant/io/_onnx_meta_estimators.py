@@ -1,0 +1,138 @@
+"""Conversion of the meta-estimators to ONNX: what they do with the scores of the classifier below."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from sk_quadrant._calibrators import LogisticMap
+from sk_quadrant._classifier import QuadrantMultiLabelClassifier
+from sk_quadrant.io._onnx_classifier import dtype_of, is_text
+from sk_quadrant.io._onnx_values import Graph, Values
+
+LARGEST = np.finfo(np.float64).max
+
+
+def declare_tuned(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
+    """Declare the outputs of a classifier with tuned thresholds."""
+    check_is_fitted(model)
+    values = _declare_below(scope, model.estimator_, model.response_method_, inputs)
+    name = "probabilities" if model.response_method_ == "predict_proba" else "scores"
+    return _declare(scope, model, "SkQuadrantTunedThreshold", inputs, [values], name)
+
+
+def declare_calibrated(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
+    """Declare the outputs of a calibrated classifier."""
+    check_is_fitted(model)
+    values = [
+        _declare_below(scope, pair.estimator, "decision_function", inputs) for pair in model.calibrated_classifiers_
+    ]
+    return _declare(scope, model, "SkQuadrantCalibrated", inputs, values, "probabilities")
+
+
+def set_shapes(operator: Any) -> None:
+    """Set the shapes of the outputs."""
+    form, (labels, values) = operator.raw_operator._form, operator.outputs
+    n_rows = operator.inputs[0].get_first_dimension()
+    labels.type.shape = [n_rows, form.n_labels] if form.classes is None else [n_rows]
+    n_columns = form.n_labels if form.classes is None or values.raw_name == "scores" else 2
+    values.type.shape = [n_rows, n_columns]
+
+
+def convert_tuned(scope: Any, operator: Any, container: Any) -> None:
+    """Write the nodes that compare with thresholds."""
+    model, graph, (labels, values) = operator.raw_operator, Graph(scope, container), operator.outputs
+    answer = graph.value(operator.inputs[0].full_name).cast(np.float64)
+    scores = _column_of_labels(graph, model, answer)
+    _write_labels(graph, model, graph.node("Greater", scores, model.best_threshold_), labels)
+    shown = answer if values.raw_name == "probabilities" else scores
+    graph.output(shown.cast(dtype_of(values)), values.full_name)
+
+
+def convert_calibrated(scope: Any, operator: Any, container: Any) -> None:
+    """Write the nodes of the calibration maps."""
+    model, graph, (labels, values) = operator.raw_operator, Graph(scope, container), operator.outputs
+    total: Any = 0.0
+    for pair, variable in zip(model.calibrated_classifiers_, operator.inputs, strict=True):
+        scores = _column_of_labels(graph, model, graph.value(variable.full_name).cast(np.float64))
+        total = total + _calibrated(graph, pair.calibrator, scores)
+    proba = total / len(model.calibrated_classifiers_)
+    _write_labels(graph, model, graph.node("Greater", proba, 0.5), labels)
+    both = proba if model._form.classes is None else graph.node("Concat", 1 - proba, proba, axis=1)
+    graph.output(both.cast(dtype_of(values)), values.full_name)
+
+
+def _declare_below(scope: Any, estimator: Any, method: str, inputs: Any) -> Any:
+    """Declare what the classifier below a meta-estimator answers, in double precision, and return it."""
+    from skl2onnx._parse import _parse_sklearn
+    from skl2onnx.common.data_types import DoubleTensorType
+
+    while isinstance(estimator, FrozenEstimator):
+        estimator = estimator.estimator
+    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    if not isinstance(last, QuadrantMultiLabelClassifier):
+        raise TypeError(
+            "The estimator of a meta-estimator must be a QuadrantMultiLabelClassifier, or a pipeline that ends in one, "
+            f"to be converted to ONNX, got {type(last).__name__}."
+        )
+    scope.add_options(id(last), {"raw_scores": method == "decision_function"})
+    _, values = _parse_sklearn(scope, estimator, inputs)
+    values.type = DoubleTensorType()
+    return values
+
+
+def _declare(scope: Any, model: Any, alias: str, inputs: Any, below: list[Any], second: str) -> Any:
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
+
+    operator = scope.declare_local_operator(alias, model)
+    operator.inputs.extend(below)
+    classes = model._form.classes
+    label_type = StringTensorType if classes is not None and is_text(classes) else Int64TensorType
+    in_double = any(isinstance(variable.type, DoubleTensorType) for variable in inputs)
+    for name, kind in (("label", label_type), (second, DoubleTensorType if in_double else FloatTensorType)):
+        operator.outputs.append(scope.declare_local_variable(name, kind()))
+    return operator.outputs
+
+
+def _column_of_labels(graph: Graph, model: Any, answer: Values) -> Values:
+    """Return one column a label of what the classifier answers."""
+    if model._form.classes is None:
+        return answer
+    width = 2 if getattr(model, "response_method_", "") == "predict_proba" else 1  # two classes have two probabilities
+    columns = graph.node("Reshape", answer, np.array([-1, width]))
+    return graph.node("Gather", columns, np.array([width - 1]), axis=1)
+
+
+def _write_labels(graph: Graph, model: Any, decisions: Values, labels: Any) -> None:
+    classes, present = model._form.classes, decisions.cast(np.int64)
+    if classes is not None:
+        index = graph.node("Squeeze", present, np.array([1]))
+        present = graph.node("Gather", graph.constant(classes if is_text(classes) else classes.astype(np.int64)), index)
+    graph.output(present, labels.full_name)
+
+
+def _calibrated(graph: Graph, calibrator: Any, scores: Any) -> Any:
+    """Return the probabilities of a map."""
+    if isinstance(calibrator, LogisticMap):
+        finite = scores.clip(-LARGEST, LARGEST)
+        return graph.node("Sigmoid", finite * calibrator.slope + calibrator.intercept)
+    regressions = calibrator.regressions
+    if len(regressions) == 1:
+        return _isotonic(graph, regressions[0], scores)
+    columns = [graph.node("Gather", scores, np.array([j]), axis=1) for j in range(len(regressions))]
+    return graph.node("Concat", *(map(_isotonic, [graph] * len(columns), regressions, columns)), axis=1)
+
+
+def _isotonic(graph: Graph, regression: Any, scores: Any) -> Any:
+    """Return the values of a piecewise linear function: the first one, and what each piece adds."""
+    x, y = (np.asarray(part, dtype=np.float64) for part in (regression.X_thresholds_, regression.y_thresholds_))
+    if len(x) == 1:
+        return scores * 0.0 + y[0]
+    widths, rises = np.diff(x), np.diff(y)
+    into = np.maximum(np.minimum(graph.node("Unsqueeze", scores, np.array([-1])) - x[:-1], widths), 0)
+    total = graph.node("MatMul", into / widths, rises[:, None])
+    return y[0] + graph.node("Squeeze", total, np.array([-1]))
