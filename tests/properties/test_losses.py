@@ -44,7 +44,7 @@ linked = losses.filter(lambda loss: loss.link is not None)
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 3))
 targets_in = {
     "hard": st.sampled_from([0.0, 1.0]),
-    "soft": st.floats(0, 1),
+    "soft": st.floats(0, 1, width=32),
 }
 
 
