@@ -71,6 +71,14 @@ class Rows:
         return ordered.to(self.design.device)
 
 
+def labels_per_block(n_rows: int, n_columns: int, *, sparse: bool) -> int:
+    """Return how many labels are solved together."""
+    size = BLOCK_ELEMENTS // n_columns
+    if sparse:
+        size = min(size, BLOCK_ELEMENTS // n_rows, max(CACHED_ELEMENTS // n_columns, FEWEST), MOST)
+    return max(1, size)
+
+
 class Problem(ABC):
     """Penalised weighted mean loss over all labels.
 
@@ -104,10 +112,7 @@ class Problem(ABC):
             yield torch.arange(n_labels)
             return
         order = np.argsort(-self.frequency, kind="stable")
-        size = max(1, BLOCK_ELEMENTS // self.design.n_columns)
-        if self.design.feature_major:
-            cached = min(max(CACHED_ELEMENTS // self.design.n_columns, FEWEST), MOST)
-            size = max(1, min(cached, size, BLOCK_ELEMENTS // self.block_rows))
+        size = labels_per_block(self.block_rows, self.design.n_columns, sparse=self.design.feature_major)
         for start in range(0, n_labels, size):
             yield torch.from_numpy(order[start : start + size])
 

@@ -410,17 +410,17 @@ class FitComparison(Comparison):
 
     def _limit(self, dtype: str) -> float:
         """Return half the input plus twelve copies of the weights of a block of labels, in bytes."""
-        from sk_quadrant._problem import BLOCK_ELEMENTS, LABELS_PER_BLOCK
+        from sk_quadrant._problem import labels_per_block
 
         X, Y = self.data.features(dtype), self.data.Y
-        labels = min(Y.shape[1], max(1, BLOCK_ELEMENTS // (X.shape[1] + 1)))
+        n_rows, n_columns = X.shape[0], X.shape[1] + 1
+        labels = min(Y.shape[1], labels_per_block(n_rows, n_columns, sparse=sparse.issparse(X)))
         input_bytes = Y.nbytes
         if sparse.issparse(X):
-            labels = min(labels, LABELS_PER_BLOCK)
             input_bytes += X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
         else:
             input_bytes += X.nbytes
-        return 0.5 * input_bytes + 12.0 * labels * (X.shape[1] + 1) * np.dtype(dtype).itemsize
+        return 0.5 * input_bytes + 12.0 * labels * n_columns * np.dtype(dtype).itemsize
 
 
 class LossComparison(FitComparison):
