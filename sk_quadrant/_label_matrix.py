@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import type_of_target
 
 from sk_quadrant._masked import masked_as_nan
+
+CONTAINERS: dict[str, Callable[..., Any]] = {"csr_matrix": sparse.csr_matrix, "csr_array": sparse.csr_array}
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class LabelForm:
         """Return predictions in the form of y."""
         if self.container is None:
             return self.decode_dense(predicted)
-        return getattr(sparse, self.container)(predicted, dtype=np.int64)
+        return CONTAINERS[self.container](predicted, dtype=np.int64)
 
     def decode_dense(self, predicted: NDArray[np.bool_]) -> NDArray[Any]:
         """Return predictions in the form of y, as an ndarray."""
