@@ -303,6 +303,7 @@ def load_saved(path):
         return load_safetensors(path)
 
 
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 @pytest.mark.parametrize("path", SAVED)
 def test_saved_models_predict_what_they_did(path):
     """Files that released versions have written are read, and give the numbers that were written down with them."""
