@@ -59,20 +59,28 @@ class LBFGS(Optimizer):
         super().__init__(params, options)
         self.trace = Trace()
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take parameters, with the options where they have none of their own.
+
+        The method of PyTorch imports its compiler, which takes each process that fits for the first time a second.
+        """
+        self.param_groups.append({**self.defaults, **param_group, "params": list(param_group["params"])})
+
     @torch.no_grad()
     def step(self, closure: Problem) -> Tensor:  # type: ignore[override]
         """Minimise the problem, write the solution to the parameters, and return the objective there."""
         (group,) = self.param_groups
         coef, *rest = group["params"]
         intercept = rest[0] if rest else None
-        traces = []
+        traces: list[Trace] = []
         for labels in closure.blocks():
-            objective = closure.objective(labels)
-            theta = objective.start()
-            if group["warm_start"]:
-                present = closure.design.adopt(coef[labels], None if intercept is None else intercept[labels])
-                theta = theta.where(_is_better(objective, theta, present), present)
-            theta, trace = _minimise(objective, closure.metric, theta, group)
+            try:
+                theta, trace = self._solve(closure, labels)
+            except KeyboardInterrupt:
+                if not traces:
+                    raise
+                traces[-1].interrupted = True
+                break
             traces.append(trace)
             coef[labels], solved = closure.design.publish(theta)
             if intercept is not None:
@@ -81,6 +89,17 @@ class LBFGS(Optimizer):
                 break
         self.trace = reduce(Trace.beside, traces).per_row(closure.design.total_weight)
         return torch.tensor(self.trace.values[-1])
+
+    def _solve(self, problem: Problem, labels: Tensor) -> tuple[Tensor, Trace]:
+        """Return theta of a block of labels and what happened."""
+        (group,) = self.param_groups
+        coef, *rest = group["params"]
+        objective = problem.objective(labels)
+        theta = objective.start()
+        if group["warm_start"]:
+            present = problem.design.adopt(coef[labels], rest[0][labels] if rest else None)
+            theta = theta.where(_is_better(objective, theta, present), present)
+        return _minimise(objective, problem.metric, theta, group)
 
 
 def _is_better(objective: Objective, constant: Tensor, present: Tensor) -> Tensor:
@@ -126,4 +145,6 @@ def _minimise_smooth(
         )
         traces.append(newton.run())
         shared.solution[labels] = newton.solution
+        if traces[-1].interrupted:
+            break
     return shared.solution, trace.then(reduce(Trace.beside, traces))

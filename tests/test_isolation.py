@@ -37,6 +37,16 @@ def test_importing_the_package_imports_nothing_heavy():
     assert run_python(code) == "[]"
 
 
+def test_a_full_batch_fit_does_not_import_a_compiler():
+    """PyTorch's compiler, which many processes that each fit a little would wait for, stays where it is."""
+    code = (
+        "import sys, sk_quadrant\n"
+        "sk_quadrant.QuadrantMultiLabelClassifier().fit(*sk_quadrant.make_quadrants(random_state=0))\n"
+        "print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
+    )
+    assert run_python(code) == "[]"
+
+
 def test_looking_at_an_unfitted_estimator_imports_nothing_heavy():
     """Nor do constructing, printing, cloning and asking for tags, nor making data."""
     code = (
