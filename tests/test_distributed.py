@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
@@ -137,6 +138,7 @@ CASES = {
 }
 
 
+ON_GPU = ["lbfgs", "lbfgs, set-wise loss", "lbfgs, sparse", "adamw", "adamw, network", "adamw, early stopping", "sgd"]
 SLOW = {"lbfgs, loss with a kink", "lbfgs, own Hessians"}
 
 
@@ -209,14 +211,25 @@ def part(array, rank, cuts):
 
 def run_cases(rank, size, found):
     """Fit all cases, and collect the estimators."""
+    for name in CASES if size > 2 else sorted(CASES.keys() - SLOW):
+        found[name] = fit_case(CASES[name], rank, size)
+
+
+def fit_case(case, rank, size, **options):
+    """Return an estimator that is fitted as often as the case says."""
     from sk_quadrant.distributed import fit_distributed
 
-    for name in CASES if size > 2 else sorted(CASES.keys() - SLOW):
-        case = CASES[name]
-        clf, own = QuadrantMultiLabelClassifier(**case.options), [part(a, rank, case.cuts[size]) for a in case.rows()]
-        for _ in range(case.n_fits):
-            assert fit_distributed(clf, *own) is clf
-        found[name] = clf
+    clf = QuadrantMultiLabelClassifier(**case.options, **options)
+    own = [part(array, rank, case.cuts[size]) for array in case.rows()]
+    for _ in range(case.n_fits):
+        assert fit_distributed(clf, *own) is clf
+    return clf
+
+
+def run_on_gpu(rank, size, found):
+    """Fit some cases on a GPU, one for each rank where there are as many."""
+    for name in ON_GPU:
+        found[name] = fit_case(CASES[name], rank, size, device="cuda")
 
 
 def run_failures(rank, size, found):
@@ -282,7 +295,9 @@ def main(folder, *programs):
     import torch.distributed as dist
 
     warnings.simplefilter("ignore")
-    dist.init_process_group("gloo")
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+    dist.init_process_group(os.environ.get("BACKEND", "gloo"))
     rank, size, found = dist.get_rank(), dist.get_world_size(), {}
     for program in programs:
         globals()[program](rank, size, found)
@@ -293,11 +308,11 @@ def main(folder, *programs):
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
 
 
-def launch(folder, n_ranks, *programs):
+def launch(folder, n_ranks, *programs, **environment):
     """Run this file under torchrun, and return what each rank has found."""
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(n_ranks)]
     run += [__file__, str(folder), *programs]
-    done = subprocess.run(run, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(run, env=ENVIRONMENT | environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return {int(file.stem): pickle.loads(file.read_bytes()) for file in sorted(folder.iterdir())}
 
@@ -390,6 +405,19 @@ def test_the_first_rank_warns_of_the_line_of_the_user(two):
     assert message.startswith("The lbfgs solver did not converge within max_iter=1")
     assert file == __file__
     assert not two[1]["warnings"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("backend", "n_gpus"), [("gloo", 1), ("nccl", 2)])
+def test_fit_on_gpus_is_that_of_one_process(tmp_path, backend, n_gpus):
+    """Rows on GPUs, which two ranks may share where collectives are those of the CPU, have the fit of all rows."""
+    if torch.cuda.device_count() < n_gpus:
+        pytest.skip(f"needs {n_gpus} GPUs")
+    found = launch(tmp_path, 2, "run_on_gpu", BACKEND=backend)
+    for name in ON_GPU:
+        for ranks in found.values():
+            ranks[name].device = "cpu"
+        check_case(found, name)
 
 
 @pytest.mark.slow
