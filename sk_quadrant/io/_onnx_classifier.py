@@ -37,6 +37,7 @@ def declare(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> 
 
 
 def set_shapes(operator: Any) -> None:
+    """Set the shapes of the outputs."""
     model, (labels, values) = operator.raw_operator, operator.outputs
     n_rows = operator.inputs[0].get_first_dimension()
     table = [n_rows, len(model.classes_)]
@@ -73,7 +74,7 @@ def _scores(graph: Graph, model: Any, inputs: Any) -> Values:
 
 
 def dtype_of(variable: Any) -> Any:
-    """Return the precision in which a variable is computed with; NumPy takes integers as doubles."""
+    """Return the precision to compute with a variable; NumPy takes integers as doubles."""
     from skl2onnx.common.data_types import FloatTensorType
 
     return np.float32 if isinstance(variable.type, FloatTensorType) else np.float64
