@@ -18,6 +18,7 @@ from sk_quadrant._calibrators import MAPS, METHODS, CalibrationMap, FloatArray, 
 from sk_quadrant._label_matrix import LabelForm, LabelMatrix
 from sk_quadrant._responses import Response, first_method, respond
 from sk_quadrant._saved_state import plain
+from sk_quadrant._training_parts import train
 
 Splits = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
@@ -33,10 +34,11 @@ class TrainingData:
 
     def train(self, estimator: Any, rows: NDArray[np.intp] | None = None) -> Any:
         """Fit the estimator to some rows, None for all."""
-        if rows is None:
-            return estimator.fit(self.X, self.labels.y, **self.fit_params)
-        X, y = _safe_split(estimator, self.X, self.labels.y, rows)
-        return estimator.fit(X, y, **_check_method_params(self.X, params=self.fit_params, indices=rows))
+        X, y, params = self.X, self.labels.y, self.fit_params
+        if rows is not None:
+            X, y = _safe_split(estimator, X, y, rows)
+            params = _check_method_params(self.X, params=params, indices=rows)
+        return train(estimator, X, y, params, lambda: self.labels.is_constant(rows))
 
     def weight_of(self, rows: NDArray[np.intp] | None) -> FloatArray | None:
         """Return the weights of some rows, None for all."""

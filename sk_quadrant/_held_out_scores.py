@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_method_params, _num_samples, column_
 
 from sk_quadrant._label_matrix import LabelForm, read_label_matrix
 from sk_quadrant._responses import respond
+from sk_quadrant._training_parts import train
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -97,18 +98,7 @@ class TrainingData:
         if rows is not None:
             X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
             params = _check_method_params(self.X, params, indices=rows)
-        try:
-            return estimator.fit(X, y, **params)
-        except ValueError as error:
-            constant = np.flatnonzero(np.logical_or(*self.targets.constant(rows)))
-            if constant.size == 0:
-                raise
-            raise ValueError(
-                f"{type(estimator).__name__} could not be trained on {_num_samples(X)} rows where {constant.size} "
-                f"labels, with indices {constant[:5].tolist()} and so on, have a single class. Use fewer folds or a "
-                "stratified cv, leave these labels out, or take an estimator that accepts them, such as "
-                "OneVsRestClassifier."
-            ) from error
+        return train(estimator, X, y, params, lambda: np.logical_or(*self.targets.constant(rows)))
 
     def scores(self, estimator: Any, split: Split) -> FloatArray:
         """Return the held-out scores of a split; infinite for labels that its training part has in one class only."""

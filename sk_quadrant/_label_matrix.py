@@ -81,6 +81,11 @@ class LabelMatrix:
         values = self.values if rows is None else self.values[rows]
         return np.asarray(values.toarray() if sparse.issparse(values) else values)
 
+    def is_constant(self, rows: NDArray[np.intp] | None = None) -> NDArray[np.bool_]:
+        """Return which labels have one known value, or none, in some rows, None for all."""
+        values = self.dense(rows)
+        return np.asarray(~(np.fmin.reduce(values, axis=0) < np.fmax.reduce(values, axis=0)))
+
 
 def read_label_matrix(y: Any, *, for_multiclass: str = "") -> LabelMatrix:
     """Return the labels in y.

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_multilabel_classification
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
 from sklearn.multiclass import OneVsRestClassifier
@@ -55,6 +55,17 @@ class Silent(ClassifierMixin, BaseEstimator):
     def predict(self, X):
         """Return where features are positive."""
         return (self.decision_function(X) > 0).astype(int)
+
+
+class NeedsTwoClasses(Silent):
+    """A classifier like those of MultiOutputClassifier(LogisticRegression())."""
+
+    def fit(self, X, y):
+        """Refuse a label with one class."""
+        y = _dense(y)
+        if (y == y[0]).all(axis=0).any():
+            raise ValueError("needs samples of at least 2 classes")
+        return super().fit(X[:, :3], y)
 
 
 class Unclear(Silent):
@@ -181,6 +192,26 @@ def test_single_columns_of_unknown_class_are_refused(Meta, data):
     X, Y = data
     with pytest.raises(ValueError, match="estimator must have classes_ to tell which class a single column"):
         Meta(Unclear()).fit(X, Y)
+
+
+@each_meta_estimator
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
+def test_estimator_that_cannot_be_trained_on_one_class_is_named(Meta, container, data):
+    """The message names the labels and what to do; the estimator's own error is its cause."""
+    X, Y = data
+    Y = Y.copy()
+    Y[:, 1] = np.arange(len(Y)) < len(Y) / 6
+    model = Meta(NeedsTwoClasses(), cv=KFold(6))
+    with pytest.raises(ValueError, match=r"indices \[1\] .* single class. Use fewer folds") as error:
+        model.fit(X, container(Y))
+    assert "at least 2 classes" in str(error.value.__cause__)
+
+
+@each_meta_estimator
+def test_other_errors_of_training_are_passed_on(Meta, data):
+    """Where every label has both classes, the estimator's own words are the best."""
+    with pytest.raises(ValueError, match="alpha"):
+        Meta(RidgeClassifier(alpha=-1.0), cv=2).fit(*data)
 
 
 @each_meta_estimator

@@ -637,15 +637,6 @@ class TestLabelsInOneClassOnly:
         assert_array_equal(model.predict(X)[:, 2], 1)
         assert not np.isnan(model.best_threshold_).any()
 
-    def test_estimator_that_cannot_be_trained_on_one_class_is_named(self):
-        """The message names the labels and what to do; the estimator's own error is its cause."""
-        X, Y = scored_labels(n_samples=60)
-        Y[:, 1] = np.arange(60) < 10
-        chain = MultiOutputClassifier(LogisticRegression())
-        with pytest.raises(ValueError, match=r"indices \[1\] .* single class. Use fewer folds") as error:
-            TunedThresholdMultiLabelClassifierCV(chain, cv=KFold(6)).fit(X, Y)
-        assert "needs samples of at least 2 classes" in str(error.value.__cause__)
-
     def test_default_folds_leave_a_label_with_two_positives_in_every_training_part(self):
         """Where unshuffled KFold would not."""
         X, Y = scored_labels(n_samples=60)
