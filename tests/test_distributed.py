@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
@@ -314,13 +315,24 @@ def launch(folder, n_ranks, *programs, **environment):
     run += [__file__, str(folder), *programs]
     done = subprocess.run(run, env=ENVIRONMENT | environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
+    return found_in(folder)
+
+
+def found_in(folder):
+    """Return what each rank has found."""
     return {int(file.stem): pickle.loads(file.read_bytes()) for file in sorted(folder.iterdir())}
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """Return what two ranks have found."""
-    return launch(tmp_path_factory.mktemp("two"), 2, "run_cases", "run_failures")
+    """Return what two ranks have found, which they are asked once, however many processes run tests."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "two_ranks"
+    with FileLock(f"{folder}.lock"):
+        if folder.exists():
+            return found_in(folder)
+        folder.mkdir()
+        return launch(folder, 2, "run_cases", "run_failures")
 
 
 def assert_same(a, b, close):
