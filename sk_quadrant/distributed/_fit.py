@@ -87,15 +87,11 @@ def fit_distributed(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *
     """
     ranks = Ranks(group)
     ranks.attempt(_check, estimator)
-    state, names = vars(ranks.share(copy(estimator))), estimator.get_params(deep=False).keys()
-    model = copy(estimator)
-    vars(model).clear()
-    vars(model).update(state, device=estimator.device, verbose=0 if ranks.rank else state["verbose"])
+    first = ranks.share(copy(estimator))
+    first.device = estimator.device
+    model = copy(first)
     outcome = _fit(ranks, model, X, y, sample_weight)
-    fitted = {name: value for name, value in vars(ranks.share(copy(model))).items() if name not in names}
-    parameters = {name: state[name] for name in names} | {"device": estimator.device}
-    vars(estimator).clear()
-    vars(estimator).update(parameters | fitted)
+    _publish(estimator, ranks.share(copy(model)), first.get_params(deep=False))
     _warn(ranks, estimator, outcome)
     return estimator
 
@@ -115,6 +111,12 @@ def _check(estimator: Any) -> None:
         )
 
 
+def _publish(estimator: Any, fitted: Any, parameters: dict[str, Any]) -> None:
+    """Give an estimator what has been fitted, and parameters that may have been others during the fit."""
+    vars(estimator).clear()
+    vars(estimator).update(vars(fitted) | parameters)
+
+
 def _warn(ranks: Ranks, estimator: Any, outcome: Any) -> None:
     """Warn once, of the line that called `fit_distributed`: it is as many calls away as one of `fit` would be."""
     if not ranks.rank:
@@ -128,6 +130,8 @@ def _reads_batches(estimator: Any) -> bool:
 
 def _fit(ranks: Ranks, model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     """Fit on the rows of all ranks, and return the outcome on those that have solved."""
+    if ranks.rank:
+        model.verbose = 0
     again = model.warm_start and hasattr(model, "_encoding")
     rows, descriptions = ranks.attempt(_read, model, X, y, sample_weight)
     agreement, counts = _agree(ranks, model, descriptions, weighted=sample_weight is not None)
