@@ -87,7 +87,8 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
         ValueError
             If data or parameters do not fit, or there is no client; the estimator stays as it was.
         RuntimeError
-            If rows are lost with a worker, or the scheduler with all; the estimator stays as it was.
+            If rows are lost with a worker, if there has been no worker for five minutes, or no answer of the scheduler
+            for about half a minute; the estimator stays as it was.
         """
         with _unchanged_on_error(self):
             self._check_solver()
