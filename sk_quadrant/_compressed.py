@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,9 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from sk_quadrant._data import as_tensor
+
+NARROW = 16  # columns that a sparse tensor is multiplied by at a time: their cache lines stay in cache
+LONGEST_PRODUCT = 2**27  # multiplications without a look at whether the user has pressed Ctrl-C: a tenth of a second
 
 
 class Compressed:
@@ -54,11 +59,37 @@ class Compressed:
         Tensor of shape (n_block_rows, n)
         """
         dense = dense.contiguous()
+        products = [self._times(dense, part, power) for part in self._parts(rows, dense.shape[1])]
+        return products[0] if len(products) == 1 else torch.cat(products)
+
+    def _times(self, dense: Tensor, rows: slice, power: int) -> Tensor:
         if not self._bag:
-            product: Tensor = self._tensor(rows, power) @ dense
-            return product
+            return self._sparse_product(self._tensor(rows, power), dense)
         indices, offsets, values = self._part(rows, power)
         return embedding_bag(indices, dense, offsets, mode="sum", per_sample_weights=values, include_last_offset=True)
+
+    @staticmethod
+    def _sparse_product(X: Tensor, dense: Tensor) -> Tensor:
+        if dense.device.type != "cpu":
+            product: Tensor = X @ dense
+            return product
+        product = dense.new_zeros(X.shape[0], dense.shape[1])
+        for into, columns in zip(product.split(NARROW, dim=1), dense.split(NARROW, dim=1), strict=True):
+            torch.addmm(into, X, columns, beta=0, out=into)
+        return product
+
+    def _parts(self, rows: slice, n: int) -> list[slice]:
+        """Return rows in parts, for which a user who has pressed Ctrl-C does not wait long."""
+        start, stop, _ = rows.indices(self.shape[0])
+        if self.offsets.device.type != "cpu" or len(self.indices) * n <= LONGEST_PRODUCT:
+            return [rows]
+        first, last = int(self.offsets[start]), int(self.offsets[stop])
+        n_parts = 2 ** math.ceil(math.log2(max(1, (last - first) * n / LONGEST_PRODUCT)))  # few sizes, few tensors kept
+        if n_parts == 1:
+            return [rows]
+        inner = torch.linspace(first, last, n_parts + 1, dtype=torch.float64)[1:-1].to(self.offsets.dtype)
+        edges = [start, *torch.searchsorted(self.offsets, inner).clamp(start, stop).tolist(), stop]
+        return [slice(*edge) for edge in pairwise(edges) if edge[0] < edge[1]]
 
     def _part(self, rows: slice, power: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return indices, offsets and values of some rows."""

@@ -143,12 +143,22 @@ class Minimizer:
         self.relative_to = scale
         self.verbose = verbose
         self.trace = Trace()
+        self.accepted: tuple[Tensor, Tensor, Tensor] | None = None  # labels, done and theta of the last iteration
 
     def run(self) -> Trace:
-        """Minimise; the result is in `solution`."""
+        """Minimise; the result is in `solution`.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If the user stops it before the start is evaluated. Later, the last iteration is the result.
+        """
         try:
             self._iterate()
         except KeyboardInterrupt:
+            if self.accepted is None:
+                raise
+            self.labels, self.done, self.theta = self.accepted
             self.trace.interrupted = True
         self._store(~self.done)
         self.trace.converged = bool(self.reached.all())
@@ -168,9 +178,13 @@ class Minimizer:
                 direction, slope = self._compact(direction, slope)
             self._step(direction, slope, refresh=self.metric.is_due(iteration))
             self.trace.n_iter = iteration
-            self.trace.values.append(float(self.point.values.sum()) + self.finished_value)
+            self._accept()
             if self.verbose:
                 self._report()
+
+    def _accept(self) -> None:
+        self.trace.values.append(float(self.point.values.sum()) + self.finished_value)
+        self.accepted = self.labels, self.done, self.theta
 
     def _report(self) -> None:
         groups = f", {int((~self.done).sum())} labels left" if self.per_label else ""
@@ -189,7 +203,7 @@ class Minimizer:
         self.scale = self.relative_to
         if self.per_label and self.objective.design.fit_intercept:
             self._finish(self.objective.constant_labels())  # their optimum is at infinity: they keep their start
-        self.trace.values.append(float(self.point.values.sum()))
+        self._accept()
 
     def _precondition(self) -> None:
         self.preconditioner = self.metric.precondition(self.objective, self.theta, self.point)

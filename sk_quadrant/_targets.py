@@ -136,7 +136,7 @@ class LabelEncoding:
         """Return the predicted label matrix, given the decisions of blocks of rows."""
         if self.sparse_output:
             return sparse.vstack([sparse.csr_matrix(block, dtype=np.int64) for block in blocks], format="csr")
-        return np.concatenate([block.astype(np.int64) for block in blocks])
+        return np.concatenate(list(blocks), dtype=np.int64)
 
     def complete(self, probabilities: Any) -> Any:
         """Return the probabilities of all classes, given those of the columns of targets."""

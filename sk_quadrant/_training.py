@@ -181,6 +181,8 @@ def train(
     ------
     FloatingPointError
         If the loss becomes infinite or NaN.
+    KeyboardInterrupt
+        If the user stops it before the first iteration or epoch is over; later, the outcome is what has been reached.
     """
     net = solver.build(plan)
     if start is not None:
@@ -190,7 +192,10 @@ def train(
     finished = _run(net, plan.data)
     if isinstance(net.callbacks, list):
         _forget_data(net)
-    return solver.outcome(net, finished)
+    outcome = solver.outcome(net, finished)
+    if outcome.interrupted and not outcome.loss_curve:
+        raise KeyboardInterrupt("Training was interrupted before its first iteration.")
+    return outcome
 
 
 def _run(net: NeuralNet, data: TrainingData | Partitions) -> bool:
