@@ -563,7 +563,8 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         """Take weights: of a linear model as coefficients, of a network as they are."""
         self._net = None
         if len(layers) == 1:
-            ((self.coef_, self.intercept_),) = layers
+            ((coef, intercept),) = layers
+            vars(self).update(coef_=coef, intercept_=intercept)  # at once: other threads may be predicting
             self.__dict__.pop("_hidden", None)
         else:
             self._hidden = layers
@@ -699,8 +700,9 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         return scores
 
     def _linear_scores(self, X):
-        scores = safe_sparse_dot(X, self.coef_.T, dense_output=True)
-        scores += self.intercept_
+        present = vars(self).copy()  # at once: another thread may be publishing what it has fitted
+        scores = safe_sparse_dot(X, present["coef_"].T, dense_output=True)
+        scores += present["intercept_"]
         return scores
 
     def _scores_of_network(self, X):

@@ -125,6 +125,24 @@ def test_one_estimator_fitted_by_many_threads_ends_with_the_fit_of_one(name):
     assert_all_equal(answers(shared), expected)
 
 
+def test_coefficients_and_intercepts_are_of_one_model():
+    """A fit that ends between the two, in another thread, does not mix them."""
+    old, new = (QuadrantMultiLabelClassifier().fit(X, labels) for labels in (Y, 1 - Y))
+    shared = clone(old).fit(X, Y)
+
+    class Refitted:
+        """Coefficients that are replaced when they are read."""
+
+        @property
+        def T(self):
+            shared._set_layers(new._layers())
+            return old.coef_.T
+
+    shared.coef_ = Refitted()
+    assert_array_equal(shared.decision_function(X), old.decision_function(X))
+    assert_array_equal(shared.decision_function(X), new.decision_function(X))
+
+
 @pytest.mark.parametrize("name", ["lbfgs", "adamw", "network"])
 def test_predictions_during_a_fit_are_of_the_old_or_the_new_model(name):
     """A model that is fitted anew answers meanwhile, with one of the two."""
