@@ -564,7 +564,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         self._net = None
         if len(layers) == 1:
             ((coef, intercept),) = layers
-            vars(self).update(coef_=coef, intercept_=intercept)  # at once: other threads may be predicting
+            self.__dict__.update(coef_=coef, intercept_=intercept)  # at once: other threads may be predicting
             self.__dict__.pop("_hidden", None)
         else:
             self._hidden = layers
