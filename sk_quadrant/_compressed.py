@@ -74,7 +74,7 @@ class Compressed:
             product: Tensor = X @ dense
             return product
         product = dense.new_zeros(X.shape[0], dense.shape[1])
-        for into, columns in zip(product.split(NARROW, dim=1), dense.split(NARROW, dim=1), strict=True):
+        for into, columns in zip(torch.split(product, NARROW, 1), torch.split(dense, NARROW, 1), strict=True):
             torch.addmm(into, X, columns, beta=0, out=into)
         return product
 
