@@ -374,8 +374,10 @@ class RowMetric:
         return _RowState(self.of_row, held_out, cuts).value
 
     def tune(self, held_out: HeldOut, groups: Sequence[IndexArray], cuts: FloatArray, max_passes: int) -> FloatArray:
-        """Return cuts at least as good as the exact ones for F1 and for the Hamming loss."""
-        starts = _starts(held_out, groups, cuts) if len(groups) > 1 else [cuts]  # one step is the whole search
+        """Return cuts at least as good as the exact ones for F1 and the Hamming loss, and as the best single cut."""
+        starts = [cuts]
+        if len(groups) > 1:  # for one group a step is the whole search
+            starts = [*_starts(held_out, groups, cuts), self.tune(held_out, [np.concatenate(groups)], cuts, 1)]
         return _climb([_RowState(self.of_row, held_out, start) for start in starts], groups, max_passes)
 
 

@@ -77,8 +77,8 @@ class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEsti
         - any other: likewise, where the scorer is called for each place. A label with more than 64 cuts is searched
           coarse to fine, with about 100 to 250 calls.
 
-        The last two start at the best of the exact solutions of the first three metrics and so are never worse;
-        they need not find the very best. A scorer object made of one of the named metrics is searched the same way.
+        The last two start at the best of the exact solutions of the first three metrics, "f1_samples" and "accuracy"
+        also at the best threshold for all labels, and so are never worse; they need not find the very best. A scorer object made of one of the named metrics is searched the same way.
 
     scope : {"label", "shared"}, default="label"
         "label" tunes one threshold a label, "shared" a single one for all of them, exactly but for scorers that are
