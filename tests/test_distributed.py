@@ -468,7 +468,7 @@ def test_a_rank_that_ends_ends_the_fit_of_the_others(tmp_path, solver, last, end
         for process in ranks:
             process.kill()
             process.wait()
-    assert codes[last] == -end  # PyTorch may abort the other one when it tidies up after a lost connection
+    assert codes[last] != 0  # PyTorch may abort a process when it tidies up after a connection that is lost
     found = pickle.loads((tmp_path / f"{1 - last}.pickle").read_bytes())
     assert found["error"].startswith("RuntimeError: The fit has ended because a rank cannot be reached")
 
