@@ -197,22 +197,26 @@ INTERRUPTED = (
     + """
 import os, signal, threading, time
 
-options, x, n, d, y, L, delay = json.loads(sys.argv[1])
+options, x, n, d, y, L = json.loads(sys.argv[1])
 QuadrantMultiLabelClassifier(**options | {"max_iter": 1}).fit(rows_of(x, 200, d), labels_of(y, 200, L))
 X, Y = rows_of(x, n, d), labels_of(y, n, L)
-used = []
 
-def interrupt():
+def interrupt(delay, pressed):
     time.sleep(delay)
-    used.append(time.process_time())
+    pressed.append(time.process_time())
     os.kill(os.getpid(), signal.SIGINT)
 
-threading.Thread(target=interrupt, daemon=True).start()
-try:
-    QuadrantMultiLabelClassifier(**{"tol": 0, "max_iter": 10**6} | options).fit(X, Y)
-except KeyboardInterrupt:
-    pass
-print(json.dumps(time.process_time() - used[0]))
+def work_after_interruption(delay):
+    pressed = []
+    threading.Thread(target=interrupt, args=(delay, pressed), daemon=True).start()
+    try:
+        while not pressed:  # a fit that is over before is followed by another one
+            QuadrantMultiLabelClassifier(**{"tol": 0, "max_iter": 10**6} | options).fit(X, Y)
+    except KeyboardInterrupt:
+        pass
+    return time.process_time() - pressed[0]
+
+print(json.dumps([work_after_interruption(delay) for delay in (0.2, 0.7, 2.0, 4.0)]))
 """
 )
 LARGE = {
@@ -231,11 +235,10 @@ LARGE = {
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
-@pytest.mark.parametrize("delay", [0.2, 1.0, 4.0])
 @pytest.mark.parametrize("case", LARGE)
-def test_a_large_fit_stops_within_a_second(case, delay):
-    """A second of work of the processor, so that the other processes of the machine do not count."""
-    assert run_python(INTERRUPTED, json.dumps([*LARGE[case], delay])) < 1
+def test_a_large_fit_stops_within_a_second(case):
+    """Early or late, after a second of the processor's work, so that other processes do not count."""
+    assert max(run_python(INTERRUPTED, json.dumps(LARGE[case]))) < 1
 
 
 def interrupting(original, at):
