@@ -78,7 +78,8 @@ class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEsti
           coarse to fine, with about 100 to 250 calls.
 
         The last two start at the best of the exact solutions of the first three metrics, "f1_samples" and "accuracy"
-        also at the best threshold for all labels, and so are never worse; they need not find the very best. A scorer object made of one of the named metrics is searched the same way.
+        also at the best threshold for all labels, and so are never worse; they need not find the very best. A scorer
+        object made of one of the named metrics is searched the same way.
 
     scope : {"label", "shared"}, default="label"
         "label" tunes one threshold a label, "shared" a single one for all of them, exactly but for scorers that are
