@@ -18,7 +18,7 @@ from scipy import sparse
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-settings.register_profile("quick", max_examples=12, deadline=None, derandomize=True)
+settings.register_profile("quick", max_examples=10, deadline=None, derandomize=True)
 settings.register_profile("thorough", max_examples=1000, deadline=None, print_blob=True)
 settings.load_profile("quick")  # for thousands of cases: pytest tests/properties --hypothesis-profile=thorough
 
