@@ -335,8 +335,11 @@ class SparseDesign(Design):
         self, X: Any, row_weight: Tensor | None, *, fit_intercept: bool, dtype: torch.dtype, device: torch.device
     ) -> None:
         super().__init__(X.shape, row_weight, fit_intercept=fit_intercept, dtype=dtype, device=device)
-        self._by_row = Compressed(X.tocsr(), dtype, device)
         columns = X.T.tocsr()
+        if not columns.has_canonical_format:  # squares of the parts of an entry are not that of their sum
+            columns.sum_duplicates()
+            X = columns.T
+        self._by_row = Compressed(X.tocsr(), dtype, device)
         if fit_intercept:
             columns = sparse.vstack([columns, sparse.csr_array(np.ones((1, self.n_rows)))], format="csr")
         self._by_column = Compressed(columns, dtype, device)

@@ -277,6 +277,21 @@ def test_an_entry_of_sparse_labels_may_come_in_several_parts(Meta):
     assert parts.nnz == 120
 
 
+@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csc_array], ids=["csr", "csc"])
+def test_an_entry_of_sparse_features_may_come_in_several_parts(form):
+    """Features whose entries are given as sums have the variance of the sums."""
+    rows = np.where(X > 0.5, 1.5, 1.0)
+    halves = np.dstack([rows / 2, rows / 2])  # whose squares are half of those of the rows
+    if form is sparse.csc_array:
+        halves = halves.transpose(1, 0, 2)
+    n, width, _ = halves.shape
+    parts = halves.ravel(), np.tile(np.repeat(np.arange(width), 2), n), np.arange(0, halves.size + 1, 2 * width)
+    given = form(parts, shape=rows.shape)
+    clf = QuadrantMultiLabelClassifier(**PRECISE).fit(given, Y)
+    assert_allclose(clf.coef_, QuadrantMultiLabelClassifier(**PRECISE).fit(rows, Y).coef_, rtol=1e-5, atol=1e-8)
+    assert given.nnz == 2 * rows.size
+
+
 FEATURES = {
     "object": lambda: X.astype(object),
     "strings of digits": lambda: X.astype(str),

@@ -49,8 +49,10 @@ rng = np.random.default_rng(0)
 
 def rows_of(kind, n, d, per_row=50):
     if kind == "sparse":
-        data, places = rng.random(n * per_row, dtype="f4"), rng.integers(0, d, n * per_row, dtype="i4")
-        return sparse.csr_array((data, places, np.arange(0, n * per_row + 1, per_row, dtype="i4")), shape=(n, d))
+        step = d // per_row  # one place in each stretch of columns, so that none comes twice
+        places = rng.integers(0, step, (n, per_row), dtype="i4") + np.arange(0, step * per_row, step, dtype="i4")
+        parts = rng.random(n * per_row, dtype="f4"), places.ravel(), np.arange(0, n * per_row + 1, per_row, dtype="i4")
+        return sparse.csr_array(parts, shape=(n, d))
     X = rng.standard_normal((n, d), dtype="f4")
     return {"dense": X, "fortran": np.asfortranarray(X), "integers": X.astype("i4")}[kind]
 
