@@ -18,7 +18,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.parallel import Parallel
 from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
 
-from sk_quadrant._calibrated_pairs import (
+from sk_quadrant._meta.calibrated_pairs import (
     Calibration,
     TrainingData,
     fit_ensemble,
@@ -28,11 +28,11 @@ from sk_quadrant._calibrated_pairs import (
     plain_pair,
     warn_of_one_sided_folds,
 )
-from sk_quadrant._calibrators import METHODS, FloatArray
-from sk_quadrant._fitted_attributes import publish
-from sk_quadrant._folds import check_label_cv
-from sk_quadrant._label_matrix import LabelForm, LabelMatrix, read_label_matrix
-from sk_quadrant._masked import masked_as_nan
+from sk_quadrant._meta.calibrators import METHODS, FloatArray
+from sk_quadrant._meta.fitted_attributes import publish
+from sk_quadrant._meta.folds import check_label_cv
+from sk_quadrant._multilabel.label_matrix import LabelForm, LabelMatrix, read_label_matrix
+from sk_quadrant._multilabel.masked import masked_as_nan
 from sk_quadrant._saved_state import SavedState, plain
 
 

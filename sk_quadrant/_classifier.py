@@ -23,12 +23,12 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_quadrant._decision import resolve_threshold
-from sk_quadrant._masked import masked_as_nan
+from sk_quadrant._inputs.targets import LabelEncoding, is_label_matrix, read_targets
+from sk_quadrant._inputs.weights import check_known, check_weight, known_weight, weigh_classes
+from sk_quadrant._multilabel.masked import masked_as_nan
 from sk_quadrant._plain_losses import loss_of, plain_loss
 from sk_quadrant._saved_state import SavedState, plain
-from sk_quadrant._solvers import SOLVERS
-from sk_quadrant._targets import LabelEncoding, is_label_matrix, read_targets
-from sk_quadrant._weights import check_known, check_weight, known_weight, weigh_classes
+from sk_quadrant._training.solvers import SOLVERS
 from sk_quadrant.losses import LOSSES, Loss
 
 PLANNED = (  # parameters that a plan of training takes as they are
@@ -341,9 +341,9 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
 
     def _open(self, X, y, sample_weight):
         """Return rows that are read `batch_size` at a time, whenever the solver wants a sum over them."""
-        from sk_quadrant._partitions import Shard
-        from sk_quadrant._reading import Agreement
-        from sk_quadrant._stored import StoredPartitions, StoredRows
+        from sk_quadrant._partitioned.partitions import Shard
+        from sk_quadrant._partitioned.reading import Agreement
+        from sk_quadrant._partitioned.stored import StoredPartitions, StoredRows
 
         if self.device != "cpu":
             raise ValueError(
@@ -371,7 +371,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
 
     def _data(self, X, targets):
         """Return what is trained on."""
-        from sk_quadrant._data import TrainingData
+        from sk_quadrant._inputs.data import TrainingData
 
         return TrainingData(X, targets, label_smoothing=self.label_smoothing)
 
@@ -496,7 +496,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     def _train(self, data, *, again, state=None, score=None, **changes):
         """Train, from the present weights if again, and return the outcome."""
         from sk_quadrant._devices import resolve_device
-        from sk_quadrant._training import Architecture, Plan, train
+        from sk_quadrant._training.plan import Architecture, Plan, train
 
         shape = self._shape_of_network(data.n_features, data.n_labels)
         start = self._layers() if again else None
@@ -602,7 +602,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         """Trained skorch net, built again from the coefficients after unpickling."""
         check_is_fitted(self)
         if getattr(self, "_net", None) is None:
-            from sk_quadrant._training import Architecture, net_of
+            from sk_quadrant._training.plan import Architecture, net_of
 
             self._net = net_of(self.loss_, self._layers(), Architecture(*self._network))
         return self._net
@@ -706,7 +706,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         return scores
 
     def _scores_of_network(self, X):
-        from sk_quadrant._training import scores_of
+        from sk_quadrant._training.plan import scores_of
 
         return np.concatenate([scores_of(self.net_, block) for block in self._row_blocks(X)])
 

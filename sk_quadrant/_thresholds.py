@@ -20,10 +20,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from sk_quadrant._cuts import HeldOut, Metric, tune_cuts
-from sk_quadrant._fitted_attributes import publish
-from sk_quadrant._folds import check_label_cv
-from sk_quadrant._held_out_scores import (
+from sk_quadrant._meta.cuts import HeldOut, Metric, tune_cuts
+from sk_quadrant._meta.fitted_attributes import publish
+from sk_quadrant._meta.folds import check_label_cv
+from sk_quadrant._meta.held_out_scores import (
     FloatArray,
     Split,
     TrainingData,
@@ -32,10 +32,10 @@ from sk_quadrant._held_out_scores import (
     rows_held_out,
     train_and_score,
 )
-from sk_quadrant._label_matrix import LabelForm
-from sk_quadrant._responses import RESPONSE_METHODS, first_method, respond
+from sk_quadrant._meta.threshold_scoring import OWN_SCORERS, Scoring, scorer_named
+from sk_quadrant._multilabel.label_matrix import LabelForm
+from sk_quadrant._multilabel.responses import RESPONSE_METHODS, first_method, respond
 from sk_quadrant._saved_state import SavedState, plain
-from sk_quadrant._threshold_scoring import OWN_SCORERS, Scoring, scorer_named
 
 
 def _estimator_has(name: str) -> Callable[[Any], bool]:

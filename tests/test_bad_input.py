@@ -163,12 +163,12 @@ def state_of(clf):
 @pytest.fixture
 def no_training(monkeypatch):
     """Fail if a training begins."""
-    from sk_quadrant import _training
+    from sk_quadrant._training import plan
 
     def started(*args, **kwargs):
         pytest.fail("training has begun")
 
-    monkeypatch.setattr(_training, "train", started)
+    monkeypatch.setattr(plan, "train", started)
 
 
 @by_case

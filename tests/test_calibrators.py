@@ -13,7 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
 from sklearn.utils.fixes import parse_version
 
-from sk_quadrant._calibrators import METHODS, HeldOut, LogOdds, fit_isotonic, fit_sigmoid, fit_temperature
+from sk_quadrant._meta.calibrators import METHODS, HeldOut, LogOdds, fit_isotonic, fit_sigmoid, fit_temperature
 
 
 class _FirstColumn(ClassifierMixin, BaseEstimator):

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, f1_score, hamming_loss, precision_recall_curve
 
-from sk_quadrant._cuts import METRICS, HeldOut, PredictionMetric, between, tune_cuts
+from sk_quadrant._meta.cuts import METRICS, HeldOut, PredictionMetric, between, tune_cuts
 
 EXACT = ["f1_macro", "f1_micro", "neg_hamming_loss"]
 NAMES = sorted(METRICS)

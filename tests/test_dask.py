@@ -21,7 +21,7 @@ distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 
-from sk_quadrant._partitions import Shard  # noqa: E402
+from sk_quadrant._partitioned.partitions import Shard  # noqa: E402
 from sk_quadrant.dask import DaskQuadrantMultiLabelClassifier, _shards  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(

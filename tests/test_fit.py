@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNet
 
 from sk_quadrant import QuadrantMultiLabelClassifier, _minimizer, make_quadrants
-from sk_quadrant._solvers import SOLVERS
+from sk_quadrant._training.solvers import SOLVERS
 from sk_quadrant.losses import LOSSES, Focal
 
 QUICK = {"max_iter": 5, "tol": 1e3, "n_iter_no_change": 5}

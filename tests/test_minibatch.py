@@ -6,9 +6,9 @@ import torch
 from scipy import sparse
 
 from sk_quadrant import QuadrantMultiLabelClassifier, _batches, _net, _steps
-from sk_quadrant._batches import Batches
-from sk_quadrant._data import SparseRows, TrainingData
-from sk_quadrant._targets import Targets
+from sk_quadrant._inputs.data import SparseRows, TrainingData
+from sk_quadrant._inputs.targets import Targets
+from sk_quadrant._training.batches import Batches
 from sk_quadrant.losses import LOSSES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

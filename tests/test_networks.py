@@ -61,7 +61,7 @@ def test_training_is_that_of_a_pytorch_network(activation):
         torch.nn.Linear(4, 4), function(), torch.nn.Linear(4, 6), function(), torch.nn.Linear(6, 2)
     ).double()
     linears = [layer for layer in theirs if isinstance(layer, torch.nn.Linear)]
-    from sk_quadrant._modules import initial_layers
+    from sk_quadrant._training.modules import initial_layers
 
     seed = int(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
     for layer, (weight, bias) in zip(

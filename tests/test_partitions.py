@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from sk_quadrant import QuadrantMultiLabelClassifier
-from sk_quadrant._partitions import LocalPartitions, Shard
-from sk_quadrant._reading import Agreement, read_part
+from sk_quadrant._partitioned.partitions import LocalPartitions, Shard
+from sk_quadrant._partitioned.reading import Agreement, read_part
 from sk_quadrant.losses import LOSSES
 
 PRECISE = {"tol": 1e-12, "max_iter": 5000}

@@ -19,11 +19,11 @@ from skorch.callbacks import Checkpoint as SkorchCheckpoint
 from skorch.callbacks import EarlyStopping as SkorchEarlyStopping
 
 from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
-from sk_quadrant._batches import Chunk, Mixture
-from sk_quadrant._data import TrainingData
-from sk_quadrant._schedule import Schedule
-from sk_quadrant._split import hold_out
-from sk_quadrant._targets import Targets
+from sk_quadrant._inputs.data import TrainingData
+from sk_quadrant._inputs.targets import Targets
+from sk_quadrant._training.batches import Chunk, Mixture
+from sk_quadrant._training.schedule import Schedule
+from sk_quadrant._training.split import hold_out
 from sk_quadrant.losses import LOSSES, BCEWithLogits
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import sk_quadrant
 from sk_quadrant import QuadrantMultiLabelClassifier, _lbfgs, _objective, make_quadrants
-from sk_quadrant._preconditioner import OwnMetric
+from sk_quadrant._full_batch.preconditioner import OwnMetric
 
 ROOT = Path(sk_quadrant.__file__).parents[1]
 X, Y = make_quadrants(n_samples=200, n_features=3, slope=2.0, random_state=0)
@@ -267,7 +267,7 @@ def test_a_fit_that_has_not_begun_leaves_the_estimator_as_it_was(solver, fitted,
     if solver == "lbfgs":
         owner, name = _objective.RowObjective, "sums"
     else:
-        from sk_quadrant._steps import AnalyticSteps
+        from sk_quadrant._training.steps import AnalyticSteps
 
         owner, name = AnalyticSteps, "run"
     monkeypatch.setattr(owner, name, interrupting(getattr(owner, name), 1))

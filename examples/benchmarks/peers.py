@@ -200,7 +200,7 @@ def products_alone(pairs: int, dtype: str, device: str = "cpu") -> Contestant:
 @contextmanager
 def counted_products(n_labels: int) -> Iterator[list[float]]:
     """Yield a list whose only element is the number of pairs of products of the fits inside, averaged over labels."""
-    from sk_quadrant._objective import Objective
+    from sk_quadrant._full_batch.objective import Objective
 
     pairs, evaluate = [0.0], Objective.evaluate
 

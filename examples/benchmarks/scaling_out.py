@@ -22,11 +22,11 @@ import torch
 import torch.distributed as dist
 from distributed import Client, LocalCluster, wait
 
-from sk_quadrant._data import TrainingData
-from sk_quadrant._partitions import LocalPartitions, Shard
-from sk_quadrant._problem import RowProblem
-from sk_quadrant._reading import Agreement, read_part
-from sk_quadrant._targets import Targets
+from sk_quadrant._full_batch.problem import RowProblem
+from sk_quadrant._inputs.data import TrainingData
+from sk_quadrant._inputs.targets import Targets
+from sk_quadrant._partitioned.partitions import LocalPartitions, Shard
+from sk_quadrant._partitioned.reading import Agreement, read_part
 from sk_quadrant.dask import DaskQuadrantMultiLabelClassifier
 from sk_quadrant.distributed._ranks import Ranks
 from sk_quadrant.distributed._shards import Desk, RankPartitions, lead, serve

@@ -14,9 +14,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier, _has_link, _is_stochastic, _unchanged_on_error
-from sk_quadrant._reading import Agreement, read_part
-from sk_quadrant._solvers import SOLVERS
-from sk_quadrant._weights import check_known
+from sk_quadrant._inputs.weights import check_known
+from sk_quadrant._partitioned.reading import Agreement, read_part
+from sk_quadrant._training.solvers import SOLVERS
 from sk_quadrant.dask._blocks import check_collection, is_collection, map_rows, row_blocks
 
 
@@ -111,7 +111,7 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
 
     def _send(self, X, y, sample_weight):
         """Return the rows as shards on the workers."""
-        from sk_quadrant._partitions import Shard
+        from sk_quadrant._partitioned.partitions import Shard
         from sk_quadrant.dask._shards import DaskPartitions, read_descriptions
 
         client = _client()

@@ -13,8 +13,8 @@ import distributed
 from distributed import Client, Future, wait
 from distributed.scheduler import KilledWorker
 
-from sk_quadrant._partitions import Answer, LocalPartitions, Partitions, Query, add
-from sk_quadrant._reading import Agreement, Description, Part, describe
+from sk_quadrant._partitioned.partitions import Answer, LocalPartitions, Partitions, Query, add
+from sk_quadrant._partitioned.reading import Agreement, Description, Part, describe
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sk_quadrant._data import TrainingData
-from sk_quadrant._targets import Targets
+from sk_quadrant._inputs.data import TrainingData
+from sk_quadrant._inputs.targets import Targets
 from sk_quadrant.distributed._ranks import Ranks
 
 

@@ -12,14 +12,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
-from sk_quadrant._data import TrainingData
 from sk_quadrant._devices import resolve_device
-from sk_quadrant._partitions import LocalPartitions, Partitions, Shard
-from sk_quadrant._reading import Agreement, Description, Part
-from sk_quadrant._solvers import SOLVERS
-from sk_quadrant._stored import StoredPartitions, StoredRows
-from sk_quadrant._targets import Targets
-from sk_quadrant._weights import check_known, known_weight
+from sk_quadrant._inputs.data import TrainingData
+from sk_quadrant._inputs.targets import Targets
+from sk_quadrant._inputs.weights import check_known, known_weight
+from sk_quadrant._partitioned.partitions import LocalPartitions, Partitions, Shard
+from sk_quadrant._partitioned.reading import Agreement, Description, Part
+from sk_quadrant._partitioned.stored import StoredPartitions, StoredRows
+from sk_quadrant._training.solvers import SOLVERS
 from sk_quadrant.distributed._batches import RankData, RankExchange
 from sk_quadrant.distributed._ranks import Ranks
 from sk_quadrant.distributed._shards import Desk, RankPartitions, lead, serve

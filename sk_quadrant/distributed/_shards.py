@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sk_quadrant._partitions import Answer, Partitions, Query
-from sk_quadrant._reading import Agreement
+from sk_quadrant._partitioned.partitions import Answer, Partitions, Query
+from sk_quadrant._partitioned.reading import Agreement
 from sk_quadrant.distributed._ranks import Ranks
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sk_quadrant._calibrators import LogisticMap
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
+from sk_quadrant._meta.calibrators import LogisticMap
 from sk_quadrant.io._onnx_classifier import dtype_of, is_text
 from sk_quadrant.io._onnx_values import Graph, Values
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
+from sk_quadrant._inputs.targets import LabelEncoding
 from sk_quadrant._plain_losses import plain_loss
 from sk_quadrant._saved_state import VERSION, plain
-from sk_quadrant._targets import LabelEncoding
 
 FORMAT = "sk_quadrant 1"
 AS_TEXT = ("format", "sk_quadrant_version")  # metadata that are no JSON

@@ -12,8 +12,8 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.validation import _num_samples
 
-from sk_quadrant._partitions import Answer, Partitions, Query, Shard, add, ask
-from sk_quadrant._reading import Agreement, Part, read_part
+from sk_quadrant._partitioned.partitions import Answer, Partitions, Query, Shard, add, ask
+from sk_quadrant._partitioned.reading import Agreement, Part, read_part
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_quadrant._data import TrainingData
+from sk_quadrant._inputs.data import TrainingData
 
 
 def hold_out(data: TrainingData, fraction: float, seed: int) -> tuple[TrainingData, TrainingData]:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from sk_quadrant._minimizer import Minimizer, Trace
-from sk_quadrant._objective import Objective, take_labels
-from sk_quadrant._preconditioner import Metric, OwnMetric
-from sk_quadrant._problem import Problem
+from sk_quadrant._full_batch.minimizer import Minimizer, Trace
+from sk_quadrant._full_batch.objective import Objective, take_labels
+from sk_quadrant._full_batch.preconditioner import Metric, OwnMetric
+from sk_quadrant._full_batch.problem import Problem
 
 PATIENCE = 40  # iterations with the shared metric before the labels left get their own
 MAX_OWN_COLUMNS = 1000  # a Hessian takes n d^2 operations, its factor d^3 / 3

@@ -16,13 +16,13 @@ from skorch.history import History
 from skorch.utils import to_numpy
 from torch import Tensor, nn
 
-from sk_quadrant._batches import Batches, Chunk, split_targets
-from sk_quadrant._data import Exchange, SparseRows, TrainingData
-from sk_quadrant._modules import Layers, read_layers, write_layers
-from sk_quadrant._partitions import Partitions, pose
-from sk_quadrant._schedule import Schedule
-from sk_quadrant._split import hold_out
-from sk_quadrant._steps import AnalyticSteps, can_step, read_moments, write_moments
+from sk_quadrant._inputs.data import Exchange, SparseRows, TrainingData
+from sk_quadrant._partitioned.partitions import Partitions, pose
+from sk_quadrant._training.batches import Batches, Chunk, split_targets
+from sk_quadrant._training.modules import Layers, read_layers, write_layers
+from sk_quadrant._training.schedule import Schedule
+from sk_quadrant._training.split import hold_out
+from sk_quadrant._training.steps import AnalyticSteps, can_step, read_moments, write_moments
 from sk_quadrant.losses import Loss
 
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")

@@ -18,8 +18,8 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from sk_quadrant._compressed import Compressed
-from sk_quadrant._data import as_tensor
+from sk_quadrant._full_batch.compressed import Compressed
+from sk_quadrant._inputs.data import as_tensor
 
 BLOCK_ELEMENTS = 2**18  # scores of a block of rows: 1 MiB in single precision, which stays in cache
 

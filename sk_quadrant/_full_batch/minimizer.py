@@ -22,8 +22,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from sk_quadrant._objective import Objective, take_labels
-from sk_quadrant._preconditioner import Metric
+from sk_quadrant._full_batch.objective import Objective, take_labels
+from sk_quadrant._full_batch.preconditioner import Metric
 
 DECREASE, FLATNESS = 1e-4, 0.9  # weak Wolfe conditions
 COMPACT = 0.25  # share of finished labels that makes dropping them worth the copying

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
-from sk_quadrant._modules import Layers, read_layers, write_layers
+from sk_quadrant._training.modules import Layers, read_layers, write_layers
 
 Score = Callable[[Layers, NDArray[np.intp]], dict[str, float]]
 

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sk_quadrant._data import TrainingData, as_tensor
-from sk_quadrant._design import Columns, Design, as_design
-from sk_quadrant._objective import Objective, RowObjective, TargetBlock
-from sk_quadrant._preconditioner import choose_metric
+from sk_quadrant._full_batch.design import Columns, Design, as_design
+from sk_quadrant._full_batch.objective import Objective, RowObjective, TargetBlock
+from sk_quadrant._full_batch.preconditioner import choose_metric
+from sk_quadrant._inputs.data import TrainingData, as_tensor
 from sk_quadrant.losses import Loss
 from sk_quadrant.losses._base import split_weight
 

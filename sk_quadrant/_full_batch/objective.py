@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sk_quadrant._design import Columns, Design, Gathering
+from sk_quadrant._full_batch.design import Columns, Design, Gathering
 from sk_quadrant.losses import Loss
 from sk_quadrant.losses._base import weighted
 

@@ -15,9 +15,9 @@ from scipy import sparse
 from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 
-from sk_quadrant._batches import Chunk
-from sk_quadrant._data import Exchange, SparseRows, without_ones
-from sk_quadrant._modules import ACTIVATIONS, LinearScores, Network
+from sk_quadrant._inputs.data import Exchange, SparseRows, without_ones
+from sk_quadrant._training.batches import Chunk
+from sk_quadrant._training.modules import ACTIVATIONS, LinearScores, Network
 from sk_quadrant.losses import Loss
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 from torch.utils.data import Dataset
 
-from sk_quadrant._targets import Targets
+from sk_quadrant._inputs.targets import Targets
 from sk_quadrant.losses._base import split_weight
 
 

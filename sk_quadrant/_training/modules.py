@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
-from sk_quadrant._data import SparseRows, as_tensor
+from sk_quadrant._inputs.data import SparseRows, as_tensor
 
 
 class LinearScores(nn.Module):

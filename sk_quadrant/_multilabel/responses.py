@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples
 
-from sk_quadrant._label_matrix import LabelForm
+from sk_quadrant._multilabel.label_matrix import LabelForm
 
 RESPONSE_METHODS = ("predict_proba", "decision_function")
 

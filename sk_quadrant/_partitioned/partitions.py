@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sk_quadrant._data import TrainingData
-from sk_quadrant._design import Columns, plain_design
-from sk_quadrant._objective import Objective, RowObjective, Sums, TargetBlock
-from sk_quadrant._problem import Problem, RowProblem, Rows
-from sk_quadrant._weights import known_weight
+from sk_quadrant._full_batch.design import Columns, plain_design
+from sk_quadrant._full_batch.objective import Objective, RowObjective, Sums, TargetBlock
+from sk_quadrant._full_batch.problem import Problem, RowProblem, Rows
+from sk_quadrant._inputs.data import TrainingData
+from sk_quadrant._inputs.weights import known_weight
 from sk_quadrant.losses import Loss
 
 Answer = tuple[Tensor | None, ...]

@@ -16,9 +16,9 @@ from sklearn.metrics import get_scorer, hamming_loss, make_scorer
 from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils.validation import _check_method_params
 
-from sk_quadrant._cuts import METRICS, HeldOut, Metric, PredictionMetric
-from sk_quadrant._held_out_scores import BoolArray, FloatArray, IndexArray, Targets, TrainingData
-from sk_quadrant._label_matrix import LabelForm
+from sk_quadrant._meta.cuts import METRICS, HeldOut, Metric, PredictionMetric
+from sk_quadrant._meta.held_out_scores import BoolArray, FloatArray, IndexArray, Targets, TrainingData
+from sk_quadrant._multilabel.label_matrix import LabelForm
 
 OWN_SCORERS = {"neg_hamming_loss": make_scorer(hamming_loss, greater_is_better=False)}
 

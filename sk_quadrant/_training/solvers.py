@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from skorch import NeuralNet
 
-    from sk_quadrant._training import Outcome, Plan
+    from sk_quadrant._training.plan import Outcome, Plan
 
-TRAINING = "sk_quadrant._training"
+TRAINING = "sk_quadrant._training.plan"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from sk_quadrant._data import SparseRows, TrainingData, without_ones
+from sk_quadrant._inputs.data import SparseRows, TrainingData, without_ones
 
 CHUNK_ELEMENTS = 2**21  # numbers gathered at a time, 8 MiB in single precision: bounds memory, and enough to be fast
 

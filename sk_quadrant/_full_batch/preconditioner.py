@@ -20,8 +20,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from sk_quadrant._design import Columns
-from sk_quadrant._objective import Evaluation, Objective
+from sk_quadrant._full_batch.design import Columns
+from sk_quadrant._full_batch.objective import Evaluation, Objective
 
 MAX_FEATURES = 2000  # an eigendecomposition takes 9 d^3 operations
 HEAVY_TAIL = 8.0  # kurtosis; 3 for Gaussian features, 1 / p for a binary feature of frequency p

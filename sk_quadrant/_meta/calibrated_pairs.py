@@ -14,11 +14,11 @@ from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import _check_method_params, _num_samples
 
-from sk_quadrant._calibrators import MAPS, METHODS, CalibrationMap, FloatArray, HeldOut, LogOdds
-from sk_quadrant._label_matrix import LabelForm, LabelMatrix
-from sk_quadrant._responses import Response, first_method, respond
+from sk_quadrant._meta.calibrators import MAPS, METHODS, CalibrationMap, FloatArray, HeldOut, LogOdds
+from sk_quadrant._meta.training_parts import train
+from sk_quadrant._multilabel.label_matrix import LabelForm, LabelMatrix
+from sk_quadrant._multilabel.responses import Response, first_method, respond
 from sk_quadrant._saved_state import plain
-from sk_quadrant._training_parts import train
 
 Splits = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 

@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import type_of_target
 
-from sk_quadrant._masked import masked_as_nan
+from sk_quadrant._multilabel.masked import masked_as_nan
 
 CONTAINERS: dict[str, Callable[..., Any]] = {"csr_matrix": sparse.csr_matrix, "csr_array": sparse.csr_array}
 

@@ -12,9 +12,9 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params, _num_samples, column_or_1d
 
-from sk_quadrant._label_matrix import LabelForm, read_label_matrix
-from sk_quadrant._responses import respond
-from sk_quadrant._training_parts import train
+from sk_quadrant._meta.training_parts import train
+from sk_quadrant._multilabel.label_matrix import LabelForm, read_label_matrix
+from sk_quadrant._multilabel.responses import respond
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]

@@ -12,11 +12,12 @@ from scipy import sparse
 from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 
-from sk_quadrant import _forks  # noqa: F401
-from sk_quadrant._data import SparseRows, TrainingData, as_tensor
-from sk_quadrant._lbfgs import LBFGS
-from sk_quadrant._modules import Layers, initial_layers, model_of, read_layers, write_layers
-from sk_quadrant._monitoring import (
+from sk_quadrant._full_batch.lbfgs import LBFGS
+from sk_quadrant._inputs.data import SparseRows, TrainingData, as_tensor
+from sk_quadrant._partitioned.partitions import Partitions
+from sk_quadrant._training import forks  # noqa: F401
+from sk_quadrant._training.modules import Layers, initial_layers, model_of, read_layers, write_layers
+from sk_quadrant._training.monitoring import (
     HeldOutScore,
     Patience,
     ProgressLine,
@@ -25,11 +26,10 @@ from sk_quadrant._monitoring import (
     TrainingFinished,
     epoch_row,
 )
-from sk_quadrant._net import FullBatchNet, LossCriterion, MultiLabelNet
-from sk_quadrant._partitions import Partitions
-from sk_quadrant._schedule import Schedule
-from sk_quadrant._solvers import Solver
-from sk_quadrant._steps import read_moments, write_moments
+from sk_quadrant._training.net import FullBatchNet, LossCriterion, MultiLabelNet
+from sk_quadrant._training.schedule import Schedule
+from sk_quadrant._training.solvers import Solver
+from sk_quadrant._training.steps import read_moments, write_moments
 from sk_quadrant.losses import Loss
 
 

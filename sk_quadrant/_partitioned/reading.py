@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import _get_feature_names, check_array
 
-from sk_quadrant._masked import masked_as_nan
-from sk_quadrant._targets import (
+from sk_quadrant._inputs.targets import (
     LabelEncoding,
     Targets,
     as_classes,
@@ -21,11 +20,12 @@ from sk_quadrant._targets import (
     read_targets,
     recognise,
 )
-from sk_quadrant._weights import read_weight, settle_class_weight, weigh_classes
+from sk_quadrant._inputs.weights import read_weight, settle_class_weight, weigh_classes
+from sk_quadrant._multilabel.masked import masked_as_nan
 
 if TYPE_CHECKING:
-    from sk_quadrant._data import TrainingData
-    from sk_quadrant._partitions import Shard
+    from sk_quadrant._inputs.data import TrainingData
+    from sk_quadrant._partitioned.partitions import Shard
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class Agreement:
 
     def data(self, part: Part) -> TrainingData:
         """Return a part as it is trained on."""
-        from sk_quadrant._data import TrainingData
+        from sk_quadrant._inputs.data import TrainingData
 
         X = part.X.astype(self.dtype, copy=False)
         return TrainingData(X, self.targets(part), label_smoothing=self.label_smoothing)
@@ -191,7 +191,7 @@ class Agreement:
     def shard(self, part: Part, device: str = "cpu") -> Shard:
         """Return a part as a shard."""
         from sk_quadrant._devices import resolve_device
-        from sk_quadrant._partitions import Shard
+        from sk_quadrant._partitioned.partitions import Shard
 
         return Shard(self.data(part), fit_intercept=self.fit_intercept, device=resolve_device(device))
 

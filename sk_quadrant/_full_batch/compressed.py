@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from sk_quadrant._data import as_tensor
+from sk_quadrant._inputs.data import as_tensor
 
 NARROW = 16  # columns that a sparse tensor is multiplied by at a time: their cache lines stay in cache
 LONGEST_PRODUCT = 2**27  # multiplications without a look at whether the user has pressed Ctrl-C: a tenth of a second

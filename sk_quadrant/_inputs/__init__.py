@@ -1,0 +1,1 @@
+"""What `fit` is given: features, targets and weights, in the form that solvers work on."""

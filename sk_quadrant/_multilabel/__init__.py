@@ -1,0 +1,1 @@
+"""Labels and answers of any multi-label classifier, whatever they look like."""
