@@ -347,7 +347,8 @@ class SparseDesign(Design):
 
     def row_blocks(self, n_labels: int) -> Iterator[slice]:
         """Yield blocks of rows; see `Design.row_blocks`."""
-        yield from slices(self.n_rows, max(256, BLOCK_ELEMENTS // n_labels))
+        size = BLOCK_ELEMENTS >> (n_labels - 1).bit_length()  # few sizes: products keep a tensor of each block
+        yield from slices(self.n_rows, max(256, size))
 
     def raw_scores(self, coef: Tensor, rows: slice) -> Tensor:
         """Return scores; see `Design.raw_scores`."""

@@ -306,13 +306,15 @@ class RowObjective(Objective):
         if curvature is not None:
             sums.curvature = torch.zeros(self.n_labels, dtype=theta.dtype, device=theta.device)
         gradients = self.design.gathering(self.n_labels)
-        curvatures = self.design.gathering(self.n_labels, powers=(2, 1)) if curvature == "diagonal" else None
+        powers = (2,) if self.design.mean is None else (2, 1)
+        curvatures = self.design.gathering(self.n_labels, powers=powers) if curvature == "diagonal" else None
         for rows in self.design.row_blocks(self.n_labels):
             scores = self._constant(shift, rows) if constant else self.scores(coef, shift, rows)
             self._add(sums, rows, scores, gradients, curvatures)
         (sums.gradient,) = gradients.totals()
         if curvatures is not None:
-            sums.squares, sums.firsts = curvatures.totals()
+            sums.squares, *firsts = curvatures.totals()
+            sums.firsts = firsts[0] if firsts else None
         return sums
 
     def _constant(self, shift: Tensor | None, rows: slice) -> Tensor:
