@@ -332,17 +332,20 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
 
     def _load(self, X, y, sample_weight, *, again):
         """Return what is trained on, the encoding of y, and whether its targets are soft."""
-        if SOLVERS[self.solver].stochastic or self.batch_size == "auto":
+        if not self._reads_batches():
             X, encoding, targets = self._read(X, y, sample_weight, again=again)
             return self._data(X, targets), encoding, targets.is_soft
         data = self._open(X, y, sample_weight)
         validate_data(self, data.agreement.head, skip_check_array=True, reset=not again)
         return data, data.agreement.encoding, data.agreement.is_soft
 
+    def _reads_batches(self) -> bool:
+        """Whether rows are read from disk each time they are needed."""
+        return not SOLVERS[self.solver].stochastic and self.batch_size != "auto"
+
     def _open(self, X, y, sample_weight):
         """Return rows that are read `batch_size` at a time, whenever the solver wants a sum over them."""
         from sk_quadrant._partitioned.partitions import Shard
-        from sk_quadrant._partitioned.reading import Agreement
         from sk_quadrant._partitioned.stored import StoredPartitions, StoredRows
 
         if self.device != "cpu":
@@ -351,15 +354,20 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
                 "Use batch_size='auto', or a solver that goes through batches."
             )
         rows = StoredRows(X, y, sample_weight, chunk_size=self.batch_size, missing_labels=self.missing_labels)
-        agreement = Agreement.of(
-            [part.description for part in rows],
+        data = StoredPartitions(rows, self._agree([part.description for part in rows]))
+        check_known(*data.total(Shard.known_weight))
+        return data
+
+    def _agree(self, descriptions):
+        """Return what parts of the rows, held in several places, have in common."""
+        from sk_quadrant._partitioned.reading import Agreement
+
+        return Agreement.of(
+            descriptions,
             class_weight=self.class_weight,
             label_smoothing=self.label_smoothing,
             fit_intercept=self.fit_intercept,
         )
-        data = StoredPartitions(rows, agreement)
-        check_known(*data.total(Shard.known_weight))
-        return data
 
     def _fit(self, data, *, again, score=None):
         """Train on data that have been read, publish the result, and return the outcome."""

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier, _has_link, _is_stochastic, _unchanged_on_error
 from sk_quadrant._inputs.weights import check_known
-from sk_quadrant._partitioned.reading import Agreement, read_part
+from sk_quadrant._partitioned.reading import read_part
 from sk_quadrant._training.solvers import SOLVERS
 from sk_quadrant.dask._blocks import check_collection, is_collection, map_rows, row_blocks
 
@@ -119,13 +119,7 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
         read = dask.delayed(partial(read_part, missing_labels=self.missing_labels), pure=True)
         parts = client.compute([read(*block) for block in blocks])
         descriptions = read_descriptions(client, parts)
-        agreement = Agreement.of(
-            descriptions,
-            class_weight=self.class_weight,
-            label_smoothing=self.label_smoothing,
-            fit_intercept=self.fit_intercept,
-        )
-        partitions = DaskPartitions.of(client, agreement, parts, descriptions)
+        partitions = DaskPartitions.of(client, self._agree(descriptions), parts, descriptions)
         check_known(*partitions.total(Shard.known_weight))
         return partitions
 

@@ -104,7 +104,7 @@ def _check(estimator: Any) -> None:
     for name, reason in NOT_TOGETHER.items():
         if getattr(estimator, name):
             raise ValueError(f"{name} cannot be used with fit_distributed: {reason}. Got {getattr(estimator, name)!r}.")
-    if resolve_device(estimator.device).type != "cpu" and _reads_batches(estimator):
+    if resolve_device(estimator.device).type != "cpu" and estimator._reads_batches():
         raise ValueError(
             f"device must be 'cpu' for rows that solver={estimator.solver!r} reads in batches, got "
             f"{estimator.device!r}. Use batch_size='auto', or a solver that goes through batches."
@@ -123,11 +123,6 @@ def _warn(ranks: Ranks, estimator: Any, outcome: Any) -> None:
         estimator._warn(outcome)
 
 
-def _reads_batches(estimator: Any) -> bool:
-    """Whether rows are read from disk each time they are needed."""
-    return not SOLVERS[estimator.solver].stochastic and estimator.batch_size != "auto"
-
-
 def _fit(ranks: Ranks, model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     """Fit on the rows of all ranks, and return the outcome on those that have solved."""
     if ranks.rank:
@@ -144,7 +139,7 @@ def _fit(ranks: Ranks, model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
 def _read(model: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Iterable[Part], list[Description]]:
     """Return the parts of the rows of this rank and what they hold."""
     rows = StoredRows(X, y, sample_weight, chunk_size=1, missing_labels=model.missing_labels)
-    if _reads_batches(model):
+    if model._reads_batches():
         rows.chunk_size = model.batch_size
         return rows, [part.description for part in rows]
     rows.chunk_size = max(1, rows.n_rows)
@@ -158,12 +153,7 @@ def _agree(ranks: Ranks, model: Any, descriptions: list[Description], *, weighte
     holders = [(found, is_weighted) for found, is_weighted in everybody if found]
     if len({is_weighted for _, is_weighted in holders}) > 1:
         raise ValueError("sample_weight must be passed on all ranks or on none, got it on some.")
-    agreement = Agreement.of(
-        [description for found, _ in holders for description in found],
-        class_weight=model.class_weight,
-        label_smoothing=model.label_smoothing,
-        fit_intercept=model.fit_intercept,
-    )
+    agreement = model._agree([description for found, _ in holders for description in found])
     return agreement, [sum(description.n_rows for description in found) for found, _ in everybody]
 
 
