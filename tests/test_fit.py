@@ -13,7 +13,8 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNet
 
-from sk_quadrant import QuadrantMultiLabelClassifier, _minimizer, make_quadrants
+from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
+from sk_quadrant._full_batch import minimizer
 from sk_quadrant._training.solvers import SOLVERS
 from sk_quadrant.losses import LOSSES, Focal
 
@@ -223,14 +224,14 @@ def test_curve_and_history_tell_of_every_iteration(solver, data):
 
 def test_an_interrupted_fit_is_usable(data, monkeypatch):
     """Ctrl-C ends a fit with a warning, and the model is what it was then."""
-    step = _minimizer.Minimizer._step
+    step = minimizer.Minimizer._step
 
     def interrupt(self, *args, **kwargs):
         if self.trace.n_iter == 2:
             raise KeyboardInterrupt
         return step(self, *args, **kwargs)
 
-    monkeypatch.setattr(_minimizer.Minimizer, "_step", interrupt)
+    monkeypatch.setattr(minimizer.Minimizer, "_step", interrupt)
     clf = QuadrantMultiLabelClassifier(tol=1e-8)
     with pytest.warns(ConvergenceWarning, match="interrupted after 2 iterations; the model is usable"):
         clf.fit(*data)

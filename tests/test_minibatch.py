@@ -5,10 +5,13 @@ import pytest
 import torch
 from scipy import sparse
 
-from sk_quadrant import QuadrantMultiLabelClassifier, _batches, _net, _steps
+from sk_quadrant import QuadrantMultiLabelClassifier
 from sk_quadrant._inputs.data import SparseRows, TrainingData
 from sk_quadrant._inputs.targets import Targets
+from sk_quadrant._training import batches as batches_module
+from sk_quadrant._training import steps
 from sk_quadrant._training.batches import Batches
+from sk_quadrant._training.net import MultiLabelNet
 from sk_quadrant.losses import LOSSES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -29,7 +32,7 @@ def fit(X, Y, sample_weight=None, **params):
 @pytest.fixture
 def plain_steps(monkeypatch):
     """Return a function that makes all later training take skorch's own steps, with autograd."""
-    return lambda: monkeypatch.setattr(_net.MultiLabelNet, "_is_watched", lambda net: True)
+    return lambda: monkeypatch.setattr(MultiLabelNet, "_is_watched", lambda net: True)
 
 
 def assert_same_model(first, second, rtol=1e-7):
@@ -99,32 +102,32 @@ def test_without_the_private_kernel_the_steps_are_the_same(monkeypatch):
     """A PyTorch that has no fused kernel under that name gets the same coefficients by other operations."""
     X, Y = make_rows()
     fused = fit(X, Y)
-    monkeypatch.setattr(_steps, "fused_kernel_works", lambda device: False)
+    monkeypatch.setattr(steps, "fused_kernel_works", lambda device: False)
     assert_same_model(fused, fit(X, Y))
 
 
 def test_a_kernel_that_does_something_else_is_not_used(monkeypatch):
     """The kernel is tried on known numbers before it is trusted."""
-    _steps.fused_kernel_works.cache_clear()
+    steps.fused_kernel_works.cache_clear()
     monkeypatch.setattr(torch, "_fused_adamw_", lambda *args, **kwargs: None)
     try:
-        assert not _steps.fused_kernel_works("cpu")
+        assert not steps.fused_kernel_works("cpu")
     finally:
-        _steps.fused_kernel_works.cache_clear()
+        steps.fused_kernel_works.cache_clear()
 
 
 def test_rows_gathered_in_small_chunks_give_the_same_model(monkeypatch):
     """How many rows are gathered at a time changes memory, not results."""
     X, Y = make_rows()
     whole = fit(X, Y)
-    monkeypatch.setattr(_batches, "CHUNK_ELEMENTS", 300)
+    monkeypatch.setattr(batches_module, "CHUNK_ELEMENTS", 300)
     assert_same_model(whole, fit(X, Y), rtol=1e-13)
 
 
 @pytest.mark.parametrize("as_sparse", [False, True], ids=["dense", "sparse"])
 def test_an_epoch_has_every_row_once(as_sparse, monkeypatch):
     """The batches of an epoch are a permutation of the rows, with their targets, another one in each epoch."""
-    monkeypatch.setattr(_batches, "CHUNK_ELEMENTS", 40)
+    monkeypatch.setattr(batches_module, "CHUNK_ELEMENTS", 40)
     X = np.arange(1.0, 24.0)[:, None]
     data = TrainingData(sparse.csr_matrix(X) if as_sparse else X, Targets(X / 100))
     batches = Batches(data, 4, "cpu", seed=0)

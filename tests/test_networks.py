@@ -13,7 +13,8 @@ from sklearn.feature_selection import SelectFromModel
 from sklearn.inspection import permutation_importance
 from sklearn.neural_network import MLPClassifier
 
-from sk_quadrant import QuadrantMultiLabelClassifier, _classifier, _net
+from sk_quadrant import QuadrantMultiLabelClassifier, _classifier
+from sk_quadrant._training.net import MultiLabelNet
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -44,7 +45,7 @@ def test_gradients_in_closed_form_are_those_of_autograd(activation, residual, fi
         activation=activation, residual=residual, fit_intercept=fit_intercept, hidden_layer_sizes=(4, 4, 3), C=0.5
     )
     fast = clone(net).fit(X, Y)
-    monkeypatch.setattr(_net.MultiLabelNet, "_is_watched", lambda net: True)
+    monkeypatch.setattr(MultiLabelNet, "_is_watched", lambda net: True)
     plain = clone(net).fit(X, Y)
     np.testing.assert_allclose(fast.decision_function(X), plain.decision_function(X), rtol=1e-8, atol=1e-11)
     np.testing.assert_allclose(fast.loss_curve_, plain.loss_curve_, rtol=1e-10)

@@ -16,7 +16,8 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 import sk_quadrant
-from sk_quadrant import QuadrantMultiLabelClassifier, _lbfgs, _objective, make_quadrants
+from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
+from sk_quadrant._full_batch import lbfgs, objective
 from sk_quadrant._full_batch.preconditioner import OwnMetric
 
 ROOT = Path(sk_quadrant.__file__).parents[1]
@@ -265,7 +266,7 @@ def test_a_fit_that_has_not_begun_leaves_the_estimator_as_it_was(solver, fitted,
         clf.fit(X, Y)
     before = joblib.hash({name: value for name, value in vars(clf).items() if name != "_net"})
     if solver == "lbfgs":
-        owner, name = _objective.RowObjective, "sums"
+        owner, name = objective.RowObjective, "sums"
     else:
         from sk_quadrant._training.steps import AnalyticSteps
 
@@ -280,7 +281,7 @@ def test_a_fit_that_has_not_begun_leaves_the_estimator_as_it_was(solver, fitted,
 @pytest.mark.parametrize("at", range(3, 9))
 def test_a_stopped_fit_has_the_coefficients_of_its_last_iteration(at, monkeypatch):
     """Whatever step of a line search it was in, the model is that of as many whole iterations."""
-    monkeypatch.setattr(_objective.RowObjective, "sums", interrupting(_objective.RowObjective.sums, at))
+    monkeypatch.setattr(objective.RowObjective, "sums", interrupting(objective.RowObjective.sums, at))
     with pytest.warns(ConvergenceWarning, match="interrupted after"):
         stopped = QuadrantMultiLabelClassifier(tol=1e-12).fit(X, Y)
     monkeypatch.undo()
@@ -296,9 +297,9 @@ def test_a_fit_stopped_between_blocks_of_labels_keeps_those_it_has(monkeypatch):
     """The labels of the first block are solved, the others have not been begun."""
     rows = sparse.csr_array(X)
     whole = QuadrantMultiLabelClassifier().fit(rows, Y)
-    solve = _lbfgs.LBFGS._solve
-    monkeypatch.setattr(_lbfgs.Problem, "blocks", lambda self: iter(np_blocks()))
-    monkeypatch.setattr(_lbfgs.LBFGS, "_solve", interrupting(solve, 2))
+    solve = lbfgs.LBFGS._solve
+    monkeypatch.setattr(lbfgs.Problem, "blocks", lambda self: iter(np_blocks()))
+    monkeypatch.setattr(lbfgs.LBFGS, "_solve", interrupting(solve, 2))
     with pytest.warns(ConvergenceWarning, match="interrupted after"):
         stopped = QuadrantMultiLabelClassifier().fit(rows, Y)
     assert_array_equal(stopped.coef_[1:], 0)
@@ -316,8 +317,8 @@ def test_a_fit_stopped_in_the_second_stage_does_not_go_on(monkeypatch):
     """Labels that get their own Hessian are worked on in groups, of which none is begun after an interruption."""
     rng = np.random.default_rng(0)
     rows, labels = rng.normal(size=(40, 30)), rng.integers(0, 2, (40, 4))
-    monkeypatch.setattr(_lbfgs, "PATIENCE", 1)
-    monkeypatch.setattr(_lbfgs, "OWN_ELEMENTS", 1)
+    monkeypatch.setattr(lbfgs, "PATIENCE", 1)
+    monkeypatch.setattr(lbfgs, "OWN_ELEMENTS", 1)
     begun = []
     precondition = OwnMetric.precondition
 
