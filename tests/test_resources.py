@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import sk_quadrant
 from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
-from sk_quadrant._full_batch import lbfgs, objective
+from sk_quadrant._full_batch import lbfgs, objective, stages
 from sk_quadrant._full_batch.preconditioner import OwnMetric
 
 ROOT = Path(sk_quadrant.__file__).parents[1]
@@ -317,8 +317,8 @@ def test_a_fit_stopped_in_the_second_stage_does_not_go_on(monkeypatch):
     """Labels that get their own Hessian are worked on in groups, of which none is begun after an interruption."""
     rng = np.random.default_rng(0)
     rows, labels = rng.normal(size=(40, 30)), rng.integers(0, 2, (40, 4))
-    monkeypatch.setattr(lbfgs, "PATIENCE", 1)
-    monkeypatch.setattr(lbfgs, "OWN_ELEMENTS", 1)
+    monkeypatch.setattr(stages, "PATIENCE", (1, 1))
+    monkeypatch.setattr(stages, "OWN_ELEMENTS", 1)
     begun = []
     precondition = OwnMetric.precondition
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from copy import copy
 from itertools import pairwise
 from typing import Any
 
@@ -37,8 +38,18 @@ class Compressed:
         self.indices = as_tensor(X.indices.astype(index, copy=False), device=device)
         self.offsets = as_tensor(X.indptr.astype(index, copy=False), device=device)
         self._values = {1: as_tensor(X.data, dtype=dtype, device=device)}
-        self._bag = dtype == torch.float32 and device.type == "cpu"
         self._tensors: dict[tuple[int, int, int], Tensor] = {}
+
+    def in_single(self) -> Compressed:
+        """Return the same with values in single precision."""
+        other = copy(self)
+        other._values = {1: self._values[1].float()}
+        other._tensors = {}
+        return other
+
+    @property
+    def _bag(self) -> bool:
+        return self._values[1].dtype == torch.float32 and self._values[1].device.type == "cpu"
 
     def empty(self, n_rows: int, n: int) -> Tensor:
         """Return memory for a dense matrix to multiply by."""

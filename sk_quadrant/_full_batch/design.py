@@ -226,6 +226,33 @@ class Design(Columns, ABC):
         """Return the weighted sums of the raw features to a power, shape (n_features,)."""
         return self.backward(self.weights[None], power=power)[0, : self.n_features]
 
+    def in_single(self) -> Design | None:
+        """Return the same rows in single precision, for a CPU.
+
+        None for rows that are so, and where a feature that varies is out of the range of single precision, or seems
+        constant there.
+        """
+        if self.dtype == torch.float32 or self.device.type != "cpu" or not self._varies_in_single():
+            return None
+        other = copy(self)
+        other.dtype = torch.float32
+        other.mean = None if self.mean is None else self.mean.float()
+        other.row_weight = None if self.row_weight is None else self.row_weight.float()
+        other.variance, other.weights = self.variance.float(), self.weights.float()
+        other.convert()
+        return other
+
+    @abstractmethod
+    def convert(self) -> None:
+        """Take the features for single precision."""
+
+    def _varies_in_single(self) -> bool:
+        single = torch.finfo(torch.float32)
+        second = self.variance if self.mean is None else self.variance + self.mean.square()
+        varies = self.variance > 1e4 * single.eps * second
+        in_range = (self.variance > 1e4 * single.tiny) & (self.n_rows * second < 1e-4 * single.max)
+        return bool(((self.variance == 0) | (in_range & varies)).all())
+
     def with_moments(self, mean: Tensor | None, variance: Tensor | None) -> Design:
         """Return the same rows with mean and variance of the rows that they are a part of."""
         other = copy(self)
@@ -270,6 +297,10 @@ class DenseDesign(Design):
         block = self.X[rows] if self.mean is None else self.X[rows] - self.mean
         return torch.cat([block, block.new_ones(len(block), 1)], dim=1) if self.fit_intercept else block
 
+    def convert(self) -> None:
+        """Convert rows when they are wanted; see `Design.convert`."""
+        self.X = SingleRows(self.X)  # type: ignore[assignment]
+
     def inner_products(self) -> Tensor:
         """Return inner products; see `Design.inner_products`."""
         products = torch.zeros(self.n_rows, self.n_rows, dtype=torch.float64, device=self.device)
@@ -303,6 +334,18 @@ class DenseDesign(Design):
             seconds += weights @ squares
             fourths += weights @ squares.square_()
         return gram, seconds, fourths
+
+
+class SingleRows:
+    """Rows in single precision, converted when they are wanted; the last ones are kept for a second product."""
+
+    def __init__(self, X: Tensor) -> None:
+        self._X, self._rows, self._block = X, slice(0), X[:0].float()
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        if rows != self._rows:
+            self._rows, self._block = rows, self._X[rows].float()
+        return self._block
 
 
 class DenseGathering:
@@ -372,6 +415,10 @@ class SparseDesign(Design):
             gram -= torch.outer(mean, firsts) + torch.outer(firsts - self.total_weight * mean, mean)
         seconds = gram.diagonal()
         return gram, seconds, torch.full_like(seconds, math.inf)  # many zeros are a heavy tail
+
+    def convert(self) -> None:
+        """Take values in single precision; see `Design.convert`."""
+        self._by_row, self._by_column = self._by_row.in_single(), self._by_column.in_single()
 
     def _to_scipy(self) -> Any:
         return sparse.csr_array(self._by_row.to_scipy(), shape=self._by_row.shape)

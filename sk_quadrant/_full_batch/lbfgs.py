@@ -1,4 +1,4 @@
-"""The full-batch solver as a PyTorch optimizer: label block by label block, hard labels with their own Hessian."""
+"""The full-batch solver as a PyTorch optimizer: label block by label block."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from sk_quadrant._full_batch.minimizer import Minimizer, Trace
-from sk_quadrant._full_batch.objective import Objective, take_labels
-from sk_quadrant._full_batch.preconditioner import Metric, OwnMetric
+from sk_quadrant._full_batch.minimizer import Trace
+from sk_quadrant._full_batch.objective import Objective
 from sk_quadrant._full_batch.problem import Problem
-
-PATIENCE = 40  # iterations with the shared metric before the labels left get their own
-MAX_OWN_COLUMNS = 1000  # a Hessian takes n d^2 operations, its factor d^3 / 3
-OWN_ELEMENTS = 2**22  # Hessians held at a time: 32 MiB
+from sk_quadrant._full_batch.stages import Course, Options
 
 
 class LBFGS(Optimizer):
@@ -99,7 +95,8 @@ class LBFGS(Optimizer):
         if group["warm_start"]:
             present = problem.design.adopt(coef[labels], rest[0][labels] if rest else None)
             theta = theta.where(_is_better(objective, theta, present), present)
-        return _minimise(objective, problem.metric, theta, group)
+        options = Options(**{name: group[name] for name in ("tol", "max_iter", "memory", "verbose")})
+        return _minimise(problem, objective, theta, options)
 
 
 def _is_better(objective: Objective, constant: Tensor, present: Tensor) -> Tensor:
@@ -112,39 +109,14 @@ def _is_better(objective: Objective, constant: Tensor, present: Tensor) -> Tenso
     return (better | objective.constant_labels())[:, None] if objective.loss.labelwise else better[:, None]
 
 
-def _minimise(objective: Objective, metric: Metric, theta: Tensor, group: dict[str, Any]) -> tuple[Tensor, Trace]:
+def _minimise(problem: Problem, objective: Objective, theta: Tensor, options: Options) -> tuple[Tensor, Trace]:
     """Minimise over a block of labels, through the loss's continuation, and return theta and the trace."""
-    traces = []
-    for loss in objective.loss.continuation():
-        theta, trace = _minimise_smooth(replace(objective, loss=loss), metric, theta, group)
-        traces.append(trace)
-        if trace.interrupted:
-            break
-    return theta, reduce(Trace.then, traces)
-
-
-def _minimise_smooth(
-    objective: Objective, metric: Metric, theta: Tensor, group: dict[str, Any]
-) -> tuple[Tensor, Trace]:
-    """Minimise with the shared metric, then finish the labels that are left with their own."""
-    options = {name: group[name] for name in ("tol", "memory", "verbose")}
-    steps = group["max_iter"]
-    own = objective.has_hessian and objective.design.n_columns <= MAX_OWN_COLUMNS
-    shared = Minimizer(objective, metric, theta, max_iter=min(steps, PATIENCE) if own else steps, **options)
-    trace = shared.run()
-    steps -= trace.n_iter
-    left = (~shared.reached).nonzero()[:, 0]
-    if not own or trace.interrupted or not steps or not len(left):
-        return shared.solution, trace
-    assert shared.relative_to is not None
-    traces = []
-    for labels in torch.split(left, max(1, OWN_ELEMENTS // objective.design.n_columns**2)):
-        theta = take_labels(shared.solution, labels)
-        newton = Minimizer(
-            objective.take(labels), OwnMetric(), theta, max_iter=steps, scale=shared.relative_to[labels], **options
-        )
-        traces.append(newton.run())
-        shared.solution[labels] = newton.solution
+    traces, losses = [], objective.loss.continuation()
+    rough = problem.rough if len(losses) == 1 else None  # corners call for double precision
+    for loss in losses:
+        course = Course(replace(objective, loss=loss), theta, options)
+        traces.append(course.run(problem.metric, rough))
+        theta = course.theta
         if traces[-1].interrupted:
             break
-    return shared.solution, trace.then(reduce(Trace.beside, traces))
+    return theta, reduce(Trace.then, traces)

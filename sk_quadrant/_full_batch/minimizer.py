@@ -28,7 +28,6 @@ from sk_quadrant._full_batch.preconditioner import Metric
 DECREASE, FLATNESS = 1e-4, 0.9  # weak Wolfe conditions
 COMPACT = 0.25  # share of finished labels that makes dropping them worth the copying
 MAX_TRIALS = 30
-NOISE = 3000  # rounding units: the relative accuracy of coefficients beyond which a step is noise
 IMPATIENT = 8  # trials after which a decrease alone is good enough
 
 
@@ -98,18 +97,23 @@ class Minimizer:
         Start.
     tol : float
         A group stops when its estimated distance to the optimum, half its squared Newton decrement, is at most tol^2
-        (with a tol of at least 3000 rounding units) times its objective at the start.
+        times its objective at the start.
     max_iter : int
     memory : int
         Number of curvature pairs.
     scale : Tensor of shape (n_groups,), default=None
         What the tolerance is relative to, by default the objective at the start.
+    noise : float, default=None
+        A group in which no step decreases the objective counts as having reached the tolerance if its slope is at most
+        this times the scale, by default what the arithmetic can tell.
     verbose : int, default=0
         Whether to print a line per iteration.
 
     Attributes
     ----------
     solution : Tensor of shape (n_labels, n_columns)
+    gradient : Tensor of shape (n_labels, n_columns)
+        Gradient at the solution, unless the user stopped it.
     reached : bool Tensor of shape (n_labels,)
         Which labels have reached the tolerance.
     relative_to : Tensor of shape (n_groups,)
@@ -126,14 +130,15 @@ class Minimizer:
         max_iter: int,
         memory: int,
         scale: Tensor | None = None,
+        noise: float | None = None,
         verbose: int = 0,
     ) -> None:
         self.objective, self.metric, self.theta = objective, metric, theta
-        self.max_iter = max_iter
-        self.smallest = max(tol, NOISE * torch.finfo(theta.dtype).eps) ** 2
+        self.max_iter, self.smallest = max_iter, tol**2
+        self.noise = torch.finfo(theta.dtype).eps ** 0.7 if noise is None else noise  # 1e-11, in single precision 1e-5
         self.per_label = objective.loss.labelwise
         self.pairs: deque[Pair] = deque(maxlen=memory)
-        self.solution = theta.clone()
+        self.solution, self.gradient = theta.clone(), torch.zeros_like(theta)
         self.labels = torch.arange(objective.n_labels, device=theta.device)  # the labels still worked on
         n_groups = objective.n_labels if self.per_label else 1
         self.done = torch.zeros(n_groups, dtype=torch.bool, device=theta.device)
@@ -284,8 +289,7 @@ class Minimizer:
 
     def _give_up(self, failed: Tensor, slope: Tensor) -> None:
         """Finish the groups in which no decrease was found: at the precision of the arithmetic, or not converged."""
-        noise = torch.finfo(self.theta.dtype).eps ** 0.7 * self.scale  # 1e-11 in double precision, 1e-5 in single
-        self._finish(failed & (-slope <= noise))
+        self._finish(failed & (-slope <= self.noise * self.scale))
         self._finish(failed, reached=False)
 
     def _finish(self, finished: Tensor, *, reached: bool = True) -> None:
@@ -295,7 +299,10 @@ class Minimizer:
         self.reached[self._members(finished)] |= reached
 
     def _store(self, groups: Tensor) -> None:
-        self.solution[self._members(groups)] = self.theta[groups.expand(len(self.labels))]
+        labels, here = self._members(groups), groups.expand(len(self.labels))
+        self.solution[labels] = self.theta[here]
+        if not self.trace.interrupted:
+            self.gradient[labels] = self.point.gradient[here]
 
     def _members(self, groups: Tensor) -> Tensor:
         """Return the labels, as numbered in the whole block, of some groups."""

@@ -47,7 +47,7 @@ class TargetBlock:
         """Return values, mask and weight of some rows, each (n_block_rows, n_labels), as losses take them."""
         values, mask, weight = (None if part is None else part[:, rows].T for part in self._parts())
         assert values is not None
-        return values.to(dtype), mask, weight
+        return values.to(dtype), mask, None if weight is None else weight.to(dtype)
 
     def sums(self, row_weight: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the weighted sum of each label's known targets, and that of their weights, double (n_labels,) each."""

@@ -14,7 +14,7 @@ Hessian, which makes the solver Newton's method.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import torch
@@ -89,6 +89,12 @@ class SharedMetric:
     eigenvectors: Tensor | None
     eigenvalues: Tensor | None
     curvature: Literal["mean", "diagonal"]
+
+    def in_single(self) -> SharedMetric:
+        """Return the metric in single precision."""
+        if self.eigenvectors is None or self.eigenvalues is None:
+            return self
+        return replace(self, eigenvectors=self.eigenvectors.float(), eigenvalues=self.eigenvalues.float())
 
     def is_due(self, iteration: int) -> bool:
         """Whether the curvature, which settles soon, should be taken anew; see `Metric.is_due`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,13 +16,14 @@ from torch import Tensor
 
 from sk_quadrant._full_batch.design import Columns, Design, as_design
 from sk_quadrant._full_batch.objective import Objective, RowObjective, TargetBlock
-from sk_quadrant._full_batch.preconditioner import choose_metric
+from sk_quadrant._full_batch.preconditioner import SharedMetric, choose_metric
 from sk_quadrant._inputs.data import TrainingData, as_tensor
 from sk_quadrant.losses import Loss
 from sk_quadrant.losses._base import split_weight
 
 BLOCK_ELEMENTS = 2**24  # parameters, or scores of sparse data, of a block of labels: 64 MiB in single precision
 CACHED_ELEMENTS = 2**19  # weights that stay in cache while those of sparse rows are gathered
+WORTH_SINGLE = 2**20  # multiplications in a product for which a design in single precision pays
 FEWEST, MOST = 64, 256  # labels of sparse data to gather together: a row of weights should fill some cache lines
 
 
@@ -79,6 +81,21 @@ def labels_per_block(n_rows: int, n_columns: int, *, sparse: bool) -> int:
     return max(1, size)
 
 
+class Rough(NamedTuple):
+    """A design in single precision, and the metric there, in which steps are taken as long as they are good enough."""
+
+    design: Design
+    metric: SharedMetric
+
+    @classmethod
+    def of(cls, design: Design, metric: SharedMetric, n_labels: int) -> Rough | None:
+        """Return a design and its metric in single precision, None if that is not worth it or not possible."""
+        if design.n_values * n_labels < WORTH_SINGLE:
+            return None
+        single = design.in_single()
+        return None if single is None else cls(single, metric.in_single())
+
+
 class Problem(ABC):
     """Penalised weighted mean loss over all labels.
 
@@ -96,7 +113,11 @@ class Problem(ABC):
     Attributes
     ----------
     metric : Metric
+    rough : Rough or None
+        The same in single precision, for the first steps, where that is faster.
     """
+
+    rough: Rough | None = None
 
     def __init__(
         self, design: Columns, loss: Loss, *, C: float, frequency: NDArray[np.float64], block_rows: int
@@ -138,6 +159,7 @@ class RowProblem(Problem):
         super().__init__(
             self.rows.design, loss, C=C, frequency=data.targets.frequency(), block_rows=self.rows.design.n_rows
         )
+        self.rough = Rough.of(self.rows.design, self.metric, len(self.frequency))
 
     def objective(self, labels: Tensor) -> RowObjective:
         """Return the objective of some labels."""
