@@ -652,7 +652,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         if self._encoding.kind != "multilabel":
             scores = self._scores(X)
             return self._encoding.decode(scores > self._cut, scores)
-        return self._encoding.stack([self._scores(block) > self._cut for block in self._row_blocks(X)])
+        return self._encoding.stack([self._scores(X[rows]) > self._cut for rows in self._row_blocks(X)])
 
     @available_if(_has_link)
     def predict_proba(self, X):
@@ -668,10 +668,8 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
             Probabilities of the labels; for a 1-D `y` of the classes, which sum to 1: two columns if binary,
             otherwise the one-vs-rest probabilities divided by their sum.
         """
-        probabilities = self._scores(self._check_X(X))
-        for block in self._row_blocks(probabilities):  # in place, a block in cache at a time
-            block[:] = self.loss_.link.inverse(block)
-        return self._encoding.complete(probabilities)
+        X = self._check_X(X)
+        return self._encoding.complete(self._scores(X, self.loss_.link.inverse))
 
     @available_if(_has_link)
     def predict_log_proba(self, X):
@@ -689,38 +687,64 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
             return np.log(self.predict_proba(X))
 
     def _check_X(self, X):
-        check_is_fitted(self)
-        return self._check_features(X, reset=False)
+        if not hasattr(self, "_encoding"):
+            check_is_fitted(self)
+        return X if self._is_as_checked(X) else self._check_features(X, reset=False)
+
+    def _is_as_checked(self, X):
+        """Whether X is certainly what its validation would return: for one row that takes longer than prediction."""
+        plain = type(X) is np.ndarray and X.dtype in (np.float64, np.float32) and X.ndim == 2 and len(X) > 0
+        if not plain or X.shape[1] != self.n_features_in_ or hasattr(self, "feature_names_in_"):
+            return False
+        with np.errstate(over="ignore", invalid="ignore"):
+            return bool(np.isfinite(X.sum()))
 
     def _check_features(self, X, *, reset):
         dtypes = [np.float64, np.float32]
         return validate_data(self, masked_as_nan(X), accept_sparse="csr", dtype=dtypes, reset=reset)
 
-    def _scores(self, X):
-        with np.errstate(over="ignore", invalid="ignore"):
-            scores = self._scores_of_network(X) if self._network[0] else self._linear_scores(X)
-            total = scores.sum()
-        if not np.isfinite(total) and not np.isfinite(scores).all():  # of an infinite one the sign may be wrong
-            raise FloatingPointError(
-                f"Scores of rows with values up to {abs(X).max():.3g} are beyond {scores.dtype}. Scale the features of "
-                "X, here and in fit."
-            )
+    def _scores(self, X, transform=None):
+        """Return the scores of all rows, transformed if asked for, a block of rows in cache at a time."""
+        score = self._network_score() if self._network[0] else self._linear_score()
+        scores = None
+        for rows in self._row_blocks(X):
+            with np.errstate(over="ignore", invalid="ignore"):
+                block = score(X[rows])
+                total = block.sum()
+            if not np.isfinite(total) and not np.isfinite(block).all():  # of an infinite one the sign may be wrong
+                raise FloatingPointError(
+                    f"Scores of rows with values up to {abs(X).max():.3g} are beyond {block.dtype}. Scale the features "
+                    "of X, here and in fit."
+                )
+            block = block if transform is None else transform(block)
+            if len(block) == X.shape[0]:
+                return block
+            if scores is None:
+                scores = np.empty((X.shape[0], block.shape[1]), block.dtype)
+            scores[rows] = block
         return scores
 
-    def _linear_scores(self, X):
+    def _linear_score(self):
+        """Return the function that scores rows, with the coefficients as they are now."""
         present = vars(self).copy()  # at once: another thread may be publishing what it has fitted
-        scores = safe_sparse_dot(X, present["coef_"].T, dense_output=True)
-        scores += present["intercept_"]
-        return scores
+        coef, intercept = present["coef_"].T, present["intercept_"]
 
-    def _scores_of_network(self, X):
+        def score(X):
+            scores = safe_sparse_dot(X, coef, dense_output=True)
+            scores += intercept
+            return scores
+
+        return score
+
+    def _network_score(self):
         from sk_quadrant._training.plan import scores_of
 
-        return np.concatenate([scores_of(self.net_, block) for block in self._row_blocks(X)])
+        net = self.net_
+        return lambda X: scores_of(net, X)
 
     def _row_blocks(self, X):
         size = max(1, PREDICT_ELEMENTS // max(self._encoding.n_labels, *self._network[0], 1))
-        return (X[start : start + size] for start in range(0, X.shape[0], size))
+        return (slice(start, start + size) for start in range(0, X.shape[0], size))
 
     def _pack(self, state):
         """Leave out the net, which is built again from the coefficients, so that loading needs no PyTorch."""

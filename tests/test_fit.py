@@ -262,3 +262,36 @@ def test_scores_need_no_net(name, data):
     clf = fitted(data, name)
     clf.coef_, clf.intercept_ = -clf.coef_, -clf.intercept_
     assert_allclose(clf.decision_function(X), -fitted(data, name).decision_function(X))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda X: X[:, :-1], "expecting 3 features"),
+        (lambda X: X[0], "Expected 2D array"),
+        (lambda X: X[:0], "0 sample"),
+        (lambda X: X * [np.nan, 1, 1], "contains NaN"),
+        (lambda X: X * [1, np.inf, 1], "contains infinity"),
+    ],
+    ids=["columns", "dimensions", "no rows", "NaN", "infinity"],
+)
+def test_single_rows_are_validated(spoil, message, dtype, data):
+    """However fast, prediction refuses what scikit-learn's validation refuses, in its words."""
+    X, Y = (part[:50] for part in data)
+    X = X.astype(dtype)
+    clf = QuadrantMultiLabelClassifier().fit(X, Y)
+    for method in (clf.predict, clf.predict_proba, clf.decision_function):
+        with pytest.raises(ValueError, match=message):
+            method(spoil(X[:1]))
+
+
+def test_rows_predicted_one_by_one_are_those_predicted_together(data):
+    """Scores of many rows, taken in blocks, are those of single rows."""
+    X, Y = data
+    clf = QuadrantMultiLabelClassifier().fit(X, Y)
+    many = np.resize(X, (80_000, X.shape[1]))
+    for method in (clf.predict, clf.predict_proba, clf.decision_function):
+        together = method(many)
+        assert together.shape == (80_000, Y.shape[1])
+        assert_allclose(np.vstack([method(row[None]) for row in many[-3:]]), together[-3:], rtol=1e-12)
