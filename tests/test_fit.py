@@ -271,8 +271,8 @@ def test_scores_need_no_net(name, data):
         (lambda X: X[:, :-1], "expecting 3 features"),
         (lambda X: X[0], "Expected 2D array"),
         (lambda X: X[:0], "0 sample"),
-        (lambda X: X * [np.nan, 1, 1], "contains NaN"),
-        (lambda X: X * [1, np.inf, 1], "contains infinity"),
+        (lambda X: X * np.array([np.nan, 1, 1], X.dtype), "contains NaN"),
+        (lambda X: X * np.array([1, np.inf, 1], X.dtype), "contains infinity"),
     ],
     ids=["columns", "dimensions", "no rows", "NaN", "infinity"],
 )
