@@ -127,6 +127,18 @@ def test_binary_targets_are_logistic_regression(problem, loss):
     assert_array_equal(clf.predict(X), expected.predict(X))
 
 
+@pytest.mark.parametrize("rare", [False, True], ids=["Gaussian", "a feature seen once in 5000 rows"])
+def test_many_rows_of_few_labels_are_logistic_regression(rare):
+    """Where the correlation of features comes from a sample of the rows, the optimum is that of all of them."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20_000, 120)) @ rng.standard_normal((120, 120))
+    if rare:
+        X[:, 7] = np.arange(len(X)) % 5000 == 1
+    y = (X[:, :9].sum(axis=1) + 20 * rng.standard_normal(len(X)) > 0).astype(int)
+    expected = LogisticRegression(solver="newton-cholesky", tol=1e-10).fit(X, y)
+    assert_same_model(QuadrantMultiLabelClassifier(tol=1e-9, max_iter=500).fit(X, y), expected, rtol=1e-6)
+
+
 def test_no_penalty_is_unpenalised_logistic_regression(problem):
     """C=inf is the maximum likelihood where it exists."""
     X, Y = problem

@@ -72,6 +72,10 @@ class Columns:
         """
         raise NotImplementedError
 
+    def sample(self, n_rows: int) -> Columns:
+        """Return every so many rows, at least a number of them, or all if that is no less work."""
+        return self
+
     def zeros(self, n_labels: int) -> Tensor:
         """Return theta of zeros in the memory order of the products."""
         if self.feature_major:
@@ -129,8 +133,9 @@ class Columns:
 
     def mean_coupling(self, gram: Tensor, seconds: Tensor, fourths: Tensor) -> tuple[Tensor, float]:
         """Return what `coupling` does, given `Design.coupling_sums`."""
-        kurtosis = self.total_weight * fourths / seconds.square()
-        return gram / self.total_weight, float(kurtosis.nan_to_num(0.0, posinf=math.inf).max())
+        kurtosis = (self.total_weight * fourths / seconds.square()).nan_to_num(0.0, posinf=math.inf)
+        unseen = (seconds == 0) & (self.variance > 0)  # in a sample of the rows
+        return gram / self.total_weight, float(kurtosis.masked_fill(unseen, math.inf).max())
 
 
 class Gathering(Protocol):
@@ -296,6 +301,16 @@ class DenseDesign(Design):
         """Return a block; see `Design.augmented`."""
         block = self.X[rows] if self.mean is None else self.X[rows] - self.mean
         return torch.cat([block, block.new_ones(len(block), 1)], dim=1) if self.fit_intercept else block
+
+    def sample(self, n_rows: int) -> DenseDesign:
+        """Return some of the rows; see `Columns.sample`."""
+        step = self.n_rows // n_rows
+        if step < 2:
+            return self
+        other = copy(self)
+        other.X, other.weights = self.X[::step], self.weights[::step]
+        other.n_rows, other.total_weight = len(other.X), float(other.weights.sum(dtype=torch.float64))
+        return other
 
     def convert(self) -> None:
         """Convert rows when they are wanted; see `Design.convert`."""

@@ -24,6 +24,7 @@ from sk_quadrant._full_batch.design import Columns
 from sk_quadrant._full_batch.objective import Evaluation, Objective
 
 MAX_FEATURES = 2000  # an eigendecomposition takes 9 d^3 operations
+ROWS_PER_FEATURE, FEWEST_ROWS = 32, 4096  # enough to know the correlation of features without heavy tails
 HEAVY_TAIL = 8.0  # kurtosis; 3 for Gaussian features, 1 / p for a binary feature of frequency p
 
 
@@ -109,13 +110,16 @@ class SharedMetric:
 def choose_metric(design: Columns, n_labels: int) -> SharedMetric:
     """Choose the metric from the data.
 
-    The correlation of the features is used if its eigendecomposition costs less than the products of 40 iterations, or
-    next to nothing (100 features). The diagonal of the Hessian is taken as that of the features times the mean
-    curvature of the label if no feature has a heavy tail, and computed otherwise.
+    The correlation of the features is used if its eigendecomposition costs next to nothing (100 features), or less than
+    the products of 40 iterations and the two Hessians that a hard label would need. Where it would cost more than two
+    iterations it is taken from a sample of rows, unless a feature has a heavy tail. Without heavy tails, too, the
+    diagonal of the Hessian is that of the features times the mean curvature of the label; it is computed otherwise.
     """
     d = design.n_features
-    price, worth = 9 * d**3 + d**2 * design.n_rows, 40 * 4 * design.n_values * n_labels
-    coupling = design.coupling() if d <= 100 or (d <= MAX_FEATURES and price < worth) else None
+    enough = design.n_rows if d <= 8 * n_labels else max(ROWS_PER_FEATURE * d, FEWEST_ROWS)
+    price = 9 * d**3 + d**2 * min(design.n_rows, enough)
+    worth = 40 * 4 * design.n_values * n_labels + (2 * design.n_values * d if design.dense else 0)
+    coupling = _coupling(design, enough) if d <= 100 or (d <= MAX_FEATURES and price < worth) else None
     if coupling is None:
         return SharedMetric(None, None, "diagonal")
     gram, kurtosis = coupling
@@ -128,6 +132,15 @@ def choose_metric(design: Columns, n_labels: int) -> SharedMetric:
         eigenvalues.where(eigenvalues > noise, 0.0).to(design.dtype),
         "diagonal" if kurtosis > HEAVY_TAIL else "mean",
     )
+
+
+def _coupling(design: Columns, n_rows: int) -> tuple[Tensor, float] | None:
+    """Return what `Columns.coupling` does, from a sample of rows unless a feature has a heavy tail there."""
+    sample = design.sample(n_rows)
+    coupling = sample.coupling()
+    if coupling is not None and coupling[1] > HEAVY_TAIL and sample is not design:
+        return design.coupling()
+    return coupling
 
 
 class SharedPreconditioner:
