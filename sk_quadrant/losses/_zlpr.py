@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -105,13 +106,29 @@ class ZLPR(Loss):
         """Return the loss of each row, (n_samples, 1), and what each label contributes to the two sums."""
         scores, targets = known(scores, targets, mask)
         u = (self.temperature * (scores - self.threshold)).clamp(-FAR, FAR)
-        present, present_shares = _bounded_logsumexp(-u, weighted(targets, mask, weight), self.bound)
-        absent, absent_shares = _bounded_logsumexp(u, weighted(1 - targets, mask, weight), self.bound)
+        sums = _sum_of_exponentials if _are_near(u, self.bound) else _sum_of_far_exponentials
+        present, present_shares = sums(-u, weighted(targets, mask, weight), self.bound)
+        absent, absent_shares = sums(u, weighted(1 - targets, mask, weight), self.bound)
         return (present + absent) / self.temperature, (present_shares, absent_shares)
 
 
-def _bounded_logsumexp(exponents: Tensor, factors: Tensor, bound: float) -> tuple[Tensor, Tensor]:
+def _are_near(exponents: Tensor, bound: float) -> bool:
+    """Whether exponentials and their sums are known to be well within the range of the arithmetic."""
+    if exponents.device.type != "cpu" or not exponents.numel():  # asking another device would wait for it
+        return False
+    limit = 60 if exponents.dtype.itemsize == 4 else 600
+    return float(exponents.detach().abs().amax()) + abs(bound) < limit
+
+
+def _sum_of_exponentials(exponents: Tensor, factors: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     """Return log(e^bound + sum factor exp(exponent)), as a column, and its derivative, the share of each term."""
+    terms = factors * exponents.exp()
+    total = terms.sum(dim=1, keepdim=True)
+    return bound + (total * math.exp(-bound)).log1p(), terms / (total + math.exp(bound))
+
+
+def _sum_of_far_exponentials(exponents: Tensor, factors: Tensor, bound: float) -> tuple[Tensor, Tensor]:
+    """Return what `_sum_of_exponentials` does where exponentials may overflow."""
     top = exponents.detach().where(factors > 0, -FAR).amax(dim=1, keepdim=True)
     terms = factors * (exponents - top).clamp(max=0).exp()  # above the top are only exponents without a factor
     total = terms.sum(dim=1, keepdim=True)
