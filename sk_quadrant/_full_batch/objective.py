@@ -326,7 +326,7 @@ class RowObjective(Objective):
         """Add the part of a block of rows, given their scores."""
         block = self.targets.rows(rows, scores.dtype)
         values, gradient = self.loss.values_and_gradient(scores.T, *block)
-        sums.values += self.weigh(rows, values).sum(dim=0, dtype=torch.float64)
+        sums.values += self.weigh(rows, values).sum(dim=0)
         gradients.add(rows, self.weigh(rows, gradient).T)
         if sums.curvature is None:
             return

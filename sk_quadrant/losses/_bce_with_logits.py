@@ -70,10 +70,10 @@ class BCEWithLogits(LabelwiseLoss):
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and its derivative in closed form."""
-        probabilities = scores.sigmoid()
         if self.pos_weight == 1:
-            values = scores.relu().addcmul(targets, scores, value=-1) + softplus(-scores.abs())
-            return values, probabilities - targets
+            values = softplus(scores.abs().neg_()).add_(scores.relu()).addcmul_(targets, scores, value=-1)
+            return values, scores.sigmoid().sub_(targets)
+        probabilities = scores.sigmoid()
         gradient = (1 - targets) * probabilities - self.pos_weight * targets * (1 - probabilities)
         return self.per_label(scores, targets), gradient
 
@@ -86,4 +86,5 @@ class BCEWithLogits(LabelwiseLoss):
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the second derivative."""
         probabilities = scores.sigmoid()
-        return (1 + (self.pos_weight - 1) * targets) * probabilities * (1 - probabilities)
+        variance = probabilities.addcmul(probabilities, probabilities, value=-1)
+        return variance if self.pos_weight == 1 else (1 + (self.pos_weight - 1) * targets) * variance
