@@ -71,7 +71,7 @@ class BCEWithLogits(LabelwiseLoss):
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and its derivative in closed form."""
         if self.pos_weight == 1:
-            values = softplus(scores.abs().neg_()).add_(scores.relu()).addcmul_(targets, scores, value=-1)
+            values = scores.relu().addcmul_(targets, scores, value=-1).add_(softplus(scores.abs().neg_()))
             return values, scores.sigmoid().sub_(targets)
         probabilities = scores.sigmoid()
         gradient = (1 - targets) * probabilities - self.pos_weight * targets * (1 - probabilities)
