@@ -294,6 +294,8 @@ class Minimizer:
 
     def _finish(self, finished: Tensor, *, reached: bool = True) -> None:
         finished = finished & ~self.done
+        if not finished.any():
+            return
         self._store(finished)
         self.done = self.done | finished
         self.reached[self._members(finished)] |= reached
