@@ -693,11 +693,12 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
 
     def _is_as_checked(self, X):
         """Whether X is certainly what its validation would return: for one row that takes longer than prediction."""
-        plain = type(X) is np.ndarray and X.dtype in (np.float64, np.float32) and X.ndim == 2 and len(X) > 0
-        if not plain or X.shape[1] != self.n_features_in_ or hasattr(self, "feature_names_in_"):
+        plain = type(X) is np.ndarray and X.dtype in (np.float64, np.float32) and X.ndim == 2 and X.flags.forc
+        if not plain or not len(X) or X.shape[1] != self.n_features_in_ or hasattr(self, "feature_names_in_"):
             return False
+        values = X.ravel(order="K")
         with np.errstate(over="ignore", invalid="ignore"):
-            return bool(np.isfinite(X.sum()))
+            return bool(np.isfinite(values @ values))  # twice as fast as their sum
 
     def _check_features(self, X, *, reset):
         dtypes = [np.float64, np.float32]
