@@ -83,8 +83,8 @@ def _conditions(settings: Settings) -> str:
         f"Python {platform.python_version()}, {packages}; {os.cpu_count()} cores{load}.\n\n"
         "gap = (objective - optimum) / optimum in double precision, over labels that are not constant in training. Our "
         f"tolerance\nagainst a peer is the largest of {', '.join(map(str, TOLERANCES))} whose gap is not above "
-        f"the peer's; {DEFAULT_TOL} is the default.\nliblinear and LibMultiLabel penalise the intercept, which is part of "
-        "their gap. MiB is the peak of memory beyond the input, in one thread."
+        f"the peer's; {DEFAULT_TOL} is the default.\nliblinear and LibMultiLabel penalise the intercept, which is part "
+        "of their gap. MiB is the peak of memory beyond the input, in one thread."
     )
 
 
