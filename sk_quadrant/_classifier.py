@@ -343,16 +343,22 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         """Whether rows are read from disk each time they are needed."""
         return not SOLVERS[self.solver].stochastic and self.batch_size != "auto"
 
+    def _check_reading(self) -> None:
+        """Refuse to read batches of rows from disk for another device than the CPU."""
+        from sk_quadrant._devices import resolve_device
+
+        if self._reads_batches() and resolve_device(self.device).type != "cpu":
+            raise ValueError(
+                f"device must be 'cpu' for rows that solver={self.solver!r} reads in batches, got {self.device!r}. "
+                "Use batch_size='auto', or a solver that goes through batches."
+            )
+
     def _open(self, X, y, sample_weight):
         """Return rows that are read `batch_size` at a time, whenever the solver wants a sum over them."""
         from sk_quadrant._partitioned.partitions import Shard
         from sk_quadrant._partitioned.stored import StoredPartitions, StoredRows
 
-        if self.device != "cpu":
-            raise ValueError(
-                f"device must be 'cpu' for rows that solver={self.solver!r} reads in batches, got {self.device!r}. "
-                "Use batch_size='auto', or a solver that goes through batches."
-            )
+        self._check_reading()
         rows = StoredRows(X, y, sample_weight, chunk_size=self.batch_size, missing_labels=self.missing_labels)
         data = StoredPartitions(rows, self._agree([part.description for part in rows]))
         check_known(*data.total(Shard.known_weight))

@@ -7,6 +7,7 @@ import textwrap
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
@@ -47,6 +48,20 @@ def test_result_does_not_depend_on_the_batch_size(problem, tmp_path, batch_size)
     expected = QuadrantMultiLabelClassifier(tol=1e-10).fit(X, Y, weight)
     clf = QuadrantMultiLabelClassifier(tol=1e-10, batch_size=batch_size)
     assert_same_fit(clf.fit(on_disk(X, tmp_path, "X"), on_disk(Y, tmp_path, "Y"), weight), expected)
+
+
+def test_the_device_of_batches_is_the_cpu(problem, monkeypatch):
+    """Where "auto" is the CPU it is as good as its name; where it is a GPU, rows are not read in batches for it."""
+    X, Y, _ = problem
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    clf = QuadrantMultiLabelClassifier(batch_size=100, device="auto")
+    assert_same_fit(clf.fit(X, Y), QuadrantMultiLabelClassifier(batch_size=100).fit(X, Y))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(
+        ValueError, match="device must be 'cpu' for rows that solver='lbfgs' reads in batches, got 'auto'"
+    ):
+        clf.fit(X, Y)
 
 
 @pytest.mark.parametrize("loss", ["bce_with_logits", "zlpr"])

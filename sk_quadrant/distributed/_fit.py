@@ -104,11 +104,7 @@ def _check(estimator: Any) -> None:
     for name, reason in NOT_TOGETHER.items():
         if getattr(estimator, name):
             raise ValueError(f"{name} cannot be used with fit_distributed: {reason}. Got {getattr(estimator, name)!r}.")
-    if resolve_device(estimator.device).type != "cpu" and estimator._reads_batches():
-        raise ValueError(
-            f"device must be 'cpu' for rows that solver={estimator.solver!r} reads in batches, got "
-            f"{estimator.device!r}. Use batch_size='auto', or a solver that goes through batches."
-        )
+    estimator._check_reading()
 
 
 def _publish(estimator: Any, fitted: Any, parameters: dict[str, Any]) -> None:
