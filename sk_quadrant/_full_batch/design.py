@@ -65,16 +65,12 @@ class Columns:
         self.fit_intercept, self.dtype, self.device = fit_intercept, dtype, device
         self.mean: Tensor | None = None
 
-    def coupling(self) -> tuple[Tensor, float] | None:
+    def coupling(self, step: int = 1) -> tuple[Tensor, float] | None:
         """Return the mean outer product of the centred rows in double precision, and the largest kurtosis.
 
-        None where the features are uncorrelated.
+        None where the features are uncorrelated. With a step of k they are those of every k-th row.
         """
         raise NotImplementedError
-
-    def sample(self, n_rows: int) -> Columns:
-        """Return every so many rows, at least a number of them, or all if that is no less work."""
-        return self
 
     def zeros(self, n_labels: int) -> Tensor:
         """Return theta of zeros in the memory order of the products."""
@@ -131,11 +127,11 @@ class Columns:
             variance = variance - self.mean.square()
         self.variance = variance.where(variance > noise, 0.0)
 
-    def mean_coupling(self, gram: Tensor, seconds: Tensor, fourths: Tensor) -> tuple[Tensor, float]:
+    def mean_coupling(self, gram: Tensor, seconds: Tensor, fourths: Tensor, weight: Tensor) -> tuple[Tensor, float]:
         """Return what `coupling` does, given `Design.coupling_sums`."""
-        kurtosis = (self.total_weight * fourths / seconds.square()).nan_to_num(0.0, posinf=math.inf)
-        unseen = (seconds == 0) & (self.variance > 0)  # in a sample of the rows
-        return gram / self.total_weight, float(kurtosis.masked_fill(unseen, math.inf).max())
+        kurtosis = (weight * fourths / seconds.square()).nan_to_num(0.0, posinf=math.inf)
+        unseen = (seconds == 0) & (self.variance > 0)  # in every k-th row
+        return gram / weight, float(kurtosis.masked_fill(unseen, math.inf).max())
 
 
 class Gathering(Protocol):
@@ -213,15 +209,15 @@ class Design(Columns, ABC):
         """Return the weighted sums of the squared features, (n_features,), of dense ones centred by the mean."""
 
     @abstractmethod
-    def coupling_sums(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return sums over the weighted rows, centred: their outer products, squares and fourth powers.
+    def coupling_sums(self, step: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return sums over every step-th row, weighted and centred: outer products, squares, fourth powers, weights.
 
-        The first in double precision, (n_features, n_features), the others of shape (n_features,).
+        The first in double precision, (n_features, n_features), the last a number, the others of shape (n_features,).
         """
 
-    def coupling(self) -> tuple[Tensor, float] | None:
+    def coupling(self, step: int = 1) -> tuple[Tensor, float] | None:
         """Return mean outer product and largest kurtosis; see `Columns.coupling`."""
-        return self.mean_coupling(*self.coupling_sums())
+        return self.mean_coupling(*self.coupling_sums(step))
 
     def augmented(self, rows: slice) -> Tensor:
         """Return a block of centred rows, with a column of ones if there is an intercept, of a dense design."""
@@ -302,16 +298,6 @@ class DenseDesign(Design):
         block = self.X[rows] if self.mean is None else self.X[rows] - self.mean
         return torch.cat([block, block.new_ones(len(block), 1)], dim=1) if self.fit_intercept else block
 
-    def sample(self, n_rows: int) -> DenseDesign:
-        """Return some of the rows; see `Columns.sample`."""
-        step = self.n_rows // n_rows
-        if step < 2:
-            return self
-        other = copy(self)
-        other.X, other.weights = self.X[::step], self.weights[::step]
-        other.n_rows, other.total_weight = len(other.X), float(other.weights.sum(dtype=torch.float64))
-        return other
-
     def convert(self) -> None:
         """Convert rows when they are wanted; see `Design.convert`."""
         self.X = SingleRows(self.X)  # type: ignore[assignment]
@@ -337,18 +323,18 @@ class DenseDesign(Design):
             total += self.weights[rows] @ (self.X[rows] - self.mean).square_()
         return total
 
-    def coupling_sums(self) -> tuple[Tensor, Tensor, Tensor]:
+    def coupling_sums(self, step: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return sums over the centred rows; see `Design.coupling_sums`."""
         gram = torch.zeros(self.n_features, self.n_features, dtype=torch.float64, device=self.device)
         seconds, fourths = torch.zeros(2, self.n_features, dtype=self.dtype, device=self.device)
-        for rows in self.row_blocks(self.n_features):
-            centred = self.X[rows] - (0 if self.mean is None else self.mean)
-            weights = self.weights[rows]
-            gram += centred.T @ (centred * weights[:, None])
+        X, weights = self.X[::step], self.weights[::step]
+        for rows in slices(len(X), max(64, BLOCK_ELEMENTS // self.n_features)):
+            centred, weight = X[rows] - (0 if self.mean is None else self.mean), weights[rows]
+            gram += centred.T @ (centred * weight[:, None])
             squares = centred.square_()
-            seconds += weights @ squares
-            fourths += weights @ squares.square_()
-        return gram, seconds, fourths
+            seconds += weight @ squares
+            fourths += weight @ squares.square_()
+        return gram, seconds, fourths, weights.sum(dtype=torch.float64)
 
 
 class SingleRows:
@@ -420,16 +406,17 @@ class SparseDesign(Design):
         """Return sums of squares, not centred; see `Design.square_sums`."""
         return self.power_sums(2)
 
-    def coupling_sums(self) -> tuple[Tensor, Tensor, Tensor]:
+    def coupling_sums(self, step: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return sums over the centred rows, fourth powers as infinite; see `Design.coupling_sums`."""
-        X = self._to_scipy()
-        weights = self.weights.double().cpu().numpy()
+        X = self._to_scipy()[::step]
+        weights = self.weights[::step].double().cpu().numpy()
         gram = torch.as_tensor((X.T @ sparse.diags_array(weights) @ X).toarray(), device=self.device)
         if self.mean is not None:
             mean, firsts = self.mean.double(), torch.as_tensor(X.T @ weights, device=self.device)
-            gram -= torch.outer(mean, firsts) + torch.outer(firsts - self.total_weight * mean, mean)
+            gram -= torch.outer(mean, firsts) + torch.outer(firsts - weights.sum() * mean, mean)
         seconds = gram.diagonal()
-        return gram, seconds, torch.full_like(seconds, math.inf)  # many zeros are a heavy tail
+        fourths = torch.full_like(seconds, math.inf)  # many zeros are a heavy tail
+        return gram, seconds, fourths, torch.tensor(weights.sum(), device=self.device)
 
     def convert(self) -> None:
         """Take values in single precision; see `Design.convert`."""
@@ -509,7 +496,7 @@ class SpanDesign(DenseDesign):
         back = (vectors[:, kept] / eigenvalues[kept].sqrt()).T * root
         return cls((products @ back.T).to(source.dtype), back.to(source.dtype), source)
 
-    def coupling(self) -> tuple[Tensor, float] | None:
+    def coupling(self, step: int = 1) -> tuple[Tensor, float] | None:
         """Return None: principal axes are uncorrelated."""
         return None
 

@@ -115,11 +115,12 @@ def choose_metric(design: Columns, n_labels: int) -> SharedMetric:
     iterations it is taken from a sample of rows, unless a feature has a heavy tail. Without heavy tails, too, the
     diagonal of the Hessian is that of the features times the mean curvature of the label; it is computed otherwise.
     """
-    d = design.n_features
-    enough = design.n_rows if d <= 8 * n_labels else max(ROWS_PER_FEATURE * d, FEWEST_ROWS)
-    price = 9 * d**3 + d**2 * min(design.n_rows, enough)
+    d, n = design.n_features, design.n_rows
+    enough = max(ROWS_PER_FEATURE * d, FEWEST_ROWS)
+    step = max(1, n // enough) if design.dense and d > 8 * n_labels else 1
+    price = 9 * d**3 + d**2 * n // step
     worth = 40 * 4 * design.n_values * n_labels + (2 * design.n_values * d if design.dense else 0)
-    coupling = _coupling(design, enough) if d <= 100 or (d <= MAX_FEATURES and price < worth) else None
+    coupling = _coupling(design, step) if d <= 100 or (d <= MAX_FEATURES and price < worth) else None
     if coupling is None:
         return SharedMetric(None, None, "diagonal")
     gram, kurtosis = coupling
@@ -134,13 +135,10 @@ def choose_metric(design: Columns, n_labels: int) -> SharedMetric:
     )
 
 
-def _coupling(design: Columns, n_rows: int) -> tuple[Tensor, float] | None:
-    """Return what `Columns.coupling` does, from a sample of rows unless a feature has a heavy tail there."""
-    sample = design.sample(n_rows)
-    coupling = sample.coupling()
-    if coupling is not None and coupling[1] > HEAVY_TAIL and sample is not design:
-        return design.coupling()
-    return coupling
+def _coupling(design: Columns, step: int) -> tuple[Tensor, float] | None:
+    """Return what `Columns.coupling` does, from every step-th row unless a feature has a heavy tail there."""
+    coupling = design.coupling(step)
+    return design.coupling() if step > 1 and coupling is not None and coupling[1] > HEAVY_TAIL else coupling
 
 
 class SharedPreconditioner:

@@ -74,9 +74,9 @@ class Shard:
         """Return the weighted sums of the squared features."""
         return (self.design.square_sums(),)
 
-    def coupling_sums(self) -> Answer:
-        """Return weighted sums of outer products and powers of the features."""
-        return self.design.coupling_sums()
+    def coupling_sums(self, step: int) -> Answer:
+        """Return weighted sums of outer products and powers of the features; see `Design.coupling_sums`."""
+        return self.design.coupling_sums(step)
 
     def target_sums(self, labels: Tensor) -> Answer:
         """Return the weighted sums of targets and the weights; see `Objective.target_sums`."""
@@ -218,13 +218,10 @@ class PartitionedColumns(Columns):
         self.set_variance(squares)
         self.partitions = partitions.with_moments(self.mean, self.variance)
 
-    def coupling(self) -> tuple[Tensor, float] | None:
+    def coupling(self, step: int = 1) -> tuple[Tensor, float] | None:
         """Return mean outer product and largest kurtosis; see `Columns.coupling`."""
-        gram, seconds, fourths = self.partitions.total(Shard.coupling_sums)
-        assert gram is not None
-        assert seconds is not None
-        assert fourths is not None
-        return self.mean_coupling(gram, seconds, fourths)
+        sums = self.partitions.total(Shard.coupling_sums, step)
+        return self.mean_coupling(*(part for part in sums if part is not None))
 
 
 @dataclass(frozen=True)
