@@ -246,8 +246,11 @@ class Minimizer:
     def _step(self, direction: Tensor, slope: Tensor, *, refresh: bool) -> None:
         """Move along the direction by a line search and remember the curvature pair."""
         start, begin = self.theta, self.point
+        if len(self.pairs) == self.pairs.maxlen:
+            self.pairs.popleft()  # the search needs memory
         failed = self._search(direction, slope, self.metric.curvature if refresh else None)
-        step, change = self.theta - start, self.point.gradient - begin.gradient
+        step = self.theta - start
+        change = torch.sub(self.point.gradient, begin.gradient, out=begin.gradient)
         product, size = self._inner(step, change), self._inner(step, step) * self._inner(change, change)
         usable = product > torch.finfo(change.dtype).eps * size.sqrt()
         self.pairs.append(Pair(step, change, product.reciprocal().where(usable, 0.0)))

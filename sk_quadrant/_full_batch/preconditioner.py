@@ -182,7 +182,7 @@ class SharedPreconditioner:
             stiffness = (1 - self.rho) * eigenvalues + self.rho
             rotated = (scaled[:, :d] @ Q / stiffness).where(stiffness > 0, 0.0)
             scaled[:, :d] = rotated @ Q.T
-        return scaled * self.scale
+        return scaled.mul_(self.scale)
 
 
 def _without_flat(curvature: Tensor) -> Tensor:
