@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.datasets import make_multilabel_classification
@@ -131,7 +132,7 @@ def test_a_feature_that_only_double_precision_sees_varying(as_format, rows, roug
     """A feature that varies by a millionth of its mean keeps the problem in double precision."""
     X = rows[0].copy()
     X[:, 3] = 1 + 1e-6 * X[:, 3]
-    options = {"fit_intercept": True, "dtype": problem.torch.float64, "device": problem.torch.device("cpu")}
+    options = {"fit_intercept": True, "dtype": torch.float64, "device": torch.device("cpu")}
     assert plain_design(as_format(X), None, **options).with_own_moments().in_single() is None
     assert plain_design(as_format(rows[0]), None, **options).with_own_moments().in_single() is not None
 
