@@ -162,6 +162,11 @@ class Experiment(ABC):
         """Return what was found."""
 
 
+def tolerances(settings: Settings) -> tuple[float, ...]:
+    """Return the tolerances of ours to choose among."""
+    return TOLERANCES[:: 3 if settings.quick else 1]
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Hide warnings and output."""
@@ -369,7 +374,7 @@ class FitComparison(Comparison):
     def _match(self, dtype: str, gap: float) -> Entry:
         """Return ours with the largest tolerance whose gap is not above a peer's, the default if its gap is unknown."""
         kept = set(self.entries)
-        for tol in TOLERANCES if gap == gap else (DEFAULT_TOL,):
+        for tol in tolerances(self.settings) if gap == gap else (DEFAULT_TOL,):
             entry = self._ours(dtype, tol)
             assert entry is not None
             if tol == DEFAULT_TOL or entry.row.gap <= max(gap, SMALLEST_GAP):
