@@ -82,9 +82,9 @@ def _conditions(settings: Settings) -> str:
         f"Medians of {settings.repeats} measurements in turns, {seconds}; {sizes}. Ratios are medians over rounds.\n"
         f"Python {platform.python_version()}, {packages}; {os.cpu_count()} cores{load}.\n\n"
         "gap = (objective - optimum) / optimum in double precision, over labels that are not constant in training. Our "
-        f"tolerance\nagainst a peer is the largest of {', '.join(map(str, tolerances(settings)))} whose gap is not above "
-        f"the peer's; {DEFAULT_TOL} is the default.\nliblinear and LibMultiLabel penalise the intercept, which is part "
-        "of their gap. MiB is the peak of memory beyond the input, in one thread."
+        f"tolerance\nagainst a peer is the largest of {', '.join(map(str, tolerances(settings)))} whose gap is not "
+        f"above the peer's; {DEFAULT_TOL} is the default.\nliblinear and LibMultiLabel penalise the intercept, which "
+        "is part of their gap. MiB is the peak of memory beyond the input, in one thread."
     )
 
 
