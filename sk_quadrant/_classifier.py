@@ -658,7 +658,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         if self._encoding.kind != "multilabel":
             scores = self._scores(X)
             return self._encoding.decode(scores > self._cut, scores)
-        return self._encoding.stack([self._scores(X[rows]) > self._cut for rows in self._row_blocks(X)])
+        return self._encoding.stack([scores > self._cut for _, scores in self._score_blocks(X)])
 
     @available_if(_has_link)
     def predict_proba(self, X):
@@ -711,18 +711,9 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         return validate_data(self, masked_as_nan(X), accept_sparse="csr", dtype=dtypes, reset=reset)
 
     def _scores(self, X, transform=None):
-        """Return the scores of all rows, transformed if asked for, a block of rows in cache at a time."""
-        score = self._network_score() if self._network[0] else self._linear_score()
+        """Return the scores of all rows, transformed if asked for while a block of them is in cache."""
         scores = None
-        for rows in self._row_blocks(X):
-            with np.errstate(over="ignore", invalid="ignore"):
-                block = score(X[rows])
-                total = block.sum()
-            if not np.isfinite(total) and not np.isfinite(block).all():  # of an infinite one the sign may be wrong
-                raise FloatingPointError(
-                    f"Scores of rows with values up to {abs(X).max():.3g} are beyond {block.dtype}. Scale the features "
-                    "of X, here and in fit."
-                )
+        for rows, block in self._score_blocks(X):
             block = block if transform is None else transform(block)
             if len(block) == X.shape[0]:
                 return block
@@ -730,6 +721,22 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
                 scores = np.empty((X.shape[0], block.shape[1]), block.dtype)
             scores[rows] = block
         return scores
+
+    def _score_blocks(self, X):
+        """Yield blocks of rows, as slices, and their scores."""
+        score = self._network_score() if self._network[0] else self._linear_score()
+        size = max(1, PREDICT_ELEMENTS // max(self._encoding.n_labels, *self._network[0], 1))
+        for start in range(0, X.shape[0], size):
+            rows = slice(start, start + size)
+            with np.errstate(over="ignore", invalid="ignore"):
+                scores = score(X[rows])
+                total = scores.sum()
+            if not np.isfinite(total) and not np.isfinite(scores).all():  # of an infinite one the sign may be wrong
+                raise FloatingPointError(
+                    f"Scores of rows with values up to {abs(X).max():.3g} are beyond {scores.dtype}. Scale the "
+                    "features of X, here and in fit."
+                )
+            yield rows, scores
 
     def _linear_score(self):
         """Return the function that scores rows, with the coefficients as they are now."""
@@ -748,10 +755,6 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
 
         net = self.net_
         return lambda X: scores_of(net, X)
-
-    def _row_blocks(self, X):
-        size = max(1, PREDICT_ELEMENTS // max(self._encoding.n_labels, *self._network[0], 1))
-        return (slice(start, start + size) for start in range(0, X.shape[0], size))
 
     def _pack(self, state):
         """Leave out the net, which is built again from the coefficients, so that loading needs no PyTorch."""
