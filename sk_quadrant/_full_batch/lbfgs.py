@@ -111,11 +111,10 @@ def _is_better(objective: Objective, constant: Tensor, present: Tensor) -> Tenso
 
 def _minimise(problem: Problem, objective: Objective, theta: Tensor, options: Options) -> tuple[Tensor, Trace]:
     """Minimise over a block of labels, through the loss's continuation, and return theta and the trace."""
-    traces, losses = [], objective.loss.continuation()
-    rough = problem.rough if len(losses) == 1 else None  # corners call for double precision
-    for loss in losses:
+    traces = []
+    for loss in objective.loss.continuation():
         course = Course(replace(objective, loss=loss), theta, options)
-        traces.append(course.run(problem.metric, rough))
+        traces.append(course.run(problem.metric, problem.rough))
         theta = course.theta
         if traces[-1].interrupted:
             break

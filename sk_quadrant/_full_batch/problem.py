@@ -159,7 +159,8 @@ class RowProblem(Problem):
         super().__init__(
             self.rows.design, loss, C=C, frequency=data.targets.frequency(), block_rows=self.rows.design.n_rows
         )
-        self.rough = Rough.of(self.rows.design, self.metric, len(self.frequency))
+        if len(loss.continuation()) == 1:  # corners call for double precision
+            self.rough = Rough.of(self.rows.design, self.metric, len(self.frequency))
 
     def objective(self, labels: Tensor) -> RowObjective:
         """Return the objective of some labels."""
