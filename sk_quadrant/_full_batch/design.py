@@ -281,9 +281,12 @@ class DenseDesign(Design):
 
     def row_blocks(self, n_labels: int) -> Iterator[slice]:
         """Yield blocks of rows; see `Design.row_blocks`."""
-        size = max(64, BLOCK_ELEMENTS // max(n_labels, self.n_features))
+        size = self._rows_per_block(n_labels)
         for start in range(0, max(1, self.n_rows), size):  # no rows are a block, too, so that their sums are zeros
             yield slice(start, min(start + size, self.n_rows))
+
+    def _rows_per_block(self, n_labels: int) -> int:
+        return max(64, BLOCK_ELEMENTS // max(n_labels, self.n_features))
 
     def raw_scores(self, coef: Tensor, rows: slice) -> Tensor:
         """Return scores; see `Design.raw_scores`."""
@@ -328,7 +331,7 @@ class DenseDesign(Design):
         gram = torch.zeros(self.n_features, self.n_features, dtype=torch.float64, device=self.device)
         seconds, fourths = torch.zeros(2, self.n_features, dtype=self.dtype, device=self.device)
         X, weights = self.X[::step], self.weights[::step]
-        for rows in slices(len(X), max(64, BLOCK_ELEMENTS // self.n_features)):
+        for rows in slices(len(X), self._rows_per_block(self.n_features)):
             centred, weight = X[rows] - (0 if self.mean is None else self.mean), weights[rows]
             gram += centred.T @ (centred * weight[:, None])
             squares = centred.square_()
