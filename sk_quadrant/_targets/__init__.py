@@ -1,0 +1,44 @@
+"""What y and its weights may be: encodings, targets, sample and class weights, stratification, responses.
+
+NumPy only; used by the estimators, metrics, displays, Dask and torchrun.
+"""
+
+from sk_quadrant._targets.encodings import Binary, Encoding, Multiclass, MultiLabel, encoding_from_dict
+from sk_quadrant._targets.masked import masked_as_nan
+from sk_quadrant._targets.reading import as_classes, count_classes, is_label_matrix
+from sk_quadrant._targets.recognition import read_targets, recognize
+from sk_quadrant._targets.responses import (
+    RESPONSE_METHODS,
+    Response,
+    first_method,
+    positive_probabilities,
+    respond,
+)
+from sk_quadrant._targets.stratification import check_label_cv, hold_out
+from sk_quadrant._targets.targets import Targets
+from sk_quadrant._targets.weights import check_known, check_sample_weight, weight_targets
+
+__all__ = [
+    "RESPONSE_METHODS",
+    "Binary",
+    "Encoding",
+    "MultiLabel",
+    "Multiclass",
+    "Response",
+    "Targets",
+    "as_classes",
+    "check_known",
+    "check_label_cv",
+    "check_sample_weight",
+    "count_classes",
+    "encoding_from_dict",
+    "first_method",
+    "hold_out",
+    "is_label_matrix",
+    "masked_as_nan",
+    "positive_probabilities",
+    "read_targets",
+    "recognize",
+    "respond",
+    "weight_targets",
+]

@@ -1,0 +1,86 @@
+"""Class weights: from what the user gives to one number per class, or two per label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.class_weight import compute_class_weight
+
+
+def class_weights(index: NDArray[np.intp], classes: NDArray[Any], class_weight: Any) -> NDArray[np.float64]:
+    """Return the weight of each row of a 1-D y.
+
+    Parameters
+    ----------
+    index : ndarray of shape (n_samples,)
+        Number of the class of each row.
+    classes : ndarray of shape (n_classes,)
+    class_weight : dict or "balanced"
+
+    Raises
+    ------
+    ValueError
+        If a class weight is not a number, negative or of no class.
+    """
+    if isinstance(class_weight, Mapping):
+        names = classes.tolist()
+        if not set(names) <= class_weight.keys():  # others may be absent from a fold of cross-validation
+            _check_keys(class_weight, names)
+        return np.asarray(_read(class_weight, names)[index])
+    if class_weight != "balanced":
+        raise ValueError(f"class_weight must be 'balanced', a dict or None for a 1-D y, got {class_weight!r}.")
+    weights = np.ones(len(classes))
+    seen = np.unique(index)
+    weights[seen] = compute_class_weight("balanced", classes=seen, y=index)
+    return np.asarray(weights[index])
+
+
+def label_weights(frequency: NDArray[np.float64], class_weight: Any) -> NDArray[np.float64]:
+    """Return the weights of absence and presence of each label, shape (n_labels, 2).
+
+    Parameters
+    ----------
+    frequency : ndarray of shape (n_labels,)
+        Mean known target of each label.
+    class_weight : dict {0: w0, 1: w1}, "balanced", or list of n_labels of these or None
+        "balanced" takes n / (2 n_0) and n / (2 n_1) of each label.
+
+    Raises
+    ------
+    ValueError
+        If a weight is not a number, negative or of no class, or the list has another length.
+    """
+    n_labels = len(frequency)
+    each = [class_weight] * n_labels if isinstance(class_weight, str | Mapping) else list(class_weight)
+    if len(each) != n_labels:
+        raise ValueError(f"class_weight must be one for all or a list of {n_labels}, got {len(each)}.")
+    return np.array([_weights_of_label(one, share) for one, share in zip(each, frequency, strict=True)])
+
+
+def _weights_of_label(class_weight: Any, frequency: float) -> NDArray[np.float64]:
+    if class_weight is None:
+        return np.ones(2)
+    if isinstance(class_weight, Mapping):
+        _check_keys(class_weight, [0, 1])
+        return _read(class_weight, [0, 1])
+    if class_weight != "balanced":
+        raise ValueError(f"class_weight must be 'balanced', a dict, a list of these or None, got {class_weight!r}.")
+    share = np.array([1 - frequency, frequency])
+    return np.asarray(np.where(share > 0, 0.5 / np.maximum(share, 1e-300), 1.0))
+
+
+def _read(class_weight: Mapping[Any, float], classes: list[Any]) -> NDArray[np.float64]:
+    """Return the weight of each class, 1 where none is given."""
+    for value in class_weight.values():
+        if not (isinstance(value, Real) and 0 <= value < np.inf):
+            raise ValueError(f"class_weight must hold finite numbers that are not negative, got {value!r}.")
+    return np.array([class_weight.get(key, 1.0) for key in classes], dtype=np.float64)
+
+
+def _check_keys(class_weight: Mapping[Any, float], classes: list[Any]) -> None:
+    if unknown := [key for key in class_weight if key not in classes]:
+        raise ValueError(f"class_weight must have keys among {classes}, got {unknown}.")

@@ -1,0 +1,306 @@
+"""Encodings: how y becomes targets of a loss, and how scores become predictions in the form of y.
+
+There are three: the two classes of a 1-D y (`Binary`), more classes of a 1-D y (`Multiclass`), and a matrix with one
+column per label (`MultiLabel`). They have the same methods, so that no caller has to ask which one it holds.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from sk_quadrant._targets.class_weights import class_weights, label_weights
+from sk_quadrant._targets.reading import as_classes, column_names, read_matrix
+from sk_quadrant._targets.targets import Targets
+
+CONTAINERS: dict[str, Any] = {"csr_matrix": sparse.csr_matrix, "csr_array": sparse.csr_array}
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding(ABC):
+    """What was seen in y: enough to read another y and to write predictions.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        Classes of a 1-D y, or ``arange(n_labels)``.
+    kind : {"binary", "multiclass", "multilabel"}
+    label_names : ndarray of shape (n_labels,) or None
+        Columns of a DataFrame y.
+    exclusive : bool
+        Whether a row belongs to exactly one class, so that the columns of `predict_proba` are classes.
+    """
+
+    classes: NDArray[Any]
+    label_names: NDArray[np.object_] | None = None
+    kind: ClassVar[str]
+    exclusive: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def n_labels(self) -> int:
+        """Number of columns of targets and scores."""
+
+    @property
+    def positive(self) -> Any:
+        """Class that a single label stands for."""
+        return self.classes[-1]
+
+    @property
+    def decision_shape(self) -> tuple[int, ...]:
+        """Shape of one row of the decision function."""
+        return (self.n_labels,)
+
+    @property
+    def prediction_shape(self) -> tuple[int, ...]:
+        """Shape of one row of the predictions."""
+        return ()
+
+    @property
+    def prediction_meta(self) -> Any:
+        """Empty array of the kind and dtype of predictions."""
+        return np.empty((0, *self.prediction_shape), dtype=self.classes.dtype)
+
+    @abstractmethod
+    def encode(self, y: Any, *, missing_labels: str) -> Targets:
+        """Return the targets of y.
+
+        Raises
+        ------
+        ValueError
+            If y does not have the classes or the labels of this encoding.
+        """
+
+    @abstractmethod
+    def decide(self, scores: Any, thresholds: Any) -> Any:
+        """Return decisions for a block of rows, given scores and score thresholds of shape (n_labels,)."""
+
+    @abstractmethod
+    def decode(self, decisions: Sequence[Any]) -> Any:
+        """Return the predictions in the form of y, given the decisions of consecutive blocks of rows."""
+
+    def centre(self, scores: Any, thresholds: Any) -> Any:
+        """Return the scores as a decision function."""
+        return scores
+
+    @abstractmethod
+    def complete(self, probabilities: Any) -> Any:
+        """Return the probabilities of all classes, given those of the columns of targets."""
+
+    @abstractmethod
+    def weight_classes(self, targets: Targets, class_weight: Any) -> NDArray[np.float64]:
+        """Return the class weight of each row, (n_samples,), or of each entry, (n_samples, n_labels)."""
+
+    def resolve_class_weight(self, class_weight: Any, counts: NDArray[np.float64], n_known: Any) -> Any:
+        """Return class weights with numbers in place of "balanced", so that parts of the rows can be weighted.
+
+        Parameters
+        ----------
+        class_weight : dict, "balanced", list of such, or None
+        counts : ndarray of shape (n_labels,) or (n_classes,)
+            Sum of the known targets of each label, or rows of each class.
+        n_known : ndarray of shape (n_labels,) or float
+            Number of known targets of each label, or of rows.
+        """
+        if not isinstance(class_weight, str) or class_weight != "balanced":
+            return class_weight
+        return dict(zip(self.classes.tolist(), (n_known / (np.count_nonzero(counts) * counts)).tolist(), strict=True))
+
+    def check_same(self, other: Encoding) -> None:
+        """Raise a ValueError unless another y has the same classes, or the same labels in the same order."""
+        if self._description() != other._description():
+            raise ValueError(f"y must have {self._description()} as in the first call, got {other._description()}.")
+
+    def _description(self) -> str:
+        return f"the classes {self.classes.tolist()}"
+
+    def _known_classes(self, y: Any) -> NDArray[Any]:
+        y = as_classes(y)
+        unseen = np.setdiff1d(y, self.classes)
+        if len(unseen):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. classes_ has {self.classes}, y has new {unseen}."
+            )
+        return y
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values and arrays, which `encoding_from_dict` reads."""
+        return {"kind": self.kind, "classes": self.classes}
+
+
+@dataclass(frozen=True, eq=False)
+class Binary(Encoding):
+    """Two classes of a 1-D y: one column of targets, for the second class. A single class is never present."""
+
+    kind: ClassVar[str] = "binary"
+
+    @property
+    def n_labels(self) -> int:
+        """One column."""
+        return 1
+
+    @property
+    def decision_shape(self) -> tuple[int, ...]:
+        """The decision function is 1-D."""
+        return ()
+
+    def encode(self, y: Any, *, missing_labels: str) -> Targets:
+        """Return the targets of y; see `Encoding.encode`."""
+        present = (self._known_classes(y) == self.positive) & (len(self.classes) == 2)
+        return Targets(present[:, None].astype(np.uint8))
+
+    def decide(self, scores: Any, thresholds: Any) -> Any:
+        """Return whether scores are above the threshold, shape (n_rows, 1)."""
+        return scores > thresholds
+
+    def decode(self, decisions: Sequence[Any]) -> Any:
+        """Return the second class where it was decided for."""
+        return np.take(self.classes, join(decisions)[:, 0].astype(np.int64))
+
+    def centre(self, scores: Any, thresholds: Any) -> Any:
+        """Return 1-D scores that are positive where the second class is predicted, as scikit-learn expects."""
+        return (scores - thresholds)[:, 0].astype(scores.dtype)
+
+    def complete(self, probabilities: Any) -> Any:
+        """Return two columns."""
+        return np.hstack([1 - probabilities, probabilities])
+
+    def weight_classes(self, targets: Targets, class_weight: Any) -> NDArray[np.float64]:
+        """Return the class weight of each row; see `Encoding.weight_classes`."""
+        return class_weights(targets.dense()[:, 0].astype(np.intp), self.classes, class_weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Multiclass(Encoding):
+    """Three or more classes of a 1-D y: one column of targets per class; the largest score wins."""
+
+    kind: ClassVar[str] = "multiclass"
+
+    @property
+    def n_labels(self) -> int:
+        """One column per class."""
+        return len(self.classes)
+
+    def encode(self, y: Any, *, missing_labels: str) -> Targets:
+        """Return the targets of y; see `Encoding.encode`."""
+        return Targets((self._known_classes(y)[:, None] == self.classes).astype(np.uint8))
+
+    def decide(self, scores: Any, thresholds: Any) -> Any:
+        """Return the index of the largest score of each row; thresholds have no influence."""
+        return scores.argmax(axis=1)
+
+    def decode(self, decisions: Sequence[Any]) -> Any:
+        """Return the classes of indices."""
+        return np.take(self.classes, join(decisions))
+
+    def complete(self, probabilities: Any) -> Any:
+        """Return the one-vs-rest probabilities divided by their sum."""
+        return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+    def weight_classes(self, targets: Targets, class_weight: Any) -> NDArray[np.float64]:
+        """Return the class weight of each row; see `Encoding.weight_classes`."""
+        return class_weights(targets.dense().argmax(axis=1), self.classes, class_weight)
+
+
+@dataclass(frozen=True, eq=False)
+class MultiLabel(Encoding):
+    """A label matrix: one column of targets per label.
+
+    Attributes
+    ----------
+    container : {"csr_matrix", "csr_array"} or None
+        Class of the predictions in `scipy.sparse`, if y was sparse.
+    """
+
+    container: str | None = None
+    kind: ClassVar[str] = "multilabel"
+    exclusive: ClassVar[bool] = False
+
+    @property
+    def n_labels(self) -> int:
+        """One column per label."""
+        return len(self.classes)
+
+    @property
+    def positive(self) -> Any:
+        """A label is present where it is 1."""
+        return 1
+
+    @property
+    def prediction_shape(self) -> tuple[int, ...]:
+        """Predictions are a matrix."""
+        return (self.n_labels,)
+
+    @property
+    def prediction_meta(self) -> Any:
+        """Empty matrix of the kind and dtype of predictions; see `Encoding.prediction_meta`."""
+        empty = np.empty((0, self.n_labels), dtype=np.int64)
+        return empty if self.container is None else CONTAINERS[self.container](empty)
+
+    def encode(self, y: Any, *, missing_labels: str) -> Targets:
+        """Return the targets of y; see `Encoding.encode`."""
+        targets = read_matrix(y, missing_labels=missing_labels)
+        self.check_same(MultiLabel(np.arange(targets.n_labels), label_names=column_names(y)))
+        return targets
+
+    def decide(self, scores: Any, thresholds: Any) -> Any:
+        """Return which scores are above their threshold, sparse if y was, so that a dense matrix never exists."""
+        decisions = scores > thresholds
+        return decisions if self.container is None else CONTAINERS[self.container](decisions, dtype=np.int64)
+
+    def decode(self, decisions: Sequence[Any]) -> Any:
+        """Return an int64 indicator matrix."""
+        if self.container is None:
+            return join(decisions).astype(np.int64)
+        return sparse.vstack(decisions, format="csr") if len(decisions) > 1 else decisions[0]
+
+    def complete(self, probabilities: Any) -> Any:
+        """Return the probabilities as they are: labels do not exclude each other."""
+        return probabilities
+
+    def weight_classes(self, targets: Targets, class_weight: Any) -> NDArray[np.float64]:
+        """Return the weight of absence or presence of each entry; see `Encoding.weight_classes`."""
+        absence, presence = label_weights(targets.frequency(), class_weight).T
+        return np.asarray(absence + (presence - absence) * targets.dense(), dtype=np.float64)
+
+    def resolve_class_weight(self, class_weight: Any, counts: NDArray[np.float64], n_known: Any) -> Any:
+        """Return a list of weights of absence and presence; see `Encoding.resolve_class_weight`."""
+        if class_weight is None:
+            return None
+        weights = label_weights(counts / np.maximum(n_known, 1), class_weight)
+        return [dict(enumerate(each.tolist())) for each in weights]
+
+    def check_same(self, other: Encoding) -> None:
+        """Raise a ValueError unless another y has the same labels in the same order; see `Encoding.check_same`."""
+        super().check_same(other)
+        if self.label_names is not None and other.label_names is not None:
+            first, names = self.label_names.tolist(), other.label_names.tolist()
+            if first != names:
+                raise ValueError(f"y must have the columns of the first call in their order, {first}, got {names}.")
+
+    def _description(self) -> str:
+        return f"{self.n_labels} labels"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values and arrays; see `Encoding.to_dict`."""
+        return super().to_dict() | {"container": self.container, "label_names": self.label_names}
+
+
+ENCODINGS: dict[str, type[Encoding]] = {encoding.kind: encoding for encoding in (Binary, Multiclass, MultiLabel)}
+
+
+def encoding_from_dict(values: Mapping[str, Any]) -> Encoding:
+    """Return the encoding of what `Encoding.to_dict` returned."""
+    values = dict(values)
+    return ENCODINGS[values.pop("kind")](**values)
+
+
+def join(blocks: Sequence[Any]) -> Any:
+    """Return blocks of rows as one array."""
+    return np.concatenate(blocks) if len(blocks) > 1 else blocks[0]

@@ -1,0 +1,133 @@
+"""Reading y: arrays, sparse matrices, DataFrames, lists and masked arrays, with every form of an unknown label."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+from sklearn.utils.validation import assert_all_finite, column_or_1d
+
+from sk_quadrant._targets.masked import masked_as_nan
+from sk_quadrant._targets.targets import Targets
+
+
+def column_names(y: Any) -> NDArray[np.object_] | None:
+    """Return the columns of a DataFrame, None for anything else."""
+    return np.asarray(y.columns, dtype=object) if hasattr(y, "columns") else None
+
+
+def is_label_matrix(y: Any) -> bool:
+    """Whether y is read as one column per label.
+
+    A single column counts as 1-D unless it is sparse, a DataFrame, or holds floats that are no classes (soft, unknown).
+    """
+    if sparse.issparse(y) or hasattr(y, "columns"):
+        return True
+    values = _as_array(y)
+    if values.ndim != 2 or values.shape[1] != 1:
+        return values.ndim == 2
+    return bool(values.dtype.kind == "f" and not (values == np.floor(values)).all())
+
+
+def _as_array(y: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(masked_as_nan(y))
+    except ValueError:
+        raise ValueError(
+            "y must be 1-D or have rows of one length, got rows of different lengths. Turn lists of labels into a "
+            "matrix by sklearn.preprocessing.MultiLabelBinarizer."
+        ) from None
+
+
+def as_classes(y: Any) -> NDArray[Any]:
+    """Return a y that is no label matrix as an array of shape (n_samples,)."""
+    shape = _as_array(y).shape
+    if len(shape) not in (1, 2):
+        raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_labels), got {shape}.")
+    y = column_or_1d(masked_as_nan(y), warn=True)
+    if (y.dtype.kind == "f" and np.isnan(y).any()) or (y.dtype.kind == "O" and any(map(_is_missing, y))):
+        raise ValueError(
+            "Input y contains NaN, and a class cannot be unknown. Drop these rows, or pass y with shape (n_samples, "
+            "n_labels) and missing_labels='ignore'."
+        )
+    assert_all_finite(y, input_name="y")
+    return np.asarray(y)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or bool(is_scalar_nan(value)) or bool(is_pandas_na(value))
+
+
+def count_classes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the classes in a 1-D y, sorted, and the rows of each."""
+    try:
+        classes, counts = np.unique(y, return_counts=True)
+    except TypeError as error:
+        raise ValueError(f"y must hold classes of one type, which can be sorted: {error}.") from error
+    return classes, counts
+
+
+def read_matrix(y: Any, *, missing_labels: str) -> Targets:
+    """Return the targets of a label matrix."""
+    if sparse.issparse(y):
+        return _read_sparse(y)
+    y = _as_numbers(y)
+    mask = None
+    if y.dtype.kind == "f" and np.isnan(y).any():
+        if missing_labels != "ignore":
+            raise ValueError("Input y contains NaN. Pass missing_labels='ignore' if NaN means that a label is unknown.")
+        mask = ~np.isnan(y)
+        y = np.where(mask, y, 0)
+    _check_range(y)
+    if y.dtype.kind == "f" and not ((y == 0) | (y == 1)).all():
+        return Targets(y, mask)
+    return Targets(y.astype(np.uint8), mask)
+
+
+def _as_numbers(y: Any) -> NDArray[Any]:
+    """Return a label matrix as a numeric array, NaN where pandas has NA."""
+    values = _as_array(_without_missing_values_of_pandas(y))
+    check_matrix_shape(values)
+    if values.dtype.kind == "f":
+        return values.astype(np.float32 if values.dtype.itemsize <= 4 else np.float64, copy=False)
+    if values.dtype.kind in "biu":
+        return values
+    if values.dtype.kind == "O" and not any(isinstance(value, str) for value in values.flat):
+        with suppress(TypeError, ValueError):
+            return values.astype(np.float64)
+    raise ValueError(f"y must hold numbers in [0, 1] when it has several columns, got {values.dtype} values.")
+
+
+def _without_missing_values_of_pandas(y: Any) -> Any:
+    if not (hasattr(y, "isna") and y.isna().any(axis=None)):
+        return y
+    are_numbers = all(getattr(dtype, "kind", "O") in "biuf" for dtype in y.dtypes)
+    return y.to_numpy(np.float64 if are_numbers else object, na_value=np.nan)
+
+
+def check_matrix_shape(y: Any) -> None:
+    """Raise a ValueError unless y is a matrix with a row and a column."""
+    if len(y.shape) != 2 or 0 in y.shape:
+        raise ValueError(f"y must have shape (n_samples, n_labels), at least 1 of each, got {y.shape}.")
+
+
+def _check_range(values: NDArray[Any]) -> None:
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
+        raise ValueError(
+            f"y must be 0, 1 or a probability between them when it has several columns, got values from "
+            f"{values.min()} to {values.max()}. Multiclass-multioutput targets are not supported."
+        )
+
+
+def _read_sparse(y: Any) -> Targets:
+    y = sparse.csc_array(y, copy=True)
+    y.sum_duplicates()
+    y.eliminate_zeros()
+    check_matrix_shape(y)
+    if not (y.data == 1).all():
+        raise ValueError("Sparse y must hold 0 and 1 only. Pass soft or unknown targets as a dense array.")
+    return Targets(y.astype(np.uint8))

@@ -1,0 +1,104 @@
+"""Responses of any classifier: scores or probabilities, one column per label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_array
+from sklearn.utils.validation import _num_samples
+
+from sk_quadrant._targets.encodings import Encoding
+
+RESPONSE_METHODS = ("predict_proba", "decision_function")
+
+
+@dataclass(frozen=True)
+class Response:
+    """Response of a classifier.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_samples, n_labels)
+        Probabilities, or scores of the decision function.
+    is_probability : bool
+        Which of the two they are.
+    """
+
+    values: NDArray[Any]
+    is_probability: bool
+
+    @property
+    def name(self) -> str:
+        """Words for an axis."""
+        return "probability" if self.is_probability else "decision function"
+
+    @property
+    def middle(self) -> float:
+        """Threshold of a classifier without one of its own."""
+        return 0.5 if self.is_probability else 0.0
+
+
+def first_method(estimator: Any, methods: Sequence[str]) -> str | None:
+    """Return the first of the methods that an estimator has, else None."""
+    return next((method for method in methods if hasattr(estimator, method)), None)
+
+
+def respond(estimator: Any, X: Any, method: str, encoding: Encoding) -> Response:
+    """Return what `predict_proba` or `decision_function` gives for the labels of an encoding.
+
+    Raises
+    ------
+    ValueError
+        If it is not one score per label, or NaN.
+    """
+    answer = getattr(estimator, method)(X)
+    is_probability = method == "predict_proba"
+    if is_probability:
+        is_one = encoding.n_labels == 1 and np.ndim(answer) == 2 and (answer.shape[1] == 2 or encoding.exclusive)
+        answer = positive_probabilities(answer, estimator, positive=encoding.positive, one_label=is_one)
+    values = check_array(
+        answer, ensure_2d=False, dtype=[np.float64, np.float32], ensure_all_finite=False, ensure_min_samples=0
+    )
+    values = values[:, np.newaxis] if values.ndim == 1 else values
+    source, expected = f"{type(estimator).__name__}.{method}", (_num_samples(X), encoding.n_labels)
+    if values.shape != expected:
+        raise ValueError(f"{source} must give one score a label, shape {expected}, got shape {values.shape}.")
+    n_nan = int(np.isnan(values).sum())
+    if n_nan:
+        raise ValueError(f"{source} must not give NaN, got {n_nan} NaN among {values.size} scores.")
+    return Response(values, is_probability)
+
+
+def positive_probabilities(answer: Any, estimator: Any, *, positive: Any = 1, one_label: bool = False) -> NDArray[Any]:
+    """Return the probability of each label, from any of the forms that `predict_proba` has.
+
+    Parameters
+    ----------
+    answer : ndarray or list of ndarray
+        Probabilities of the labels; of the classes of the single label if `one_label`; or a list of those of the classes
+        of each label.
+    estimator : object
+        Classifier, whose `classes_` say which class is missing.
+    positive : object, default=1
+        The class that a label stands for.
+    one_label : bool, default=False
+        What the columns of an array are.
+    """
+    classes = getattr(estimator, "classes_", None)
+    if isinstance(answer, list):
+        each = [None] * len(answer) if classes is None else classes
+        return np.column_stack([_column(p, c, positive) for p, c in zip(answer, each, strict=True)])
+    return _column(answer, classes, positive)[:, np.newaxis] if one_label else np.asarray(answer)
+
+
+def _column(proba: Any, classes: Any, positive: Any) -> NDArray[Any]:
+    """Return the probability of the positive class, 0 if the classifier never saw it."""
+    if proba.shape[1] == 2:
+        return np.asarray(proba[:, 1])
+    if classes is None:
+        raise ValueError("estimator must have classes_ to tell which class a single column of predict_proba is for.")
+    return np.asarray(np.asarray(proba)[:, np.asarray(classes) == positive].sum(axis=1))

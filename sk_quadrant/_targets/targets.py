@@ -1,0 +1,79 @@
+"""Targets of a multi-label loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Targets of all rows, one column per label.
+
+    Attributes
+    ----------
+    values : ndarray or sparse CSC array of shape (n_samples, n_labels)
+        Hard targets as uint8, soft ones as float32 or float64; unknown ones are 0.
+    mask : bool ndarray of shape (n_samples, n_labels) or None
+        True where the target is known, None if all are.
+    weight : float64 ndarray of shape (n_samples,) or (n_samples, n_labels), or None
+        Sample weights times class weights, None if all are 1.
+    """
+
+    values: Any
+    mask: NDArray[np.bool_] | None = None
+    weight: NDArray[np.float64] | None = None
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return int(self.values.shape[0])
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+        return int(self.values.shape[1])
+
+    @property
+    def is_soft(self) -> bool:
+        """Whether targets are probabilities rather than 0 and 1."""
+        return bool(self.values.dtype.kind == "f")
+
+    def dense(self, rows: Any = None) -> NDArray[Any]:
+        """Return the values of some rows as an ndarray, None for all."""
+        values = self.values
+        if rows is not None:
+            values = values.tocsr()[rows] if sparse.issparse(values) else values[rows]
+        return np.asarray(values.toarray() if sparse.issparse(values) else values)
+
+    def present(self, rows: Any = None) -> NDArray[np.bool_]:
+        """Return which labels are known and at least half present in some rows, None for all."""
+        return self.dense(rows) >= 0.5
+
+    def known(self, rows: Any = None) -> NDArray[np.bool_]:
+        """Return which targets of some rows are known, None for all; not to be written to."""
+        if self.mask is not None:
+            return self.mask if rows is None else self.mask[rows]
+        n_rows = self.n_samples if rows is None else len(np.arange(self.n_samples)[rows])
+        return np.broadcast_to(np.True_, (n_rows, self.n_labels))
+
+    def n_known(self) -> NDArray[np.intp]:
+        """Return the number of known targets of each label."""
+        return np.full(self.n_labels, self.n_samples) if self.mask is None else self.mask.sum(axis=0)
+
+    def frequency(self) -> NDArray[np.float64]:
+        """Return the unweighted mean target of each label over its known rows."""
+        total = np.asarray(self.values.sum(axis=0, dtype=np.float64)).ravel()
+        return np.asarray(total / np.maximum(self.n_known(), 1), dtype=np.float64)
+
+    def known_weight(self) -> tuple[float, float]:
+        """Return the number of known targets, and the sum of their weights."""
+        n_known = float(self.n_samples * self.n_labels if self.mask is None else self.mask.sum())
+        if self.weight is None:
+            return n_known, n_known
+        weight = self.weight if self.mask is None else self.weight.reshape(len(self.weight), -1) * self.mask
+        return n_known, float(weight.sum())

@@ -1,0 +1,98 @@
+"""Sample weights: checked in one place, and multiplied with class weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_array
+
+from sk_quadrant._targets.encodings import Encoding
+from sk_quadrant._targets.masked import masked_as_nan
+from sk_quadrant._targets.targets import Targets
+
+
+def check_sample_weight(
+    sample_weight: Any, n_samples: int, n_labels: int | None = None, *, allow_zeros: bool = False
+) -> NDArray[np.float64] | None:
+    """Return sample weights as float64 of shape (n_samples,) or (n_samples, n_labels), None if there are none.
+
+    Parameters
+    ----------
+    sample_weight : float, array-like of shape (n_samples,) or (n_samples, n_labels), or None
+    n_samples : int
+    n_labels : int or None, default=None
+        None where only rows can have weights.
+    allow_zeros : bool, default=False
+        Whether all weights may be zero, because these are some of the rows only.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit, a weight is negative or not finite, or none is positive.
+    """
+    if sample_weight is None:
+        return None
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_samples, sample_weight)
+    try:
+        weight = check_array(
+            masked_as_nan(sample_weight), dtype=np.float64, ensure_2d=False, input_name="sample_weight"
+        )
+    except ValueError as error:
+        raise ValueError(f"sample_weight must be an array of finite numbers: {error}") from error
+    shapes = [(n_samples,)] if n_labels is None else [(n_samples,), (n_samples, n_labels)]
+    if weight.shape not in shapes:
+        expected = "(n_samples,)" if n_labels is None else "(n_samples,) or (n_samples, n_labels)"
+        raise ValueError(
+            f"sample_weight must have shape {expected}, here {' or '.join(map(str, shapes))}, got {weight.shape}."
+        )
+    if (weight < 0).any():
+        raise ValueError(f"sample_weight must not be negative, got a smallest value of {weight.min()}.")
+    if not (allow_zeros or weight.any()):
+        raise ValueError("sample_weight must have a positive value, got zero for every sample.")
+    return np.asarray(weight)
+
+
+def weight_targets(
+    targets: Targets, encoding: Encoding, class_weight: Any, weight: NDArray[np.float64] | None
+) -> Targets:
+    """Return targets whose weight is the sample weight times the class weights.
+
+    Parameters
+    ----------
+    targets : Targets
+    encoding : Encoding
+    class_weight : dict, "balanced", list of such, or None
+        Weights of the classes of a 1-D y; for a label matrix those of absence and presence, {0: w0, 1: w1}, the same
+        for all labels or one for each.
+    weight : ndarray or None
+        Checked sample weights.
+
+    Raises
+    ------
+    ValueError
+        If a class weight is not a number, negative or of no class.
+    """
+    if class_weight is not None:
+        factor = encoding.weight_classes(targets, class_weight)
+        weight = factor if weight is None else _product(factor, weight)
+    return replace(targets, weight=weight)
+
+
+def check_known(n_known: Any, weight: Any) -> None:
+    """Raise a ValueError unless a target is known, and one has a positive weight; see `Targets.known_weight`."""
+    if not n_known:
+        raise ValueError("y must have a known label, got NaN for every one.")
+    if not weight:
+        raise ValueError("sample_weight and class_weight leave no known label in y with a positive weight.")
+
+
+def _product(factor: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Multiply weights of rows or of rows and labels by others."""
+    if factor.ndim == weight.ndim:
+        return factor * weight
+    return factor.reshape(len(factor), -1) * weight.reshape(len(weight), -1)
