@@ -121,13 +121,13 @@ class Encoding(ABC):
         return f"the classes {self.classes.tolist()}"
 
     def _known_classes(self, y: Any) -> NDArray[Any]:
-        y = as_classes(y)
-        unseen = np.setdiff1d(y, self.classes)
+        found = as_classes(y)
+        unseen = np.setdiff1d(found, self.classes)
         if len(unseen):
             raise ValueError(
                 f"`y` has classes not in `self.classes_`. classes_ has {self.classes}, y has new {unseen}."
             )
-        return y
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values and arrays, which `encoding_from_dict` reads."""

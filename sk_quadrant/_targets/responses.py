@@ -79,8 +79,8 @@ def positive_probabilities(answer: Any, estimator: Any, *, positive: Any = 1, on
     Parameters
     ----------
     answer : ndarray or list of ndarray
-        Probabilities of the labels; of the classes of the single label if `one_label`; or a list of those of the classes
-        of each label.
+        Probabilities of the labels; of the classes of the single label if `one_label`; or a list with those of the
+        classes of each label.
     estimator : object
         Classifier, whose `classes_` say which class is missing.
     positive : object, default=1
