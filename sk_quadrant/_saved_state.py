@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from sklearn.exceptions import InconsistentVersionWarning
@@ -72,6 +71,31 @@ def warn_of_version(name: str, version: str) -> None:
         )
 
 
-def plain(value: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass."""
-    return {field.name: getattr(value, field.name) for field in fields(value)}
+def upgrade_classifier(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of a fitted classifier, in which version 0.1.0.dev0 had no `model_` but its parts."""
+    if "_encoding" not in state:
+        return state
+    state = dict(state)
+    encoding = dict(state.pop("_encoding"))
+    is_sparse, names = encoding.pop("sparse_output", False), encoding.pop("label_names", None)
+    if encoding["kind"] == "multilabel":
+        encoding |= {"label_names": names, "container": "csr_matrix" if is_sparse else None}
+    sizes, activation, residual, fit_intercept = state.pop("_network")
+    layers = state.pop("_hidden") if sizes else [(state.pop("coef_"), state.pop("intercept_"))]
+    solver, moments = state.pop("_optimizer_state", (state["solver"], None))
+    training = {"solver": solver, "moments": moments}
+    if "_random_state" in state:
+        training["random_state"] = state.pop("_random_state")
+    model = {
+        "layers": layers,
+        "architecture": {
+            "hidden_layer_sizes": sizes, "activation": activation, "residual": residual, "fit_intercept": fit_intercept
+        },
+        "encoding": encoding,
+        "loss": state.pop("loss_"),
+        "threshold": state.pop("threshold_"),
+        "score_threshold": state.pop("_cut"),
+    }  # fmt: skip
+    for name in ("classes_", "label_names_in_"):
+        state.pop(name, None)
+    return state | {"model_": model, "training_state_": training}

@@ -65,10 +65,13 @@ class Targets:
         """Return the number of known targets of each label."""
         return np.full(self.n_labels, self.n_samples) if self.mask is None else self.mask.sum(axis=0)
 
+    def counts(self) -> NDArray[np.float64]:
+        """Return the unweighted sum of the known targets of each label."""
+        return np.asarray(self.values.sum(axis=0, dtype=np.float64)).ravel()
+
     def frequency(self) -> NDArray[np.float64]:
         """Return the unweighted mean target of each label over its known rows."""
-        total = np.asarray(self.values.sum(axis=0, dtype=np.float64)).ravel()
-        return np.asarray(total / np.maximum(self.n_known(), 1), dtype=np.float64)
+        return np.asarray(self.counts() / np.maximum(self.n_known(), 1), dtype=np.float64)
 
     def known_weight(self) -> tuple[float, float]:
         """Return the number of known targets, and the sum of their weights."""

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from scipy import sparse
 from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 
-from sk_quadrant._inputs.data import Exchange, SparseRows, without_ones
-from sk_quadrant._training.batches import Chunk
-from sk_quadrant._training.modules import ACTIVATIONS, LinearScores, Network
-from sk_quadrant.losses import Loss
+from sk_quadrant._solvers.modules import ACTIVATIONS, LinearScores, Network
+from sk_quadrant._solvers.tensors import SparseRows, without_ones
+
+if TYPE_CHECKING:
+    from sk_quadrant._solvers.mini_batch.batches import Chunk
+    from sk_quadrant._solvers.mini_batch.data import Exchange
+    from sk_quadrant.losses import Loss
 
 
 class AnalyticSteps:

@@ -1,4 +1,4 @@
-"""Where to compute: names of devices, checked."""
+"""Devices: names, checked."""
 
 from __future__ import annotations
 

@@ -1,81 +1,42 @@
-"""Preconditioned L-BFGS for many labels at once.
+r"""Preconditioned L-BFGS for many labels at once.
 
-One two-loop recursion whose inner products are taken per group. For a labelwise loss every label is a group: it has
-its own curvature pairs, step length and stop, while all labels share the two matrix products of an iteration. For a
-set-wise loss all labels are one group, which makes it the usual L-BFGS.
+The direction is :math:`-H_k g` with the inverse Hessian that the two-loop recursion [1]_ builds from a preconditioner
+and the last curvature pairs :math:`s_i = \theta_{i+1} - \theta_i`, :math:`y_i = g_{i+1} - g_i`:
+
+.. math:: H_{i+1} = (I - \rho_i s_i y_i^\top) H_i (I - \rho_i y_i s_i^\top) + \rho_i s_i s_i^\top,
+   \qquad \rho_i = 1 / y_i^\top s_i.
+
+Its inner products are taken per group. For a labelwise loss every label is a group: it has its own curvature pairs,
+step length and stop, while all labels share the two matrix products of an iteration. For a set-wise loss all labels are
+one group, which makes it the usual L-BFGS.
+
+A group stops when half its squared Newton decrement :math:`g^\top H g / 2`, which estimates the distance of the
+objective to the optimum, is at most tol^2 of the objective at the start.
 
 References
 ----------
 .. [1] J. Nocedal, S. J. Wright, "Numerical Optimization", 2nd edition, Springer 2006, chapter 7.
    :doi:`10.1007/978-0-387-40065-5`
-.. [2] A. S. Lewis, M. L. Overton, "Nonsmooth optimization via quasi-Newton methods", Mathematical Programming 141, 2013
-   (the line search). :doi:`10.1007/s10107-012-0514-2`
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from sk_quadrant._full_batch.objective import Objective, take_labels
-from sk_quadrant._full_batch.preconditioner import Metric
+from sk_quadrant._solvers.full_batch.line_search import MAX_TRIALS, Bracket
+from sk_quadrant._solvers.full_batch.trace import Trace
+from sk_quadrant._solvers.tensors import take_labels
 
-DECREASE, FLATNESS = 1e-4, 0.9  # weak Wolfe conditions
+if TYPE_CHECKING:
+    from sk_quadrant._solvers.full_batch.objective import Objective
+    from sk_quadrant._solvers.full_batch.preconditioner import Metric
+    from sk_quadrant._solvers.full_batch.shard import Curvature
+
 COMPACT = 0.25  # share of finished labels that makes dropping them worth the copying
-MAX_TRIALS = 30
-IMPATIENT = 8  # trials after which a decrease alone is good enough
-
-
-@dataclass
-class Trace:
-    """What happened during a minimisation.
-
-    Attributes
-    ----------
-    n_iter : int
-        Iterations of the slowest label.
-    converged : bool
-        Whether every label reached the tolerance.
-    values : list of float
-        Objective, summed over labels, at the start and after each iteration.
-    interrupted : bool
-        Whether the user stopped it.
-    """
-
-    n_iter: int = 0
-    converged: bool = True
-    values: list[float] = field(default_factory=list)
-    interrupted: bool = False
-
-    def then(self, other: Trace) -> Trace:
-        """Return the trace of this and a later part, which may have been over some of the labels."""
-        rest = self.values[-1] - other.values[0]
-        return Trace(
-            self.n_iter + other.n_iter,
-            other.converged,
-            self.values + [rest + value for value in other.values[1:]],
-            self.interrupted or other.interrupted,
-        )
-
-    def per_row(self, total_weight: float) -> Trace:
-        """Return the trace with the objective divided by the weight of all rows."""
-        return replace(self, values=[value / total_weight for value in self.values])
-
-    def beside(self, other: Trace) -> Trace:
-        """Return the trace of this and another block of labels; the one that ends first keeps its last value."""
-        length = max(len(self.values), len(other.values))
-        padded = (part.values + part.values[-1:] * (length - len(part.values)) for part in (self, other))
-        return Trace(
-            max(self.n_iter, other.n_iter),
-            self.converged and other.converged,
-            [a + b for a, b in zip(*padded, strict=True)],
-            self.interrupted or other.interrupted,
-        )
 
 
 class Pair(NamedTuple):
@@ -196,7 +157,7 @@ class Minimizer:
         print(f"iteration {self.trace.n_iter}: objective {self.trace.values[-1]:.8g}{groups}", flush=True)
 
     def _evaluate_start(self) -> None:
-        if self.theta[:, : self.objective.design.n_features].any():
+        if self.theta[:, : self.objective.space.n_features].any():
             self.point = self.objective.evaluate(self.theta, self.metric.curvature)
         else:
             self.point = self.objective.evaluate_constant(self.theta)
@@ -206,7 +167,7 @@ class Minimizer:
         if self.relative_to is None:
             self.relative_to = self.point.values.abs().clamp(min=torch.finfo(torch.float64).tiny)
         self.scale = self.relative_to
-        if self.per_label and self.objective.design.fit_intercept:
+        if self.per_label and self.objective.space.fit_intercept:
             self._finish(self.objective.constant_labels())  # their optimum is at infinity: they keep their start
         self._accept()
 
@@ -260,8 +221,8 @@ class Minimizer:
         if failed.any():
             self._give_up(failed, slope)
 
-    def _search(self, direction: Tensor, slope: Tensor, curvature: Literal["mean", "diagonal"] | None) -> Tensor:
-        """Move every group by a step that satisfies the weak Wolfe conditions [2]_ and return which found none.
+    def _search(self, direction: Tensor, slope: Tensor, curvature: Curvature) -> Tensor:
+        """Move every group by a step that satisfies the weak Wolfe conditions and return which found none.
 
         All groups try the unit step together; those it does not suit try others while the rest wait.
         """
@@ -327,43 +288,3 @@ class Minimizer:
         pairs = [Pair(take_labels(s, keep), take_labels(y, keep), r[keep]) for s, y, r in self.pairs]
         self.pairs = deque(pairs, maxlen=self.pairs.maxlen)
         return take_labels(direction, keep), slope[keep]
-
-
-class Bracket:
-    """Step lengths of a line search, one a group, with the interval that is known to hold a good one.
-
-    Attributes
-    ----------
-    step : double Tensor of shape (n_groups,)
-        The step to try next, at first 1.
-    trials : int
-        Number of steps judged.
-    """
-
-    def __init__(self, values: Tensor, slope: Tensor, eps: float) -> None:
-        self.values, self.slope, self.noise = values, slope, 4 * eps * values.abs()
-        self.step, self.low = torch.ones_like(slope), torch.zeros_like(slope)
-        self.high = torch.full_like(slope, math.inf)
-        self.trials = 0
-
-    def judge(self, pending: Tensor, values: Tensor, slopes: Tensor) -> Tensor:
-        """Return which of the pending groups need another step, given objective and slope at the present one."""
-        self.trials += 1
-        enough = values <= self.values + DECREASE * self.step * self.slope + self.noise
-        flat = slopes >= FLATNESS * self.slope
-        pending = pending & ~(enough & (flat | (self.trials > IMPATIENT)))
-        self.low = self.step.where(pending & enough, self.low)
-        self.high = self.step.where(pending & ~enough, self.high)
-        secant = self.step * self.slope / (self.slope - slopes)
-        self.step = self._inside(secant.where(secant > 0, math.inf)).where(pending, self.step)
-        return pending
-
-    def _inside(self, step: Tensor) -> Tensor:
-        """Move proposed steps into the bracket, away from its ends."""
-        bounded = self.high.isfinite()
-        width = (self.high - self.low).where(bounded, 0.0)
-        middle = (self.low + self.high) / 2
-        trusted = step.isfinite() & (self.trials <= IMPATIENT)  # a secant may shrink the bracket by a tenth for ever
-        closed = torch.clamp(step, self.low + 0.1 * width, self.high - 0.1 * width).where(trusted, middle)
-        opened = torch.clamp(step, 1.5 * self.low, 10 * self.low)
-        return closed.where(bounded, opened)

@@ -1,4 +1,4 @@
-"""The skorch nets: a criterion that asks the loss, and training on batches or on all rows at once."""
+"""The skorch net that trains on mini-batches."""
 
 from __future__ import annotations
 
@@ -16,48 +16,22 @@ from skorch.history import History
 from skorch.utils import to_numpy
 from torch import Tensor, nn
 
-from sk_quadrant._inputs.data import Exchange, SparseRows, TrainingData
-from sk_quadrant._partitioned.partitions import Partitions, pose
-from sk_quadrant._training.batches import Batches, Chunk, split_targets
-from sk_quadrant._training.modules import Layers, read_layers, write_layers
-from sk_quadrant._training.schedule import Schedule
-from sk_quadrant._training.split import hold_out
-from sk_quadrant._training.steps import AnalyticSteps, can_step, read_moments, write_moments
+from sk_quadrant._model import Layers
+from sk_quadrant._solvers.mini_batch.batches import Batches, Chunk
+from sk_quadrant._solvers.mini_batch.data import BatchData, Exchange
+from sk_quadrant._solvers.mini_batch.schedule import Schedule
+from sk_quadrant._solvers.mini_batch.steps import AnalyticSteps, can_step, read_moments, write_moments
+from sk_quadrant._solvers.modules import read_layers, write_layers
+from sk_quadrant._solvers.nets import LabelNet, LossCriterion, net_parameters
+from sk_quadrant._solvers.tensors import SparseRows
+from sk_quadrant._targets import hold_out
 from sk_quadrant.losses import Loss
 
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 
-class LossCriterion(nn.Module):
-    """Criterion of a net that asks a loss; the targets come as in a batch of `TrainingData`.
-
-    Parameters
-    ----------
-    loss : Loss
-    """
-
-    def __init__(self, loss: Loss) -> None:
-        super().__init__()
-        self.loss = loss
-
-    def forward(self, scores: Tensor, batch: Any) -> Tensor:
-        """Return the weighted mean over rows; the row weights have mean 1 over the whole data."""
-        targets, mask, label_weight, row_weight = split_targets(batch)
-        losses = self.loss.per_sample(scores, targets, mask, label_weight)
-        return losses.mean() if row_weight is None else (losses * row_weight).mean()
-
-
-class LabelNet(NeuralNet):  # type: ignore[misc]
-    """Net that predicts labels; its `predict_proba` is the link that it is given as `predict_nonlinearity`."""
-
-    def predict(self, X: Any) -> NDArray[np.int64]:
-        """Return which scores exceed the natural threshold of the loss."""
-        scores = np.concatenate([to_numpy(part) for part in self.forward_iter(X, training=False)])
-        return np.asarray(scores > self.criterion_.loss.threshold, dtype=np.int64)
-
-
 class MultiLabelNet(LabelNet):
-    """Net that trains on mini-batches of `TrainingData`.
+    """Net that trains on mini-batches of `BatchData`.
 
     Where no callback looks at single batches, an epoch is recorded as one batch and takes `AnalyticSteps`.
 
@@ -117,7 +91,7 @@ class MultiLabelNet(LabelNet):
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Return batches that are shuffled for training, and what skorch has for other data."""
-        if not isinstance(dataset, TrainingData):
+        if not isinstance(dataset, BatchData):
             return super().get_iterator(dataset, training=training)
         if training:
             self.penalty_ = 1 / (self.C * dataset.total_weight)
@@ -126,8 +100,10 @@ class MultiLabelNet(LabelNet):
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
         """Return the rows to train on and those held out, None if there are none."""
-        if isinstance(X, TrainingData) and self.validation_fraction:
-            return hold_out(X, self.validation_fraction, self.seed)
+        if isinstance(X, BatchData) and self.validation_fraction:
+            training, held_out = hold_out(X.presence(), self.validation_fraction, self.seed)
+            smoothing = X.label_smoothing
+            return X.subset(training, label_smoothing=smoothing), X.subset(held_out, label_smoothing=0.0)
         split: tuple[Any, Any] = super().get_split_datasets(X, y, **fit_params)
         return split
 
@@ -269,8 +245,7 @@ class MultiLabelNet(LabelNet):
             else None
             for kind in ("layer", "best")
         )
-        assert layers is not None
-        write_layers(self.module_, layers)
+        write_layers(self.module_, layers or [])
         self.best_layers_ = best
         moments: list[dict[str, NDArray[Any]]] = [{} for _ in self.module_.parameters()]
         for key, array in arrays.items():
@@ -280,31 +255,6 @@ class MultiLabelNet(LabelNet):
         write_moments(self.optimizer_, moments)
 
 
-class FullBatchNet(LabelNet):
-    """Net of a linear model that trains on all rows at once: one epoch of one step is the whole fit.
-
-    Parameters
-    ----------
-    C : float
-        Inverse strength of the penalty.
-    **kwargs
-        Parameters of `skorch.NeuralNet`.
-    """
-
-    def __init__(self, *args: Any, C: float = 1.0, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.C = C
-
-    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
-        """Return the data as one batch for training, and what skorch has for anything else."""
-        if training and isinstance(dataset, TrainingData | Partitions):
-            return [(dataset, None)]
-        return super().get_iterator(dataset, training=training)
-
-    def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        """Let the optimizer solve the whole problem."""
-        problem = pose(
-            batch[0], self.criterion_.loss, C=self.C, fit_intercept=self.module_.bias is not None,
-            device=self.module_.weight.device,
-        )  # fmt: skip
-        return {"loss": self.optimizer_.step(problem), "y_pred": None}
+def net_of(module: Any, loss: Loss) -> NeuralNet:
+    """Return an initialised net, as skorch has it, around a trained module."""
+    return MultiLabelNet(**net_parameters(module, loss, "cpu")).initialize()

@@ -1,27 +1,29 @@
-"""The metrics in which the full-batch solver takes its steps: approximate inverse Hessians.
+r"""Preconditioners: approximate inverse Hessians in which the full-batch solver takes its steps.
 
 The Hessian of label j is ``X' diag(h_j) X + I / C`` with the curvatures h_j of its rows. Its diagonal D_j is cheap to
 know; what couples the features is nearly the same for all labels, the correlation R of the features. So
 
-    H_j ~ D_j^(1/2) ((1 - rho_j) R + rho_j I) D_j^(1/2),    rho_j = mean over features of 1 / (C D_j),
+.. math::
+    H_j \approx D_j^{1/2} \bigl((1 - \rho_j) R + \rho_j I\bigr) D_j^{1/2}, \qquad
+    \rho_j = \operatorname{mean}_k \frac{1}{C D_{jk}},
 
-and one eigendecomposition of R serves all labels. Where h_j is constant over rows and the features have equal variances
-this is the Hessian itself. Without R (sparse or very wide data) the diagonal alone is left.
-
-Labels for which that is not good enough (few rows for the features, weak penalty) get the Cholesky factor of their own
-Hessian, which makes the solver Newton's method.
+and one eigendecomposition ``R = Q diag(e) Q'`` serves all labels: a step costs two products with Q. Where h_j is
+constant over rows and the features have equal variances this is the Hessian itself. Without R (sparse or very wide
+data) the diagonal alone is left. Labels for which that is not good enough get Newton steps (see `newton`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from sk_quadrant._full_batch.design import Columns
-from sk_quadrant._full_batch.objective import Evaluation, Objective
+if TYPE_CHECKING:
+    from sk_quadrant._solvers.full_batch.objective import Evaluation, Objective
+    from sk_quadrant._solvers.full_batch.space import Space
+    from sk_quadrant._solvers.full_batch.sums import RowSums
 
 MAX_FEATURES = 2000  # an eigendecomposition takes 9 d^3 operations
 ROWS_PER_FEATURE, FEWEST_ROWS = 32, 4096  # enough to know the correlation of features without heavy tails
@@ -34,12 +36,12 @@ class Preconditioner(Protocol):
     Attributes
     ----------
     couples : bool
-        Whether it knows how features go together. Without that, steps along features that rise together are too long.
+        Whether it knows the correlation of features. Without it, steps along correlated features are too long.
     """
 
     @property
     def couples(self) -> bool:
-        """Whether it knows how features go together."""
+        """Whether it knows the correlation of features."""
         ...
 
     def take(self, labels: Tensor) -> Preconditioner:
@@ -57,16 +59,16 @@ class Metric(Protocol):
     Attributes
     ----------
     curvature : {"mean", "diagonal"} or None
-        What the objective is to say about the curvature where a preconditioner is to be made.
+        Which curvature an evaluation has to return where a preconditioner is made.
     """
 
     @property
     def curvature(self) -> Literal["mean", "diagonal"] | None:
-        """What the objective is to say about the curvature."""
+        """Which curvature an evaluation has to return."""
         ...
 
     def is_due(self, iteration: int) -> bool:
-        """Whether a new preconditioner is worth its price after an iteration."""
+        """Whether to make a new preconditioner after an iteration."""
         ...
 
     def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> Preconditioner:
@@ -91,23 +93,22 @@ class SharedMetric:
     eigenvalues: Tensor | None
     curvature: Literal["mean", "diagonal"]
 
-    def in_single(self) -> SharedMetric:
+    def single(self) -> SharedMetric:
         """Return the metric in single precision."""
         if self.eigenvectors is None or self.eigenvalues is None:
             return self
         return replace(self, eigenvectors=self.eigenvectors.float(), eigenvalues=self.eigenvalues.float())
 
     def is_due(self, iteration: int) -> bool:
-        """Whether the curvature, which settles soon, should be taken anew; see `Metric.is_due`."""
+        """Whether to estimate the curvature again, which settles soon; see `Metric.is_due`."""
         return iteration in ({1, 2, 4, 8, 16, 32} if self.curvature == "mean" else {2, 6, 18, 54})
 
     def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> Preconditioner:
         """Return the preconditioner at a point; see `Metric.precondition`."""
-        assert point.curvature is not None
-        return SharedPreconditioner(self, point.curvature, objective.penalty)
+        return SharedPreconditioner(self, point.curvature, objective.penalty)  # type: ignore[arg-type]
 
 
-def choose_metric(design: Columns, n_labels: int) -> SharedMetric:
+def choose_metric(space: Space, rows: RowSums) -> SharedMetric:
     """Choose the metric from the data.
 
     The correlation of the features is used if its eigendecomposition costs next to nothing (100 features), or less than
@@ -115,30 +116,25 @@ def choose_metric(design: Columns, n_labels: int) -> SharedMetric:
     iterations it is taken from a sample of rows, unless a feature has a heavy tail. Without heavy tails, too, the
     diagonal of the Hessian is that of the features times the mean curvature of the label; it is computed otherwise.
     """
-    d, n = design.n_features, design.n_rows
+    d, n, n_labels = space.n_features, space.n_rows, rows.n_labels
     enough = max(ROWS_PER_FEATURE * d, FEWEST_ROWS)
-    step = max(1, n // enough) if design.dense and d > 8 * n_labels else 1
-    price = 9 * d**3 + d**2 * n // step
-    worth = 40 * 4 * design.n_values * n_labels + (2 * design.n_values * d if design.dense else 0)
-    coupling = _coupling(design, step) if d <= 100 or (d <= MAX_FEATURES and price < worth) else None
-    if coupling is None:
+    step = max(1, n // enough) if space.dense and d > 8 * n_labels else 1
+    cost = 9 * d**3 + d**2 * n // step
+    worth = 40 * 4 * space.n_values * n_labels + (2 * space.n_values * d if space.dense else 0)
+    if not (space.correlated and (d <= 100 or (d <= MAX_FEATURES and cost < worth))):
         return SharedMetric(None, None, "diagonal")
-    gram, kurtosis = coupling
+    gram, kurtosis = space.mean_coupling(*rows.coupling_sums(space.mean, step))
+    if step > 1 and kurtosis > HEAVY_TAIL:
+        gram, kurtosis = space.mean_coupling(*rows.coupling_sums(space.mean, 1))
     scale = gram.diagonal().sqrt()
     scale = scale.where(scale > 0, 1.0)
     eigenvalues, eigenvectors = torch.linalg.eigh(gram / scale / scale[:, None])
-    noise = 10 * torch.finfo(design.dtype).eps * d
+    noise = 10 * torch.finfo(space.dtype).eps * d
     return SharedMetric(
-        eigenvectors.to(design.dtype),
-        eigenvalues.where(eigenvalues > noise, 0.0).to(design.dtype),
+        eigenvectors.to(space.dtype),
+        eigenvalues.where(eigenvalues > noise, 0.0).to(space.dtype),
         "diagonal" if kurtosis > HEAVY_TAIL else "mean",
     )
-
-
-def _coupling(design: Columns, step: int) -> tuple[Tensor, float] | None:
-    """Return what `Columns.coupling` does, from every step-th row unless a feature has a heavy tail there."""
-    coupling = design.coupling(step)
-    return design.coupling() if step > 1 and coupling is not None and coupling[1] > HEAVY_TAIL else coupling
 
 
 class SharedPreconditioner:
@@ -155,7 +151,7 @@ class SharedPreconditioner:
 
     def __init__(self, metric: SharedMetric, curvature: Tensor, penalty: float) -> None:
         self.metric = metric
-        self.scale = _without_flat(curvature).rsqrt()
+        self.scale = without_flat(curvature).rsqrt()
         if metric.eigenvalues is not None:
             d = len(metric.eigenvalues)
             self.rho = (penalty * self.scale[:, :d] ** 2).mean(dim=1, keepdim=True).clamp(max=1.0)
@@ -185,59 +181,7 @@ class SharedPreconditioner:
         return scaled.mul_(self.scale)
 
 
-def _without_flat(curvature: Tensor) -> Tensor:
+def without_flat(curvature: Tensor) -> Tensor:
     """Replace curvatures of zero by the label's largest finite one: a piecewise linear loss has slopes without any."""
     largest = curvature.where(curvature.isfinite(), 0.0).amax(dim=1, keepdim=True)
     return curvature.where(curvature > 0, largest.where(largest > 0, 1.0))
-
-
-class OwnMetric:
-    """Metric of each label's own Hessian."""
-
-    curvature: Literal["mean", "diagonal"] | None = None
-
-    def is_due(self, iteration: int) -> bool:
-        """Whether to take the Hessian anew; between two of them curvature pairs keep up."""
-        return iteration <= 4 or iteration % 2 == 0
-
-    def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> Preconditioner:
-        """Return the preconditioner at a point; see `Metric.precondition`."""
-        return CholeskyPreconditioner(objective.hessian(theta))
-
-
-class CholeskyPreconditioner:
-    """Inverse Hessian from the factor of each label's Hessian; see `Preconditioner`.
-
-    Parameters
-    ----------
-    hessian : double Tensor of shape (n_labels, n_columns, n_columns)
-        Positive semidefinite matrices. They are scaled to unit diagonal, and shifted where the arithmetic needs it.
-    """
-
-    couples = True
-
-    def __init__(self, hessian: Tensor) -> None:
-        if not hessian.isfinite().all():
-            raise FloatingPointError("the second derivatives are not finite: scale the features of X")
-        diagonal = hessian.diagonal(dim1=1, dim2=2)
-        diagonal.copy_(_without_flat(diagonal))
-        self.scale = diagonal.rsqrt()
-        hessian = hessian * self.scale[:, :, None] * self.scale[:, None, :]
-        shift = 1e3 * torch.finfo(hessian.dtype).eps * hessian.shape[1]  # noise in singular directions stays small
-        while True:
-            hessian.diagonal(dim1=1, dim2=2).add_(shift)
-            self.factor, failed = torch.linalg.cholesky_ex(hessian)
-            if not failed.any():
-                return
-            shift *= 100
-
-    def take(self, labels: Tensor) -> CholeskyPreconditioner:
-        """Return the preconditioner of some of the labels."""
-        taken = object.__new__(CholeskyPreconditioner)
-        taken.scale, taken.factor = self.scale[labels], self.factor[labels]
-        return taken
-
-    def solve(self, gradient: Tensor) -> Tensor:
-        """Return the inverse Hessian times the gradient, (n_labels, n_columns)."""
-        scaled = (gradient.double() * self.scale)[:, :, None]
-        return (torch.cholesky_solve(scaled, self.factor)[:, :, 0] * self.scale).to(gradient.dtype)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from sk_quadrant._inputs.data import SparseRows, TrainingData, without_ones
+from sk_quadrant._solvers.mini_batch.data import BatchData
+from sk_quadrant._solvers.tensors import SparseRows, split_targets, without_ones
 
 CHUNK_ELEMENTS = 2**21  # numbers gathered at a time, 8 MiB in single precision: bounds memory, and enough to be fast
 
@@ -23,7 +24,7 @@ class Chunk:
     Parameters
     ----------
     features, y
-        Features, dense ones with a column of ones, and targets, as `TrainingData.rows` returns them.
+        Features, dense ones with a column of ones, and targets, as `BatchData.rows` returns them.
     sizes : list of int
         Rows of each batch.
     counts : list of int or None, default=None
@@ -62,13 +63,6 @@ class Chunk:
         parts = (self.features, self.scores, self.targets, *columns)
         empty = [None] * len(self)
         return list(zip(*(empty if part is None else part.split(self.sizes) for part in parts), strict=True))
-
-
-def split_targets(y: Any) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    """Return targets, mask, weights of labels and weights of rows, None where there are none."""
-    if isinstance(y, Tensor):
-        return y, None, None, None
-    return y["targets"], y.get("mask"), y.get("label_weight"), y.get("row_weight")
 
 
 class Mixture:
@@ -136,7 +130,7 @@ class Batches:
 
     Parameters
     ----------
-    data : TrainingData
+    data : BatchData
     size : int
         Largest number of rows of a batch. Batches differ by one row at most: a small last one would count for more
         than its share, since the step of each batch follows the mean over its rows.
@@ -153,7 +147,7 @@ class Batches:
     """
 
     def __init__(
-        self, data: TrainingData, size: int, device: Any, *, seed: int | None = None, mixup_alpha: float = 0.0
+        self, data: BatchData, size: int, device: Any, *, seed: int | None = None, mixup_alpha: float = 0.0
     ) -> None:
         self.data, self.device, self.seed, self.mixup_alpha = data, device, seed, mixup_alpha
         rows, larger = divmod(len(data), n_batches := -(-len(data) // size))
@@ -182,7 +176,7 @@ class Batches:
             rows = order[start : start + sum(sizes)]
             start += len(rows)
             gather = self._overwrite if reuse and self._is_reusable() else self._gather
-            chunk = gather(*self.data.at_hand(rows, sizes), sizes)
+            chunk = gather(*self.data.in_process(rows, sizes), sizes)
             yield chunk if rng is None else Mixture(sizes, self.mixup_alpha, rng).of(chunk)
 
     def _sizes_of_chunks(self) -> list[list[int]]:
@@ -196,8 +190,8 @@ class Batches:
         return np.random.default_rng([self.seed, self.epoch]).permutation(len(self.data))
 
     def _is_reusable(self) -> bool:
-        is_here = self.data.exchange is None  # else the rows of a batch that are here are few or many by chance
-        return is_here and not sparse.issparse(self.data.X) and torch.device(self.device).type == "cpu"
+        # the number of rows of a batch that are in this process varies if there are several
+        return self.data.exchange is None and not sparse.issparse(self.data.X) and torch.device(self.device).type == "cpu"
 
     def _gather(self, rows: NDArray[np.intp], sizes: list[int], counts: list[int]) -> Chunk:
         features, y = self.data.rows(rows)

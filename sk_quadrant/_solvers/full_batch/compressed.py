@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from sk_quadrant._inputs.data import as_tensor
+from sk_quadrant._solvers.tensors import as_tensor
 
 NARROW = 16  # columns that a sparse tensor is multiplied by at a time: their cache lines stay in cache
 LONGEST_PRODUCT = 2**27  # multiplications without a look at whether the user has pressed Ctrl-C: a tenth of a second
@@ -40,7 +40,7 @@ class Compressed:
         self._values = {1: as_tensor(X.data, dtype=dtype, device=device)}
         self._tensors: dict[tuple[int, int, int], Tensor] = {}
 
-    def in_single(self) -> Compressed:
+    def single(self) -> Compressed:
         """Return the same with values in single precision."""
         other = copy(self)
         other._values = {1: self._values[1].float()}

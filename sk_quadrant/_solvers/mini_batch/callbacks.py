@@ -1,22 +1,18 @@
-"""Callbacks of our own: what is looked at after each epoch, and when training ends."""
+"""Callbacks of training by epochs: scores on held-out rows, progress, and when training ends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
-from sk_quadrant._training.modules import Layers, read_layers, write_layers
+from sk_quadrant._solvers.modules import read_layers, write_layers
+from sk_quadrant._solvers.nets import TrainingFinished
 
-Score = Callable[[Layers, NDArray[np.intp]], dict[str, float]]
-
-
-class TrainingFinished(Exception):  # noqa: N818
-    """Raised to end the training loop early, on purpose."""
+if TYPE_CHECKING:
+    from sk_quadrant._solvers.base import Score
 
 
 class StopUnlessFinite(Callback):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The models: linear scores, and fully connected networks made of such layers."""
+"""The PyTorch modules: linear scores, and fully connected networks made of such layers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
-from sk_quadrant._inputs.data import SparseRows, as_tensor
+from sk_quadrant._model import Architecture, Layers
+from sk_quadrant._solvers.tensors import SparseRows, as_tensor, torch_dtype
 
 
 class LinearScores(nn.Module):
@@ -116,9 +118,6 @@ class Network(nn.Module):
         return scores
 
 
-Layers = list[tuple[NDArray[Any], NDArray[Any]]]
-
-
 def initial_layers(sizes: Sequence[int], *, fit_intercept: bool, dtype: Any, seed: int) -> Layers:
     """Return weights (n_out, n_in) and intercepts (n_out,) of each layer to start training with.
 
@@ -162,16 +161,38 @@ def write_layers(module: Any, layers: Layers) -> None:
             layer.bias.copy_(as_tensor(bias))
 
 
-def model_of(
-    sizes: Sequence[int],
-    *,
-    activation: str,
-    residual: bool,
-    fit_intercept: bool,
-    dtype: torch.dtype,
-    feature_major: bool = True,
+def build_module(
+    architecture: Architecture, n_features: int, n_labels: int, dtype: Any, *, feature_major: bool = True
 ) -> Any:
-    """Return the untrained model of these sizes: a linear one if there is no hidden layer."""
-    if len(sizes) == 2:
-        return LinearScores(*sizes, fit_intercept=fit_intercept, dtype=dtype, feature_major=feature_major)
-    return Network(sizes, activation=activation, residual=residual, fit_intercept=fit_intercept, dtype=dtype)
+    """Return the untrained module of an architecture: a linear one if there is no hidden layer.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    n_features, n_labels : int
+    dtype : numpy.dtype
+    feature_major : bool, default=True
+        See `LinearScores`.
+    """
+    options: dict[str, Any] = {"fit_intercept": architecture.fit_intercept, "dtype": torch_dtype(dtype)}
+    if not architecture.hidden_layer_sizes:
+        return LinearScores(n_features, n_labels, feature_major=feature_major, **options)
+    sizes = (n_features, *architecture.hidden_layer_sizes, n_labels)
+    return Network(sizes, activation=architecture.activation, residual=architecture.residual, **options)
+
+
+def module_of(layers: Layers, architecture: Architecture) -> Any:
+    """Return the module of an architecture with given weights."""
+    first, last = layers[0][0], layers[-1][0]
+    module = build_module(architecture, first.shape[1], len(last), first.dtype)
+    write_layers(module, layers)
+    return module
+
+
+@torch.no_grad()
+def scores_of(module: Any, X: Any) -> NDArray[Any]:
+    """Return the scores of rows, dense or sparse, in the precision of the module."""
+    first = next(module.parameters())
+    rows = SparseRows(X, first.dtype) if sparse.issparse(X) else as_tensor(X, dtype=first.dtype)
+    scores: NDArray[Any] = module(rows.to(first.device)).cpu().numpy()
+    return scores

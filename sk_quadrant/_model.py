@@ -1,0 +1,217 @@
+"""What a fit leaves behind: a frozen value that scores, decides, and converts to plain values and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils import gen_batches
+from sklearn.utils.extmath import safe_sparse_dot
+
+from sk_quadrant._targets import Encoding, encoding_from_dict
+from sk_quadrant.losses import LOSSES, Loss
+
+PREDICT_ELEMENTS = 2**17  # scores of a block of rows, so that they never exist all at once
+
+Layers = list[tuple[Any, NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Shape of a model, apart from the numbers of features and labels.
+
+    Attributes
+    ----------
+    hidden_layer_sizes : tuple of int
+    activation : str
+    residual, fit_intercept : bool
+    """
+
+    hidden_layer_sizes: tuple[int, ...] = ()
+    activation: str = "relu"
+    residual: bool = False
+    fit_intercept: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class FittedModel:
+    """A fitted model.
+
+    Attributes
+    ----------
+    layers : list of (weight, intercept)
+        Of each layer the weights, an ndarray or CSR matrix of shape (n_out, n_in), and the intercepts, (n_out,). A
+        linear model has one layer.
+    architecture : Architecture
+    encoding : Encoding
+        How y was encoded.
+    loss : Loss
+    threshold : ndarray of shape (n_labels,)
+        Probability above which each label is predicted; a score for a loss without a link.
+    score_threshold : ndarray of shape (n_labels,)
+        The same as scores.
+    trained_module : torch.nn.Module or None, default=None
+        Module with these weights, None to build it when it is needed.
+    """
+
+    layers: Layers
+    architecture: Architecture
+    encoding: Encoding
+    loss: Loss
+    threshold: NDArray[np.float64]
+    score_threshold: NDArray[np.float64]
+    trained_module: Any = field(default=None, repr=False)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether there are no hidden layers."""
+        return len(self.layers) == 1
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Precision of the weights."""
+        dtype: np.dtype[Any] = self.layers[0][0].dtype
+        return dtype
+
+    @cached_property
+    def module(self) -> Any:
+        """PyTorch module with these weights."""
+        if self.trained_module is not None:
+            return self.trained_module
+        from sk_quadrant._solvers.modules import module_of
+
+        return module_of(self.dense_layers(), self.architecture)
+
+    def dense_layers(self) -> Layers:
+        """Return the layers with dense weights."""
+        return [(weight.toarray() if sparse.issparse(weight) else weight, bias) for weight, bias in self.layers]
+
+    def with_layers(self, layers: Layers) -> FittedModel:
+        """Return the same model with other weights."""
+        return replace(self, layers=layers, trained_module=None)
+
+    def scores(self, X: Any, transform: Callable[[Any], Any] | None = None) -> NDArray[Any]:
+        """Return the scores of checked rows, shape (n_rows, n_labels).
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_rows, n_features)
+        transform : callable or None, default=None
+            Function of the scores, which is applied while a block of them is in cache.
+
+        Raises
+        ------
+        FloatingPointError
+            If a score is too large for the precision of `X`.
+        """
+        result = None
+        for rows, block in self.score_blocks(X):
+            block = block if transform is None else transform(block)
+            if len(block) == X.shape[0]:
+                return block
+            if result is None:
+                result = np.empty((X.shape[0], block.shape[1]), block.dtype)
+            result[rows] = block
+        return np.empty((0, self.encoding.n_labels), self.dtype) if result is None else result
+
+    def score_blocks(self, X: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Yield blocks of rows and their scores; see `scores`."""
+        score = self._score_linear if self.is_linear else self._score_network
+        widest = max(self.encoding.n_labels, *self.architecture.hidden_layer_sizes, 1)
+        for rows in gen_batches(X.shape[0], max(1, PREDICT_ELEMENTS // widest)):
+            with np.errstate(over="ignore", invalid="ignore"):
+                scores = score(X[rows])
+                total = scores.sum()
+            if not np.isfinite(total) and not np.isfinite(scores).all():  # of an infinite one the sign may be wrong
+                raise FloatingPointError(
+                    f"Scores overflow {scores.dtype} (max abs(X) = {abs(X).max():.3g}). Scale X before fit and predict."
+                )
+            yield rows, scores
+
+    def _score_linear(self, X: Any) -> NDArray[Any]:
+        ((coef, intercept),) = self.layers
+        scores = safe_sparse_dot(X, coef.T, dense_output=True)
+        scores += intercept
+        return scores
+
+    def _score_network(self, X: Any) -> NDArray[Any]:
+        from sk_quadrant._solvers.modules import scores_of
+
+        return scores_of(self.module, X)
+
+    def decision_function(self, X: Any) -> NDArray[Any]:
+        """Return the scores of checked rows, 1-D for a binary 1-D y; see `Encoding.centre`."""
+        centred: NDArray[Any] = self.encoding.centre(self.scores(X), self.score_threshold)
+        return centred
+
+    def predict(self, X: Any) -> Any:
+        """Return the predictions of checked rows in the form of y."""
+        decide, thresholds = self.encoding.decide, self.score_threshold
+        return self.encoding.decode([decide(scores, thresholds) for _, scores in self.score_blocks(X)])
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return the probabilities of checked rows, for a loss with a link."""
+        probabilities: NDArray[Any] = self.encoding.complete(self.scores(X, self.loss.link.inverse))  # type: ignore[union-attr]
+        return probabilities
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values and arrays; a loss that is not of this package stays an object."""
+        return {
+            "layers": [(_plain_matrix(weight), bias) for weight, bias in self.layers],
+            "architecture": as_dict(self.architecture),
+            "encoding": self.encoding.to_dict(),
+            "loss": loss_to_dict(self.loss),
+            "threshold": self.threshold,
+            "score_threshold": self.score_threshold,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FittedModel:
+        """Return the model of what `to_dict` returned."""
+        architecture = dict(values["architecture"])
+        architecture["hidden_layer_sizes"] = tuple(architecture["hidden_layer_sizes"])
+        return cls(
+            layers=[(_matrix(weight), bias) for weight, bias in values["layers"]],
+            architecture=Architecture(**architecture),
+            encoding=encoding_from_dict(values["encoding"]),
+            loss=loss_from_dict(values["loss"]),
+            threshold=values["threshold"],
+            score_threshold=values["score_threshold"],
+        )
+
+
+def loss_to_dict(loss: Any) -> Any:
+    """Return name and parameters of a loss of this package, and anything else as it is."""
+    if LOSSES.get(getattr(loss, "name", "")) is not type(loss):
+        return loss
+    return {"name": loss.name, **as_dict(loss)}
+
+
+def loss_from_dict(description: Any) -> Any:
+    """Return the loss of a name and parameters, and anything else as it is."""
+    if not isinstance(description, Mapping):
+        return description
+    parameters = dict(description)
+    return LOSSES[parameters.pop("name")](**parameters)
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass."""
+    return {one.name: getattr(value, one.name) for one in fields(value)}
+
+
+def _plain_matrix(matrix: Any) -> Any:
+    if not sparse.issparse(matrix):
+        return matrix
+    return {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr, "shape": matrix.shape}
+
+
+def _matrix(values: Any) -> Any:
+    if not isinstance(values, Mapping):
+        return values
+    return sparse.csr_matrix((values["data"], values["indices"], values["indptr"]), shape=values["shape"])

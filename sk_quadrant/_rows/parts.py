@@ -1,0 +1,314 @@
+"""Rows in parts: each part is checked alone, its summary merged into one schema, and then made into training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils import _safe_indexing, check_consistent_length, gen_batches
+from sklearn.utils.validation import _get_feature_names, _num_samples, check_array
+
+from sk_quadrant._rows.files import release_pages
+from sk_quadrant._rows.training import TrainingRows
+from sk_quadrant._targets import (
+    Encoding,
+    Targets,
+    as_classes,
+    check_sample_weight,
+    count_classes,
+    is_label_matrix,
+    masked_as_nan,
+    read_targets,
+    recognize,
+    weight_targets,
+)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a part holds.
+
+    Attributes
+    ----------
+    n_rows : int
+    head : {array, sparse matrix, DataFrame} of shape (0, n_features)
+        X as it came, without its rows.
+    dtype : numpy.dtype
+        Precision of the features.
+    is_sparse : bool
+        Whether X is sparse.
+    encoding : Encoding or None
+        Of a label matrix.
+    classes : ndarray of shape (n_classes,)
+        Classes of a 1-D y.
+    counts : ndarray of shape (n_labels,) or (n_classes,)
+        Sum of the known targets of each label, or rows of each class.
+    n_known : ndarray of shape (n_labels,) or int
+        Number of known targets.
+    is_soft : bool
+        Whether a target is strictly between 0 and 1.
+    """
+
+    n_rows: int
+    head: Any
+    dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
+    is_sparse: bool = False
+    encoding: Encoding | None = None
+    classes: NDArray[Any] = field(default_factory=lambda: np.empty(0))
+    counts: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    n_known: Any = 0
+    is_soft: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the rows, checked alone.
+
+    Attributes
+    ----------
+    X : ndarray or sparse CSR matrix of shape (n_rows, n_features)
+    y : ndarray of shape (n_rows,) or Targets
+        Classes, or the targets of a label matrix.
+    sample_weight : array-like or None
+    summary : Summary
+    """
+
+    X: Any
+    y: NDArray[Any] | Targets
+    sample_weight: Any
+    summary: Summary
+
+
+def read_part(X: Any, y: Any, sample_weight: Any, *, missing_labels: str) -> Part:
+    """Return some rows, checked alone; there may be none.
+
+    Raises
+    ------
+    ValueError
+        If X, y and sample_weight have different numbers of rows, or hold what an estimator does not take.
+    """
+    lengths = [part.shape[0] for part in (X, y, sample_weight) if part is not None]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"X, y and sample_weight must have the same row chunks, got chunks of {lengths} rows.")
+    if not lengths[0]:
+        return Part(X, np.empty(0), None, Summary(0, X))
+    head = X[:0]
+    X = check_array(
+        masked_as_nan(X), accept_sparse="csr", dtype=[np.float64, np.float32], accept_large_sparse=True, input_name="X"
+    )
+    about = {"n_rows": X.shape[0], "head": head, "dtype": X.dtype, "is_sparse": sparse.issparse(X)}
+    if not is_label_matrix(y):
+        y = as_classes(y)
+        classes, counts = count_classes(y)
+        about |= {"classes": classes, "counts": counts.astype(np.float64), "n_known": len(y)}
+        return Part(X, y, sample_weight, Summary(**about))
+    encoding, targets = read_targets(y, missing_labels=missing_labels)
+    about |= {"counts": targets.counts(), "n_known": targets.n_known(), "is_soft": targets.is_soft}
+    return Part(X, targets, sample_weight, Summary(**about, encoding=encoding))
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What all parts have in common.
+
+    Attributes
+    ----------
+    head : {array, sparse matrix, DataFrame} of shape (0, n_features)
+    encoding : Encoding
+    dtype : numpy.dtype
+        Precision of the features.
+    is_sparse, is_soft : bool
+    n_rows, largest : int
+        Rows of all parts, and of the largest.
+    class_weight : dict, list of dict or None
+        With numbers in place of "balanced".
+    label_smoothing : float
+    """
+
+    head: Any
+    encoding: Encoding
+    dtype: np.dtype[Any]
+    is_sparse: bool
+    is_soft: bool
+    n_rows: int
+    largest: int
+    class_weight: Any
+    label_smoothing: float
+
+    @classmethod
+    def merge(cls, summaries: Sequence[Summary], *, class_weight: Any, label_smoothing: float) -> Schema:
+        """Return what parts, some of which may have no rows, have in common.
+
+        Raises
+        ------
+        ValueError
+            If there are no rows, or if parts differ in features, labels or kind.
+        """
+        parts = [part for part in summaries if part.n_rows]
+        if not parts:
+            raise ValueError("X must have at least 1 row, got none in any block.")
+        _check_alike(parts)
+        encoding, counts = _merge_labels(parts)
+        n_known = np.sum([part.n_known for part in parts], axis=0)
+        sizes = [part.n_rows for part in parts]
+        return cls(
+            head=parts[0].head,
+            encoding=encoding,
+            dtype=np.result_type(*(part.dtype for part in parts)),
+            is_sparse=parts[0].is_sparse,
+            is_soft=any(part.is_soft for part in parts),
+            n_rows=sum(sizes),
+            largest=max(sizes),
+            class_weight=encoding.resolve_class_weight(class_weight, counts, n_known),
+            label_smoothing=label_smoothing,
+        )
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return int(self.head.shape[1])
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+        return self.encoding.n_labels
+
+    def rows(self, part: Part) -> TrainingRows:
+        """Return a part as it is trained on."""
+        targets = part.y if isinstance(part.y, Targets) else self.encoding.encode(part.y, missing_labels="error")
+        weight = check_sample_weight(part.sample_weight, targets.n_samples, targets.n_labels, allow_zeros=True)
+        targets = weight_targets(targets, self.encoding, self.class_weight, weight)
+        return TrainingRows(part.X.astype(self.dtype, copy=False), targets, self.encoding, self.label_smoothing)
+
+    def no_rows(self) -> TrainingRows:
+        """Return training rows of which there are none."""
+        shape = 0, self.n_features
+        X = sparse.csr_matrix(shape, dtype=self.dtype) if self.is_sparse else np.empty(shape, self.dtype)
+        targets = Targets(np.empty((0, self.n_labels), dtype=np.uint8))
+        return TrainingRows(X, targets, self.encoding, self.label_smoothing)
+
+
+def _check_alike(parts: Sequence[Summary]) -> None:
+    """Raise a ValueError unless all parts have the features of the first, in the same kind of container."""
+    first = parts[0]
+    names = _get_feature_names(first.head)
+    for part in parts[1:]:
+        if part.head.shape[1] != first.head.shape[1]:
+            raise ValueError(
+                f"All blocks of X must have the same features, got {first.head.shape[1]} and {part.head.shape[1]}."
+            )
+        if part.is_sparse != first.is_sparse:
+            raise ValueError("Blocks of X must be all dense or all sparse, got both.")
+        if not np.array_equal(names, _get_feature_names(part.head)):
+            raise ValueError(
+                f"All blocks of X must have the same columns, got {names} and {_get_feature_names(part.head)}."
+            )
+
+
+def _merge_labels(parts: Sequence[Summary]) -> tuple[Encoding, NDArray[np.float64]]:
+    """Return the encoding of all parts, and the sums of their targets or classes."""
+    first = parts[0].encoding
+    if any((part.encoding is None) != (first is None) for part in parts):
+        raise ValueError(
+            "Blocks of y must be of one kind, got classes in some and soft or unknown labels in others. Pass classes "
+            "1-D, and a single label as a DataFrame."
+        )
+    if first is None:
+        encoding = recognize(np.concatenate([part.classes for part in parts]))
+        counts = np.zeros(len(encoding.classes))
+        for part in parts:
+            counts[np.searchsorted(encoding.classes, part.classes)] += part.counts
+        return encoding, counts
+    for part in parts:
+        if part.encoding is not None:
+            first.check_same(part.encoding)
+    return first, np.sum([part.counts for part in parts], axis=0)
+
+
+@dataclass(frozen=True)
+class ShardedRows:
+    """Training rows that are in several places; see `TrainingRows` for those in memory.
+
+    Attributes
+    ----------
+    schema : Schema
+    row_sums : callable
+        ``row_sums(fit_intercept=...)`` returns the sums over rows of a full-batch solver.
+    batch_data : callable or None
+        ``batch_data()`` returns the batches of a mini-batch solver.
+    """
+
+    schema: Schema
+    row_sums: Callable[..., Any]
+    batch_data: Callable[[], Any] | None = None
+
+    def __len__(self) -> int:
+        return self.schema.n_rows
+
+    @property
+    def encoding(self) -> Encoding:
+        """How y became targets."""
+        return self.schema.encoding
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return self.schema.n_features
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+        return self.schema.n_labels
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Precision of the features."""
+        return self.schema.dtype
+
+    @property
+    def is_soft(self) -> bool:
+        """Whether a target is strictly between 0 and 1."""
+        return self.schema.is_soft
+
+
+class Chunks:
+    """Arrays, which may be memory-mapped files, as parts of a few rows that are read each time they are needed.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : {array-like, sparse matrix, DataFrame} of shape (n_samples,) or (n_samples, n_labels)
+    sample_weight : float, array-like or None
+    chunk_size : int or None
+        Rows of a part, None for all.
+    missing_labels : {"error", "ignore"}
+    """
+
+    def __init__(self, X: Any, y: Any, sample_weight: Any, *, chunk_size: int | None, missing_labels: str) -> None:
+        if y is None:
+            raise ValueError("The estimator requires y to be passed, but the target y is None.")
+        if isinstance(sample_weight, Real):
+            sample_weight = np.full(_num_samples(X), sample_weight)
+        self.arrays = tuple(None if array is None else _sliceable(array) for array in (X, y, sample_weight))
+        check_consistent_length(*self.arrays)
+        self.n_rows, self.missing_labels = _num_samples(self.arrays[0]), missing_labels
+        self.chunk_size = max(1, self.n_rows) if chunk_size is None else chunk_size
+
+    def __iter__(self) -> Iterator[Part]:
+        for rows in gen_batches(self.n_rows, self.chunk_size):
+            X, y, weight = (None if array is None else _safe_indexing(array, rows) for array in self.arrays)
+            yield read_part(X, y, weight, missing_labels=self.missing_labels)
+            for array in self.arrays:
+                release_pages(array)
+
+
+def _sliceable(array: Any) -> Any:
+    """Return an array, DataFrame or CSR matrix."""
+    if sparse.issparse(array):
+        return array.tocsr()
+    return array if hasattr(array, "shape") else np.asarray(array)

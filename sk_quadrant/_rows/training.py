@@ -1,0 +1,146 @@
+"""Rows in memory: features and weighted targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from sk_quadrant._targets import (
+    Encoding,
+    Targets,
+    check_known,
+    check_sample_weight,
+    is_label_matrix,
+    read_targets,
+    weight_targets,
+)
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Features and targets of rows that are in memory.
+
+    Attributes
+    ----------
+    X : ndarray or sparse CSR matrix of shape (n_rows, n_features)
+        Features of dtype float32 or float64.
+    targets : Targets
+    encoding : Encoding
+        How y became targets.
+    label_smoothing : float
+        Share of 1/2 in the targets that are trained on.
+    """
+
+    X: Any
+    targets: Targets
+    encoding: Encoding
+    label_smoothing: float = 0.0
+
+    def __len__(self) -> int:
+        return int(self.X.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return int(self.X.shape[1])
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+        return self.targets.n_labels
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Precision of the features."""
+        dtype: np.dtype[Any] = self.X.dtype
+        return dtype
+
+    @property
+    def is_soft(self) -> bool:
+        """Whether a target is strictly between 0 and 1."""
+        return self.targets.is_soft
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory."""
+        parts = (self.X, self.targets.values, self.targets.mask, self.targets.weight)
+        return sum(n_bytes(part) for part in parts)
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return all arrays that the rows consist of."""
+        X, values = self.X, self.targets.values
+        features = [X.data, X.indices, X.indptr] if sparse.issparse(X) else [X]
+        targets = [values.data, values.indices, values.indptr] if sparse.issparse(values) else [values]
+        return [*features, *targets, *(part for part in (self.targets.mask, self.targets.weight) if part is not None)]
+
+    def label_columns(self, labels: NDArray[np.intp]) -> NDArray[Any]:
+        """Return the targets of some labels, (n_rows, n_columns), as they are trained on."""
+        values = self.targets.values
+        columns = values[:, labels].toarray() if sparse.issparse(values) else values[:, labels]
+        return np.asarray(smooth(columns.astype(self.dtype), self.label_smoothing) if self.label_smoothing else columns)
+
+
+def read_training_rows(
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    *,
+    missing_labels: str,
+    class_weight: Any,
+    label_smoothing: float,
+    encoding: Encoding | None = None,
+    classes: Any = None,
+) -> TrainingRows:
+    """Return checked features with the targets of y.
+
+    Parameters
+    ----------
+    X : ndarray or sparse CSR matrix of shape (n_rows, n_features)
+        Checked features.
+    y, sample_weight : array-like
+        As in `fit` of the estimator.
+    missing_labels, class_weight, label_smoothing
+        Parameters of the estimator.
+    encoding : Encoding or None, default=None
+        That of an earlier call, which y has to follow; None to recognize it.
+    classes : array-like, default=None
+        All classes of a 1-D y, where y need not hold them all.
+
+    Raises
+    ------
+    ValueError
+        If y or sample_weight do not fit X, or no known target has a positive weight.
+    """
+    if encoding is None:
+        encoding, targets = read_targets(y, missing_labels=missing_labels, classes=classes)
+    else:
+        if classes is not None and not np.array_equal(np.unique(classes), encoding.classes):
+            raise ValueError(f"classes={classes!r} is not the same as in the first call: {encoding.classes!r}.")
+        targets = encoding.encode(y, missing_labels=missing_labels)
+    if targets.n_samples != X.shape[0]:
+        raise ValueError(f"X and y must have the same number of rows, got {X.shape[0]} and {targets.n_samples}.")
+    weight = check_sample_weight(sample_weight, targets.n_samples, targets.n_labels)
+    targets = weight_targets(targets, encoding, class_weight, weight)
+    check_known(*targets.known_weight())
+    return TrainingRows(X, targets, encoding, label_smoothing)
+
+
+def needs_classes(y: Any) -> bool:
+    """Whether the first of several parts of y must come with all classes."""
+    return not is_label_matrix(y)
+
+
+def smooth(targets: Any, amount: float) -> Any:
+    """Return targets moved towards 1/2."""
+    return targets * (1 - amount) + amount / 2
+
+
+def n_bytes(array: Any) -> int:
+    """Return the size of an array or sparse matrix, 0 for None."""
+    if array is None:
+        return 0
+    return int(array.nbytes) if hasattr(array, "nbytes") else int(array.data.nbytes + array.indices.nbytes)

@@ -1,0 +1,140 @@
+"""What a solver is given, what it returns, and what it declares that it cannot do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sk_quadrant._model import Architecture, Layers
+
+if TYPE_CHECKING:
+    import torch
+    from skorch import NeuralNet
+
+    from sk_quadrant.losses import Loss
+
+Score = Callable[[Layers, NDArray[np.intp]], dict[str, float]]
+Moments = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything that a solver has to know about a fit.
+
+    Attributes
+    ----------
+    rows : TrainingRows or ShardedRows
+    loss : Loss
+    architecture : Architecture
+    device : torch.device
+    start : list of (weight, intercept) or None
+        Layers to start from, None for the initial weights of the solver.
+    moments : list of dict or None
+        What the optimizer remembers of earlier batches.
+    seed : int
+        Of the first weights, the rows held out, and the order of rows.
+    seed_is_free : bool
+        Whether the user has left the seed to chance.
+    score : callable or None
+        (layers, indices of rows) -> scores by name, on the rows held out.
+    C, max_iter, tol, batch_size, learning_rate_init, learning_rate, warmup_fraction, mixup_alpha, early_stopping, \
+    validation_fraction, n_iter_no_change, callbacks, verbose
+        Parameters of the estimator.
+    """
+
+    rows: Any
+    loss: Loss
+    architecture: Architecture
+    device: torch.device
+    start: Layers | None
+    moments: Moments | None
+    seed: int
+    seed_is_free: bool
+    score: Score | None
+    C: float
+    max_iter: int
+    tol: float
+    batch_size: int | str
+    learning_rate_init: float
+    learning_rate: str
+    warmup_fraction: float
+    mixup_alpha: float
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
+    callbacks: Sequence[Any] | None
+    verbose: int
+
+
+PARAMETERS = (  # of the estimator, which a problem takes as they are
+    "C", "max_iter", "tol", "batch_size", "learning_rate_init", "learning_rate", "warmup_fraction", "mixup_alpha",
+    "early_stopping", "validation_fraction", "n_iter_no_change", "callbacks", "verbose",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a solver returns.
+
+    Attributes
+    ----------
+    net : skorch.NeuralNet
+        The trained net.
+    layers : list of (ndarray, ndarray)
+        Weights (n_out, n_in) and intercepts (n_out,) of each layer.
+    n_iter : int
+        Iterations of the solver, epochs for a mini-batch one.
+    loss_curve : list of float
+        Objective per iteration, or training loss per epoch.
+    history : list of dict
+        A row for each iteration or epoch.
+    converged, interrupted : bool
+    moments : list of dict
+        Moments of a mini-batch solver for each parameter as plain arrays, empty for a full-batch one.
+    """
+
+    net: NeuralNet
+    layers: Layers
+    n_iter: int
+    loss_curve: list[float]
+    history: list[dict[str, Any]]
+    converged: bool
+    interrupted: bool
+    moments: Moments = field(default_factory=list)
+
+
+class Solver(ABC):
+    """A way to train.
+
+    Attributes
+    ----------
+    name : str
+    cannot : mapping of str to str
+        Parameters and methods of the estimator that it cannot follow, with the reason.
+    needs_sums_only : bool
+        Whether it needs rows for sums over them only, so that they can stay on disk or on a cluster.
+    random : bool
+        Whether its result depends on a seed.
+    """
+
+    name: ClassVar[str]
+    cannot: ClassVar[Mapping[str, str]] = {}
+    needs_sums_only: ClassVar[bool] = False
+    random: ClassVar[bool] = True
+
+    @abstractmethod
+    def solve(self, problem: Problem) -> FitResult:
+        """Return the solution of a problem.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss becomes infinite or NaN.
+        KeyboardInterrupt
+            If the user stops it before the first iteration or epoch is over; later, the result is what was reached.
+        """

@@ -1,0 +1,339 @@
+r"""The design matrix X of shape (n_rows, n_features) as the products that a full-batch solver needs.
+
+Scores are ``X W'``, gradients ``G' X`` with G the derivatives with respect to the scores, diagonals of Hessians
+``H' X**2``. A design knows neither labels nor centring (see `Space`): scores and gradients of centred features follow
+from those of raw ones, so that sparse rows stay sparse.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from copy import copy
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.utils import gen_batches
+from torch import Tensor
+
+from sk_quadrant._solvers.full_batch.compressed import Compressed
+from sk_quadrant._solvers.tensors import as_tensor
+
+BLOCK_ELEMENTS = 2**18  # scores of a block of rows: 1 MiB in single precision, which stays in cache
+
+
+class FeatureSums(Protocol):
+    """Sums over rows of features times a factor that becomes known block by block."""
+
+    def add(self, rows: slice, factor: Tensor) -> None:
+        """Take a block of rows, given its factor of shape (n_labels, n_block_rows)."""
+        ...
+
+    def totals(self) -> list[Tensor]:
+        """Return the sums over all rows, (n_labels, n_columns), one for each power of the features."""
+        ...
+
+
+class Design(ABC):
+    """Weighted rows of features, seen through products.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Numbers of rows and features.
+    row_weight : Tensor of shape (n_rows,) or None
+    fit_intercept : bool
+        Whether sums have a last column, for a feature that is 1 in all rows.
+    dtype : torch.dtype
+    device : torch.device
+
+    Attributes
+    ----------
+    dense : bool
+        Whether rows are dense.
+    n_values : int
+        Number of values that a product goes through.
+    weights : Tensor of shape (n_rows,)
+        Row weights, also where all are 1.
+    """
+
+    dense: bool
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        row_weight: Tensor | None,
+        *,
+        fit_intercept: bool,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.n_rows, self.n_features = shape
+        self.n_values = shape[0] * shape[1]
+        self.fit_intercept, self.dtype, self.device = fit_intercept, dtype, device
+        self.row_weight = row_weight
+        self.weights = torch.ones(self.n_rows, dtype=dtype, device=device) if row_weight is None else row_weight
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the row weights."""
+        return float(self.weights.sum(dtype=torch.float64))
+
+    @abstractmethod
+    def row_blocks(self, n_labels: int) -> Iterator[slice]:
+        """Yield the blocks of rows whose scores for this number of labels are worked on together."""
+
+    @abstractmethod
+    def raw_scores(self, coef: Tensor, rows: slice) -> Tensor:
+        """Return ``coef @ X[rows].T``, shape (n_labels, n_block_rows)."""
+
+    @abstractmethod
+    def feature_sums(self, n_labels: int, *, powers: tuple[int, ...] = (1,)) -> FeatureSums:
+        """Return an accumulator of ``factor @ [X, 1] ** power``, with the column of ones if there is an intercept.
+
+        Parameters
+        ----------
+        n_labels : int
+        powers : tuple of int, default=(1,)
+        """
+
+    def backward(self, factor: Tensor, *, power: int = 1) -> Tensor:
+        """Return ``factor @ [X, 1] ** power``, given a factor of shape (n_labels, n_rows); see `feature_sums`."""
+        accumulator = self.feature_sums(len(factor), powers=(power,))
+        for rows in self.row_blocks(len(factor)):
+            accumulator.add(rows, factor[:, rows])
+        (sums,) = accumulator.totals()
+        return sums
+
+    def power_sums(self, power: int) -> Tensor:
+        """Return the weighted sums of the raw features to a power, shape (n_features,)."""
+        return self.backward(self.weights[None], power=power)[0, : self.n_features]
+
+    @abstractmethod
+    def square_sums(self, mean: Tensor | None) -> Tensor:
+        """Return the weighted sums of the squared features, (n_features,), of dense ones centred by the mean."""
+
+    @abstractmethod
+    def coupling_sums(self, mean: Tensor | None, step: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return sums over every step-th row, weighted and centred: outer products, squares, fourth powers, weights.
+
+        The first in double precision, (n_features, n_features), the last a number, the others of shape (n_features,).
+        """
+
+    @abstractmethod
+    def inner_products(self, mean: Tensor | None) -> Tensor:
+        """Return the inner products of the centred rows in double precision, shape (n_rows, n_rows)."""
+
+    def augmented(self, rows: slice, mean: Tensor | None) -> Tensor:
+        """Return a block of centred rows, with a column of ones if there is an intercept, of a dense design."""
+        raise NotImplementedError
+
+    def single(self) -> Design:
+        """Return the same rows in single precision, for a CPU."""
+        other = copy(self)
+        other.dtype = torch.float32
+        other.row_weight = None if self.row_weight is None else self.row_weight.float()
+        other.weights = self.weights.float()
+        other.convert()
+        return other
+
+    @abstractmethod
+    def convert(self) -> None:
+        """Take the features for single precision."""
+
+
+class DenseDesign(Design):
+    """Design held as a tensor of shape (n_rows, n_features); see `Design`."""
+
+    dense = True
+
+    def __init__(self, X: Tensor, row_weight: Tensor | None, *, fit_intercept: bool) -> None:
+        super().__init__(X.shape, row_weight, fit_intercept=fit_intercept, dtype=X.dtype, device=X.device)  # type: ignore[arg-type]
+        self.X = X
+
+    def row_blocks(self, n_labels: int) -> Iterator[slice]:
+        """Yield blocks of rows; see `Design.row_blocks`."""
+        size = self._rows_per_block(n_labels)
+        for start in range(0, max(1, self.n_rows), size):  # no rows are a block, too, so that their sums are zeros
+            yield slice(start, min(start + size, self.n_rows))
+
+    def _rows_per_block(self, n_labels: int) -> int:
+        return max(64, BLOCK_ELEMENTS // max(n_labels, self.n_features))
+
+    def raw_scores(self, coef: Tensor, rows: slice) -> Tensor:
+        """Return scores; see `Design.raw_scores`."""
+        return coef @ self.X[rows].T
+
+    def feature_sums(self, n_labels: int, *, powers: tuple[int, ...] = (1,)) -> FeatureSums:
+        """Return an accumulator; see `Design.feature_sums`."""
+        return DenseFeatureSums(self, n_labels, powers)
+
+    def augmented(self, rows: slice, mean: Tensor | None) -> Tensor:
+        """Return a block; see `Design.augmented`."""
+        block = self.X[rows] if mean is None else self.X[rows] - mean
+        return torch.cat([block, block.new_ones(len(block), 1)], dim=1) if self.fit_intercept else block
+
+    def convert(self) -> None:
+        """Convert rows when they are wanted; see `Design.convert`."""
+        self.X = SingleRows(self.X)  # type: ignore[assignment]
+
+    def inner_products(self, mean: Tensor | None) -> Tensor:
+        """Return inner products; see `Design.inner_products`."""
+        products = torch.zeros(self.n_rows, self.n_rows, dtype=torch.float64, device=self.device)
+        size = max(1, BLOCK_ELEMENTS // self.n_rows)
+        for start in range(0, self.n_features, size):
+            columns = slice(start, start + size)
+            block = self.X[:, columns].double()
+            if mean is not None:
+                block = block - mean[columns].double()
+            products += block @ block.T
+        return products
+
+    def square_sums(self, mean: Tensor | None) -> Tensor:
+        """Return sums of squares; see `Design.square_sums`."""
+        if mean is None:
+            return self.power_sums(2)
+        total = torch.zeros_like(mean)
+        for rows in self.row_blocks(1):
+            total += self.weights[rows] @ (self.X[rows] - mean).square_()
+        return total
+
+    def coupling_sums(self, mean: Tensor | None, step: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return sums over the centred rows; see `Design.coupling_sums`."""
+        gram = torch.zeros(self.n_features, self.n_features, dtype=torch.float64, device=self.device)
+        seconds, fourths = torch.zeros(2, self.n_features, dtype=self.dtype, device=self.device)
+        X, weights = self.X[::step], self.weights[::step]
+        for rows in gen_batches(len(X), self._rows_per_block(self.n_features)):
+            centred, weight = X[rows] - (0 if mean is None else mean), weights[rows]
+            gram += centred.T @ (centred * weight[:, None])
+            squares = centred.square_()
+            seconds += weight @ squares
+            fourths += weight @ squares.square_()
+        return gram, seconds, fourths, weights.sum(dtype=torch.float64)
+
+
+class SingleRows:
+    """Rows in single precision, converted when they are wanted; the last ones are kept for a second product."""
+
+    def __init__(self, X: Tensor) -> None:
+        self._X, self._rows, self._block = X, slice(0), X[:0].float()
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        if rows != self._rows:
+            self._rows, self._block = rows, self._X[rows].float()
+        return self._block
+
+
+class DenseFeatureSums:
+    """Sums that are added up block by block, while the block is in cache; see `FeatureSums`."""
+
+    def __init__(self, design: DenseDesign, n_labels: int, powers: tuple[int, ...]) -> None:
+        self.design = design
+        shape = n_labels, design.n_features + design.fit_intercept
+        self.sums = {power: torch.zeros(shape, dtype=design.dtype, device=design.device) for power in powers}
+
+    def add(self, rows: slice, factor: Tensor) -> None:
+        """Add a block of rows; see `FeatureSums.add`."""
+        d, block = self.design.n_features, self.design.X[rows]
+        for power, total in self.sums.items():
+            total[:, :d].addmm_(factor, block if power == 1 else block**power)
+            if self.design.fit_intercept:
+                total[:, -1] += factor.sum(dim=1)
+
+    def totals(self) -> list[Tensor]:
+        """Return the sums; see `FeatureSums.totals`."""
+        return list(self.sums.values())
+
+
+class SparseDesign(Design):
+    """Design held as compressed rows and columns, multiplied without being densified; see `Design`."""
+
+    dense = False
+
+    def __init__(
+        self, X: Any, row_weight: Tensor | None, *, fit_intercept: bool, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        super().__init__(X.shape, row_weight, fit_intercept=fit_intercept, dtype=dtype, device=device)
+        columns = X.T.tocsr()
+        if not columns.has_canonical_format:  # squares of the parts of an entry are not that of their sum
+            columns.sum_duplicates()
+            X = columns.T
+        self._by_row = Compressed(X.tocsr(), dtype, device)
+        if fit_intercept:
+            columns = sparse.vstack([columns, sparse.csr_array(np.ones((1, self.n_rows)))], format="csr")
+        self._by_column = Compressed(columns, dtype, device)
+        self.n_values = len(self._by_row.indices)
+
+    def row_blocks(self, n_labels: int) -> Iterator[slice]:
+        """Yield blocks of rows; see `Design.row_blocks`."""
+        size = BLOCK_ELEMENTS >> (n_labels - 1).bit_length()  # few sizes: products keep a tensor of each block
+        yield from gen_batches(self.n_rows, max(256, size))
+
+    def raw_scores(self, coef: Tensor, rows: slice) -> Tensor:
+        """Return scores; see `Design.raw_scores`."""
+        return self._by_row.times(coef.T, rows=rows).T
+
+    def feature_sums(self, n_labels: int, *, powers: tuple[int, ...] = (1,)) -> FeatureSums:
+        """Return an accumulator; see `Design.feature_sums`."""
+        return SparseFeatureSums(self._by_column, self.n_rows, n_labels, powers)
+
+    def square_sums(self, mean: Tensor | None) -> Tensor:
+        """Return sums of squares, not centred; see `Design.square_sums`."""
+        return self.power_sums(2)
+
+    def coupling_sums(self, mean: Tensor | None, step: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return sums over the centred rows, fourth powers as infinite; see `Design.coupling_sums`."""
+        X = self._to_scipy()[::step]
+        weights = self.weights[::step].double().cpu().numpy()
+        gram = torch.as_tensor((X.T @ sparse.diags_array(weights) @ X).toarray(), device=self.device)
+        if mean is not None:
+            mean, firsts = mean.double(), torch.as_tensor(X.T @ weights, device=self.device)
+            gram -= torch.outer(mean, firsts) + torch.outer(firsts - weights.sum() * mean, mean)
+        seconds = gram.diagonal()
+        fourths = torch.full_like(seconds, math.inf)  # many zeros are a heavy tail
+        return gram, seconds, fourths, torch.tensor(weights.sum(), device=self.device)
+
+    def convert(self) -> None:
+        """Take values in single precision; see `Design.convert`."""
+        self._by_row, self._by_column = self._by_row.single(), self._by_column.single()
+
+    def _to_scipy(self) -> Any:
+        return sparse.csr_array(self._by_row.to_scipy(), shape=self._by_row.shape)
+
+    def inner_products(self, mean: Tensor | None) -> Tensor:
+        """Return inner products; see `Design.inner_products`."""
+        X = self._to_scipy()
+        products = torch.as_tensor((X @ X.T).toarray(), device=self.device)
+        if mean is not None:
+            mean = mean.double()
+            along = torch.as_tensor(X @ mean.cpu().numpy(), device=self.device)
+            products += mean.square().sum() - along - along[:, None]
+        return products
+
+
+class SparseFeatureSums:
+    """Factors that are kept until all rows are there: their columns are compressed for all rows; see `FeatureSums`."""
+
+    def __init__(self, columns: Compressed, n_rows: int, n_labels: int, powers: tuple[int, ...]) -> None:
+        self.columns, self.powers = columns, powers
+        self.factors = columns.empty(n_rows, n_labels)
+
+    def add(self, rows: slice, factor: Tensor) -> None:
+        """Keep a block of rows; see `FeatureSums.add`."""
+        self.factors[rows] = factor.T
+
+    def totals(self) -> list[Tensor]:
+        """Return the sums; see `FeatureSums.totals`."""
+        return [self.columns.times(self.factors, power=power).T for power in self.powers]
+
+
+def design_of(
+    X: Any, row_weight: Tensor | None, *, fit_intercept: bool, dtype: torch.dtype, device: torch.device
+) -> Design:
+    """Return the design of an array or SciPy sparse matrix."""
+    if sparse.issparse(X):
+        return SparseDesign(X, row_weight, fit_intercept=fit_intercept, dtype=dtype, device=device)
+    return DenseDesign(as_tensor(X, dtype=dtype, device=device), row_weight, fit_intercept=fit_intercept)

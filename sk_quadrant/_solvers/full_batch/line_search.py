@@ -1,0 +1,67 @@
+r"""Line search: step lengths that satisfy the weak Wolfe conditions, one for each group of labels.
+
+Along a direction p from theta, with :math:`\phi(\alpha) = f(\theta + \alpha p)`, a step is accepted if
+
+.. math:: \phi(\alpha) \le \phi(0) + c_1 \alpha \phi'(0), \qquad \phi'(\alpha) \ge c_2 \phi'(0).
+
+The first asks for a decrease, the second that the slope has flattened, so that the curvature pair of the step is
+positive. A bracket (low, high) is kept in which low satisfies the first condition and high does not; the next step is
+the zero of the secant of the slopes, safeguarded by the bracket, and its middle once secants have not helped. This is
+the bisection of [1]_ with interpolation, which terminates also where the loss has corners.
+
+References
+----------
+.. [1] A. S. Lewis, M. L. Overton, "Nonsmooth optimization via quasi-Newton methods", Mathematical Programming 141,
+   2013. :doi:`10.1007/s10107-012-0514-2`
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+DECREASE, FLATNESS = 1e-4, 0.9  # c_1 and c_2
+MAX_TRIALS = 30
+MAX_SECANTS = 8  # trials after which a decrease alone is good enough, and brackets are halved
+
+
+class Bracket:
+    """Step lengths of a line search, one a group, with the interval that is known to hold a good one.
+
+    Attributes
+    ----------
+    step : double Tensor of shape (n_groups,)
+        The step to try next, at first 1.
+    trials : int
+        Number of steps judged.
+    """
+
+    def __init__(self, values: Tensor, slope: Tensor, eps: float) -> None:
+        self.values, self.slope, self.noise = values, slope, 4 * eps * values.abs()
+        self.step, self.low = torch.ones_like(slope), torch.zeros_like(slope)
+        self.high = torch.full_like(slope, math.inf)
+        self.trials = 0
+
+    def judge(self, pending: Tensor, values: Tensor, slopes: Tensor) -> Tensor:
+        """Return which of the pending groups need another step, given objective and slope at the present one."""
+        self.trials += 1
+        enough = values <= self.values + DECREASE * self.step * self.slope + self.noise
+        flat = slopes >= FLATNESS * self.slope
+        pending = pending & ~(enough & (flat | (self.trials > MAX_SECANTS)))
+        self.low = self.step.where(pending & enough, self.low)
+        self.high = self.step.where(pending & ~enough, self.high)
+        secant = self.step * self.slope / (self.slope - slopes)
+        self.step = self._inside(secant.where(secant > 0, math.inf)).where(pending, self.step)
+        return pending
+
+    def _inside(self, step: Tensor) -> Tensor:
+        """Move proposed steps into the bracket, away from its ends."""
+        bounded = self.high.isfinite()
+        width = (self.high - self.low).where(bounded, 0.0)
+        middle = (self.low + self.high) / 2
+        trusted = step.isfinite() & (self.trials <= MAX_SECANTS)  # a secant may shrink the bracket by a tenth for ever
+        closed = torch.clamp(step, self.low + 0.1 * width, self.high - 0.1 * width).where(trusted, middle)
+        opened = torch.clamp(step, 1.5 * self.low, 10 * self.low)
+        return closed.where(bounded, opened)

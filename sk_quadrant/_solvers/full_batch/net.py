@@ -1,0 +1,101 @@
+"""The skorch net of the full-batch solver: its training loop is one call of the solver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sk_quadrant._rows import TrainingRows
+from sk_quadrant._solvers.base import FitResult, Problem
+from sk_quadrant._solvers.full_batch.solve import minimize
+from sk_quadrant._solvers.full_batch.trace import Trace
+from sk_quadrant._solvers.modules import build_module, read_layers, write_layers
+from sk_quadrant._solvers.nets import LabelNet, net_parameters, run
+
+
+class FullBatchNet(LabelNet):
+    """Net of a linear model that trains on all rows at once: one epoch is the whole fit.
+
+    Parameters
+    ----------
+    C : float
+        Inverse strength of the penalty.
+    tol, max_iter, warm_start, verbose_iterations
+        See `minimize`.
+    **kwargs
+        Parameters of `skorch.NeuralNet`.
+
+    Attributes
+    ----------
+    trace_ : Trace
+        What happened, over all labels.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        C: float = 1.0,
+        tol: float = 1e-4,
+        max_iter: int = 200,
+        warm_start_at_module: bool = False,
+        verbose_iterations: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.C = C
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start_at_module = warm_start_at_module
+        self.verbose_iterations = verbose_iterations
+
+    def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any) -> FullBatchNet:
+        """Solve the whole problem, as one epoch."""
+        self.check_data(X, y)
+        self.notify("on_epoch_begin", dataset_train=X, dataset_valid=None)
+        self.trace_: Trace = minimize(
+            X,
+            self.criterion_.loss,
+            self.module_.weight,
+            self.module_.bias,
+            C=self.C,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            warm_start=self.warm_start_at_module,
+            verbose=self.verbose_iterations,
+        )
+        self.history.record("train_loss", self.trace_.values[-1])
+        self.notify("on_epoch_end", dataset_train=X, dataset_valid=None)
+        return self
+
+
+def solve(problem: Problem) -> FitResult:
+    """Return the solution of a problem; see `Solver.solve`."""
+    rows = problem.rows
+    module = build_module(problem.architecture, rows.n_features, rows.n_labels, rows.dtype, feature_major=False)
+    device = problem.device if isinstance(rows, TrainingRows) else "cpu"  # where sums over several places arrive
+    net = FullBatchNet(
+        **net_parameters(module, problem.loss, device),
+        C=problem.C,
+        tol=problem.tol,
+        max_iter=problem.max_iter,
+        warm_start_at_module=problem.start is not None,
+        verbose_iterations=problem.verbose,
+        max_epochs=1,
+        callbacks=list(problem.callbacks) if problem.callbacks else "disable",
+    ).initialize()
+    if problem.start is not None:
+        write_layers(net.module_, problem.start)
+    finished = run(net, rows)
+    trace = getattr(net, "trace_", Trace())
+    interrupted = net.interrupted_ or trace.interrupted
+    if interrupted and not trace.values:
+        raise KeyboardInterrupt("Training was interrupted before its first iteration.")
+    history = [{"epoch": epoch, "objective": value} for epoch, value in enumerate(trace.values)]
+    return FitResult(
+        net,
+        read_layers(net.module_, copy=False),
+        trace.n_iter,
+        trace.values,
+        history,
+        trace.converged or finished,
+        interrupted,
+    )

@@ -1,0 +1,180 @@
+r"""The penalised objective of a block of labels: value, gradient and curvature, from sums over the rows.
+
+For label j with targets t and row weights v, and the whole label set at once for a set-wise loss,
+
+.. math::
+    f(\theta) = \sum_i v_i\, \ell(s_i, t_i) + \frac{1}{2 C} \lVert w \rVert^2, \qquad
+    \nabla_w f = \sum_i v_i\, \ell'(s_i, t_i)\, (x_i - m) + \frac{w}{C}.
+
+The rows enter by the sums of `BlockSums` alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sk_quadrant._solvers.tensors import take_labels
+
+if TYPE_CHECKING:
+    from sk_quadrant._solvers.full_batch.shard import Curvature, LossSums
+    from sk_quadrant._solvers.full_batch.space import Space
+    from sk_quadrant._solvers.full_batch.sums import BlockSums
+    from sk_quadrant.losses import Loss
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the objective returns at a point.
+
+    Attributes
+    ----------
+    values : double Tensor of shape (n_groups,)
+        Objective of each label, or of all labels together for a set-wise loss.
+    gradient : Tensor of shape (n_labels, n_columns)
+    curvature : Tensor of shape (n_labels, n_columns) or None
+        Estimated diagonal of the Hessian.
+    """
+
+    values: Tensor
+    gradient: Tensor
+    curvature: Tensor | None = None
+
+    def take(self, labels: Tensor) -> Evaluation:
+        """Return the evaluation of some labels, each of which is a group."""
+        curvature = None if self.curvature is None else take_labels(self.curvature, labels)
+        return Evaluation(self.values[labels], take_labels(self.gradient, labels), curvature)
+
+    def put(self, labels: Tensor, other: Evaluation) -> None:
+        """Overwrite some labels with another evaluation."""
+        self.values[labels if len(self.values) == len(self.gradient) else slice(None)] = other.values
+        self.gradient[labels] = other.gradient
+        if self.curvature is not None and other.curvature is not None:
+            self.curvature[labels] = other.curvature
+
+    def where(self, groups: Tensor, labels: Tensor, other: Evaluation) -> Evaluation:
+        """Return this evaluation for some groups, whose labels are given as a column, and another elsewhere."""
+        return Evaluation(
+            self.values.where(groups, other.values), self.gradient.where(labels, other.gradient), other.curvature
+        )
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Weighted sum of losses of a linear model and its penalty, ``sum(w * l) + penalty / 2 * ||coef||^2``.
+
+    Parameters
+    ----------
+    space : Space
+    rows : BlockSums
+    loss : Loss
+    penalty : float
+        1 / C.
+    """
+
+    space: Space
+    rows: BlockSums
+    loss: Loss
+    penalty: float
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels in the block."""
+        return self.rows.n_labels
+
+    @property
+    def has_hessian(self) -> bool:
+        """Whether `hessian` is available: each label has one, from dense rows."""
+        return self.loss.labelwise and self.space.dense
+
+    def take(self, labels: Tensor) -> Objective:
+        """Return the objective of some of the labels, for a labelwise loss."""
+        return replace(self, rows=self.rows.take(labels))
+
+    def start(self) -> Tensor:
+        """Return theta of the model without features: weights zero, intercepts fitted to the label frequencies."""
+        theta = self.space.zeros(self.n_labels)
+        if self.space.fit_intercept:
+            theta[:, -1] = self.constant_scores().to(theta)
+        return theta
+
+    def constant_scores(self) -> Tensor:
+        """Return the best scores that do not depend on features.
+
+        A label seen n times and always absent (or present) has no best finite score; its frequency counts as
+        1 / (2 n + 2) (or one minus that), the Krichevsky-Trofimov estimate.
+        """
+        frequency, weight = (part.cpu().numpy() for part in self.frequency())
+        smallest = 0.5 / (weight + 1)
+        scores = self.loss.constant_scores(np.clip(frequency, smallest, 1 - smallest))
+        return torch.from_numpy(np.asarray(scores, dtype=np.float64))
+
+    def frequency(self) -> tuple[Tensor, Tensor]:
+        """Return the weighted mean of each label's known targets, and the weight behind it, (n_labels,) each."""
+        total, weight = self.rows.target_sums()
+        return total / weight.clamp(min=1e-300), weight
+
+    def constant_labels(self) -> Tensor:
+        """Return which labels have one and the same target in all their rows, or no row at all."""
+        frequency, _ = self.frequency()
+        constant: Tensor = (frequency == 0) | (frequency == 1)
+        return constant
+
+    def evaluate(self, theta: Tensor, curvature: Curvature = None) -> Evaluation:
+        """Return values and gradient at theta, and the curvature if asked for.
+
+        Parameters
+        ----------
+        theta : Tensor of shape (n_labels, n_columns)
+        curvature : {"mean", "diagonal"} or None
+            "mean" takes the curvature of a label as the same in all rows, "diagonal" has the exact sum, at the price
+            of two more products.
+        """
+        return self._evaluate(theta, curvature, constant=False)
+
+    def evaluate_constant(self, theta: Tensor) -> Evaluation:
+        """Return the evaluation, with mean curvature, at a theta without weights: it saves the product for scores."""
+        return self._evaluate(theta, "mean", constant=True)
+
+    def _evaluate(self, theta: Tensor, curvature: Curvature, *, constant: bool) -> Evaluation:
+        space, penalty, coef = self.space, self.penalty, theta[:, : self.space.n_features]
+        sums = self.rows.loss_sums(
+            self.loss, *space.split(theta), curvature, constant=constant, centred=space.mean is not None
+        )
+        gradient = space.centre(sums.gradient)
+        gradient[:, : space.n_features].add_(coef, alpha=penalty)
+        norms = 0.5 * penalty * torch.linalg.vecdot(coef, coef).double()
+        values = sums.values + (norms if self.loss.labelwise else norms.sum())
+        return Evaluation(values, gradient, None if sums.curvature is None else self._diagonal(sums, sums.curvature))
+
+    def _diagonal(self, sums: LossSums, curvature: Tensor) -> Tensor:
+        """Return the diagonal of the Hessian; infinite for a constant feature, which is not to move."""
+        space = self.space
+        if sums.squares is not None:
+            diagonal = space.centred_squares(sums.squares, sums.firsts)
+        else:
+            diagonal = space.zeros(self.n_labels)
+            diagonal[:, : space.n_features] = curvature[:, None] * space.variance
+            if space.fit_intercept:
+                diagonal[:, -1] = curvature
+        weights = diagonal[:, : space.n_features]
+        weights += self.penalty
+        weights.masked_fill_(space.variance == 0, math.inf)
+        return diagonal
+
+    def hessian(self, theta: Tensor) -> Tensor:
+        """Return the estimated Hessian of each label of a labelwise loss, double (n_labels, n_columns, n_columns).
+
+        It is ``sum_i h_ij x_i x_i' + I / C`` with the curvatures h_ij of the rows.
+        """
+        space = self.space
+        varies = torch.ones(space.n_columns, dtype=theta.dtype, device=theta.device)
+        varies[: space.n_features] = space.variance > 0
+        hessian = self.rows.hessian_sums(self.loss, *space.split(theta), space.mean, varies)
+        hessian.diagonal(dim1=1, dim2=2)[:, : space.n_features] += self.penalty
+        return hessian

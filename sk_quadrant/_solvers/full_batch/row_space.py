@@ -1,0 +1,102 @@
+r"""The space of the rows: fewer, uncorrelated features where there are fewer rows than features.
+
+The weights that minimise a penalised loss are combinations of the centred rows [1]_, w = X' c. With the
+eigendecomposition of the weighted inner products,
+
+.. math:: D^{1/2} (X X^\top) D^{1/2} = V \Lambda V^\top,
+
+the coordinates of the rows in their principal axes are Z = X X' D^(1/2) V Lambda^(-1/2): distances are kept, so the
+penalty is the same, and the features are few and uncorrelated.
+
+References
+----------
+.. [1] B. Schölkopf, R. Herbrich, A. J. Smola, "A generalized representer theorem", COLT 2001.
+   :doi:`10.1007/3-540-44581-1_27`
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sk_quadrant._solvers.full_batch.design import DenseDesign, Design
+from sk_quadrant._solvers.full_batch.space import Space
+
+MAX_ROWS = 500  # an eigendecomposition takes 9 n^3 operations: with more rows it outweighs what it saves
+
+
+@dataclass
+class RowSpace(Space):
+    """Parameters as weights of the principal axes of the rows; see `Space`.
+
+    Attributes
+    ----------
+    axes : Tensor of shape (rank, n_rows)
+        Combinations of the rows that are the unit vectors of the axes.
+    design : Design
+        The rows that span the space.
+    features : Space
+        The space of their features.
+    """
+
+    axes: Tensor
+    design: Design
+    features: Space
+
+    @property
+    def correlated(self) -> bool:
+        """Principal axes are uncorrelated."""
+        return False
+
+    def publish(self, theta: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return coef and intercept; see `Space.publish`."""
+        combination = theta[:, : self.n_features] @ self.axes
+        lifted = self.features.centre(self.design.backward(combination))
+        if self.fit_intercept:
+            lifted[:, -1] = theta[:, -1]
+        return self.features.publish(lifted)
+
+    def theta_of(self, coef: Tensor, intercept: Tensor | None) -> Tensor:
+        """Return theta of the part of a published model that is in the space; see `Space.theta_of`."""
+        theirs = self.features.theta_of(coef, intercept)
+        weights, shift = self.features.split(theirs)
+        scores = self.design.raw_scores(weights, slice(0, self.design.n_rows))
+        if shift is not None:
+            scores = scores + (shift - theirs[:, -1])[:, None]
+        return super().theta_of(scores @ self.axes.T, theirs[:, -1])
+
+
+def row_space(design: Design, features: Space) -> tuple[DenseDesign, RowSpace] | None:
+    """Return the coordinates of the rows and their space, None if that is not worth it.
+
+    It is where the rows count, by their weights, for less than the features, so that the path of a solver is the same
+    for a row of weight 2 and for two rows.
+    """
+    if features.total_weight >= features.n_features or design.n_rows > MAX_ROWS:
+        return None
+    products, root = design.inner_products(features.mean), design.weights.double().sqrt()
+    eigenvalues, vectors = torch.linalg.eigh(products * root * root[:, None])
+    kept = eigenvalues > torch.finfo(torch.float64).eps * design.n_rows * eigenvalues.max()
+    if not kept.any():
+        return None
+    axes = (vectors[:, kept] / eigenvalues[kept].sqrt()).T * root
+    coordinates = DenseDesign(
+        (products @ axes.T).to(features.dtype), design.row_weight, fit_intercept=features.fit_intercept
+    )
+    return coordinates, RowSpace(
+        n_features=coordinates.n_features,
+        fit_intercept=features.fit_intercept,
+        dtype=features.dtype,
+        device=features.device,
+        dense=True,
+        n_rows=coordinates.n_rows,
+        n_values=coordinates.n_values,
+        total_weight=features.total_weight,
+        mean=None,
+        variance=coordinates.square_sums(None) / features.total_weight,
+        axes=axes.to(features.dtype),
+        design=design,
+        features=features,
+    )

@@ -1,0 +1,343 @@
+"""The rows of one place, and the sums over them.
+
+A full-batch fit needs the rows for sums only: of features and their squares, of targets, of losses and their
+derivatives. Each method here returns such sums as a tuple of tensors, which add up over shards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sk_quadrant._solvers.full_batch.design import Design, FeatureSums, design_of
+from sk_quadrant._solvers.tensors import as_tensor, take_labels, torch_dtype
+from sk_quadrant.losses._base import split_weight, weighted
+
+if TYPE_CHECKING:
+    from sk_quadrant._rows import TrainingRows
+    from sk_quadrant.losses import Loss
+
+Sums = tuple[Tensor | None, ...]
+Query = Callable[..., Sums]
+Curvature = Literal["mean", "diagonal"] | None
+REMEMBERED = 2  # a line search goes to and fro between the labels of a block and some of them
+
+
+class LossSums(NamedTuple):
+    """Sums over rows of what an evaluation of the objective needs.
+
+    Attributes
+    ----------
+    values : double Tensor of shape (n_labels,), or (1,) for a set-wise loss
+    gradient : Tensor of shape (n_labels, n_columns)
+        With respect to weights of features that are not centred.
+    curvature : Tensor of shape (n_labels,) or None
+        Second derivatives with respect to the scores.
+    squares, firsts : Tensor of shape (n_labels, n_columns) or None
+        Second derivatives times squared features, and times features, not centred.
+    """
+
+    values: Tensor
+    gradient: Tensor
+    curvature: Tensor | None = None
+    squares: Tensor | None = None
+    firsts: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class BlockTargets:
+    """Targets of a block of labels, in the memory order of their scores.
+
+    Attributes
+    ----------
+    values : Tensor of shape (n_labels, n_rows)
+        Targets; unknown ones are 0. Hard targets may be uint8.
+    mask : bool Tensor of shape (n_labels, n_rows) or None
+        True where the target is known.
+    weight : Tensor of shape (n_labels, n_rows) or None
+        Relative weights of the labels within their row.
+    """
+
+    values: Tensor
+    mask: Tensor | None = None
+    weight: Tensor | None = None
+
+    def take(self, labels: Tensor) -> BlockTargets:
+        """Return the targets of some labels."""
+        mask, weight = (None if part is None else take_labels(part, labels) for part in (self.mask, self.weight))
+        return BlockTargets(take_labels(self.values, labels), mask, weight)
+
+    def rows(self, rows: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return values, mask and weight of some rows, each (n_block_rows, n_labels), as losses take them."""
+        mask, weight = (None if part is None else part[:, rows].T for part in (self.mask, self.weight))
+        return self.values[:, rows].T.to(dtype), mask, None if weight is None else weight.to(dtype)
+
+    def sums(self, row_weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the weighted sum of each label's known targets, and that of their weights, double (n_labels,) each."""
+        if row_weight is None and self.weight is None and self.mask is None:
+            total = self.values.sum(dim=1, dtype=torch.float64)
+            return total, torch.full_like(total, self.values.shape[1])
+        weight = torch.ones_like(self.values, dtype=torch.float64) if self.weight is None else self.weight.double()
+        if row_weight is not None:
+            weight = weight * row_weight
+        if self.mask is not None:
+            weight = weight * self.mask
+        return (weight * self.values).sum(dim=1), weight.sum(dim=1)
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows of one place with the targets of a block of labels.
+
+    Attributes
+    ----------
+    design : Design
+    targets : BlockTargets
+    """
+
+    design: Design
+    targets: BlockTargets
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+        return self.targets.values.shape[0]
+
+    def take(self, labels: Tensor) -> Block:
+        """Return some of the labels."""
+        return Block(self.design, self.targets.take(labels))
+
+    def target_sums(self) -> tuple[Tensor, Tensor]:
+        """Return the weighted sum of each label's known targets, and that of their weights, double (n_labels,) each."""
+        return self.targets.sums(self.design.row_weight)
+
+    def loss_sums(
+        self,
+        loss: Loss,
+        coef: Tensor,
+        shift: Tensor | None,
+        curvature: Curvature = None,
+        *,
+        constant: bool = False,
+        centred: bool = False,
+    ) -> LossSums:
+        """Return the sums of an evaluation, in one pass over the rows.
+
+        Parameters
+        ----------
+        loss : Loss
+        coef : Tensor of shape (n_labels, n_features)
+            Weights.
+        shift : Tensor of shape (n_labels,) or None
+            What is added to the products of weights and raw features.
+        curvature : {"mean", "diagonal"} or None
+            "mean" sums second derivatives per label, "diagonal" also their products with squared features.
+        constant : bool, default=False
+            Whether the weights are known to be zero.
+        centred : bool, default=False
+            Whether squares are to be centred later, which takes `firsts`.
+        """
+        n_groups = self.n_labels if loss.labelwise else 1
+        values = torch.zeros(n_groups, dtype=torch.float64, device=coef.device)
+        total = None if curvature is None else torch.zeros(self.n_labels, dtype=coef.dtype, device=coef.device)
+        gradients = self.design.feature_sums(self.n_labels)
+        powers = (2, 1) if centred else (2,)
+        squares = self.design.feature_sums(self.n_labels, powers=powers) if curvature == "diagonal" else None
+        for rows in self.design.row_blocks(self.n_labels):
+            scores = self._constant(shift, rows) if constant else self._scores(coef, shift, rows)
+            values += self._add(loss, rows, scores, gradients, total, squares)
+        (gradient,) = gradients.totals()
+        return LossSums(values, gradient, total, *([] if squares is None else squares.totals()))
+
+    def _add(
+        self,
+        loss: Loss,
+        rows: slice,
+        scores: Tensor,
+        gradients: FeatureSums,
+        total: Tensor | None,
+        squares: FeatureSums | None,
+    ) -> Tensor:
+        """Add what a block of rows contributes, given their scores, and return the sums of losses."""
+        targets = self.targets.rows(rows, scores.dtype)
+        values, gradient = loss.values_and_gradient(scores.T, *targets)
+        gradients.add(rows, self._weighted(rows, gradient).T)
+        if total is not None:
+            curvature = self._weighted(rows, loss.curvature(scores.T, *targets)).T
+            total += curvature.sum(dim=1)
+            if squares is not None:
+                squares.add(rows, curvature)
+        return self._weighted(rows, values).sum(dim=0)
+
+    def hessian_sums(
+        self, loss: Loss, coef: Tensor, shift: Tensor | None, mean: Tensor | None, varies: Tensor
+    ) -> Tensor:
+        """Return the sum of ``h_ij x_i x_i'`` over the rows i, double (n_labels, n_columns, n_columns).
+
+        Parameters
+        ----------
+        loss, coef, shift
+            See `loss_sums`.
+        mean : Tensor of shape (n_features,) or None
+            What the features are centred by.
+        varies : Tensor of shape (n_columns,)
+            1, or 0 for a feature that is constant.
+        """
+        p = len(varies)
+        hessian = torch.zeros(self.n_labels, p, p, dtype=torch.float64, device=coef.device)
+        for rows in self.design.row_blocks(p):
+            targets = self.targets.rows(rows, coef.dtype)
+            curvature = self._weighted(rows, loss.curvature(self._scores(coef, shift, rows).T, *targets))
+            columns = self.design.augmented(rows, mean) * varies
+            for label in range(self.n_labels):
+                hessian[label] += (columns * curvature[:, label, None]).T @ columns
+        return hessian
+
+    def _scores(self, coef: Tensor, shift: Tensor | None, rows: slice) -> Tensor:
+        """Return the scores of a block of rows, shape (n_labels, n_block_rows)."""
+        scores = self.design.raw_scores(coef, rows)
+        return scores if shift is None else scores.add_(shift[:, None])
+
+    def _constant(self, shift: Tensor | None, rows: slice) -> Tensor:
+        """Return the scores of a block of rows for weights of zero."""
+        scores = torch.zeros(self.n_labels, rows.stop - rows.start, dtype=self.design.dtype, device=self.design.device)
+        return scores if shift is None else scores.add_(shift[:, None])
+
+    def _weighted(self, rows: slice, values: Tensor) -> Tensor:
+        """Return values of a block of rows, (n_block_rows, n), times the row weights."""
+        weight = self.design.row_weight
+        return values if weight is None else weighted(values, None, weight[rows, None])
+
+
+class Shard:
+    """The rows of one place: their design, and the targets of any of their labels.
+
+    Parameters
+    ----------
+    rows : TrainingRows
+    fit_intercept : bool
+    device : torch.device
+    """
+
+    def __init__(self, rows: TrainingRows, *, fit_intercept: bool, device: torch.device) -> None:
+        self.rows = rows
+        weight = None if rows.targets.weight is None else as_tensor(rows.targets.weight)
+        mask = None if rows.targets.mask is None else as_tensor(rows.targets.mask)
+        row_weight, label_weight = split_weight(weight, mask)
+        dtype = torch_dtype(rows.dtype)
+        self.label_weight = None if label_weight is None else label_weight.to(dtype)
+        self.design = design_of(
+            rows.X,
+            None if row_weight is None else row_weight.to(device, dtype),
+            fit_intercept=fit_intercept,
+            dtype=dtype,
+            device=device,
+        )
+        self._blocks: dict[bytes, Block] = {}
+
+    def block(self, labels: Tensor) -> Block:
+        """Return the rows with the targets of some labels."""
+        index, mask = labels.numpy(), self.rows.targets.mask
+        return Block(self.design, BlockTargets(
+            self._by_label(as_tensor(self.rows.label_columns(index))),
+            None if mask is None else self._by_label(as_tensor(mask[:, index])),
+            None if self.label_weight is None else self._by_label(self.label_weight[:, labels]),
+        ))  # fmt: skip
+
+    def _by_label(self, columns: Tensor) -> Tensor:
+        """Return the transpose of a matrix, in the memory order of scores, on the device."""
+        ordered = columns.T.contiguous() if self.design.dense else columns.contiguous().T
+        return ordered.to(self.design.device)
+
+    def size(self) -> Sums:
+        """Return the number of rows, of values, and the sum of weights."""
+        design = self.design
+        return (torch.tensor([design.n_rows, design.n_values, design.total_weight], dtype=torch.float64),)
+
+    def known_weight(self) -> Sums:
+        """Return the number of known targets, and the sum of their weights."""
+        return tuple(torch.tensor(part, dtype=torch.float64) for part in self.rows.targets.known_weight())
+
+    def label_counts(self) -> Sums:
+        """Return the unweighted sum of each label's known targets, and their number."""
+        targets = self.rows.targets
+        return torch.from_numpy(targets.counts()), torch.from_numpy(targets.n_known()).double()
+
+    def feature_sums(self) -> Sums:
+        """Return the weighted sums of the features."""
+        return (self.design.power_sums(1),)
+
+    def square_sums(self, mean: Tensor | None) -> Sums:
+        """Return the weighted sums of the squared features; see `Design.square_sums`."""
+        return (self.design.square_sums(mean),)
+
+    def coupling_sums(self, mean: Tensor | None, step: int) -> Sums:
+        """Return weighted sums of outer products and powers of the features; see `Design.coupling_sums`."""
+        return self.design.coupling_sums(mean, step)
+
+    def target_sums(self, labels: Tensor) -> Sums:
+        """Return sums for some labels; see `Block.target_sums`."""
+        return self._remembered_block(labels).target_sums()
+
+    def loss_sums(
+        self,
+        labels: Tensor,
+        loss: Loss,
+        coef: Tensor,
+        shift: Tensor | None,
+        curvature: Curvature,
+        constant: bool,
+        centred: bool,
+    ) -> Sums:
+        """Return sums for some labels; see `Block.loss_sums`."""
+        block = self._remembered_block(labels)
+        return block.loss_sums(loss, coef, shift, curvature, constant=constant, centred=centred)
+
+    def hessian_sums(self, labels: Tensor, loss: Loss, *arguments: Any) -> Sums:
+        """Return sums for some labels; see `Block.hessian_sums`."""
+        return (self._remembered_block(labels).hessian_sums(loss, *arguments),)
+
+    def _remembered_block(self, labels: Tensor) -> Block:
+        key, labels = labels.cpu().numpy().tobytes(), labels.cpu()
+        block = self._blocks.pop(key, None) or self.block(labels)
+        while len(self._blocks) >= REMEMBERED:
+            self._blocks.pop(next(iter(self._blocks)))
+        self._blocks[key] = block
+        return block
+
+    def __sizeof__(self) -> int:
+        """Return the bytes of the rows, by which a scheduler judges what it would cost to move them."""
+        return object.__sizeof__(self) + self.rows.nbytes
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the blocks, which can be taken again."""
+        return vars(self) | {"_blocks": {}}
+
+
+def sum_over(shards: Iterable[Shard], query: Query, arguments: Iterable[Any]) -> Sums:
+    """Return the sum of a query, a method of `Shard`, over shards, which need not exist all at once."""
+    arguments = list(arguments)
+    return add(_ask(shard, query, arguments) for shard in shards)
+
+
+def _ask(shard: Shard, query: Query, arguments: Iterable[Any]) -> Sums:
+    """Return the sums of a shard, computed on its device, on the CPU."""
+    device = shard.design.device
+    moved = (part.to(device) if isinstance(part, Tensor) else part for part in arguments)
+    return tuple(None if part is None else part.cpu() for part in query(shard, *moved))
+
+
+def add(parts: Iterable[Sums]) -> Sums:
+    """Return the sum of one or more answers to the same query, added as they come; None is zero."""
+    return reduce(lambda total, part: tuple(map(_plus, total, part)), parts)
+
+
+def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b

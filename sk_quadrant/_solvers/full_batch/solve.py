@@ -1,0 +1,183 @@
+"""The full-batch solver: the labels in blocks that fit in memory, each minimised stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sk_quadrant._rows import ShardedRows, TrainingRows
+from sk_quadrant._solvers.full_batch.objective import Objective
+from sk_quadrant._solvers.full_batch.preconditioner import SharedMetric, choose_metric
+from sk_quadrant._solvers.full_batch.row_space import row_space
+from sk_quadrant._solvers.full_batch.space import Space
+from sk_quadrant._solvers.full_batch.stages import Minimization, Options, SinglePrecision
+from sk_quadrant._solvers.full_batch.sums import LocalSums, RowSums, local_sums
+from sk_quadrant._solvers.full_batch.trace import Trace
+from sk_quadrant._targets import check_known
+
+if TYPE_CHECKING:
+    from sk_quadrant.losses import Loss
+
+BLOCK_ELEMENTS = 2**24  # parameters, or scores of sparse data, of a block of labels: 64 MiB in single precision
+CACHED_ELEMENTS = 2**19  # weights that stay in cache while those of sparse rows are gathered
+WORTH_SINGLE = 2**20  # multiplications in a product for which a design in single precision pays
+FEWEST, MOST = 64, 256  # labels of sparse data to gather together: a row of weights should fill some cache lines
+MEMORY = 5  # curvature pairs
+
+
+@dataclass(frozen=True)
+class LabelProblems:
+    """The objectives of all blocks of labels, and the metric in which they are minimised.
+
+    Attributes
+    ----------
+    rows : RowSums
+    space : Space
+    loss : Loss
+    penalty : float
+        1 / C.
+    metric : SharedMetric
+    single : SinglePrecision or None
+        The same in single precision, for the first steps, where that is faster.
+    """
+
+    rows: RowSums
+    space: Space
+    loss: Loss
+    penalty: float
+    metric: SharedMetric
+    single: SinglePrecision | None
+
+    @classmethod
+    def of(cls, rows: RowSums, loss: Loss, *, C: float, fit_intercept: bool) -> LabelProblems:
+        """Prepare what all labels share."""
+        space = Space.of(rows, fit_intercept=fit_intercept)
+        design = rows.design()
+        if design is not None and (reduced := row_space(design, space)) is not None:
+            coordinates, space = reduced
+            rows = cast("LocalSums", rows).with_design(coordinates)
+        metric = choose_metric(space, rows)
+        return cls(rows, space, loss, 1 / C, metric, _single_precision(rows, space, loss, metric))
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Yield the indices of the labels of each block, frequent labels first for a labelwise loss."""
+        n_labels = self.rows.n_labels
+        if not self.loss.labelwise:
+            yield torch.arange(n_labels)
+            return
+        order = np.argsort(-self.rows.frequency(), kind="stable")
+        size = labels_per_block(self.rows.largest, self.space.n_columns, sparse=not self.space.dense)
+        for start in range(0, n_labels, size):
+            yield torch.from_numpy(order[start : start + size])
+
+    def objective(self, labels: Tensor) -> Objective:
+        """Return the objective of some labels."""
+        return Objective(self.space, self.rows.block(labels), self.loss, self.penalty)
+
+    def minimize(self, objective: Objective, theta: Tensor, options: Options) -> tuple[Tensor, Trace]:
+        """Minimise over a block of labels, through the continuation of the loss, and return theta and the trace."""
+        traces = []
+        for loss in self.loss.continuation():
+            minimization = Minimization(replace(objective, loss=loss), theta, options)
+            traces.append(minimization.run(self.metric, self.single))
+            theta = minimization.theta
+            if traces[-1].interrupted:
+                break
+        return theta, reduce(Trace.then, traces)
+
+
+def labels_per_block(n_rows: int, n_columns: int, *, sparse: bool) -> int:
+    """Return how many labels are solved together."""
+    size = BLOCK_ELEMENTS // n_columns
+    if sparse:
+        size = min(size, BLOCK_ELEMENTS // n_rows, max(CACHED_ELEMENTS // n_columns, FEWEST), MOST)
+    return max(1, size)
+
+
+def _single_precision(rows: RowSums, space: Space, loss: Loss, metric: SharedMetric) -> SinglePrecision | None:
+    """Return the problem in single precision, None if that is not worth it or not possible."""
+    design = rows.design()
+    if design is None or len(loss.continuation()) > 1:  # corners need double precision
+        return None
+    if design.n_values * rows.n_labels < WORTH_SINGLE or (single := space.single()) is None:
+        return None
+    return SinglePrecision(single, design.single(), metric.single())
+
+
+@torch.no_grad()
+def minimize(
+    rows: TrainingRows | ShardedRows,
+    loss: Loss,
+    coef: Tensor,
+    intercept: Tensor | None,
+    *,
+    C: float,
+    tol: float,
+    max_iter: int,
+    warm_start: bool = False,
+    verbose: int = 0,
+) -> Trace:
+    """Minimise the penalised loss of all labels and write the solution to the parameters.
+
+    Parameters
+    ----------
+    rows : TrainingRows or ShardedRows
+    loss : Loss
+    coef : Tensor of shape (n_labels, n_features)
+        Weights, which are overwritten.
+    intercept : Tensor of shape (n_labels,) or None
+    C, tol, max_iter, verbose
+        Parameters of the estimator.
+    warm_start : bool, default=False
+        Start at the values of the parameters rather than at zero weights.
+
+    Returns
+    -------
+    Trace
+        What happened, over all labels, with the objective as a mean over the weight of the rows.
+    """
+    fit_intercept = intercept is not None
+    if isinstance(rows, TrainingRows):
+        sums: RowSums = local_sums(rows, fit_intercept=fit_intercept, device=coef.device)
+    else:
+        sums = rows.row_sums(fit_intercept=fit_intercept)
+        check_known(*sums.known_weight())
+    problems = LabelProblems.of(sums, loss, C=C, fit_intercept=fit_intercept)
+    options = Options(tol=tol, max_iter=max_iter, memory=MEMORY, verbose=verbose)
+    traces: list[Trace] = []
+    for labels in problems.blocks():
+        try:
+            objective = problems.objective(labels)
+            theta = objective.start()
+            if warm_start:
+                present = problems.space.theta_of(coef[labels], intercept[labels] if intercept is not None else None)
+                theta = theta.where(_is_better(objective, theta, present), present)
+            theta, trace = problems.minimize(objective, theta, options)
+        except KeyboardInterrupt:
+            if not traces:
+                raise
+            traces[-1].interrupted = True
+            break
+        traces.append(trace)
+        coef[labels], solved = problems.space.publish(theta)
+        if intercept is not None:
+            intercept[labels] = solved
+        if trace.interrupted:
+            break
+    return reduce(Trace.beside, traces).per_row(problems.space.total_weight)
+
+
+def _is_better(objective: Objective, constant: Tensor, present: Tensor) -> Tensor:
+    """Return, as a column, for which labels the constant start is to be preferred to the present model.
+
+    A model that is far off, because the data have changed, may lie where the loss has no curvature left to go by.
+    """
+    gain = objective.evaluate(present).values - objective.evaluate_constant(constant).values
+    better = ~(gain <= 0)
+    return (better | objective.constant_labels())[:, None] if objective.loss.labelwise else better[:, None]

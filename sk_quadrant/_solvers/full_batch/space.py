@@ -1,0 +1,174 @@
+r"""The parameters of the full-batch solver, and the features as these parameters see them.
+
+The parameters of label j are :math:`\theta_j = (w_j, a_j)`: the weights of the features and, last, the intercept if
+there is one. With an intercept the features count as centred by their weighted mean m, without being copied,
+
+.. math:: s_{ij} = w_j^\top (x_i - m) + a_j = w_j^\top x_i + (a_j - w_j^\top m).
+
+Then the intercept is the score of the mean row, and the Hessian of a label has no entries between weights and
+intercept where its rows are equally curved. `Space.publish` returns :math:`b_j = a_j - w_j^\top m`.
+"""
+
+from __future__ import annotations
+
+import math
+from copy import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from sk_quadrant._solvers.full_batch.rows import RowSums
+
+
+@dataclass
+class Space:
+    """Features as the parameters of a model see them: everything about a design except its rows.
+
+    Attributes
+    ----------
+    n_features : int
+    fit_intercept : bool
+    dtype : torch.dtype
+    device : torch.device
+    dense : bool
+        Whether rows are dense; sparse ones are multiplied fastest with theta in feature-major memory order.
+    n_rows, n_values : int
+        Number of rows, and of values that a product goes through.
+    total_weight : float
+        Sum of the row weights.
+    mean : Tensor of shape (n_features,) or None
+        What the features are centred by, None for no centring.
+    variance : Tensor of shape (n_features,)
+        Mean square of the centred features, 0 where it is only rounding.
+    """
+
+    n_features: int
+    fit_intercept: bool
+    dtype: torch.dtype
+    device: torch.device
+    dense: bool
+    n_rows: int
+    n_values: int
+    total_weight: float
+    mean: Tensor | None
+    variance: Tensor
+
+    @classmethod
+    def of(cls, rows: RowSums, *, fit_intercept: bool) -> Space:
+        """Return the space of rows, given their sums.
+
+        Raises
+        ------
+        FloatingPointError
+            If squares of features are not finite.
+        """
+        n_rows, n_values, total_weight = rows.size()
+        mean = rows.feature_sums() / total_weight if fit_intercept else None
+        space = cls(
+            rows.n_features, fit_intercept, rows.dtype, rows.device, rows.dense, n_rows, n_values, total_weight, mean,
+            variance=torch.empty(0),
+        )  # fmt: skip
+        space.variance = space._variance_of(rows.square_sums(mean))
+        return space
+
+    def _variance_of(self, squares: Tensor) -> Tensor:
+        """Return the variance, given sums of squared features, of dense rows centred ones."""
+        if not squares.isfinite().all():
+            raise FloatingPointError(f"squares of features are not finite in {self.dtype}: scale the features of X")
+        variance = squares / self.total_weight
+        if self.mean is None:
+            noise = torch.zeros_like(variance)
+        elif self.dense:
+            noise = (10 * torch.finfo(self.dtype).eps * self.mean).square()
+        else:
+            noise = 100 * torch.finfo(self.dtype).eps * variance
+            variance = variance - self.mean.square()
+        return variance.where(variance > noise, 0.0)
+
+    @property
+    def n_columns(self) -> int:
+        """Number of parameters per label."""
+        return self.n_features + self.fit_intercept
+
+    @property
+    def feature_major(self) -> bool:
+        """Whether theta is held feature by feature."""
+        return not self.dense
+
+    @property
+    def correlated(self) -> bool:
+        """Whether features may be correlated."""
+        return True
+
+    def zeros(self, n_labels: int) -> Tensor:
+        """Return theta of zeros in the memory order of the products."""
+        if self.feature_major:
+            return torch.zeros(self.n_columns, n_labels, dtype=self.dtype, device=self.device).T
+        return torch.zeros(n_labels, self.n_columns, dtype=self.dtype, device=self.device)
+
+    def split(self, theta: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the weights, and the shift (n_labels,) that is added to the products of raw features."""
+        coef = theta[:, : self.n_features]
+        if not self.fit_intercept:
+            return coef, None
+        return coef, theta[:, -1] if self.mean is None else theta[:, -1] - coef @ self.mean
+
+    def centre(self, sums: Tensor) -> Tensor:
+        """Turn sums over rows of raw features, (n_labels, n_columns), into sums of centred ones, in place."""
+        if self.mean is not None:
+            sums[:, : self.n_features].addcmul_(sums[:, -1:], self.mean, value=-1)
+        return sums
+
+    def centred_squares(self, squares: Tensor, firsts: Tensor | None) -> Tensor:
+        """Return sums of squared centred features, from those of raw squares and raw features, in place."""
+        if self.mean is None or firsts is None:
+            return squares
+        total, coef = squares[:, -1:], squares[:, : self.n_features]
+        smallest = torch.finfo(coef.dtype).eps * coef
+        coef += self.mean * (total * self.mean - 2 * firsts[:, : self.n_features])
+        torch.maximum(coef, smallest, out=coef)
+        return squares
+
+    def publish(self, theta: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return coef (n_labels, n_features) and intercept (n_labels,) for the features as they came."""
+        return self.split(theta)
+
+    def theta_of(self, coef: Tensor, intercept: Tensor | None) -> Tensor:
+        """Return theta of a published model: the inverse of `publish`."""
+        theta = self.zeros(len(coef))
+        theta[:, : self.n_features] = coef
+        if self.fit_intercept and intercept is not None:
+            theta[:, -1] = intercept if self.mean is None else intercept + coef @ self.mean
+        return theta
+
+    def single(self) -> Space | None:
+        """Return the space in single precision.
+
+        None for a space that is so, and where a feature that varies is out of the range of single precision, or seems
+        constant there.
+        """
+        if self.dtype == torch.float32 or self.device.type != "cpu" or not self._varies_in_single():
+            return None
+        other = copy(self)
+        other.dtype, other.variance = torch.float32, self.variance.float()
+        other.mean = None if self.mean is None else self.mean.float()
+        return other
+
+    def _varies_in_single(self) -> bool:
+        single = torch.finfo(torch.float32)
+        second = self.variance if self.mean is None else self.variance + self.mean.square()
+        varies = self.variance > 1e4 * single.eps * second
+        in_range = (self.variance > 1e4 * single.tiny) & (self.n_rows * second < 1e-4 * single.max)
+        return bool(((self.variance == 0) | (in_range & varies)).all())
+
+    def mean_coupling(self, gram: Tensor, seconds: Tensor, fourths: Tensor, weight: Tensor) -> tuple[Tensor, float]:
+        """Return the mean outer product of the centred rows in double precision, and the largest kurtosis.
+
+        The arguments are the sums over some rows that `Design.coupling_sums` returns.
+        """
+        kurtosis = (weight * fourths / seconds.square()).nan_to_num(0.0, posinf=math.inf)
+        unseen = (seconds == 0) & (self.variance > 0)  # constant in the rows that were taken
+        return gram / weight, float(kurtosis.masked_fill(unseen, math.inf).max())

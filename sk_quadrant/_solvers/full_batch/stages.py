@@ -1,0 +1,173 @@
+r"""The stages of a minimisation; each continues with the labels that the one before has not finished.
+
+1. Single precision, where that is faster. Its solution stands if the gradient in double precision agrees: a difference
+   :math:`\delta` of gradients moves the optimum by a Newton step, whose decrement is at most
+   :math:`\delta^\top \delta\, C / 2`, since the Hessian of a convex loss is at least that of the penalty.
+2. The precision of the data, with the shared metric.
+3. Newton steps, for the labels that are still left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from sk_quadrant._solvers.full_batch.lbfgs import Minimizer
+from sk_quadrant._solvers.full_batch.newton import OwnMetric
+from sk_quadrant._solvers.full_batch.trace import Trace
+from sk_quadrant._solvers.tensors import take_labels
+
+if TYPE_CHECKING:
+    from sk_quadrant._solvers.full_batch.design import Design
+    from sk_quadrant._solvers.full_batch.objective import Evaluation, Objective
+    from sk_quadrant._solvers.full_batch.preconditioner import Metric, SharedMetric
+    from sk_quadrant._solvers.full_batch.space import Space
+
+ATTAINABLE = 3000  # rounding units: the relative accuracy of coefficients beyond which a step is noise
+ATTAINABLE_IN_SINGLE = 30  # the same in single precision, where double precision checks
+DISAGREEMENT = 0.1  # part of tol by which the gradients in single and double precision may differ
+PATIENCE = 40, 80  # least and most iterations with the shared metric before the labels left get their own
+AT_LEAST = 20  # of them in the precision of the data
+MAX_OWN_COLUMNS = 1000  # a Hessian takes n d^2 operations, its factor d^3 / 3
+OWN_ELEMENTS = 2**22  # Hessians held at a time: 32 MiB
+
+
+@dataclass(frozen=True)
+class Options:
+    """How far to go; see `Minimizer`. A tolerance below 3000 rounding units of the data counts as that."""
+
+    tol: float
+    max_iter: int
+    memory: int
+    verbose: int
+
+
+class SinglePrecision(NamedTuple):
+    """The features in single precision, with the metric there."""
+
+    space: Space
+    design: Design
+    metric: SharedMetric
+
+
+class Minimization:
+    """A minimisation over a block of labels, stage by stage.
+
+    Parameters
+    ----------
+    objective : Objective
+    theta : Tensor of shape (n_labels, n_columns)
+        Start.
+    options : Options
+
+    Attributes
+    ----------
+    theta : Tensor of shape (n_labels, n_columns)
+        The parameters reached.
+    reached : bool Tensor of shape (n_labels,)
+        Which labels have reached the tolerance.
+    relative_to : Tensor of shape (n_groups,) or None
+        What the tolerance is relative to: the objective at the start.
+    traces : list of Trace
+        What has happened, stage by stage.
+    """
+
+    def __init__(self, objective: Objective, theta: Tensor, options: Options) -> None:
+        self.objective, self.theta, self.options = objective, theta, options
+        self.tol = max(options.tol, ATTAINABLE * torch.finfo(theta.dtype).eps)
+        self.reached = torch.zeros(objective.n_labels, dtype=torch.bool, device=theta.device)
+        self.relative_to: Tensor | None = None
+        self.traces: list[Trace] = []
+
+    def run(self, metric: Metric, single: SinglePrecision | None) -> Trace:
+        """Go through all stages that are needed and return what happened."""
+        n_columns = self.objective.space.n_columns
+        has_hessian = self.objective.has_hessian and n_columns <= MAX_OWN_COLUMNS
+        least, most = PATIENCE
+        patience = min(max(n_columns // 4, least), most) if has_hessian else self.options.max_iter
+        if single is not None:
+            self._in_single_precision(single, max_iter=min(patience, self.options.max_iter))
+        if self._is_unfinished():
+            patience = max(patience - self._steps_taken(), AT_LEAST)
+            self._with_shared_metric(metric, max_iter=min(patience, self._steps_left()))
+        if self._is_unfinished() and has_hessian:
+            self._with_newton_steps()
+        trace = reduce(Trace.then, self.traces)
+        trace.converged = bool(self.reached.all())
+        return trace
+
+    def _is_unfinished(self) -> bool:
+        interrupted = any(trace.interrupted for trace in self.traces)
+        return not (interrupted or self._steps_left() == 0 or self.reached.all())
+
+    def _steps_taken(self) -> int:
+        return sum(trace.n_iter for trace in self.traces)
+
+    def _steps_left(self) -> int:
+        return self.options.max_iter - self._steps_taken()
+
+    def _in_single_precision(self, single: SinglePrecision, *, max_iter: int) -> None:
+        rows = replace(self.objective.rows, design=single.design)  # type: ignore[type-var]
+        objective = replace(self.objective, space=single.space, rows=rows)
+        tol = max(self.tol, ATTAINABLE_IN_SINGLE * torch.finfo(torch.float32).eps)
+        minimizer = self._minimizer(objective, single.metric, self.theta.float(), tol=tol, max_iter=max_iter, noise=0.0)
+        try:
+            trace = minimizer.run()
+        except FloatingPointError:  # beyond the range of single precision
+            return
+        self.theta, self.relative_to = minimizer.solution.to(self.theta.dtype), minimizer.relative_to
+        self.traces.append(trace)
+        if trace.interrupted:
+            return
+        point = self.objective.evaluate(self.theta, "mean")
+        trace.values[-1] = float(point.values.sum())
+        if tol == self.tol:
+            difference = point.gradient - minimizer.gradient
+            self.reached = minimizer.reached & self._is_negligible(difference, point, minimizer.relative_to)
+
+    def _is_negligible(self, difference: Tensor, point: Evaluation, relative_to: Any) -> Tensor:
+        """Return for which labels a difference of gradients is too small to matter.
+
+        It moves the optimum by a Newton step, whose decrement is largest where only the penalty is curved.
+        """
+        curvature, n_features = cast("Tensor", point.curvature), self.objective.space.n_features
+        difference = difference.masked_fill_(curvature.isinf(), 0)
+        decrement = difference[:, :n_features].square().sum(dim=1) / self.objective.penalty
+        decrement += (difference[:, n_features:].square() / curvature[:, n_features:]).sum(dim=1)
+        if not self.objective.loss.labelwise:
+            decrement = decrement.sum(dim=0, keepdim=True)
+        negligible = decrement / 2 <= (DISAGREEMENT * self.tol) ** 2 * relative_to
+        return negligible.expand(self.objective.n_labels)
+
+    def _with_shared_metric(self, metric: Metric, *, max_iter: int) -> None:
+        self.traces.append(self._continue((~self.reached).nonzero()[:, 0], metric, max_iter=max_iter))
+
+    def _with_newton_steps(self) -> None:
+        traces, max_iter = [], self._steps_left()
+        left = (~self.reached).nonzero()[:, 0]
+        for labels in torch.split(left, max(1, OWN_ELEMENTS // self.objective.space.n_columns**2)):
+            traces.append(self._continue(labels, OwnMetric(), max_iter=max_iter))
+            if traces[-1].interrupted:
+                break
+        self.traces.append(reduce(Trace.beside, traces))
+
+    def _continue(self, labels: Tensor, metric: Metric, *, max_iter: int) -> Trace:
+        """Minimise further over some labels and return what happened."""
+        objective, theta, scale = self.objective, self.theta, self.relative_to
+        if len(labels) < objective.n_labels:
+            objective, theta = objective.take(labels), take_labels(theta, labels)
+            scale = None if scale is None else scale[labels]
+        minimizer = self._minimizer(objective, metric, theta, tol=self.tol, max_iter=max_iter, scale=scale)
+        trace = minimizer.run()
+        self.theta[labels], self.reached[labels] = minimizer.solution, minimizer.reached
+        if self.relative_to is None:
+            self.relative_to = minimizer.relative_to
+        return trace
+
+    def _minimizer(self, objective: Objective, metric: Metric, theta: Tensor, **how: Any) -> Minimizer:
+        memory, verbose = self.options.memory, self.options.verbose
+        return Minimizer(objective, metric, theta, memory=memory, verbose=verbose, **how)

@@ -1,0 +1,167 @@
+"""Training rows as tensors, taken many at a time without a Python loop over rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from sk_quadrant._rows import smooth
+from sk_quadrant._solvers.tensors import SparseRows, as_tensor, torch_dtype, without_ones
+from sk_quadrant.losses._base import split_weight
+
+if TYPE_CHECKING:
+    from sk_quadrant._rows import TrainingRows
+
+
+class Exchange(Protocol):
+    """Sums over several processes that train the same model, each on its own rows."""
+
+    def open(self, gradients: list[Tensor]) -> None:
+        """Take the tensors that are summed in each step."""
+        ...
+
+    def sum_gradients(self) -> None:
+        """Replace the gradients by their sums over processes."""
+        ...
+
+    def sum_losses(self, compute: Callable[[], float]) -> float:
+        """Return the sum over processes of what each computes; an error in one of them is one in all."""
+        ...
+
+
+class BatchData(Dataset[Any]):
+    """Features and targets of all rows, or of some of them without a copy.
+
+    Parameters
+    ----------
+    rows : TrainingRows
+    index : ndarray of shape (n_rows,), default=None
+        Numbers of the rows, None for all.
+    label_smoothing : float, default=None
+        Share of 1/2 in the targets, None for that of the rows.
+
+    Attributes
+    ----------
+    exchange : Exchange or None
+        Where the sums over rows of other processes come from, None if all rows are in this process.
+    mean_weight : float
+        Mean weight of the rows.
+    """
+
+    exchange: Exchange | None = None
+
+    def __init__(
+        self, rows: TrainingRows, index: NDArray[np.intp] | None = None, *, label_smoothing: float | None = None
+    ) -> None:
+        self.training_rows, self.index = rows, index
+        self.label_smoothing = rows.label_smoothing if label_smoothing is None else label_smoothing
+        self.X, self.dtype, targets = rows.X, torch_dtype(rows.dtype), rows.targets
+        weight = None if targets.weight is None else as_tensor(targets.weight, dtype=self.dtype)
+        self.mask = None if targets.mask is None else as_tensor(targets.mask)
+        self.row_weight, self.label_weight = split_weight(weight, self.mask)
+        chosen = slice(None) if index is None else torch.from_numpy(index)
+        self.mean_weight = 1.0 if self.row_weight is None else float(self.row_weight[chosen].mean(dtype=torch.float64))
+        self.values = targets.values.tocsr() if sparse.issparse(targets.values) else as_tensor(targets.values)
+
+    def __len__(self) -> int:
+        return len(self.training_rows) if self.index is None else len(self.index)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        features, targets = self.rows(np.array([index]))
+        return without_ones(features), targets
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the row weights."""
+        return self.mean_weight * len(self)
+
+    @property
+    def elements_per_row(self) -> float:
+        """Numbers that a row of features and targets holds."""
+        features = self.X.nnz / max(1, self.X.shape[0]) if sparse.issparse(self.X) else self.X.shape[1]
+        return float(features + self.training_rows.n_labels)
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return all arrays that the data consists of."""
+        return self.training_rows.arrays() + ([] if self.index is None else [self.index])
+
+    def presence(self) -> NDArray[np.bool_]:
+        """Return which labels are known to be present, shape (n_rows, n_labels)."""
+        return self.training_rows.targets.present()
+
+    def in_process(self, rows: NDArray[np.intp], sizes: list[int]) -> tuple[NDArray[np.intp], list[int]]:
+        """Return which rows of some batches are in this process, and their number in each batch.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_rows,)
+            Rows of one batch after the other.
+        sizes : list of int
+            Rows of each batch.
+        """
+        return rows, sizes
+
+    def subset(self, index: NDArray[np.intp], *, label_smoothing: float) -> BatchData:
+        """Return some of the rows; nothing but the index is copied."""
+        chosen = index if self.index is None else self.index[index]
+        return BatchData(self.training_rows, chosen, label_smoothing=label_smoothing)
+
+    def rows(self, index: NDArray[np.intp], out: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
+        """Return features and targets of some rows as tensors of their own.
+
+        Parameters
+        ----------
+        index : ndarray of shape (n_rows,)
+        out : tuple, default=None
+            What this has returned for as many rows of dense features, to be overwritten.
+
+        Returns
+        -------
+        features : Tensor of shape (n_rows, n_features + 1) or SparseRows of shape (n_rows, n_features)
+            Dense features have a last column of ones, for the intercept.
+        targets : Tensor of shape (n_rows, n_labels) or dict
+            With masks or weights a dict of "targets" and what there is of "mask" and "label_weight", of the same shape,
+            and "row_weight", (n_rows,), which has mean 1 over all rows.
+        """
+        rows = index if self.index is None else self.index[index]
+        if sparse.issparse(self.X):
+            return SparseRows(self.X[rows], self.dtype), self._targets(rows)
+        if out is None:
+            out = torch.ones(len(rows), self.X.shape[1] + 1, dtype=self.dtype), self._targets(rows)
+        else:
+            overwrite(out[1], self._targets(rows))
+        torch.index_select(as_tensor(self.X), 0, torch.from_numpy(rows), out=out[0][:, :-1])
+        return out
+
+    def _targets(self, index: NDArray[np.intp]) -> Any:
+        rows = torch.from_numpy(index)
+        if isinstance(self.values, Tensor):
+            targets = self.values.index_select(0, rows).to(self.dtype)
+        else:
+            targets = torch.from_numpy(self.values[index].toarray()).to(self.dtype)
+        if self.label_smoothing:
+            targets = smooth(targets, self.label_smoothing)
+        batch = {"targets": targets}
+        if self.mask is not None:
+            batch["mask"] = self.mask.index_select(0, rows)
+        if self.label_weight is not None:
+            batch["label_weight"] = self.label_weight.index_select(0, rows)
+        if self.row_weight is not None:
+            batch["row_weight"] = self.row_weight.index_select(0, rows) / self.mean_weight
+        return batch if len(batch) > 1 else targets
+
+
+def overwrite(y: Any, new: Any) -> None:
+    """Write targets, a tensor or a dict of tensors, over others."""
+    if isinstance(y, dict):
+        for key, part in y.items():
+            part.copy_(new[key])
+    else:
+        y.copy_(new)

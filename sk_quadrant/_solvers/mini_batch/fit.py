@@ -1,0 +1,123 @@
+"""The mini-batch solvers: from a problem to a skorch net, and from the trained net to a result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from sk_quadrant._rows import TrainingRows
+from sk_quadrant._solvers.base import FitResult, Problem
+from sk_quadrant._solvers.mini_batch.callbacks import (
+    HeldOutScore,
+    Patience,
+    ProgressLine,
+    StopUnlessFinite,
+    epoch_row,
+)
+from sk_quadrant._solvers.mini_batch.data import BatchData
+from sk_quadrant._solvers.mini_batch.net import MultiLabelNet
+from sk_quadrant._solvers.mini_batch.schedule import Schedule
+from sk_quadrant._solvers.mini_batch.steps import read_moments, write_moments
+from sk_quadrant._solvers.modules import build_module, initial_layers, read_layers, write_layers
+from sk_quadrant._solvers.nets import net_parameters, run
+
+
+def solve(problem: Problem, optimizer: type[torch.optim.Optimizer], **options: Any) -> FitResult:
+    """Return the solution of a problem; see `Solver.solve`.
+
+    Parameters
+    ----------
+    problem : Problem
+    optimizer : type
+    **options
+        Parameters of the optimizer.
+    """
+    rows = problem.rows
+    data = BatchData(rows) if isinstance(rows, TrainingRows) else rows.batch_data()
+    net = _build(problem, len(data), optimizer, options)
+    if problem.start is not None:
+        write_layers(net.module_, problem.start)
+    if problem.moments:
+        write_moments(net.optimizer_, problem.moments)
+    finished = run(net, data)
+    _forget_data(net)
+    return _result(net, finished)
+
+
+def _build(
+    problem: Problem, n_rows: int, optimizer: type[torch.optim.Optimizer], options: dict[str, Any]
+) -> MultiLabelNet:
+    """Return an initialised net that trains as the problem asks for."""
+    return MultiLabelNet(
+        **net_parameters(_initial_module(problem), problem.loss, problem.device),
+        **{f"optimizer__{name}": value for name, value in options.items()},
+        C=problem.C,
+        seed=problem.seed,
+        seed_is_free=problem.seed_is_free,
+        schedule=Schedule(problem.learning_rate_init, problem.learning_rate, problem.warmup_fraction),
+        mixup_alpha=problem.mixup_alpha,
+        validation_fraction=problem.validation_fraction if problem.early_stopping else 0.0,
+        optimizer=optimizer,
+        optimizer__weight_decay=0.0,  # decay decoupled from the gradient has another optimum than the objective
+        optimizer__fused=problem.device.type in ("cpu", "cuda"),
+        lr=problem.learning_rate_init,
+        batch_size=min(200, n_rows) if isinstance(problem.batch_size, str) else problem.batch_size,
+        max_epochs=problem.max_iter,
+        callbacks=_callbacks(problem),
+    ).initialize()
+
+
+def _initial_module(problem: Problem) -> Any:
+    """Return the module with its initial weights, which are zero for a linear model."""
+    rows, architecture = problem.rows, problem.architecture
+    module = build_module(architecture, rows.n_features, rows.n_labels, rows.dtype)
+    if architecture.hidden_layer_sizes:
+        sizes = (rows.n_features, *architecture.hidden_layer_sizes, rows.n_labels)
+        intercept = architecture.fit_intercept
+        write_layers(module, initial_layers(sizes, fit_intercept=intercept, dtype=rows.dtype, seed=problem.seed))
+    return module
+
+
+def _callbacks(problem: Problem) -> list[Any]:
+    """Return the callbacks, the user's among them."""
+    score = [] if problem.score is None else [HeldOutScore(problem.score)]
+    lines = [ProgressLine()] if problem.verbose else []
+    return [StopUnlessFinite(), *score, *lines, *(problem.callbacks or []), *_patience(problem)]
+
+
+def _patience(problem: Problem) -> list[Patience]:
+    if problem.early_stopping:
+        monitor = "valid_loss" if problem.score is None else "valid_score"
+    elif problem.learning_rate == "constant":
+        monitor = "train_loss"
+    else:  # training ends when the falling learning rate has reached zero
+        return []
+    return [
+        Patience(
+            monitor,
+            larger_is_better=monitor == "valid_score",
+            patience=problem.n_iter_no_change,
+            tol=problem.tol,
+            keep_best=problem.early_stopping,
+        )
+    ]
+
+
+def _forget_data(net: MultiLabelNet) -> None:
+    """Remove the callbacks that hold training rows, which the net would keep in memory."""
+    net.callbacks = [callback for callback in net.callbacks if not isinstance(callback, HeldOutScore)]
+    net.callbacks_ = [pair for pair in net.callbacks_ if not isinstance(pair[1], HeldOutScore)]
+
+
+def _result(net: MultiLabelNet, finished: bool) -> FitResult:
+    history = [epoch_row(row) for row in net.history.to_list() if "train_loss" in row]
+    losses = [row["train_loss"] for row in history]
+    if net.interrupted_ and not losses:
+        raise KeyboardInterrupt("Training was interrupted before its first iteration.")
+    converged = finished or (len(losses) == net.max_epochs and net.schedule.shape != "constant")
+    moments = read_moments(net.optimizer_)
+    if not all(np.isfinite(moment).all() for each in moments for moment in each.values()):  # steps were zero
+        raise FloatingPointError("squares of gradients are not finite: scale the features of X")
+    return FitResult(net, read_layers(net.module_), len(losses), losses, history, converged, net.interrupted_, moments)

@@ -1,0 +1,84 @@
+"""The skorch nets of all solvers: a criterion that asks the loss, and the loop of training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping
+from skorch.utils import to_numpy
+from torch import Tensor, nn
+
+from sk_quadrant._solvers import forks  # noqa: F401
+from sk_quadrant._solvers.tensors import split_targets
+from sk_quadrant.losses import Loss
+
+
+class TrainingFinished(Exception):  # noqa: N818
+    """Raised to end the training loop early, on purpose."""
+
+
+class LossCriterion(nn.Module):
+    """Criterion of a net that asks a loss; the targets come as in a batch of `BatchData`.
+
+    Parameters
+    ----------
+    loss : Loss
+    """
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, scores: Tensor, batch: Any) -> Tensor:
+        """Return the weighted mean over rows; the row weights have mean 1 over the whole data."""
+        targets, mask, label_weight, row_weight = split_targets(batch)
+        losses = self.loss.per_sample(scores, targets, mask, label_weight)
+        return losses.mean() if row_weight is None else (losses * row_weight).mean()
+
+
+class LabelNet(NeuralNet):  # type: ignore[misc]
+    """Net that predicts labels; its `predict_proba` is the link that it is given as `predict_nonlinearity`."""
+
+    interrupted_ = False
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """Return which scores exceed the natural threshold of the loss."""
+        scores = np.concatenate([to_numpy(part) for part in self.forward_iter(X, training=False)])
+        return np.asarray(scores > self.criterion_.loss.threshold, dtype=np.int64)
+
+
+def net_parameters(module: nn.Module, loss: Loss, device: Any) -> dict[str, Any]:
+    """Return the parameters of a net that do not depend on the solver."""
+    return {
+        "module": module,
+        "criterion": LossCriterion(loss),
+        "device": device,
+        "train_split": None,
+        "predict_nonlinearity": None if loss.link is None else loss.link.inverse,
+        "verbose": 0,
+    }
+
+
+def run(net: LabelNet, data: Any) -> bool:
+    """Run the training loop of a net and return whether it ended early on purpose."""
+    finished = False
+    net.interrupted_ = False
+    try:
+        net.notify("on_train_begin", X=data, y=None)
+        net.fit_loop(data)
+    except TrainingFinished:
+        finished = True
+    except KeyboardInterrupt:  # also how skorch's EarlyStopping ends the loop
+        finished = _has_stopped(net)
+        net.interrupted_ = not finished
+    net.notify("on_train_end", X=data, y=None)
+    return finished
+
+
+def _has_stopped(net: NeuralNet) -> bool:
+    return any(
+        isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience for _, callback in net.callbacks_
+    )

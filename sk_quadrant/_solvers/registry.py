@@ -1,0 +1,80 @@
+"""The solvers. PyTorch and skorch are imported by the first fit, so that looking at an estimator costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from sk_quadrant._solvers.base import FitResult, Problem, Solver
+
+LINEAR_ONLY = "which solves linear models only"
+OWN_STEPS = "whose line search finds its own steps"
+
+
+class LBFGS(Solver):
+    """All rows at once, from zero, without randomness; see `full_batch`."""
+
+    name = "lbfgs"
+    cannot: ClassVar[Mapping[str, str]] = {
+        "hidden_layer_sizes": LINEAR_ONLY,
+        "residual": LINEAR_ONLY,
+        "learning_rate": OWN_STEPS,
+        "warmup_fraction": OWN_STEPS,
+        "mixup_alpha": "which has no batches within which rows could be mixed, and needs the same objective in each "
+        "step",
+        "early_stopping": "which goes to the optimum of the penalised objective; choose C by cross-validation instead",
+        "partial_fit": "which needs all rows at once",
+    }
+    needs_sums_only = True
+    random = False
+
+    def solve(self, problem: Problem) -> FitResult:
+        """Return the solution; see `Solver.solve`."""
+        from sk_quadrant._solvers.full_batch.net import solve
+
+        return solve(problem)
+
+
+class AdamW(Solver):
+    """Mini-batches with adaptive steps."""
+
+    name = "adamw"
+
+    def solve(self, problem: Problem) -> FitResult:
+        """Return the solution; see `Solver.solve`."""
+        from torch.optim import AdamW as Optimizer
+
+        from sk_quadrant._solvers.mini_batch.fit import solve
+
+        return solve(problem, Optimizer)
+
+
+class SGD(Solver):
+    """Mini-batches with Nesterov momentum."""
+
+    name = "sgd"
+
+    def solve(self, problem: Problem) -> FitResult:
+        """Return the solution; see `Solver.solve`."""
+        from torch.optim import SGD as Optimizer
+
+        from sk_quadrant._solvers.mini_batch.fit import solve
+
+        return solve(problem, Optimizer, momentum=0.9, nesterov=True)
+
+
+SOLVERS: dict[str, Solver] = {solver.name: solver for solver in (LBFGS(), AdamW(), SGD())}
+
+
+def solvers_that_can(name: str) -> list[str]:
+    """Return the names of the solvers that can follow a parameter or method of the estimator."""
+    return sorted(solver.name for solver in SOLVERS.values() if name not in solver.cannot)
+
+
+def check_solver_can(solver: Solver, asked: Mapping[str, Any]) -> None:
+    """Raise a ValueError if a solver cannot follow one of some parameters, given with their values."""
+    for name in asked.keys() & solver.cannot.keys():
+        raise ValueError(
+            f"{name}={asked[name]!r} is not possible with solver={solver.name!r}, {solver.cannot[name]}. Use one of "
+            f"{solvers_that_can(name)}."
+        )

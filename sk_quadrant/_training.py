@@ -1,0 +1,257 @@
+"""Training of the estimator: its parameters and rows in, its fitted attributes out.
+
+One procedure for rows in memory, on disk, on a Dask cluster and under ``torchrun``. It reads parameters and writes
+fitted attributes that are public.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import partial
+from itertools import pairwise
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+
+from sk_quadrant._decision import resolve_threshold
+from sk_quadrant._model import Architecture, FittedModel
+from sk_quadrant._rows import Chunks, Schema, ShardedRows, Summary, TrainingRows
+from sk_quadrant._solvers import PARAMETERS, SOLVERS, FitResult, Problem, Solver, check_solver_can
+from sk_quadrant.losses import LOSSES, Loss
+
+WHOLE_FIT_ONLY = {  # parameters that need to know all rows or epochs, with the reason
+    "early_stopping": "there is no second call in which to train on the rows held out",
+    "learning_rate": "the number of steps is not known in advance",
+    "warmup_fraction": "the number of steps is not known in advance",
+}
+
+
+def resolve_loss(loss: Any) -> Loss:
+    """Return the loss object of a name or a loss."""
+    return LOSSES[loss]() if isinstance(loss, str) else loss
+
+
+def solver_of(estimator: Any) -> Solver:
+    """Return the solver of an estimator."""
+    return SOLVERS[estimator.solver]
+
+
+def reads_chunks(estimator: Any) -> bool:
+    """Whether rows are read from disk each time they are needed."""
+    return solver_of(estimator).needs_sums_only and estimator.batch_size != "auto"
+
+
+def check_chunk_device(estimator: Any) -> None:
+    """Refuse to read chunks of rows for another device than the CPU."""
+    from sk_quadrant._solvers.devices import resolve_device
+
+    if reads_chunks(estimator) and resolve_device(estimator.device).type != "cpu":
+        raise ValueError(
+            f"device must be 'cpu' for rows that solver={estimator.solver!r} reads in batches, got "
+            f"{estimator.device!r}. Use batch_size='auto', or a solver that goes through batches."
+        )
+
+
+def merge_summaries(estimator: Any, summaries: list[Summary]) -> Schema:
+    """Return what parts of the rows have in common, with the class weights that an estimator asks for."""
+    return Schema.merge(summaries, class_weight=estimator.class_weight, label_smoothing=estimator.label_smoothing)
+
+
+def chunked_rows(estimator: Any, X: Any, y: Any, sample_weight: Any) -> ShardedRows:
+    """Return rows that are read `batch_size` at a time, whenever the solver needs a sum over them."""
+    from sk_quadrant._solvers.full_batch.sums import ChunkSums
+
+    check_chunk_device(estimator)
+    chunks = Chunks(
+        X, y, sample_weight, chunk_size=estimator.batch_size, missing_labels=estimator.missing_labels
+    )
+    schema = merge_summaries(estimator, [part.summary for part in chunks])
+    return ShardedRows(schema, partial(ChunkSums, chunks, schema))
+
+
+def fit_rows(
+    estimator: Any, rows: TrainingRows | ShardedRows, *, start: FittedModel | None = None, score: Any = None
+) -> FitResult:
+    """Fit an estimator to rows, set its fitted attributes, and return the result of the solver.
+
+    Parameters
+    ----------
+    estimator : QuadrantMultiLabelClassifier
+    rows : TrainingRows or ShardedRows
+    start : FittedModel or None, default=None
+        Where to start.
+    score : callable or None, default=None
+        See `Problem.score`.
+    """
+    result = _train(estimator, rows, start=start, score=score)
+    estimator.n_iter_, estimator.loss_curve_, estimator.history_ = result.n_iter, result.loss_curve, result.history
+    _remember(estimator, moments=result.moments if estimator.warm_start else None)
+    return result
+
+
+def update_with_rows(estimator: Any, rows: TrainingRows, *, start: FittedModel | None) -> None:
+    """Train an estimator further with one pass over rows, and update its fitted attributes."""
+    result = _train(estimator, rows, start=start, max_iter=1)
+    before = (0, [], []) if start is None else (estimator.n_iter_, estimator.loss_curve_, estimator.history_)
+    estimator.n_iter_ = before[0] + result.n_iter
+    estimator.loss_curve_ = before[1] + result.loss_curve
+    estimator.history_ = before[2] + [row | {"epoch": estimator.n_iter_} for row in result.history]
+    _remember(estimator, moments=result.moments)
+
+
+def check_partial_fit(estimator: Any) -> None:
+    """Refuse parameters that need to know all rows or epochs, in a call that sees some of them."""
+    for name in _asked_for(estimator) & WHOLE_FIT_ONLY.keys():
+        raise ValueError(
+            f"partial_fit does not support {name}={getattr(estimator, name)!r}: {WHOLE_FIT_ONLY[name]}. Use fit."
+        )
+
+
+def warn_unless_converged(estimator: Any, result: FitResult, *, stacklevel: int) -> None:
+    """Warn if training was interrupted or has not converged."""
+    if result.interrupted:
+        message = f"Training was interrupted after {result.n_iter} iterations; the model is usable as it is."
+    elif not result.converged:
+        message = (
+            f"The {estimator.solver} solver did not converge within max_iter={estimator.max_iter} iterations to "
+            f"tol={estimator.tol}. Raise max_iter or tol, or scale the features of X."
+        )
+    else:
+        return
+    warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel + 1)
+
+
+@contextmanager
+def unchanged_on_error(estimator: Any) -> Iterator[None]:
+    """Put all attributes back as they were if an error is raised."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def _train(
+    estimator: Any,
+    rows: TrainingRows | ShardedRows,
+    *,
+    start: FittedModel | None,
+    score: Callable[..., Any] | None = None,
+    **changes: Any,
+) -> FitResult:
+    """Solve the problem of an estimator and rows, and set the fitted model."""
+    from sk_quadrant._solvers.devices import resolve_device
+
+    loss, solver = resolve_loss(estimator.loss), solver_of(estimator)
+    _check_parameters(estimator, solver, loss, is_soft=rows.is_soft)
+    if start is not None:
+        start.encoding.check_same(rows.encoding)
+    score_threshold, threshold = resolve_threshold(loss, estimator.threshold, rows.encoding.n_labels)
+    architecture = _architecture(estimator, rows.n_features)
+    if start is not None and architecture != start.architecture:
+        raise ValueError(
+            "hidden_layer_sizes, activation, residual and fit_intercept must be those of the first call, "
+            f"{start.architecture}, got {architecture}."
+        )
+    seed, estimator.training_state_ = _draw_seed(estimator, solver, goes_on=start is not None)
+    problem = Problem(
+        rows=rows,
+        loss=loss,
+        architecture=architecture,
+        device=resolve_device(estimator.device),
+        start=None if start is None else start.dense_layers(),
+        moments=_moments(estimator),
+        seed=seed,
+        seed_is_free=estimator.random_state is None and start is None,
+        score=score,
+        **{name: getattr(estimator, name) for name in PARAMETERS} | changes,
+    )
+    result = solver.solve(problem)
+    if not all(np.isfinite(part).all() for layer in result.layers for part in layer):
+        raise FloatingPointError(
+            f"The coefficients became infinite or NaN with loss={loss.name!r} and solver={estimator.solver!r}. "
+            "Scale X, lower learning_rate_init, or lower C."
+        )
+    module = None if len(result.layers) == 1 else result.net.module_
+    estimator.model_ = FittedModel(
+        result.layers, architecture, rows.encoding, loss, threshold, score_threshold, trained_module=module
+    )
+    estimator.net_ = result.net
+    return result
+
+
+def _check_parameters(estimator: Any, solver: Solver, loss: Loss, *, is_soft: bool) -> None:
+    """Refuse parameters that would have no effect together with others."""
+    if (is_soft or estimator.label_smoothing) and not loss.soft_targets:
+        raise ValueError(
+            f"loss={loss.name!r} takes targets 0 and 1 only, got soft targets in y or label_smoothing="
+            f"{estimator.label_smoothing}."
+        )
+    check_solver_can(solver, {name: getattr(estimator, name) for name in _asked_for(estimator)})
+    if estimator.scoring is not None and not estimator.early_stopping:
+        raise ValueError(
+            f"scoring={estimator.scoring!r} needs early_stopping=True, which holds out the rows that are scored."
+        )
+
+
+def _asked_for(estimator: Any) -> set[str]:
+    """Return the names of the parameters of training by epochs that are not neutral."""
+    asked = {
+        "hidden_layer_sizes": np.size(estimator.hidden_layer_sizes) > 0,
+        "residual": estimator.residual,
+        "learning_rate": estimator.learning_rate != "constant",
+        "warmup_fraction": estimator.warmup_fraction > 0,
+        "mixup_alpha": estimator.mixup_alpha > 0,
+        "early_stopping": estimator.early_stopping,
+    }
+    return {name for name, is_asked in asked.items() if is_asked}
+
+
+def _architecture(estimator: Any, n_features: int) -> Architecture:
+    """Return the architecture that the parameters of an estimator describe."""
+    hidden = np.atleast_1d(np.asarray(estimator.hidden_layer_sizes, dtype=object)).tolist()
+    if not all(isinstance(size, Integral) and int(size) > 0 for size in hidden):
+        raise ValueError(f"hidden_layer_sizes must be positive integers, got {estimator.hidden_layer_sizes!r}.")
+    if estimator.residual and not any(wide == next_wide for wide, next_wide in pairwise([n_features, *hidden])):
+        raise ValueError(
+            f"residual=True needs a hidden layer as wide as its input, got {n_features} features and "
+            f"hidden_layer_sizes={estimator.hidden_layer_sizes!r}."
+        )
+    sizes = tuple(map(int, hidden))
+    return Architecture(sizes, estimator.activation, bool(estimator.residual), bool(estimator.fit_intercept))
+
+
+def _draw_seed(estimator: Any, solver: Solver, *, goes_on: bool) -> tuple[int, dict[str, Any]]:
+    """Return a seed, and the state of training with the random state after it has been drawn.
+
+    The user's random state, or the global one, is only drawn from once: a training that goes on has its own.
+    """
+    state = dict(getattr(estimator, "training_state_", {})) if goes_on else {}
+    if not solver.random:
+        return 0, state
+    random_state = deepcopy(state["random_state"]) if "random_state" in state else None
+    if random_state is None:
+        drawn_from = check_random_state(estimator.random_state)
+        seed = int(drawn_from.randint(np.iinfo(np.int32).max))
+        return seed, state | {"random_state": deepcopy(drawn_from)}
+    seed = int(random_state.randint(np.iinfo(np.int32).max))
+    return seed, state | {"random_state": random_state}
+
+
+def _moments(estimator: Any) -> Any:
+    """Return what the optimizer remembers of earlier batches, None if another one has trained."""
+    state = estimator.training_state_
+    return deepcopy(state.get("moments")) if state.get("solver") == estimator.solver else None
+
+
+def _remember(estimator: Any, *, moments: Any) -> None:
+    """Keep what a later training continues from."""
+    estimator.training_state_ = estimator.training_state_ | {"solver": estimator.solver, "moments": moments}

@@ -1,1 +1,0 @@
-"""Training: from the parameters of the estimator to a skorch net, and back to arrays."""
