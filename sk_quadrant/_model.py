@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import safe_sparse_dot
 
+from sk_quadrant._saved_state import plain
 from sk_quadrant._targets import Encoding, encoding_from_dict
 from sk_quadrant.losses import LOSSES, Loss
 
@@ -135,7 +136,7 @@ class FittedModel:
 
     def _score_linear(self, X: Any) -> NDArray[Any]:
         ((coef, intercept),) = self.layers
-        scores = safe_sparse_dot(X, coef.T, dense_output=True)
+        scores: NDArray[Any] = safe_sparse_dot(X, coef.T, dense_output=True)
         scores += intercept
         return scores
 
@@ -163,7 +164,7 @@ class FittedModel:
         """Return plain values and arrays; a loss that is not of this package stays an object."""
         return {
             "layers": [(_plain_matrix(weight), bias) for weight, bias in self.layers],
-            "architecture": as_dict(self.architecture),
+            "architecture": plain(self.architecture),
             "encoding": self.encoding.to_dict(),
             "loss": loss_to_dict(self.loss),
             "threshold": self.threshold,
@@ -189,7 +190,7 @@ def loss_to_dict(loss: Any) -> Any:
     """Return name and parameters of a loss of this package, and anything else as it is."""
     if LOSSES.get(getattr(loss, "name", "")) is not type(loss):
         return loss
-    return {"name": loss.name, **as_dict(loss)}
+    return {"name": loss.name, **plain(loss)}
 
 
 def loss_from_dict(description: Any) -> Any:
@@ -198,11 +199,6 @@ def loss_from_dict(description: Any) -> Any:
         return description
     parameters = dict(description)
     return LOSSES[parameters.pop("name")](**parameters)
-
-
-def as_dict(value: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass."""
-    return {one.name: getattr(value, one.name) for one in fields(value)}
 
 
 def _plain_matrix(matrix: Any) -> Any:

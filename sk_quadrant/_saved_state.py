@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from sklearn.exceptions import InconsistentVersionWarning
@@ -69,6 +70,11 @@ def warn_of_version(name: str, version: str) -> None:
             ),
             stacklevel=3,
         )
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass."""
+    return {one.name: getattr(value, one.name) for one in fields(value)}
 
 
 def upgrade_classifier(state: dict[str, Any]) -> dict[str, Any]:

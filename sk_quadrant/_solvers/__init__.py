@@ -1,13 +1,12 @@
 """Solvers: a problem in, the fitted layers out. Each declares what it cannot do."""
 
-from sk_quadrant._solvers.base import PARAMETERS, FitResult, Layers, Problem, Solver
+from sk_quadrant._solvers.base import PARAMETERS, FitResult, Problem, Solver
 from sk_quadrant._solvers.registry import SOLVERS, check_solver_can, solvers_that_can
 
 __all__ = [
     "PARAMETERS",
     "SOLVERS",
     "FitResult",
-    "Layers",
     "Problem",
     "Solver",
     "check_solver_can",

@@ -42,11 +42,11 @@ class AdamW(Solver):
 
     def solve(self, problem: Problem) -> FitResult:
         """Return the solution; see `Solver.solve`."""
-        from torch.optim import AdamW as Optimizer
+        from torch import optim
 
         from sk_quadrant._solvers.mini_batch.fit import solve
 
-        return solve(problem, Optimizer)
+        return solve(problem, optim.AdamW)
 
 
 class SGD(Solver):
@@ -56,11 +56,11 @@ class SGD(Solver):
 
     def solve(self, problem: Problem) -> FitResult:
         """Return the solution; see `Solver.solve`."""
-        from torch.optim import SGD as Optimizer
+        from torch import optim
 
         from sk_quadrant._solvers.mini_batch.fit import solve
 
-        return solve(problem, Optimizer, momentum=0.9, nesterov=True)
+        return solve(problem, optim.SGD, momentum=0.9, nesterov=True)
 
 
 SOLVERS: dict[str, Solver] = {solver.name: solver for solver in (LBFGS(), AdamW(), SGD())}

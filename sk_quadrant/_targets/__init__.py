@@ -3,7 +3,7 @@
 NumPy only; used by the estimators, metrics, displays, Dask and torchrun.
 """
 
-from sk_quadrant._targets.encodings import Binary, Encoding, Multiclass, MultiLabel, encoding_from_dict
+from sk_quadrant._targets.encodings import ENCODINGS, Binary, Encoding, Multiclass, MultiLabel, encoding_from_dict
 from sk_quadrant._targets.masked import masked_as_nan
 from sk_quadrant._targets.reading import as_classes, count_classes, is_label_matrix
 from sk_quadrant._targets.recognition import read_targets, recognize
@@ -19,6 +19,7 @@ from sk_quadrant._targets.targets import Targets
 from sk_quadrant._targets.weights import check_known, check_sample_weight, weight_targets
 
 __all__ = [
+    "ENCODINGS",
     "RESPONSE_METHODS",
     "Binary",
     "Encoding",

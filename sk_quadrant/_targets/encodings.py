@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -128,6 +128,10 @@ class Encoding(ABC):
                 f"`y` has classes not in `self.classes_`. classes_ has {self.classes}, y has new {unseen}."
             )
         return found
+
+    def dense(self) -> Encoding:
+        """Return the encoding whose predictions are dense."""
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values and arrays, which `encoding_from_dict` reads."""
@@ -286,6 +290,10 @@ class MultiLabel(Encoding):
 
     def _description(self) -> str:
         return f"{self.n_labels} labels"
+
+    def dense(self) -> MultiLabel:
+        """Return the encoding whose predictions are dense; see `Encoding.dense`."""
+        return replace(self, container=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values and arrays; see `Encoding.to_dict`."""

@@ -64,30 +64,23 @@ def _blocks(collection: Any) -> list[Any]:
     return list(collection.to_delayed())
 
 
-def map_rows(
-    function: Callable[[Any, Any], Any], model: Any, X: Any, *, n_columns: int | None, dtype: Any, meta: Any = None
-) -> da.Array:
+def map_rows(function: Callable[[Any, Any], Any], model: Any, X: Any, *, meta: Any) -> da.Array:
     """Return a lazy array of a function of a model and each block of rows.
 
     Parameters
     ----------
     function : callable
-        (model, block) -> array of shape (n_rows, n_columns), or (n_rows,) where `n_columns` is None.
+        (model, block) -> array of shape (n_rows, n_columns) or (n_rows,)
     model : object
     X : dask array or DataFrame
-    n_columns : int or None
-    dtype : dtype
-    meta : array, default=None
-        Empty array of the kind that the function returns, an ndarray by default.
+    meta : {ndarray, sparse matrix} of shape (0, n_columns) or (0,)
+        Result for no rows.
     """
     model = dask.delayed(model, pure=True)
     call = dask.delayed(function)
     chunks = X.chunks[0] if isinstance(X, da.Array) else (math.nan,) * X.npartitions
-    width = () if n_columns is None else (n_columns,)
-    if meta is None:
-        meta = np.empty((0,) * (1 + len(width)), dtype=dtype)
     parts = [
-        da.from_delayed(call(model, block), (rows, *width), dtype=dtype, meta=meta)
+        da.from_delayed(call(model, block), (rows, *meta.shape[1:]), dtype=meta.dtype, meta=meta)
         for rows, block in zip(chunks, _blocks(X), strict=True)
     ]
     return da.concatenate(parts, allow_unknown_chunksizes=True)

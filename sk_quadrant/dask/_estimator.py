@@ -8,15 +8,14 @@ import dask
 import dask.array as da
 import numpy as np
 from distributed import get_client
-from scipy import sparse
 from sklearn.base import _fit_context
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sk_quadrant._classifier import QuadrantMultiLabelClassifier, _has_link, _is_stochastic, _unchanged_on_error
-from sk_quadrant._inputs.weights import check_known
-from sk_quadrant._partitioned.reading import read_part
-from sk_quadrant._training.solvers import SOLVERS
+from sk_quadrant._classifier import QuadrantMultiLabelClassifier, can_learn_in_parts, has_link
+from sk_quadrant._rows import ShardedRows, read_part
+from sk_quadrant._solvers import SOLVERS
+from sk_quadrant._training import fit_rows, merge_summaries, unchanged_on_error, warn_unless_converged
 from sk_quadrant.dask._blocks import check_collection, is_collection, map_rows, row_blocks
 
 
@@ -90,18 +89,17 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
             If rows are lost with a worker, if there has been no worker for five minutes, or no answer of the scheduler
             for about half a minute; the estimator stays as it was.
         """
-        with _unchanged_on_error(self):
+        with unchanged_on_error(self):
             self._check_solver()
-            again = self.warm_start and hasattr(self, "_encoding")
-            data = self._send(X, y, sample_weight)
-            validate_data(self, data.agreement.head, skip_check_array=True, reset=not again)
-            self._prepare(data.agreement.encoding, soft=data.agreement.is_soft, again=again)
-            outcome = self._fit(data, again=again)
-        self._warn(outcome)
+            start = getattr(self, "model_", None) if self.warm_start else None
+            rows = self._send(X, y, sample_weight)
+            validate_data(self, rows.schema.head, skip_check_array=True, reset=start is None)
+            result = fit_rows(self, rows, start=start)
+        warn_unless_converged(self, result, stacklevel=3)
         return self
 
     def _check_solver(self):
-        if SOLVERS[self.solver].stochastic:
+        if not SOLVERS[self.solver].needs_sums_only:
             raise ValueError(
                 f"fit needs solver='lbfgs' on Dask collections, got {self.solver!r}. Use partial_fit, which goes "
                 "through the blocks in their order."
@@ -111,19 +109,18 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
 
     def _send(self, X, y, sample_weight):
         """Return the rows as shards on the workers."""
-        from sk_quadrant._partitioned.partitions import Shard
-        from sk_quadrant.dask._shards import DaskPartitions, read_descriptions
+        from sk_quadrant.dask._sums import DaskSums, read_summaries
 
         client = _client()
         blocks = _checked_blocks(X, y, sample_weight)
         read = dask.delayed(partial(read_part, missing_labels=self.missing_labels), pure=True)
         parts = client.compute([read(*block) for block in blocks])
-        descriptions = read_descriptions(client, parts)
-        partitions = DaskPartitions.of(client, self._agree(descriptions), parts, descriptions)
-        check_known(*partitions.total(Shard.known_weight))
-        return partitions
+        summaries = read_summaries(client, parts)
+        schema = merge_summaries(self, summaries)
+        kept = [part for part, summary in zip(parts, summaries, strict=True) if summary.n_rows]
+        return ShardedRows(schema, partial(DaskSums, client, schema, kept))
 
-    @available_if(_is_stochastic)
+    @available_if(can_learn_in_parts)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Update the model with one pass over blocks of rows, block by block in their order.
@@ -143,12 +140,12 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
         self : object
             Updated estimator.
         """
-        from sk_quadrant.dask._shards import insist
+        from sk_quadrant.dask._sums import result_of
 
         client, model, step = _client(), self.to_local(), dask.delayed(_partial_fit, pure=True)
         for X_block, y_block, weight in _checked_blocks(X, y, sample_weight):
             model = step(model, X_block, y_block, classes, weight)
-        state = vars(insist(client, lambda: client.compute(model)))
+        state = vars(result_of(client, lambda: client.compute(model)))
         self.__dict__.update({name: value for name, value in state.items() if name not in self.get_params(deep=False)})
         return self
 
@@ -178,8 +175,8 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
         if not is_collection(X):
             return super().decision_function(X)
         check_is_fitted(self)
-        columns = None if self._encoding.kind == "binary" else self._encoding.n_labels
-        return self._map("decision_function", X, columns, self._score_dtype(X))
+        empty = np.empty((0, *self.model_.encoding.decision_shape), self._score_dtype(X))
+        return self._map("decision_function", X, empty)
 
     def predict(self, X):
         """Return the labels whose score exceeds their threshold, as a lazy array for a collection.
@@ -196,12 +193,9 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
         if not is_collection(X):
             return super().predict(X)
         check_is_fitted(self)
-        if self._encoding.kind != "multilabel":
-            return self._map("predict", X, None, self.classes_.dtype)
-        meta = sparse.csr_matrix((0, 0), dtype=np.int64) if self._encoding.sparse_output else None
-        return self._map("predict", X, self._encoding.n_labels, np.dtype(np.int64), meta=meta)
+        return self._map("predict", X, self.model_.encoding.prediction_meta)
 
-    @available_if(_has_link)
+    @available_if(has_link)
     def predict_proba(self, X):
         """Return the probability of each label, as a lazy array for a collection.
 
@@ -217,9 +211,9 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
         if not is_collection(X):
             return super().predict_proba(X)
         check_is_fitted(self)
-        return self._map("predict_proba", X, len(self.classes_), self._score_dtype(X))
+        return self._map("predict_proba", X, np.empty((0, len(self.classes_)), self._score_dtype(X)))
 
-    @available_if(_has_link)
+    @available_if(has_link)
     def predict_log_proba(self, X):
         """Return the logarithm of `predict_proba`.
 
@@ -255,13 +249,11 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
         right, total = np.sum(counts, axis=0)
         return float(right / total)
 
-    def _map(self, method, X, n_columns, dtype, meta=None):
-        return map_rows(
-            partial(_predict, method=method), self.to_local(), X, n_columns=n_columns, dtype=dtype, meta=meta
-        )
+    def _map(self, method, X, meta):
+        return map_rows(partial(_predict, method=method), self.to_local(), X, meta=meta)
 
     def _score_dtype(self, X):
-        own = self._layers()[0][0].dtype
+        own = self.model_.dtype
         return np.result_type(own, X.dtype) if isinstance(X, da.Array) and X.dtype.kind == "f" else own
 
 

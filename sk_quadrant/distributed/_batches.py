@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sk_quadrant._inputs.data import TrainingData
-from sk_quadrant._inputs.targets import Targets
+from sk_quadrant._rows import TrainingRows
+from sk_quadrant._solvers.mini_batch.data import BatchData
 from sk_quadrant.distributed._ranks import Ranks
 
 
@@ -62,55 +61,56 @@ class RankExchange:
         return sums
 
 
-class RankData(TrainingData):
-    """Rows of this rank as a part of those of all ranks, which count as one after the other; see `TrainingData`.
+class RankData(BatchData):
+    """Rows of this rank as a part of those of all ranks, which count as one after the other; see `BatchData`.
 
     Parameters
     ----------
-    X, targets, label_smoothing
-        Of the rows of this rank; see `TrainingData`.
+    rows : TrainingRows
+        Rows of this rank.
     exchange : RankExchange
     counts : list of int
         Rows of each rank.
     chosen : ndarray of shape (n_chosen,), default=None
-        Which of all rows this is about, None for all.
+        Numbers among all rows, None for all.
+    label_smoothing : float, default=None
+        See `BatchData`.
     """
 
     def __init__(
         self,
-        X: Any,
-        targets: Targets,
+        rows: TrainingRows,
         exchange: RankExchange,
         counts: list[int],
         chosen: NDArray[np.intp] | None = None,
         *,
-        label_smoothing: float = 0.0,
+        label_smoothing: float | None = None,
     ) -> None:
-        super().__init__(X, targets, label_smoothing=label_smoothing)
+        super().__init__(rows, label_smoothing=label_smoothing)
         self.exchange: RankExchange = exchange
         self.ranks, self.counts, self.chosen = exchange.ranks, counts, chosen
         self.first = sum(counts[: self.ranks.rank])
         self.mean_weight = float(self.ranks.sum(self._own_weight())) / len(self)
 
     def _own_weight(self) -> Tensor:
-        rows, _ = self.at_hand(np.arange(len(self)), [len(self)])
-        weight = torch.ones(len(rows)) if self._row_weight is None else self._row_weight[torch.from_numpy(rows)]
+        rows, _ = self.in_process(np.arange(len(self)), [len(self)])
+        weight = torch.ones(len(rows)) if self.row_weight is None else self.row_weight[torch.from_numpy(rows)]
         return weight.sum(dtype=torch.float64)
 
     def __len__(self) -> int:
         return sum(self.counts) if self.chosen is None else len(self.chosen)
 
-    def at_hand(self, rows: NDArray[np.intp], sizes: list[int]) -> tuple[NDArray[np.intp], list[int]]:
-        """Return which rows are on this rank; see `TrainingData.at_hand`."""
+    def in_process(self, rows: NDArray[np.intp], sizes: list[int]) -> tuple[NDArray[np.intp], list[int]]:
+        """Return which rows are on this rank; see `BatchData.in_process`."""
         rows = (rows if self.chosen is None else self.chosen[rows]) - self.first
         is_here = (rows >= 0) & (rows < self.X.shape[0])
         batch = np.repeat(np.arange(len(sizes)), sizes)[is_here]
         return rows[is_here], np.bincount(batch, minlength=len(sizes)).tolist()
 
     def presence(self) -> NDArray[np.bool_]:
-        """Return which labels are present in the rows of all ranks; see `TrainingData.presence`."""
+        """Return which labels are present in the rows of all ranks; see `BatchData.presence`."""
         packed = self.ranks.gather(np.packbits(super().presence()))  # a bit for each label and row
-        shapes = [(rows, self.n_labels) for rows in self.counts]
+        shapes = [(rows, self.training_rows.n_labels) for rows in self.counts]
         parts = [
             np.unpackbits(part, count=rows * n_labels).reshape(rows, n_labels).astype(bool)
             for part, (rows, n_labels) in zip(packed, shapes, strict=True)
@@ -118,6 +118,6 @@ class RankData(TrainingData):
         return np.concatenate(parts)
 
     def subset(self, index: NDArray[np.intp], *, label_smoothing: float) -> RankData:
-        """Return some of all rows; see `TrainingData.subset`."""
+        """Return some of all rows; see `BatchData.subset`."""
         chosen = index if self.chosen is None else self.chosen[index]
-        return RankData(self.X, self.targets, self.exchange, self.counts, chosen, label_smoothing=label_smoothing)
+        return RankData(self.training_rows, self.exchange, self.counts, chosen, label_smoothing=label_smoothing)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
-from sk_quadrant._devices import resolve_device
-from sk_quadrant._inputs.data import TrainingData
-from sk_quadrant._inputs.targets import Targets
-from sk_quadrant._inputs.weights import check_known, known_weight
-from sk_quadrant._partitioned.partitions import LocalPartitions, Partitions, Shard
-from sk_quadrant._partitioned.reading import Agreement, Description, Part
-from sk_quadrant._partitioned.stored import StoredPartitions, StoredRows
-from sk_quadrant._training.solvers import SOLVERS
+from sk_quadrant._rows import Chunks, Part, Schema, ShardedRows, TrainingRows
+from sk_quadrant._solvers.devices import resolve_device
+from sk_quadrant._solvers.full_batch.shard import Shard
+from sk_quadrant._targets import check_known
+from sk_quadrant._training import (
+    check_chunk_device,
+    fit_rows,
+    merge_summaries,
+    reads_chunks,
+    warn_unless_converged,
+)
 from sk_quadrant.distributed._batches import RankData, RankExchange
 from sk_quadrant.distributed._ranks import Ranks
-from sk_quadrant.distributed._shards import Desk, RankPartitions, lead, serve
+from sk_quadrant.distributed._sums import RankSums
 
 NOT_TOGETHER = {  # parameters that cannot be followed, with the reason
     "mixup_alpha": "rows would have to be mixed with those of other ranks",
@@ -86,13 +89,16 @@ def fit_distributed(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *
     >>> dist.destroy_process_group()
     """
     ranks = Ranks(group)
-    ranks.attempt(_check, estimator)
+    ranks.attempt(lambda: _check(estimator))
     first = ranks.share(copy(estimator))
     first.device = estimator.device
     model = copy(first)
-    outcome = _fit(ranks, model, X, y, sample_weight)
-    _publish(estimator, ranks.share(copy(model)), first.get_params(deep=False))
-    _warn(ranks, estimator, outcome)
+    result = _fit(ranks, model, X, y, sample_weight)
+    fitted = ranks.share(copy(model))
+    vars(estimator).clear()
+    vars(estimator).update(vars(fitted) | first.get_params(deep=False))
+    if not ranks.rank:
+        warn_unless_converged(estimator, result, stacklevel=2)
     return estimator
 
 
@@ -104,109 +110,82 @@ def _check(estimator: Any) -> None:
     for name, reason in NOT_TOGETHER.items():
         if getattr(estimator, name):
             raise ValueError(f"{name} cannot be used with fit_distributed: {reason}. Got {getattr(estimator, name)!r}.")
-    estimator._check_reading()
-
-
-def _publish(estimator: Any, fitted: Any, parameters: dict[str, Any]) -> None:
-    """Give an estimator what has been fitted, and parameters that may have been others during the fit."""
-    vars(estimator).clear()
-    vars(estimator).update(vars(fitted) | parameters)
-
-
-def _warn(ranks: Ranks, estimator: Any, outcome: Any) -> None:
-    """Warn once, of the line that called `fit_distributed`: it is as many calls away as one of `fit` would be."""
-    if not ranks.rank:
-        estimator._warn(outcome)
+    check_chunk_device(estimator)
 
 
 def _fit(ranks: Ranks, model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
-    """Fit on the rows of all ranks, and return the outcome on those that have solved."""
+    """Fit on the rows of all ranks, and return the result of the solver."""
     if ranks.rank:
         model.verbose = 0
-    again = model.warm_start and hasattr(model, "_encoding")
-    rows, descriptions = ranks.attempt(_read, model, X, y, sample_weight)
-    agreement, counts = _agree(ranks, model, descriptions, weighted=sample_weight is not None)
-    validate_data(model, agreement.head, skip_check_array=True, reset=not again)
-    model._prepare(agreement.encoding, soft=agreement.is_soft, again=again)
-    solve = _by_batches if SOLVERS[model.solver].stochastic else _by_sums
-    return solve(ranks, model, rows, agreement, counts, again)
-
-
-def _read(model: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Iterable[Part], list[Description]]:
-    """Return the parts of the rows of this rank and what they hold."""
-    rows = StoredRows(X, y, sample_weight, chunk_size=1, missing_labels=model.missing_labels)
-    if model._reads_batches():
-        rows.chunk_size = model.batch_size
-        return rows, [part.description for part in rows]
-    rows.chunk_size = max(1, rows.n_rows)
-    parts = list(rows)
-    return parts, [part.description for part in parts]
-
-
-def _agree(ranks: Ranks, model: Any, descriptions: list[Description], *, weighted: bool) -> tuple[Agreement, list[int]]:
-    """Return what the rows of all ranks have in common, and how many each has."""
-    everybody = ranks.gather((descriptions, weighted))
-    holders = [(found, is_weighted) for found, is_weighted in everybody if found]
-    if len({is_weighted for _, is_weighted in holders}) > 1:
+    start = getattr(model, "model_", None) if model.warm_start else None
+    own = ranks.attempt(lambda: OwnRows(model, X, y, sample_weight))
+    everybody = ranks.gather((own.summaries, sample_weight is not None))
+    if len({weighted for summaries, weighted in everybody if summaries}) > 1:
         raise ValueError("sample_weight must be passed on all ranks or on none, got it on some.")
-    agreement = model._agree([description for found, _ in holders for description in found])
-    return agreement, [sum(description.n_rows for description in found) for found, _ in everybody]
-
-
-def _by_sums(
-    ranks: Ranks, model: Any, rows: Iterable[Part], agreement: Agreement, counts: list[int], again: bool
-) -> Any:
-    """Solve for all rows at once on rank 0."""
-    desk = Desk(ranks, ranks.attempt(_partitions, model, rows, agreement))
-    check_known(*desk.total(0, Shard.known_weight))
-    if ranks.rank:
-        return serve(ranks, desk)
-    data = RankPartitions(desk, agreement, n_rows=sum(counts), block_rows=max(counts))
-    return lead(ranks, lambda: _solve(model, data, again))
-
-
-def _solve(model: Any, data: Any, again: bool) -> Any:
-    """Solve, and return the outcome."""
-    outcome = model._fit(data, again=again)
-    if outcome.interrupted:
-        raise KeyboardInterrupt  # the other ranks cannot know, so that there is no model that all of them have
-    return outcome
-
-
-def _partitions(model: Any, rows: Iterable[Part], agreement: Agreement) -> Partitions:
-    """Return the rows of this rank as shards."""
-    if isinstance(rows, StoredRows) and rows.n_rows:
-        return StoredPartitions(rows, agreement)
-    return LocalPartitions(
-        [Shard(_data(rows, agreement), fit_intercept=model.fit_intercept, device=resolve_device(model.device))]
-    )
-
-
-def _by_batches(
-    ranks: Ranks, model: Any, rows: Iterable[Part], agreement: Agreement, counts: list[int], again: bool
-) -> Any:
-    """Go through batches of the rows of all ranks, on each rank."""
-    own = ranks.attempt(_data, rows, agreement)
-    ranks.attempt(_check_sparse, model, agreement)
-    check_known(*np.sum(ranks.gather(known_weight(own.targets)), axis=0))
+    schema = merge_summaries(model, [summary for summaries, _ in everybody for summary in summaries])
+    counts = [sum(summary.n_rows for summary in summaries) for summaries, _ in everybody]
+    validate_data(model, schema.head, skip_check_array=True, reset=start is None)
     if model.random_state is None:
         model.random_state = ranks.share(None if ranks.rank else check_random_state(None).randint(2**31 - 1))
-    data = RankData(own.X, own.targets, RankExchange(ranks), counts, label_smoothing=own.label_smoothing)
-    return _solve(model, data, again)
+    rows = ShardedRows(
+        schema,
+        row_sums=partial(RankSums.of, ranks, schema, partial(own.shards, schema), device=model.device),
+        batch_data=partial(_batch_data, ranks, model, own, schema, counts),
+    )
+    result = fit_rows(model, rows, start=start)
+    if result.interrupted:
+        raise KeyboardInterrupt  # the other ranks cannot know, so that there is no model that all of them have
+    return result
 
 
-def _check_sparse(model: Any, agreement: Agreement) -> None:
-    if agreement.is_sparse and resolve_device(model.device).type != "cpu":
+class OwnRows:
+    """The rows of this rank, in memory or on disk.
+
+    Parameters
+    ----------
+    estimator : QuadrantMultiLabelClassifier
+    X, y, sample_weight
+        As in `fit_distributed`.
+
+    Attributes
+    ----------
+    summaries : list of Summary
+        What the parts hold.
+    """
+
+    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
+        on_disk = reads_chunks(estimator)
+        chunk_size = estimator.batch_size if on_disk else None
+        chunks = Chunks(X, y, sample_weight, chunk_size=chunk_size, missing_labels=estimator.missing_labels)
+        self.parts: Iterable[Part] = chunks if on_disk else list(chunks)
+        self.summaries = [part.summary for part in self.parts]
+
+    def in_memory(self, schema: Schema) -> TrainingRows:
+        """Return the rows as they are trained on; there may be none."""
+        for part in self.parts:
+            return schema.rows(part)
+        return schema.no_rows()
+
+    def shards(self, schema: Schema, *, fit_intercept: bool, device: Any) -> Callable[[], Iterable[Shard]]:
+        """Return a function that returns the shards, those on disk made again at each call."""
+        make = partial(Shard, fit_intercept=fit_intercept, device=device)
+        if isinstance(self.parts, Chunks) and self.summaries:
+            parts = self.parts
+            return lambda: (make(schema.rows(part)) for part in parts)
+        shards = [make(self.in_memory(schema))]
+        return lambda: shards
+
+
+def _batch_data(ranks: Ranks, model: Any, own: OwnRows, schema: Schema, counts: list[int]) -> RankData:
+    """Return the rows of this rank as a part of those of all ranks, which are trained on batch by batch."""
+    rows = ranks.attempt(lambda: own.in_memory(schema))
+    ranks.attempt(lambda: _check_sparse(model, schema))
+    check_known(*np.sum(ranks.gather(rows.targets.known_weight()), axis=0))
+    return RankData(rows, RankExchange(ranks), counts)
+
+
+def _check_sparse(model: Any, schema: Schema) -> None:
+    if schema.is_sparse and resolve_device(model.device).type != "cpu":
         raise ValueError(
             f"device must be 'cpu' for sparse X with solver={model.solver!r} on several ranks, got {model.device!r}."
         )
-
-
-def _data(parts: Iterable[Part], agreement: Agreement) -> TrainingData:
-    """Return the rows of this rank as they are trained on; there may be none."""
-    for part in parts:
-        return agreement.data(part)
-    shape = 0, agreement.head.shape[1]
-    X = sparse.csr_matrix(shape, dtype=agreement.dtype) if agreement.is_sparse else np.empty(shape, agreement.dtype)
-    targets = Targets(np.empty((0, agreement.encoding.n_labels), dtype=np.uint8))
-    return TrainingData(X, targets, label_smoothing=agreement.label_smoothing)

@@ -1,4 +1,4 @@
-"""The processes of a group: what they tell each other, and errors that are those of all."""
+"""The processes of a group: collectives, and errors that are raised on all ranks."""
 
 from __future__ import annotations
 
@@ -81,16 +81,38 @@ class Ranks:
                 "the timeout of the process group. Start the program again."
             ) from error
 
-    def attempt(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Return what a function returns on this rank, if it raises an error on none."""
-        error = result = None
+    def attempt(self, function: Callable[[], Result], *, token: Callable[[Result], int] | None = None) -> Result:
+        """Return what a function returns on this rank, if it raises an error on none.
+
+        Parameters
+        ----------
+        function : callable
+        token : callable or None, default=None
+            Result -> number that has to be the same on all ranks.
+
+        Raises
+        ------
+        RuntimeError
+            If another rank has failed, or has another token.
+        """
+        error, mine = None, 0
+        result: Any = None
         try:
-            result = function(*arguments)
+            result = function()
+            mine = 0 if token is None else token(result)
         except Exception as caught:
             error = caught
-        if int(self.sum(torch.tensor(int(error is not None)))):
+        failed, total = self.sum(torch.tensor([int(error is not None), mine])).tolist()
+        if failed:
             self.give_up(error)
-        return result  # type: ignore[return-value]
+        if total != self.size * mine:
+            self.broken = True
+            raise RuntimeError(
+                "The ranks have taken different steps: their processors round differently. Run all ranks on processors "
+                "of one type."
+            )
+        returned: Result = result
+        return returned
 
     def give_up(self, error: Exception | None) -> NoReturn:
         """Raise the error of this rank, or one that names a rank which has one.

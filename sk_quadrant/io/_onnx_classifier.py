@@ -39,26 +39,29 @@ def declare(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> 
 def set_shapes(operator: Any) -> None:
     """Set the shapes of the outputs."""
     model, (labels, values) = operator.raw_operator, operator.outputs
-    n_rows = operator.inputs[0].get_first_dimension()
-    table = [n_rows, len(model.classes_)]
-    labels.type.shape = table if model._encoding.kind == "multilabel" else [n_rows]
-    values.type.shape = [n_rows] if model._encoding.kind == "binary" and values.raw_name == "scores" else table
+    n_rows, encoding = operator.inputs[0].get_first_dimension(), model.model_.encoding
+    labels.type.shape = [n_rows, *encoding.prediction_shape]
+    values.type.shape = [n_rows, *(encoding.decision_shape if values.raw_name == "scores" else encoding.classes.shape)]
 
 
 def convert(scope: Any, operator: Any, container: Any) -> None:
-    """Write the nodes of a model."""
-    model, graph, (labels, values) = operator.raw_operator, Graph(scope, container), operator.outputs
+    """Write the nodes of a model: those that its own code adds when it computes with values of a graph."""
+    model, graph, (labels, values) = operator.raw_operator.model_, Graph(scope, container), operator.outputs
+    encoding, thresholds = model.encoding.dense(), model.score_threshold
     scores = _scores(graph, model, operator.inputs).cast(np.float64)
-    graph.output(_labels(graph, model, scores), labels.full_name)
-    result = (_decision_function if values.raw_name == "scores" else _proba)(graph, model, scores)
+    predictions = encoding.decode([encoding.decide(scores, thresholds)])
+    graph.output(predictions if is_text(encoding.classes) else predictions.cast(np.int64), labels.full_name)
+    if values.raw_name == "scores":
+        result = encoding.centre(scores, thresholds)
+    else:
+        result = encoding.complete(_proba(model.loss, scores))
     graph.output(result.cast(dtype_of(values)), values.full_name)
 
 
 def _scores(graph: Graph, model: Any, inputs: Any) -> Values:
     """Return the scores, computed in the precision in which the model computes them."""
-    layers = model._layers()
-    dtype = layers[0][0].dtype  # of a network; a linear model follows X if that is more precise
-    if len(layers) == 1:
+    dtype, architecture, layers = model.dtype, model.architecture, model.dense_layers()
+    if model.is_linear:  # it follows X if that is more precise; a network has a precision of its own
         dtype = np.result_type(dtype, *(dtype_of(variable) for variable in inputs))
     columns = [graph.value(variable.full_name).cast(dtype) for variable in inputs]
     values = columns[0] if len(columns) == 1 else graph.node("Concat", *columns, axis=1)
@@ -66,8 +69,8 @@ def _scores(graph: Graph, model: Any, inputs: Any) -> Values:
         product = graph.node("MatMul", values, weight.T.astype(dtype))
         outputs = graph.node("Add", product, intercept.astype(dtype))
         if k < len(layers) - 1:
-            outputs = ACTIVATIONS[model._network[1]](outputs).cast(dtype)
-            if model._network[2] and weight.shape[0] == weight.shape[1]:
+            outputs = ACTIVATIONS[architecture.activation](outputs).cast(dtype)
+            if architecture.residual and weight.shape[0] == weight.shape[1]:
                 outputs = graph.node("Add", outputs, values)
         values = outputs
     return values
@@ -94,39 +97,14 @@ ACTIVATIONS: dict[str, Callable[[Values], Any]] = {
 }
 
 
-def _labels(graph: Graph, model: Any, scores: Any) -> Values:
-    """Return what `predict` returns."""
-    if model._encoding.kind == "multilabel":
-        return graph.node("Greater", scores, model._cut).cast(np.int64)
-    if model._encoding.kind == "binary":
-        index = graph.node("Squeeze", graph.node("Greater", scores, model._cut).cast(np.int64), np.array([1]))
-    else:
-        index = graph.node("ArgMax", scores, axis=1, keepdims=0)
-    classes = model.classes_ if is_text(model.classes_) else model.classes_.astype(np.int64)
-    return graph.node("Gather", graph.constant(classes), index)
-
-
-def _decision_function(graph: Graph, model: Any, scores: Any) -> Any:
-    """Return what `decision_function` returns."""
-    if model._encoding.kind == "binary":
-        return graph.node("Squeeze", scores - model._cut, np.array([1]))
-    return scores
-
-
-def _proba(graph: Graph, model: Any, scores: Values) -> Any:
-    """Return what `predict_proba` returns."""
+def _proba(loss: Any, scores: Values) -> Any:
+    """Return the probabilities of scores, by the link of the loss."""
     try:
-        proba = model.loss_.link._inverse(scores)
+        return loss.link.inverse(scores)
     except (AttributeError, TypeError) as error:
         raise TypeError(
-            f"The link of {model.loss_.name!r} cannot be converted: {error} Write its inverse in functions of NumPy."
+            f"The link of {loss.name!r} cannot be converted: {error} Write its inverse in functions of NumPy."
         ) from error
-    if model._encoding.kind == "binary":
-        return graph.node("Concat", 1 - proba, proba, axis=1)
-    if model._encoding.kind == "multiclass":
-        total = graph.node("MatMul", proba, np.ones((len(model.classes_), 1)))
-        return graph.node("Div", proba, total)
-    return proba
 
 
 def is_text(classes: Any) -> bool:

@@ -105,6 +105,23 @@ class Values(NDArrayOperatorsMixin):
 
         return self.graph.node("Cast", self, to=np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
+    def astype(self, dtype: Any) -> Values:
+        """Return the values in another type, as arrays do."""
+        return self.cast(dtype)
+
+    def argmax(self, axis: int) -> Values:
+        """Return the index of the largest value along an axis."""
+        return self.graph.node("ArgMax", self, axis=axis, keepdims=0)
+
+    def sum(self, axis: int, *, keepdims: bool = False) -> Values:
+        """Return the sum along an axis."""
+        return self.graph.node("ReduceSum", self, np.array([axis]), keepdims=int(keepdims))
+
+    def __getitem__(self, key: Any) -> Values:
+        if key != (slice(None), 0):
+            raise TypeError(f"Only the first column of values can be taken, got {key!r}.")
+        return self.graph.node("Gather", self, np.array(0), axis=1)
+
     def clip(self, min: Any = None, max: Any = None) -> Values:  # noqa: A002
         """Return the values, those outside an interval moved to its ends."""
         result = self if min is None else self.graph.node("Max", self, _in_double(min))
@@ -125,6 +142,10 @@ class Values(NDArrayOperatorsMixin):
         if function is np.where and len(args) == 3:
             condition, *branches = args
             return self.graph.node("Where", condition, *map(_in_double, branches))
+        if function is np.hstack:
+            return self.graph.node("Concat", *args[0], axis=1)
+        if function is np.take:
+            return self.graph.node("Gather", *args)
         raise TypeError(f"numpy.{function.__name__} has no counterpart in ONNX here. Use one of {_known()}.")
 
 
@@ -133,7 +154,7 @@ def _in_double(value: Any) -> Any:
 
 
 def _known() -> list[str]:
-    return sorted({ufunc.__name__ for ufunc in (*SIMPLE, *COMPOSED)} | {"clip", "where"})
+    return sorted({ufunc.__name__ for ufunc in (*SIMPLE, *COMPOSED)} | {"clip", "hstack", "take", "where"})
 
 
 def _log1p(x: Any) -> Any:

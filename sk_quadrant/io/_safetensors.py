@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+import sk_quadrant
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
-from sk_quadrant._inputs.targets import LabelEncoding
-from sk_quadrant._plain_losses import plain_loss
-from sk_quadrant._saved_state import VERSION, plain
+from sk_quadrant._model import FittedModel, loss_from_dict, loss_to_dict
+from sk_quadrant._saved_state import warn_of_version
+from sk_quadrant._targets import ENCODINGS, Encoding
 
 FORMAT = "sk_quadrant 1"
 AS_TEXT = ("format", "sk_quadrant_version")  # metadata that are no JSON
 Arrays = dict[str, NDArray[Any]]
-KINDS = ("binary", "multiclass", "multilabel")
 PLAIN_KINDS = "biufUO"  # dtypes of classes that JSON can hold
 
 
@@ -70,16 +70,12 @@ def save_safetensors(model: QuadrantMultiLabelClassifier, path: str | os.PathLik
     from safetensors.numpy import save_file
 
     _check_model(model)
-    state = model.__getstate__()
-    arrays = {
-        "coef": model._layers()[0][0],
-        "intercept": state["intercept_"],
-        "threshold": state["threshold_"],
-        "cut": state["_cut"],
-    }
+    fitted = model.model_
+    ((coef, intercept),) = fitted.dense_layers()
+    arrays = {"coef": coef, "intercept": intercept, "threshold": fitted.threshold, "cut": fitted.score_threshold}
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    metadata = {name: json.dumps(value, default=_as_json) for name, value in _description(model, state).items()}
-    metadata |= {"format": FORMAT, "sk_quadrant_version": state[VERSION]}
+    metadata = {name: json.dumps(value, default=_as_json) for name, value in _description(model).items()}
+    metadata |= {"format": FORMAT, "sk_quadrant_version": sk_quadrant.__version__}
     save_file(arrays, path, metadata | {"sha256": check_sum(arrays, metadata)})
 
 
@@ -139,11 +135,10 @@ def _check_model(model: Any) -> None:
             "step, or all of it by skops or ONNX."
         )
     check_is_fitted(model)
-    if model._network[0]:
-        raise ValueError(
-            f"model must be linear, got hidden layers of {model._network[0]} units. Save networks by skops or ONNX."
-        )
-    if not isinstance(plain_loss(model.loss_), Mapping):
+    if not model.model_.is_linear:
+        sizes = model.model_.architecture.hidden_layer_sizes
+        raise ValueError(f"model must be linear, got hidden layers of {sizes} units. Save networks by skops or ONNX.")
+    if not isinstance(loss_to_dict(model.loss_), Mapping):
         raise TypeError(
             f"The loss of model must be one of sk_quadrant.losses, got {type(model.loss_).__name__}, whose formula a "
             "file without code cannot hold. Use pickle."
@@ -154,22 +149,22 @@ def _check_model(model: Any) -> None:
             raise TypeError(f"{name} must hold numbers or strings to be written as JSON, got {values!r}.")
 
 
-def _description(model: QuadrantMultiLabelClassifier, state: Mapping[str, Any]) -> dict[str, Any]:
+def _description(model: QuadrantMultiLabelClassifier) -> dict[str, Any]:
     """Return what the arrays do not say, as values that JSON can hold."""
-    names = model.get_params(deep=False).keys() - {"hidden_layer_sizes"}  # there are none
-    parameters = {name: state[name] for name in sorted(names) if _is_plain(state[name])}
-    encoding = state["_encoding"]
+    parameters = model.get_params(deep=False) | {"loss": loss_to_dict(model.loss)}
+    parameters.pop("hidden_layer_sizes")  # there are none
+    encoding = model.model_.encoding
     return {
-        "loss": state["loss_"],
-        "kind": encoding["kind"],
-        "classes": encoding["classes"].tolist(),
-        "classes_dtype": str(encoding["classes"].dtype),
-        "label_names": _listed(encoding["label_names"]),
-        "sparse_output": encoding["sparse_output"],
-        "feature_names": _listed(state.get("feature_names_in_")),
-        "fit_intercept": state["_network"][-1],
-        "n_iter": state["n_iter_"],
-        "parameters": parameters,
+        "loss": loss_to_dict(model.loss_),
+        "kind": encoding.kind,
+        "classes": encoding.classes.tolist(),
+        "classes_dtype": str(encoding.classes.dtype),
+        "label_names": _listed(encoding.label_names),
+        "sparse_output": getattr(encoding, "container", None) is not None,
+        "feature_names": _listed(getattr(model, "feature_names_in_", None)),
+        "fit_intercept": model.model_.architecture.fit_intercept,
+        "n_iter": model.n_iter_,
+        "parameters": {name: value for name, value in sorted(parameters.items()) if _is_plain(value)},
     }
 
 
@@ -204,9 +199,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, str]]:
             metadata = dict(file.metadata() or {})
             arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, TypeError) as error:
-        raise ValueError(
-            f"{os.fspath(path)} is no whole safetensors file ({error}). It may be truncated, or in another format."
-        ) from error
+        raise ValueError(f"{os.fspath(path)} is truncated or not a safetensors file ({error}).") from error
     if metadata.pop("format", None) != FORMAT:
         raise ValueError(
             f"{os.fspath(path)} holds no model of this package in the form {FORMAT!r}, got metadata {metadata!r:.200}. "
@@ -216,37 +209,37 @@ def _read(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, str]]:
 
 
 def _model(arrays: Arrays, metadata: Mapping[str, str]) -> QuadrantMultiLabelClassifier:
-    """Return the model that arrays and metadata describe, through the state in which it is pickled."""
+    """Return the model that arrays and metadata describe."""
     values = {name: json.loads(text) for name, text in metadata.items() if name not in AS_TEXT}
-    if not isinstance(values["loss"], Mapping) or values["kind"] not in KINDS:
+    if not isinstance(values["loss"], Mapping) or values["kind"] not in ENCODINGS:
         raise ValueError(f"loss={values['loss']!r} and kind={values['kind']!r} are unknown.")
-    encoding = LabelEncoding(
-        kind=values["kind"],
-        classes=np.array(values["classes"], dtype=values["classes_dtype"]),
-        sparse_output=values["sparse_output"],
-        label_names=_as_objects(values["label_names"]),
-    )
-    feature_names = _as_objects(values["feature_names"])
-    _check_arrays(arrays, encoding, feature_names)
-    model = QuadrantMultiLabelClassifier(**{"loss": values["loss"], **values["parameters"]})
-    state = model.get_params(deep=False) | {
-        "loss_": values["loss"],
-        "coef_": arrays["coef"],
-        "intercept_": arrays["intercept"],
-        "threshold_": arrays["threshold"],
-        "classes_": encoding.classes,
-        "n_features_in_": arrays["coef"].shape[1],
-        "n_iter_": values["n_iter"],
-        "loss_curve_": [],
-        "history_": [],
-        "_cut": arrays["cut"],
-        "_encoding": plain(encoding),
-        "_network": ((), model.activation, bool(model.residual), values["fit_intercept"]),
-        "_optimizer_state": (model.solver, None),
-        VERSION: metadata["sk_quadrant_version"],
+    encoding = {"kind": values["kind"], "classes": np.array(values["classes"], dtype=values["classes_dtype"])}
+    if values["kind"] == "multilabel":
+        encoding["label_names"] = _as_objects(values["label_names"])
+        encoding["container"] = "csr_matrix" if values["sparse_output"] else None
+    parameters = {"loss": values["loss"], **values["parameters"]}
+    model = QuadrantMultiLabelClassifier(**parameters | {"loss": loss_from_dict(parameters["loss"])})
+    fitted = {
+        "layers": [(arrays["coef"], arrays["intercept"])],
+        "architecture": {
+            "hidden_layer_sizes": (),
+            "activation": model.activation,
+            "residual": bool(model.residual),
+            "fit_intercept": values["fit_intercept"],
+        },
+        "encoding": encoding,
+        "loss": values["loss"],
+        "threshold": arrays["threshold"],
+        "score_threshold": arrays["cut"],
     }
-    names = {"feature_names_in_": feature_names, "label_names_in_": encoding.label_names}
-    model.__setstate__(state | {name: array for name, array in names.items() if array is not None})
+    model.model_ = FittedModel.from_dict(fitted)
+    model.n_features_in_, model.n_iter_ = arrays["coef"].shape[-1], values["n_iter"]
+    model.loss_curve_, model.history_, model.training_state_ = [], [], {}
+    feature_names = _as_objects(values["feature_names"])
+    if feature_names is not None:
+        model.feature_names_in_ = feature_names
+    _check_arrays(arrays, model.model_.encoding, feature_names)
+    warn_of_version(type(model).__name__, metadata["sk_quadrant_version"])
     return model
 
 
@@ -254,7 +247,7 @@ def _as_objects(values: list[Any] | None) -> NDArray[np.object_] | None:
     return None if values is None else np.array(values, dtype=object)
 
 
-def _check_arrays(arrays: Arrays, encoding: LabelEncoding, feature_names: NDArray[np.object_] | None) -> None:
+def _check_arrays(arrays: Arrays, encoding: Encoding, feature_names: NDArray[np.object_] | None) -> None:
     """Raise a ValueError unless the shapes fit each other."""
     n_labels, n_features = encoding.n_labels, arrays["coef"].shape[-1]
     wanted = {"coef": (n_labels, n_features)} | dict.fromkeys(("intercept", "threshold", "cut"), (n_labels,))

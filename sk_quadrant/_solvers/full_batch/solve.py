@@ -166,7 +166,7 @@ def minimize(
             break
         traces.append(trace)
         coef[labels], solved = problems.space.publish(theta)
-        if intercept is not None:
+        if intercept is not None and solved is not None:
             intercept[labels] = solved
         if trace.interrupted:
             break

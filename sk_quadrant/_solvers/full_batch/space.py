@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from sk_quadrant._solvers.full_batch.rows import RowSums
+    from sk_quadrant._solvers.full_batch.sums import RowSums
 
 
 @dataclass

@@ -140,7 +140,7 @@ class Minimization:
         decrement += (difference[:, n_features:].square() / curvature[:, n_features:]).sum(dim=1)
         if not self.objective.loss.labelwise:
             decrement = decrement.sum(dim=0, keepdim=True)
-        negligible = decrement / 2 <= (DISAGREEMENT * self.tol) ** 2 * relative_to
+        negligible: Tensor = decrement / 2 <= (DISAGREEMENT * self.tol) ** 2 * relative_to
         return negligible.expand(self.objective.n_labels)
 
     def _with_shared_metric(self, metric: Metric, *, max_iter: int) -> None:

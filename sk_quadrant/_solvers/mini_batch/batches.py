@@ -191,7 +191,9 @@ class Batches:
 
     def _is_reusable(self) -> bool:
         # the number of rows of a batch that are in this process varies if there are several
-        return self.data.exchange is None and not sparse.issparse(self.data.X) and torch.device(self.device).type == "cpu"
+        return (
+            self.data.exchange is None and not sparse.issparse(self.data.X) and torch.device(self.device).type == "cpu"
+        )
 
     def _gather(self, rows: NDArray[np.intp], sizes: list[int], counts: list[int]) -> Chunk:
         features, y = self.data.rows(rows)

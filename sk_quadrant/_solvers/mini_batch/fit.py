@@ -43,14 +43,14 @@ def solve(problem: Problem, optimizer: type[torch.optim.Optimizer], **options: A
         write_moments(net.optimizer_, problem.moments)
     finished = run(net, data)
     _forget_data(net)
-    return _result(net, finished)
+    return _result(problem, net, finished)
 
 
 def _build(
     problem: Problem, n_rows: int, optimizer: type[torch.optim.Optimizer], options: dict[str, Any]
 ) -> MultiLabelNet:
     """Return an initialised net that trains as the problem asks for."""
-    return MultiLabelNet(
+    net: MultiLabelNet = MultiLabelNet(
         **net_parameters(_initial_module(problem), problem.loss, problem.device),
         **{f"optimizer__{name}": value for name, value in options.items()},
         C=problem.C,
@@ -67,6 +67,7 @@ def _build(
         max_epochs=problem.max_iter,
         callbacks=_callbacks(problem),
     ).initialize()
+    return net
 
 
 def _initial_module(problem: Problem) -> Any:
@@ -111,12 +112,12 @@ def _forget_data(net: MultiLabelNet) -> None:
     net.callbacks_ = [pair for pair in net.callbacks_ if not isinstance(pair[1], HeldOutScore)]
 
 
-def _result(net: MultiLabelNet, finished: bool) -> FitResult:
+def _result(problem: Problem, net: MultiLabelNet, finished: bool) -> FitResult:
     history = [epoch_row(row) for row in net.history.to_list() if "train_loss" in row]
     losses = [row["train_loss"] for row in history]
     if net.interrupted_ and not losses:
         raise KeyboardInterrupt("Training was interrupted before its first iteration.")
-    converged = finished or (len(losses) == net.max_epochs and net.schedule.shape != "constant")
+    converged = finished or (len(losses) == net.max_epochs and problem.learning_rate != "constant")
     moments = read_moments(net.optimizer_)
     if not all(np.isfinite(moment).all() for each in moments for moment in each.values()):  # steps were zero
         raise FloatingPointError("squares of gradients are not finite: scale the features of X")

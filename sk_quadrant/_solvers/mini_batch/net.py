@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from skorch.history import History
-from skorch.utils import to_numpy
-from torch import Tensor, nn
 
 from sk_quadrant._model import Layers
 from sk_quadrant._solvers.mini_batch.batches import Batches, Chunk

@@ -1,4 +1,4 @@
-"""Shards on the workers of a Dask cluster."""
+"""Sums over the rows that the workers of a Dask cluster hold."""
 
 from __future__ import annotations
 
@@ -6,69 +6,56 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dask
 import distributed
+import torch
 from distributed import Client, Future, wait
 from distributed.scheduler import KilledWorker
 
-from sk_quadrant._partitioned.partitions import Answer, LocalPartitions, Partitions, Query, add
-from sk_quadrant._partitioned.reading import Agreement, Description, Part, describe
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from sk_quadrant._rows import Part, Schema, Summary
+from sk_quadrant._solvers.full_batch.shard import Query, Shard, Sums, add, sum_over
+from sk_quadrant._solvers.full_batch.sums import ShardedSums
 
 ATTEMPTS = 3  # a worker that dies takes questions with it that had been sent to others
-FAN_IN = 8  # answers added at a time, so that one comes back however many workers there are
+FAN_IN = 8  # sums added at a time, so that one comes back however many workers there are
 LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
 PATIENCE = 30.0  # seconds without an answer of the scheduler until it counts as dead
 ABSENCE = 300.0  # seconds without a worker until they count as lost; those of a queue may take a while to start again
 
 
-class DaskPartitions(Partitions):
-    """Shards on the workers of a cluster.
+class DaskSums(ShardedSums):
+    """Sums over the shards on the workers of a cluster; see `RowSums`.
+
+    Each thread of a worker adds up its own shards. What moves are parameters and sums.
 
     Parameters
     ----------
     client : Client
-    agreement : Agreement
-    groups : list of Future
-        Of `LocalPartitions`.
-    n_rows, block_rows : int
-        In all, and in the largest block.
+    schema : Schema
+    parts : list of Future
+        Of `Part`, which stay where they are.
+    fit_intercept : bool
     """
 
-    def __init__(
-        self, client: Client, agreement: Agreement, groups: Sequence[Future], *, n_rows: int, block_rows: int
-    ) -> None:
-        self.client, self.agreement, self.groups = client, agreement, groups
-        self.n_rows, self.block_rows = n_rows, block_rows
-        self.n_features, self.n_labels = agreement.head.shape[1], agreement.encoding.n_labels
-        self.array_dtype, self.dense = agreement.dtype, not agreement.is_sparse
-
-    @classmethod
-    def of(
-        cls, client: Client, agreement: Agreement, parts: Sequence[Future], descriptions: Sequence[Description]
-    ) -> DaskPartitions:
-        """Return the shards of parts, which stay where they are, one group a thread of a worker."""
-        rows = [description.n_rows for description in descriptions]
-        kept = [part for part, n_rows in zip(parts, rows, strict=True) if n_rows]
-        groups = [
-            client.submit(_gather_shards, agreement, group, workers=[worker], allow_other_workers=True, pure=False)
-            for worker, group in _by_thread(client, kept)
+    def __init__(self, client: Client, schema: Schema, parts: Sequence[Future], *, fit_intercept: bool) -> None:
+        super().__init__(schema)
+        self.client = client
+        self.groups = [
+            client.submit(_shards, schema, group, fit_intercept, workers=[worker], allow_other_workers=True, pure=False)
+            for worker, group in _by_thread(client, parts)
         ]
-        return cls(client, agreement, groups, n_rows=sum(rows), block_rows=max(rows))
 
-    def total(self, query: Query, *arguments: Any) -> Answer:
-        """Return the sum of all answers; see `Partitions.total`."""
-        answer: Answer = insist(self.client, lambda: self._ask(query, arguments))
-        return answer
+    def total(self, query: Query, *arguments: Any) -> Sums:
+        """Return the sum over all workers."""
+        sums: Sums = result_of(self.client, lambda: self._submit(query, arguments))
+        return sums
 
-    def _ask(self, query: Query, arguments: tuple[Any, ...]) -> Future:
+    def _submit(self, query: Query, arguments: tuple[Any, ...]) -> Future:
         with dask.config.set({LARGE_GRAPH: "1TiB"}):  # parameters are not data that should have been loaded by a worker
             sent = self.client.submit(_keep, arguments, pure=False)  # a task, which outlives the worker that has it
-        futures = [self.client.submit(_answer, group, query, sent, pure=False) for group in self.groups]
+        futures = [self.client.submit(sum_over, group, query, sent, pure=False) for group in self.groups]
         while len(futures) > 1:
             futures = [
                 self.client.submit(add, futures[start : start + FAN_IN], pure=False)
@@ -76,26 +63,13 @@ class DaskPartitions(Partitions):
             ]
         return futures[0]
 
-    def with_moments(self, mean: Tensor | None, variance: Tensor | None) -> DaskPartitions:
-        """Return the same rows with given moments; see `Partitions.with_moments`."""
-        groups = [self.client.submit(_with_moments, group, mean, variance, pure=False) for group in self.groups]
-        return DaskPartitions(self.client, self.agreement, groups, n_rows=self.n_rows, block_rows=self.block_rows)
 
-
-def _gather_shards(agreement: Agreement, parts: list[Part]) -> LocalPartitions:
-    return LocalPartitions([agreement.shard(part) for part in parts])
+def _shards(schema: Schema, parts: list[Part], fit_intercept: bool) -> list[Shard]:
+    return [Shard(schema.rows(part), fit_intercept=fit_intercept, device=torch.device("cpu")) for part in parts]
 
 
 def _keep(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     return arguments
-
-
-def _answer(group: LocalPartitions, query: Query, arguments: tuple[Any, ...]) -> Answer:
-    return group.total(query, *arguments)
-
-
-def _with_moments(group: LocalPartitions, mean: Tensor | None, variance: Tensor | None) -> LocalPartitions:
-    return group.with_moments(mean, variance)
 
 
 def _by_thread(client: Client, parts: Sequence[Future]) -> list[tuple[str, list[Future]]]:
@@ -114,16 +88,20 @@ def _by_thread(client: Client, parts: Sequence[Future]) -> list[tuple[str, list[
     ]
 
 
-def read_descriptions(client: Client, parts: Sequence[Future]) -> list[Description]:
+def read_summaries(client: Client, parts: Sequence[Future]) -> list[Summary]:
     """Return what each part holds."""
-    descriptions: list[Description] = insist(
-        client, lambda: client.submit(list, client.map(describe, parts, pure=False), pure=False)
+    summaries: list[Summary] = result_of(
+        client, lambda: client.submit(list, client.map(_summary, parts, pure=False), pure=False)
     )
-    return descriptions
+    return summaries
 
 
-def insist(client: Client, ask: Callable[[], Future]) -> Any:
-    """Return the result of a future, asked for anew if a worker has died with it.
+def _summary(part: Part) -> Summary:
+    return part.summary
+
+
+def result_of(client: Client, submit: Callable[[], Future]) -> Any:
+    """Return the result of a future, submitted again if a worker has died with it.
 
     Raises
     ------
@@ -132,7 +110,7 @@ def insist(client: Client, ask: Callable[[], Future]) -> Any:
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _result(client, ask())
+            return _result(client, submit())
         except (CancelledError, KilledWorker, OSError) as error:  # noqa: PERF203
             _check_alive(client)
             if attempt == ATTEMPTS:
@@ -145,7 +123,7 @@ def insist(client: Client, ask: Callable[[], Future]) -> Any:
 
 
 def _result(client: Client, future: Future) -> Any:
-    """Return the result of a future, and see now and then whether there is somebody to wait for."""
+    """Return the result of a future, and check from time to time that scheduler and workers are alive."""
     seen = time.monotonic()
     patience = PATIENCE / 6
     while True:

@@ -1,1 +1,0 @@
-"""What `fit` is given: features, targets and weights, in the form that solvers work on."""

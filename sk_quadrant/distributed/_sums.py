@@ -1,0 +1,59 @@
+"""The full-batch fit: every rank runs the same solver, on sums over the rows of all ranks.
+
+An all-reduce gives each rank the same bits, so that all of them take the same steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from zlib import crc32
+
+from sk_quadrant._rows import Schema
+from sk_quadrant._solvers.devices import resolve_device
+from sk_quadrant._solvers.full_batch.shard import Query, Shard, Sums, sum_over
+from sk_quadrant._solvers.full_batch.sums import ShardedSums
+from sk_quadrant.distributed._ranks import Ranks
+
+
+class RankSums(ShardedSums):
+    """Sums over the rows of all ranks; see `RowSums`.
+
+    Parameters
+    ----------
+    ranks : Ranks
+    schema : Schema
+    shards : callable
+        Returns the shards of this rank, in memory or read from disk each time.
+    """
+
+    def __init__(self, ranks: Ranks, schema: Schema, shards: Callable[[], Iterable[Shard]]) -> None:
+        super().__init__(schema)
+        self.ranks, self.shards = ranks, shards
+
+    @classmethod
+    def of(
+        cls, ranks: Ranks, schema: Schema, shards: Callable[..., Any], *, device: str, fit_intercept: bool
+    ) -> RankSums:
+        """Return the sums over the rows of all ranks, given a function that makes the shards of this one."""
+        options = {"fit_intercept": fit_intercept, "device": resolve_device(device)}
+        return cls(ranks, schema, ranks.attempt(lambda: shards(**options)))
+
+    def total(self, query: Query, *arguments: Any) -> Sums:
+        """Return the sum over all ranks.
+
+        Raises
+        ------
+        RuntimeError
+            If a rank has failed, or asks for another sum.
+        """
+        own = self.ranks.attempt(
+            lambda: sum_over(self.shards(), query, arguments), token=lambda sums: _token(query, sums)
+        )
+        return tuple(None if part is None else self.ranks.sum(part) for part in own)
+
+
+def _token(query: Query, sums: Sums) -> int:
+    """Return a number for what is summed, which has to be the same on all ranks."""
+    shapes = [None if part is None else tuple(part.shape) for part in sums]
+    return crc32(f"{getattr(query, '__name__', query)} {shapes}".encode())
