@@ -359,19 +359,19 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         return read_training_rows(X, y, sample_weight, **{name: getattr(self, name) for name in names}, **options)
 
     def _score_of(self, X, y, sample_weight):
-        """Return a function that scores layers on some rows, or None if only the loss is watched."""
+        """Return a function that scores a fitted model on some rows, or None if only the loss is watched."""
         if self.scoring is None:
             return None
         scorer = check_scoring(self, scoring=list(self.scoring) if isinstance(self.scoring, tuple) else self.scoring)
         weight = sample_weight if sample_weight is not None and np.ndim(sample_weight) == 1 else None
 
-        def score(layers, rows):
+        def score(model, rows):
             candidate = copy(self)  # without the names of features, which the rows of X have lost
             candidate.__dict__.pop("feature_names_in_", None)
-            candidate.model_ = self.model_.with_layers(layers)
+            candidate.model_ = model
             options = {} if weight is None else {"sample_weight": _safe_indexing(weight, rows)}
             held_out = _safe_indexing(X, rows), _safe_indexing(y, rows)
-            return _named_scores(scorer(candidate, *held_out, **options), self.classes_)
+            return _named_scores(scorer(candidate, *held_out, **options), model.encoding.classes)
 
         return score
 

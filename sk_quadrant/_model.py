@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils import gen_batches
 from sklearn.utils.extmath import safe_sparse_dot
 
+from sk_quadrant._blocks import row_blocks
 from sk_quadrant._saved_state import plain
 from sk_quadrant._targets import Encoding, encoding_from_dict
 from sk_quadrant.losses import LOSSES, Loss
@@ -124,7 +124,7 @@ class FittedModel:
         """Yield blocks of rows and their scores; see `scores`."""
         score = self._score_linear if self.is_linear else self._score_network
         widest = max(self.encoding.n_labels, *self.architecture.hidden_layer_sizes, 1)
-        for rows in gen_batches(X.shape[0], max(1, PREDICT_ELEMENTS // widest)):
+        for rows in row_blocks(X.shape[0], max(1, PREDICT_ELEMENTS // widest)):
             with np.errstate(over="ignore", invalid="ignore"):
                 scores = score(X[rows])
                 total = scores.sum()

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from numbers import Integral
@@ -24,6 +25,8 @@ from sk_quadrant._model import Architecture, FittedModel
 from sk_quadrant._rows import Chunks, Schema, ShardedRows, Summary, TrainingRows
 from sk_quadrant._solvers import PARAMETERS, SOLVERS, FitResult, Problem, Solver, check_solver_can
 from sk_quadrant.losses import LOSSES, Loss
+
+Score = Callable[[FittedModel, Any], dict[str, float]]
 
 WHOLE_FIT_ONLY = {  # parameters that need to know all rows or epochs, with the reason
     "early_stopping": "there is no second call in which to train on the rows held out",
@@ -74,7 +77,7 @@ def chunked_rows(estimator: Any, X: Any, y: Any, sample_weight: Any) -> ShardedR
 
 
 def fit_rows(
-    estimator: Any, rows: TrainingRows | ShardedRows, *, start: FittedModel | None = None, score: Any = None
+    estimator: Any, rows: TrainingRows | ShardedRows, *, start: FittedModel | None = None, score: Score | None = None
 ) -> FitResult:
     """Fit an estimator to rows, set its fitted attributes, and return the result of the solver.
 
@@ -85,7 +88,7 @@ def fit_rows(
     start : FittedModel or None, default=None
         Where to start.
     score : callable or None, default=None
-        See `Problem.score`.
+        (fitted model, numbers of rows) -> scores by name.
     """
     result = _train(estimator, rows, start=start, score=score)
     estimator.n_iter_, estimator.loss_curve_, estimator.history_ = result.n_iter, result.loss_curve, result.history
@@ -142,7 +145,7 @@ def _train(
     rows: TrainingRows | ShardedRows,
     *,
     start: FittedModel | None,
-    score: Callable[..., Any] | None = None,
+    score: Score | None = None,
     **changes: Any,
 ) -> FitResult:
     """Solve the problem of an estimator and rows, and set the fitted model."""
@@ -159,6 +162,7 @@ def _train(
             "hidden_layer_sizes, activation, residual and fit_intercept must be those of the first call, "
             f"{start.architecture}, got {architecture}."
         )
+    fitted = FittedModel([], architecture, rows.encoding, loss, threshold, score_threshold)
     seed, estimator.training_state_ = _draw_seed(estimator, solver, goes_on=start is not None)
     problem = Problem(
         rows=rows,
@@ -169,7 +173,7 @@ def _train(
         moments=_moments(estimator),
         seed=seed,
         seed_is_free=estimator.random_state is None and start is None,
-        score=score,
+        score=None if score is None else lambda layers, index: score(fitted.with_layers(layers), index),
         **{name: getattr(estimator, name) for name in PARAMETERS} | changes,
     )
     result = solver.solve(problem)
@@ -179,9 +183,7 @@ def _train(
             "Scale X, lower learning_rate_init, or lower C."
         )
     module = None if len(result.layers) == 1 else result.net.module_
-    estimator.model_ = FittedModel(
-        result.layers, architecture, rows.encoding, loss, threshold, score_threshold, trained_module=module
-    )
+    estimator.model_ = replace(fitted, layers=result.layers, trained_module=module)
     estimator.net_ = result.net
     return result
 

@@ -6,7 +6,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_quadrant import QuadrantMultiLabelClassifier
-from sk_quadrant._training.solvers import SOLVERS
+from sk_quadrant._solvers import SOLVERS
 from sk_quadrant.losses import LOSSES
 
 QUICK = {("bce_with_logits", "lbfgs"), ("zlpr", "lbfgs"), ("bce_with_logits", "adamw")}
@@ -57,7 +57,7 @@ def estimator_of(loss, solver):
     options = dict(OPTIONS[solver])
     if (loss, solver) == ("asymmetric", "sgd"):
         options["learning_rate_init"] = 0.02  # its gradient is small where labels are absent
-    if loss == "hinge" and not SOLVERS[solver].stochastic:
+    if loss == "hinge" and not SOLVERS[solver].random:
         options["tol"] = 1e-8  # weights and repetitions must agree to 1e-7, also where the loss is not smooth
     made = LOSSES[loss]()
     if made.bayes_threshold not in (None, made.threshold):

@@ -21,8 +21,7 @@ distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 
-from sk_quadrant._partitioned.partitions import Shard  # noqa: E402
-from sk_quadrant.dask import DaskQuadrantMultiLabelClassifier, _shards  # noqa: E402
+from sk_quadrant.dask import DaskQuadrantMultiLabelClassifier, _sums  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Port 8787 is already in use",
@@ -237,7 +236,7 @@ def test_blocks_that_do_not_match_are_refused(client, problem):
     blocks = as_blocks(X, unknown=True)
     with pytest.raises(ValueError, match="same number of blocks when their sizes are unknown, got 5 and 1"):
         DaskQuadrantMultiLabelClassifier().fit(blocks, as_blocks(Y, (303,), unknown=True))
-    with pytest.raises(ValueError, match="blocks of the same rows"):
+    with pytest.raises(ValueError, match="same row chunks"):
         DaskQuadrantMultiLabelClassifier().fit(blocks, as_blocks(Y, (0, 70, 101, 1, 131), unknown=True))
 
 
@@ -260,14 +259,14 @@ def test_what_does_not_work_on_collections_is_refused(client, problem, options, 
 
 def before_question(monkeypatch, number, act):
     """Act before some question to the workers."""
-    ask, count = _shards.DaskPartitions.total, iter(range(1, 10**6))
+    ask, count = _sums.DaskSums.total, iter(range(1, 10**6))
 
     def total(self, *arguments):
         if next(count) == number:
             act(self)
         return ask(self, *arguments)
 
-    monkeypatch.setattr(_shards.DaskPartitions, "total", total)
+    monkeypatch.setattr(_sums.DaskSums, "total", total)
 
 
 @pytest.mark.slow
@@ -293,8 +292,8 @@ def test_worker_processes_keep_their_rows(processes, loss):
     assert_same_fit(clf, QuadrantMultiLabelClassifier(loss, **PRECISE).fit(X, Y))
     moved = processes.run(lambda dask_worker: [key for one in dask_worker.transfer_incoming_log for key in one["keys"]])
     keys = [str(key) for worker in moved.values() for key in worker]
-    assert any(key.startswith("_answer") for key in keys)
-    assert not any(key.startswith(("_gather_shards", "_with_moments")) for key in keys)
+    assert any(key.startswith("sum_over") for key in keys)
+    assert not any(key.startswith("_shards") for key in keys)
 
 
 @pytest.mark.slow
@@ -338,8 +337,8 @@ def test_rows_lost_for_good_are_an_error(processes, problem, monkeypatch):
 
 def test_a_cluster_without_workers_is_an_error(problem, monkeypatch):
     """When the last worker leaves in a fit and none comes, the fit does not wait for ever."""
-    monkeypatch.setattr(_shards, "PATIENCE", 0.6)
-    monkeypatch.setattr(_shards, "ABSENCE", 0.5)
+    monkeypatch.setattr(_sums, "PATIENCE", 0.6)
+    monkeypatch.setattr(_sums, "ABSENCE", 0.5)
     options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         before_question(monkeypatch, 9, lambda _: client.sync(cluster.workers[0].close))
@@ -351,7 +350,7 @@ def test_a_cluster_without_workers_is_an_error(problem, monkeypatch):
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
 def test_a_dead_scheduler_is_an_error(problem, monkeypatch, tmp_path, end):
     """When the scheduler is killed in a fit, or does nothing any more, the fit ends with an error that says so."""
-    monkeypatch.setattr(_shards, "PATIENCE", 3.0)
+    monkeypatch.setattr(_sums, "PATIENCE", 3.0)
     where = ["--scheduler-file", str(tmp_path / "scheduler.json"), "--no-dashboard", "--host", "127.0.0.1"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     run = [sys.executable, "-m"]
@@ -384,7 +383,6 @@ def test_answers_are_one_however_many_workers(client, problem):
     """Sums are added on the workers, pairs of partial sums last, and are those of all rows."""
     X, Y, weight = problem
     clf = DaskQuadrantMultiLabelClassifier()
-    partitions = clf._send(*(as_blocks(part) for part in (X, Y, weight)))
-    (size,) = partitions.total(Shard.size)
-    assert_allclose(size, [303, 303 * 4, weight.sum()])
-    assert len(partitions.groups) == 2
+    sums = clf._send(*(as_blocks(part) for part in (X, Y, weight))).row_sums(fit_intercept=True)
+    assert_allclose(sums.size(), [303, 303 * 4, weight.sum()])
+    assert len(sums.groups) == 2

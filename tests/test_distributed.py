@@ -337,7 +337,7 @@ def two(tmp_path_factory):
 
 def assert_same(a, b, close):
     """Compare weights of all layers, relatively to the largest of each, and what is known of the training."""
-    for own, other in zip(a._layers(), b._layers(), strict=True):
+    for own, other in zip(a.model_.layers, b.model_.layers, strict=True):
         for one, two in zip(own, other, strict=True):
             assert_allclose(one, two, rtol=0, atol=close * max(1, np.abs(two).max()))
             assert one.dtype == two.dtype
@@ -362,7 +362,7 @@ def check_case(found, name):
     clf, expected = found[0][name], expected_of(CASES[name])
     assert type(clf) is QuadrantMultiLabelClassifier
     assert_same(clf, expected, CASES[name].close)
-    assert sorted(vars(clf)) == sorted(set(vars(expected)) - {"_net"})
+    assert sorted(vars(clf)) == sorted(set(vars(expected)) - {"net_"})
     X = CASES[name].rows()[0]
     if hasattr(X, "columns"):
         assert_array_equal(clf.feature_names_in_, expected.feature_names_in_)
@@ -370,7 +370,7 @@ def check_case(found, name):
     for other in found.values():
         assert all(
             np.array_equal(one, two)
-            for own, others in zip(clf._layers(), other[name]._layers(), strict=True)
+            for own, others in zip(clf.model_.layers, other[name].model_.layers, strict=True)
             for one, two in zip(own, others, strict=True)
         )
         assert other[name].loss_curve_ == clf.loss_curve_

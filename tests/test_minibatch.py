@@ -6,12 +6,14 @@ import torch
 from scipy import sparse
 
 from sk_quadrant import QuadrantMultiLabelClassifier
-from sk_quadrant._inputs.data import SparseRows, TrainingData
-from sk_quadrant._inputs.targets import Targets
-from sk_quadrant._training import batches as batches_module
-from sk_quadrant._training import steps
-from sk_quadrant._training.batches import Batches
-from sk_quadrant._training.net import MultiLabelNet
+from sk_quadrant._rows import TrainingRows
+from sk_quadrant._solvers.mini_batch import batches as batches_module
+from sk_quadrant._solvers.mini_batch import steps
+from sk_quadrant._solvers.mini_batch.batches import Batches
+from sk_quadrant._solvers.mini_batch.data import BatchData
+from sk_quadrant._solvers.mini_batch.net import MultiLabelNet
+from sk_quadrant._solvers.tensors import SparseRows
+from sk_quadrant._targets import MultiLabel, Targets
 from sk_quadrant.losses import LOSSES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -129,7 +131,8 @@ def test_an_epoch_has_every_row_once(as_sparse, monkeypatch):
     """The batches of an epoch are a permutation of the rows, with their targets, another one in each epoch."""
     monkeypatch.setattr(batches_module, "CHUNK_ELEMENTS", 40)
     X = np.arange(1.0, 24.0)[:, None]
-    data = TrainingData(sparse.csr_matrix(X) if as_sparse else X, Targets(X / 100))
+    rows = TrainingRows(sparse.csr_matrix(X) if as_sparse else X, Targets(X / 100), MultiLabel(np.arange(X.shape[1])))
+    data = BatchData(rows)
     batches = Batches(data, 4, "cpu", seed=0)
     epochs = []
     for epoch in range(2):

@@ -13,8 +13,8 @@ from sklearn.feature_selection import SelectFromModel
 from sklearn.inspection import permutation_importance
 from sklearn.neural_network import MLPClassifier
 
-from sk_quadrant import QuadrantMultiLabelClassifier, _classifier
-from sk_quadrant._training.net import MultiLabelNet
+from sk_quadrant import QuadrantMultiLabelClassifier, _model
+from sk_quadrant._solvers.mini_batch.net import MultiLabelNet
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -62,7 +62,7 @@ def test_training_is_that_of_a_pytorch_network(activation):
         torch.nn.Linear(4, 4), function(), torch.nn.Linear(4, 6), function(), torch.nn.Linear(6, 2)
     ).double()
     linears = [layer for layer in theirs if isinstance(layer, torch.nn.Linear)]
-    from sk_quadrant._training.modules import initial_layers
+    from sk_quadrant._solvers.modules import initial_layers
 
     seed = int(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
     for layer, (weight, bias) in zip(
@@ -151,7 +151,7 @@ def test_predictions_in_blocks_keep_precision_and_agree(dtype, monkeypatch):
     X, Y = make_rows(dtype=dtype)
     clf = make_network().fit(X, Y)
     scores = clf.decision_function(X)
-    monkeypatch.setattr(_classifier, "PREDICT_ELEMENTS", 50)
+    monkeypatch.setattr(_model, "PREDICT_ELEMENTS", 50)
     assert scores.dtype == dtype
     rtol = 1e-4 if dtype == np.float32 else 1e-10
     np.testing.assert_allclose(clf.decision_function(X), scores, rtol=rtol, atol=1e-6)
@@ -171,7 +171,7 @@ def test_a_pickled_network_holds_plain_arrays_and_predicts_the_same(tmp_path):
         "import pickle, sys, numpy as np; clf = pickle.load(open('clf', 'rb')); assert 'torch' not in sys.modules; "
         "np.save('scores.npy', clf.decision_function(np.load('X.npy')))"
     )
-    path = [str(_classifier.__file__).rsplit("/", 2)[0]]
+    path = [str(_model.__file__).rsplit("/", 2)[0]]
     subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {path}; {code}"], cwd=tmp_path, check=True)
     np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), clf.decision_function(X))
 

@@ -1,5 +1,6 @@
 """A fit that takes its rows from several places is the fit of all rows."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -9,8 +10,10 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from sk_quadrant import QuadrantMultiLabelClassifier
-from sk_quadrant._partitioned.partitions import LocalPartitions, Shard
-from sk_quadrant._partitioned.reading import Agreement, read_part
+from sk_quadrant._rows import Schema, ShardedRows, read_part
+from sk_quadrant._solvers.full_batch.shard import Shard, sum_over
+from sk_quadrant._solvers.full_batch.sums import ShardedSums
+from sk_quadrant._training import fit_rows
 from sk_quadrant.losses import LOSSES
 
 PRECISE = {"tol": 1e-12, "max_iter": 5000}
@@ -28,26 +31,35 @@ def problem():
     return X, Y, rng.random(307)
 
 
-def partitions_of(X, Y, weight, *, class_weight=None, fit_intercept=True, missing_labels="error"):
-    """Return shards of the rows between the cuts."""
+class ShardSums(ShardedSums):
+    """Sums over several shards in this process."""
+
+    def __init__(self, parts, schema, *, fit_intercept):
+        super().__init__(schema)
+        self.shards = [
+            Shard(schema.rows(part), fit_intercept=fit_intercept, device=torch.device("cpu"))
+            for part in parts
+            if part.summary.n_rows
+        ]
+
+    def total(self, query, *arguments):
+        """Return the sum over all shards."""
+        return sum_over(self.shards, query, arguments)
+
+
+def sharded(X, Y, weight, *, class_weight=None, missing_labels="error"):
+    """Return the rows between the cuts as shards."""
     parts = [
         read_part(X[a:b], Y[a:b], None if weight is None else weight[a:b], missing_labels=missing_labels)
         for a, b in pairwise(CUTS)
     ]
-    agreement = Agreement.of(
-        [part.description for part in parts], class_weight=class_weight, label_smoothing=0.0,
-        fit_intercept=fit_intercept,
-    )  # fmt: skip
-    return LocalPartitions([agreement.shard(part) for part in parts if part.description.n_rows]), agreement
+    schema = Schema.merge([part.summary for part in parts], class_weight=class_weight, label_smoothing=0.0)
+    return ShardedRows(schema, partial(ShardSums, parts, schema))
 
 
-def fit_partitions(clf, X, Y, weight=None):
+def fit_shards(clf, X, Y, weight=None):
     """Fit an estimator on shards of the rows."""
-    data, agreement = partitions_of(
-        X, Y, weight, class_weight=clf.class_weight, fit_intercept=clf.fit_intercept, missing_labels=clf.missing_labels
-    )
-    clf._prepare(agreement.encoding, soft=agreement.is_soft, again=False)
-    clf._fit(data, again=False)
+    fit_rows(clf, sharded(X, Y, weight, class_weight=clf.class_weight, missing_labels=clf.missing_labels))
     return clf
 
 
@@ -63,7 +75,7 @@ def test_every_convex_loss_has_the_optimum_of_all_rows(problem, loss, as_format)
     """Weighted rows in five parts give the coefficients of one part, set-wise loss included."""
     X, Y, weight = problem
     expected = QuadrantMultiLabelClassifier(loss, **PRECISE).fit(as_format(X), Y, weight)
-    assert_same_fit(fit_partitions(QuadrantMultiLabelClassifier(loss, **PRECISE), as_format(X), Y, weight), expected)
+    assert_same_fit(fit_shards(QuadrantMultiLabelClassifier(loss, **PRECISE), as_format(X), Y, weight), expected)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +90,7 @@ def test_options_that_look_at_all_rows_do_so(problem, options):
         Y = np.where(np.arange(Y.size).reshape(Y.shape) % 3 == 0, np.nan, Y)
         Y[:100] = np.nan  # a part without any label
     expected = QuadrantMultiLabelClassifier(**PRECISE, **options).fit(X, Y, weight)
-    assert_same_fit(fit_partitions(QuadrantMultiLabelClassifier(**PRECISE, **options), X, Y, weight), expected)
+    assert_same_fit(fit_shards(QuadrantMultiLabelClassifier(**PRECISE, **options), X, Y, weight), expected)
 
 
 def test_labels_that_need_their_own_hessian_get_it_from_all_rows(problem):
@@ -87,7 +99,7 @@ def test_labels_that_need_their_own_hessian_get_it_from_all_rows(problem):
     X = X.repeat(4, axis=1) ** np.arange(1, 5).repeat(5)[:20]
     options = {"C": 1e6, "tol": 1e-10, "max_iter": 1000}
     expected = QuadrantMultiLabelClassifier(**options).fit(X, Y)
-    assert_same_fit(fit_partitions(QuadrantMultiLabelClassifier(**options), X, Y), expected, rtol=1e-5)
+    assert_same_fit(fit_shards(QuadrantMultiLabelClassifier(**options), X, Y), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("classes", [[3, 7], ["a", "b", "c"]], ids=["binary", "multiclass"])
@@ -97,7 +109,7 @@ def test_classes_are_those_of_all_parts(problem, classes):
     y = np.sort(np.asarray(classes)[np.arange(len(X)) % len(classes)])
     options = PRECISE | {"class_weight": "balanced"}
     expected = QuadrantMultiLabelClassifier(**options).fit(X, y)
-    fitted = fit_partitions(QuadrantMultiLabelClassifier(**options), X, y)
+    fitted = fit_shards(QuadrantMultiLabelClassifier(**options), X, y)
     assert fitted.classes_.tolist() == classes
     assert_same_fit(fitted, expected)
 
@@ -105,7 +117,7 @@ def test_classes_are_those_of_all_parts(problem, classes):
 def test_answers_do_not_depend_on_who_asked_before(problem):
     """The labels of a block and some of them are told apart, whatever has been remembered."""
     X, Y, weight = problem
-    data, _ = partitions_of(X, Y, weight)
+    data = sharded(X, Y, weight).row_sums(fit_intercept=True)
     sums = [data.total(Shard.target_sums, torch.tensor(labels))[0] for labels in ([0, 1], [1], [3, 2], [0], [0, 1])]
     expected = weight @ Y
     for labels, found in zip(([0, 1], [1], [3, 2], [0], [0, 1]), sums, strict=True):
@@ -118,7 +130,7 @@ def test_answers_do_not_depend_on_who_asked_before(problem):
         (lambda X, Y: (np.where(np.arange(len(X))[:, None] == 200, np.nan, X), Y), "X contains NaN"),
         (lambda X, Y: (X, Y + 2 * (np.arange(len(X))[:, None] == 200)), "y must be 0, 1 or a probability"),
         (lambda X, Y: (X[:0], Y[:0]), "X must have at least 1 row"),
-        (lambda X, Y: (X, Y[:250]), "blocks of the same rows"),
+        (lambda X, Y: (X, Y[:250]), "same row chunks"),
     ],
     ids=["X", "y", "no rows", "rows"],
 )
@@ -126,4 +138,4 @@ def test_bad_parts_are_refused(problem, change, match):
     """A part says what is wrong with it in the words of the estimator."""
     X, Y = change(*problem[:2])
     with pytest.raises(ValueError, match=match):
-        partitions_of(X, Y, None)
+        sharded(X, Y, None)

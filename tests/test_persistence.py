@@ -88,7 +88,7 @@ def test_what_is_loaded_is_what_was_saved(way, parameters, data, tmp_path):
     assert loaded.loss_ == model.loss_
     assert loaded.history_ == model.history_
     assert repr(loaded).replace("memmap(", "array(") == repr(model)
-    assert vars(loaded).keys() | {"_net"} == vars(model).keys() | {"_net"}
+    assert vars(loaded).keys() | {"net_"} == vars(model).keys() | {"net_"}
     assert_allclose(loaded.net_.forward(X), model.decision_function(X), rtol=1e-9)
 
 

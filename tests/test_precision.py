@@ -13,10 +13,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from sk_quadrant import QuadrantMultiLabelClassifier
-from sk_quadrant._full_batch import problem, stages
-from sk_quadrant._full_batch.compressed import Compressed
-from sk_quadrant._full_batch.design import SingleRows, plain_design
-from sk_quadrant._full_batch.objective import Objective
+from sk_quadrant._rows import TrainingRows
+from sk_quadrant._solvers.full_batch import solve, stages
+from sk_quadrant._solvers.full_batch.compressed import Compressed
+from sk_quadrant._solvers.full_batch.design import SingleRows
+from sk_quadrant._solvers.full_batch.objective import Objective
+from sk_quadrant._solvers.full_batch.space import Space
+from sk_quadrant._solvers.full_batch.sums import local_sums
+from sk_quadrant._targets import read_targets
 from sk_quadrant.losses import LOSSES
 
 FORMATS = {"dense": np.asarray, "sparse": sparse.csr_array}
@@ -26,7 +30,7 @@ on_both_formats = pytest.mark.parametrize("as_format", FORMATS.values(), ids=FOR
 @pytest.fixture
 def roughly(monkeypatch):
     """Take the first steps in single precision, however small the problem."""
-    monkeypatch.setattr(problem, "WORTH_SINGLE", 0)
+    monkeypatch.setattr(solve, "WORTH_SINGLE", 0)
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +44,14 @@ def rows():
 def precisions(monkeypatch):
     """Return the precisions in which the objective is evaluated, in turn."""
     seen = []
-    finish = Objective.finish
-    monkeypatch.setattr(Objective, "finish", lambda *args: seen.append(args[2].dtype.itemsize) or finish(*args))
+    for name in ("evaluate", "evaluate_constant"):
+        evaluate = getattr(Objective, name)
+
+        def recorded(self, theta, *args, evaluate=evaluate):
+            seen.append(theta.dtype.itemsize)
+            return evaluate(self, theta, *args)
+
+        monkeypatch.setattr(Objective, name, recorded)
     return seen
 
 
@@ -49,7 +59,7 @@ def both_fits(monkeypatch, X, Y, **params):
     """Return a fit with the first steps in single precision, and one in double precision throughout."""
     models = []
     for least in (0, 2**62):
-        monkeypatch.setattr(problem, "WORTH_SINGLE", least)
+        monkeypatch.setattr(solve, "WORTH_SINGLE", least)
         models.append(QuadrantMultiLabelClassifier(**params).fit(X, Y))
     return models
 
@@ -97,7 +107,7 @@ def test_a_tight_tolerance_is_kept(C, as_format, rows, roughly):
 @on_both_formats
 def test_a_wrong_single_precision_costs_time_only(as_format, rows, monkeypatch):
     """Rows that single precision gets wrong by a thousandth do not change the answer: its gradient does not agree."""
-    wrong_rows, wrong_values = SingleRows.__init__, Compressed.in_single
+    wrong_rows, wrong_values = SingleRows.__init__, Compressed.single
 
     def spoiled_rows(self, X):
         wrong_rows(self, X * (1 + 1e-3 * X.sin()))
@@ -108,7 +118,7 @@ def test_a_wrong_single_precision_costs_time_only(as_format, rows, monkeypatch):
         return other
 
     monkeypatch.setattr(SingleRows, "__init__", spoiled_rows)
-    monkeypatch.setattr(Compressed, "in_single", spoiled_values)
+    monkeypatch.setattr(Compressed, "single", spoiled_values)
     X, Y = rows
     rough, exact = both_fits(monkeypatch, as_format(X), Y)
     assert_allclose(rough.loss_curve_[-1], exact.loss_curve_[-1], rtol=1e-7)
@@ -132,9 +142,14 @@ def test_a_feature_that_only_double_precision_sees_varying(as_format, rows, roug
     """A feature that varies by a millionth of its mean keeps the problem in double precision."""
     X = rows[0].copy()
     X[:, 3] = 1 + 1e-6 * X[:, 3]
-    options = {"fit_intercept": True, "dtype": torch.float64, "device": torch.device("cpu")}
-    assert plain_design(as_format(X), None, **options).with_own_moments().in_single() is None
-    assert plain_design(as_format(rows[0]), None, **options).with_own_moments().in_single() is not None
+    encoding, targets = read_targets(rows[1], missing_labels="error")
+    spaces = []
+    for features in (X, rows[0]):
+        data = TrainingRows(as_format(features), targets, encoding)
+        sums = local_sums(data, fit_intercept=True, device=torch.device("cpu"))
+        spaces.append(Space.of(sums, fit_intercept=True).single())
+    assert spaces[0] is None
+    assert spaces[1] is not None
 
 
 @on_both_formats
@@ -149,7 +164,7 @@ def test_weights_unknown_labels_and_soft_targets(name, as_format, rows, monkeypa
     weight = rng.random(Y.shape) * 3
     models = []
     for least in (0, 2**62):
-        monkeypatch.setattr(problem, "WORTH_SINGLE", least)
+        monkeypatch.setattr(solve, "WORTH_SINGLE", least)
         model = QuadrantMultiLabelClassifier(name, missing_labels="ignore", tol=1e-6, max_iter=1000)
         models.append(model.fit(as_format(X), targets, sample_weight=weight))
     rough, exact = models
@@ -179,14 +194,14 @@ def test_a_fit_stopped_in_single_precision_keeps_its_last_iteration(at, rows, ro
 
 def test_steps_beyond_the_range_of_single_precision_are_taken_again(rows, roughly, monkeypatch):
     """A loss that is not finite in single precision is minimised in double precision."""
-    finish = Objective.finish
+    evaluate = Objective.evaluate
 
-    def overflow(self, sums, theta):
-        point = finish(self, sums, theta)
+    def overflow(self, theta, *args):
+        point = evaluate(self, theta, *args)
         return replace(point, values=point.values * np.inf) if theta.dtype.itemsize == 4 else point
 
     X, Y = rows
     expected = QuadrantMultiLabelClassifier(tol=1e-6, max_iter=1000).fit(X, Y)
-    monkeypatch.setattr(Objective, "finish", overflow)
+    monkeypatch.setattr(Objective, "evaluate", overflow)
     clf = QuadrantMultiLabelClassifier(tol=1e-6, max_iter=1000).fit(X, Y)
     assert_allclose(clf.coef_, expected.coef_, rtol=0, atol=1e-4 * np.abs(expected.coef_).max())

@@ -19,11 +19,9 @@ from skorch.callbacks import Checkpoint as SkorchCheckpoint
 from skorch.callbacks import EarlyStopping as SkorchEarlyStopping
 
 from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
-from sk_quadrant._inputs.data import TrainingData
-from sk_quadrant._inputs.targets import Targets
-from sk_quadrant._training.batches import Chunk, Mixture
-from sk_quadrant._training.schedule import Schedule
-from sk_quadrant._training.split import hold_out
+from sk_quadrant._solvers.mini_batch.batches import Chunk, Mixture
+from sk_quadrant._solvers.mini_batch.schedule import Schedule
+from sk_quadrant._targets import Targets, hold_out
 from sk_quadrant.losses import LOSSES, BCEWithLogits
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -205,13 +203,13 @@ def test_every_label_keeps_positives_on_both_sides_of_the_split(as_sparse):
     Y = np.zeros((300, 20), dtype=np.uint8)
     for j in range(20):
         Y[rng.choice(300, 3 + j, replace=False), j] = 1
-    data = TrainingData(np.zeros((300, 1)), Targets(sparse.csc_array(Y) if as_sparse else Y))
+    targets = Targets(sparse.csc_array(Y) if as_sparse else Y)
     for seed in range(5):
-        training, held_out = hold_out(data, 0.3, seed)
-        assert sorted([*training.index, *held_out.index]) == list(range(300))
+        training, held_out = hold_out(targets.present(), 0.3, seed)
+        assert sorted([*training, *held_out]) == list(range(300))
         assert abs(len(held_out) - 90) <= 10
-        assert Y[training.index].any(axis=0).all()
-        assert Y[held_out.index].any(axis=0).all()
+        assert Y[training].any(axis=0).all()
+        assert Y[held_out].any(axis=0).all()
 
 
 def test_a_split_that_leaves_no_rows_is_refused():
@@ -253,9 +251,9 @@ def test_without_a_scorer_the_loss_on_the_rows_held_out_is_watched():
     clf = make_classifier(early_stopping=True, max_iter=40, C=0.01, label_smoothing=0.1, validation_fraction=0.2)
     clf.fit(X, Y)
     seed = int(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
-    _, held_out = hold_out(TrainingData(X, Targets(Y.astype(np.uint8))), 0.2, seed)
-    scores = torch.from_numpy(clf.decision_function(X[held_out.index]))
-    loss = float(BCEWithLogits()(scores, torch.from_numpy(Y[held_out.index]).double()))
+    _, held_out = hold_out(Y == 1, 0.2, seed)
+    scores = torch.from_numpy(clf.decision_function(X[held_out]))
+    loss = float(BCEWithLogits()(scores, torch.from_numpy(Y[held_out]).double()))
     assert loss == pytest.approx(min(row["valid_loss"] for row in clf.history_), rel=1e-10)
     assert set(clf.history_[0]) == {"epoch", "learning_rate", "train_loss", "valid_loss"}
 

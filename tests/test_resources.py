@@ -17,8 +17,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 import sk_quadrant
 from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
-from sk_quadrant._full_batch import lbfgs, objective, stages
-from sk_quadrant._full_batch.preconditioner import OwnMetric
+from sk_quadrant._solvers.full_batch import stages
+from sk_quadrant._solvers.full_batch.newton import OwnMetric
+from sk_quadrant._solvers.full_batch.shard import Block
+from sk_quadrant._solvers.full_batch.solve import LabelProblems
 
 ROOT = Path(sk_quadrant.__file__).parents[1]
 X, Y = make_quadrants(n_samples=200, n_features=3, slope=2.0, random_state=0)
@@ -264,24 +266,24 @@ def test_a_fit_that_has_not_begun_leaves_the_estimator_as_it_was(solver, fitted,
     clf = QuadrantMultiLabelClassifier(solver=solver, max_iter=500, random_state=0, tol=1e-2)
     if fitted:
         clf.fit(X, Y)
-    before = joblib.hash({name: value for name, value in vars(clf).items() if name != "_net"})
+    before = joblib.hash({name: value for name, value in vars(clf).items() if name != "net_"})
     if solver == "lbfgs":
-        owner, name = objective.RowObjective, "sums"
+        owner, name = Block, "loss_sums"
     else:
-        from sk_quadrant._training.steps import AnalyticSteps
+        from sk_quadrant._solvers.mini_batch.steps import AnalyticSteps
 
         owner, name = AnalyticSteps, "run"
     monkeypatch.setattr(owner, name, interrupting(getattr(owner, name), 1))
     with pytest.raises(KeyboardInterrupt):
         clf.fit(X, 1 - Y)
-    assert joblib.hash({name: value for name, value in vars(clf).items() if name != "_net"}) == before
+    assert joblib.hash({name: value for name, value in vars(clf).items() if name != "net_"}) == before
 
 
 @pytest.mark.filterwarnings("ignore:.*did not converge")
 @pytest.mark.parametrize("at", range(3, 9))
 def test_a_stopped_fit_has_the_coefficients_of_its_last_iteration(at, monkeypatch):
     """Whatever step of a line search it was in, the model is that of as many whole iterations."""
-    monkeypatch.setattr(objective.RowObjective, "sums", interrupting(objective.RowObjective.sums, at))
+    monkeypatch.setattr(Block, "loss_sums", interrupting(Block.loss_sums, at))
     with pytest.warns(ConvergenceWarning, match="interrupted after"):
         stopped = QuadrantMultiLabelClassifier(tol=1e-12).fit(X, Y)
     monkeypatch.undo()
@@ -297,9 +299,8 @@ def test_a_fit_stopped_between_blocks_of_labels_keeps_those_it_has(monkeypatch):
     """The labels of the first block are solved, the others have not been begun."""
     rows = sparse.csr_array(X)
     whole = QuadrantMultiLabelClassifier().fit(rows, Y)
-    solve = lbfgs.LBFGS._solve
-    monkeypatch.setattr(lbfgs.Problem, "blocks", lambda self: iter(np_blocks()))
-    monkeypatch.setattr(lbfgs.LBFGS, "_solve", interrupting(solve, 2))
+    monkeypatch.setattr(LabelProblems, "blocks", lambda self: iter(np_blocks()))
+    monkeypatch.setattr(LabelProblems, "minimize", interrupting(LabelProblems.minimize, 2))
     with pytest.warns(ConvergenceWarning, match="interrupted after"):
         stopped = QuadrantMultiLabelClassifier().fit(rows, Y)
     assert_array_equal(stopped.coef_[1:], 0)

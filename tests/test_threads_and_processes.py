@@ -25,7 +25,7 @@ from sk_quadrant import (
     TunedThresholdMultiLabelClassifierCV,
     make_quadrants,
 )
-from sk_quadrant._training.solvers import SOLVERS
+from sk_quadrant._solvers import SOLVERS
 
 ROOT = Path(sk_quadrant.__file__).parents[1]
 X, Y = make_quadrants(n_samples=200, n_features=3, slope=2.0, random_state=0)
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 def estimator_of(solver, **options):
     """Return an estimator that trains briefly."""
-    epochs = {"max_iter": 4, "random_state": 0, "learning_rate_init": 0.05} if SOLVERS[solver].stochastic else {}
+    epochs = {"max_iter": 4, "random_state": 0, "learning_rate_init": 0.05} if SOLVERS[solver].random else {}
     return QuadrantMultiLabelClassifier(solver=solver, **epochs | options)
 
 
@@ -135,7 +135,7 @@ def test_coefficients_and_intercepts_are_of_one_model():
 
         @property
         def T(self):
-            shared._set_layers(new._layers())
+            shared.model_ = new.model_
             return old.coef_.T
 
     shared.coef_ = Refitted()

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils import _safe_indexing, check_consistent_length, gen_batches
+from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.validation import _get_feature_names, _num_samples, check_array
 
+from sk_quadrant._blocks import row_blocks
 from sk_quadrant._rows.files import release_pages
 from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._targets import (
@@ -300,7 +301,7 @@ class Chunks:
         self.chunk_size = max(1, self.n_rows) if chunk_size is None else chunk_size
 
     def __iter__(self) -> Iterator[Part]:
-        for rows in gen_batches(self.n_rows, self.chunk_size):
+        for rows in row_blocks(self.n_rows, self.chunk_size):
             X, y, weight = (None if array is None else _safe_indexing(array, rows) for array in self.arrays)
             yield read_part(X, y, weight, missing_labels=self.missing_labels)
             for array in self.arrays:

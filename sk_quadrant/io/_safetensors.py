@@ -16,7 +16,7 @@ import sk_quadrant
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
 from sk_quadrant._model import FittedModel, loss_from_dict, loss_to_dict
 from sk_quadrant._saved_state import warn_of_version
-from sk_quadrant._targets import ENCODINGS, Encoding
+from sk_quadrant._targets import ENCODINGS, Encoding, encoding_from_dict
 
 FORMAT = "sk_quadrant 1"
 AS_TEXT = ("format", "sk_quadrant_version")  # metadata that are no JSON
@@ -213,12 +213,14 @@ def _model(arrays: Arrays, metadata: Mapping[str, str]) -> QuadrantMultiLabelCla
     values = {name: json.loads(text) for name, text in metadata.items() if name not in AS_TEXT}
     if not isinstance(values["loss"], Mapping) or values["kind"] not in ENCODINGS:
         raise ValueError(f"loss={values['loss']!r} and kind={values['kind']!r} are unknown.")
-    encoding = {"kind": values["kind"], "classes": np.array(values["classes"], dtype=values["classes_dtype"])}
+    encoding: dict[str, Any] = {"kind": values["kind"], "classes": np.array(values["classes"], dtype=values["classes_dtype"])}
     if values["kind"] == "multilabel":
         encoding["label_names"] = _as_objects(values["label_names"])
         encoding["container"] = "csr_matrix" if values["sparse_output"] else None
     parameters = {"loss": values["loss"], **values["parameters"]}
     model = QuadrantMultiLabelClassifier(**parameters | {"loss": loss_from_dict(parameters["loss"])})
+    feature_names = _as_objects(values["feature_names"])
+    _check_arrays(arrays, encoding_from_dict(encoding), feature_names)
     fitted = {
         "layers": [(arrays["coef"], arrays["intercept"])],
         "architecture": {
@@ -235,10 +237,8 @@ def _model(arrays: Arrays, metadata: Mapping[str, str]) -> QuadrantMultiLabelCla
     model.model_ = FittedModel.from_dict(fitted)
     model.n_features_in_, model.n_iter_ = arrays["coef"].shape[-1], values["n_iter"]
     model.loss_curve_, model.history_, model.training_state_ = [], [], {}
-    feature_names = _as_objects(values["feature_names"])
     if feature_names is not None:
         model.feature_names_in_ = feature_names
-    _check_arrays(arrays, model.model_.encoding, feature_names)
     warn_of_version(type(model).__name__, metadata["sk_quadrant_version"])
     return model
 

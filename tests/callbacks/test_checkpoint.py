@@ -55,7 +55,7 @@ def data():
 
 
 def weights_of(clf):
-    return [part for layer in clf._layers() for part in layer]
+    return [part for layer in clf.model_.layers for part in layer]
 
 
 @pytest.mark.parametrize("recipe", [name for name in RECIPES if name != "no-random-state"])

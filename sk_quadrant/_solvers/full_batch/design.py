@@ -16,9 +16,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.utils import gen_batches
 from torch import Tensor
 
+from sk_quadrant._blocks import row_blocks
 from sk_quadrant._solvers.full_batch.compressed import Compressed
 from sk_quadrant._solvers.tensors import as_tensor
 
@@ -83,7 +83,7 @@ class Design(ABC):
         return float(self.weights.sum(dtype=torch.float64))
 
     @abstractmethod
-    def row_blocks(self, n_labels: int) -> Iterator[slice]:
+    def blocks(self, n_labels: int) -> Iterator[slice]:
         """Yield the blocks of rows whose scores for this number of labels are worked on together."""
 
     @abstractmethod
@@ -103,7 +103,7 @@ class Design(ABC):
     def backward(self, factor: Tensor, *, power: int = 1) -> Tensor:
         """Return ``factor @ [X, 1] ** power``, given a factor of shape (n_labels, n_rows); see `feature_sums`."""
         accumulator = self.feature_sums(len(factor), powers=(power,))
-        for rows in self.row_blocks(len(factor)):
+        for rows in self.blocks(len(factor)):
             accumulator.add(rows, factor[:, rows])
         (sums,) = accumulator.totals()
         return sums
@@ -154,8 +154,8 @@ class DenseDesign(Design):
         super().__init__(X.shape, row_weight, fit_intercept=fit_intercept, dtype=X.dtype, device=X.device)  # type: ignore[arg-type]
         self.X = X
 
-    def row_blocks(self, n_labels: int) -> Iterator[slice]:
-        """Yield blocks of rows; see `Design.row_blocks`."""
+    def blocks(self, n_labels: int) -> Iterator[slice]:
+        """Yield blocks of rows; see `Design.blocks`."""
         size = self._rows_per_block(n_labels)
         for start in range(0, max(1, self.n_rows), size):  # no rows are a block, too, so that their sums are zeros
             yield slice(start, min(start + size, self.n_rows))
@@ -197,7 +197,7 @@ class DenseDesign(Design):
         if mean is None:
             return self.power_sums(2)
         total = torch.zeros_like(mean)
-        for rows in self.row_blocks(1):
+        for rows in self.blocks(1):
             total += self.weights[rows] @ (self.X[rows] - mean).square_()
         return total
 
@@ -206,7 +206,7 @@ class DenseDesign(Design):
         gram = torch.zeros(self.n_features, self.n_features, dtype=torch.float64, device=self.device)
         seconds, fourths = torch.zeros(2, self.n_features, dtype=self.dtype, device=self.device)
         X, weights = self.X[::step], self.weights[::step]
-        for rows in gen_batches(len(X), self._rows_per_block(self.n_features)):
+        for rows in row_blocks(len(X), self._rows_per_block(self.n_features)):
             centred, weight = X[rows] - (0 if mean is None else mean), weights[rows]
             gram += centred.T @ (centred * weight[:, None])
             squares = centred.square_()
@@ -267,10 +267,10 @@ class SparseDesign(Design):
         self._by_column = Compressed(columns, dtype, device)
         self.n_values = len(self._by_row.indices)
 
-    def row_blocks(self, n_labels: int) -> Iterator[slice]:
-        """Yield blocks of rows; see `Design.row_blocks`."""
+    def blocks(self, n_labels: int) -> Iterator[slice]:
+        """Yield blocks of rows; see `Design.blocks`."""
         size = BLOCK_ELEMENTS >> (n_labels - 1).bit_length()  # few sizes: products keep a tensor of each block
-        yield from gen_batches(self.n_rows, max(256, size))
+        yield from row_blocks(self.n_rows, max(256, size))
 
     def raw_scores(self, coef: Tensor, rows: slice) -> Tensor:
         """Return scores; see `Design.raw_scores`."""

@@ -47,10 +47,16 @@ class FullBatchNet(LabelNet):
         self.warm_start_at_module = warm_start_at_module
         self.verbose_iterations = verbose_iterations
 
+    def initialize_optimizer(self, *_: Any, **__: Any) -> FullBatchNet:
+        """Take no optimizer: those of PyTorch import its compiler, which takes the first fit of a process a second."""
+        self.optimizer_ = None
+        return self
+
     def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any) -> FullBatchNet:
         """Solve the whole problem, as one epoch."""
         self.check_data(X, y)
         self.notify("on_epoch_begin", dataset_train=X, dataset_valid=None)
+        self.notify("on_batch_begin", batch=(X, None), training=True)
         self.trace_: Trace = minimize(
             X,
             self.criterion_.loss,
@@ -62,6 +68,7 @@ class FullBatchNet(LabelNet):
             warm_start=self.warm_start_at_module,
             verbose=self.verbose_iterations,
         )
+        self.notify("on_batch_end", batch=(X, None), training=True, loss=self.trace_.values[-1], y_pred=None)
         self.history.record("train_loss", self.trace_.values[-1])
         self.notify("on_epoch_end", dataset_train=X, dataset_valid=None)
         return self

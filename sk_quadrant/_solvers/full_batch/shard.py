@@ -148,7 +148,7 @@ class Block:
         gradients = self.design.feature_sums(self.n_labels)
         powers = (2, 1) if centred else (2,)
         squares = self.design.feature_sums(self.n_labels, powers=powers) if curvature == "diagonal" else None
-        for rows in self.design.row_blocks(self.n_labels):
+        for rows in self.design.blocks(self.n_labels):
             scores = self._constant(shift, rows) if constant else self._scores(coef, shift, rows)
             values += self._add(loss, rows, scores, gradients, total, squares)
         (gradient,) = gradients.totals()
@@ -190,7 +190,7 @@ class Block:
         """
         p = len(varies)
         hessian = torch.zeros(self.n_labels, p, p, dtype=torch.float64, device=coef.device)
-        for rows in self.design.row_blocks(p):
+        for rows in self.design.blocks(p):
             targets = self.targets.rows(rows, coef.dtype)
             curvature = self._weighted(rows, loss.curvature(self._scores(coef, shift, rows).T, *targets))
             columns = self.design.augmented(rows, mean) * varies
