@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,11 @@ def convert(scope: Any, operator: Any, container: Any) -> None:
     """Write the nodes of a model: those that its own code adds when it computes with values of a graph."""
     model, graph, (labels, values) = operator.raw_operator.model_, Graph(scope, container), operator.outputs
     encoding, thresholds = model.encoding.dense(), model.score_threshold
+    if encoding.exclusive:  # so that taking a class adds a node
+        classes = encoding.classes if is_text(encoding.classes) else encoding.classes.astype(np.int64)
+        encoding = replace(encoding, classes=graph.constant(classes))
     scores = _scores(graph, model, operator.inputs).cast(np.float64)
-    predictions = encoding.decode([encoding.decide(scores, thresholds)])
-    graph.output(predictions if is_text(encoding.classes) else predictions.cast(np.int64), labels.full_name)
+    graph.output(encoding.decode([encoding.decide(scores, thresholds)]), labels.full_name)
     if values.raw_name == "scores":
         result = encoding.centre(scores, thresholds)
     else:
