@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 from scipy import special
 
@@ -22,10 +23,16 @@ def namespace(x: Any) -> ModuleType:
 
 
 def as_floating(x: Any) -> Any:
-    """Return x as a floating tensor or array of at least single precision."""
+    """Return x as a floating tensor or array of at least single precision, recorded arrays as they are.
+
+    A recorded array (an `NDArrayOperatorsMixin`) takes the operations of NumPy and keeps them, to be computed elsewhere.
+    """
     xp = namespace(x)
     if xp is np:
-        x = np.asarray(x)
+        if type(x) is not np.ndarray:
+            if isinstance(x, NDArrayOperatorsMixin):
+                return x
+            x = np.asarray(x)
         return x if x.dtype in (np.float32, np.float64) else x.astype(np.result_type(x.dtype, np.float32))
     return x if x.dtype in (xp.float32, xp.float64) else x.to(xp.float32)
 

@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._base import Loss, known, weighted
+from sk_quadrant.losses._base import Loss
 from sk_quadrant.losses._functions import softplus
 from sk_quadrant.losses._links import LogitLink
 from sk_quadrant.losses._validation import check_finite, check_positive
+from sk_quadrant.losses.weighting import known, weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
