@@ -17,7 +17,9 @@ import numpy as np
 
 from sk_quadrant.losses._functions import Array, as_floating
 from sk_quadrant.losses._links import Link
-from sk_quadrant.losses.weighting import known, split_weight, weighted
+from sk_quadrant.losses.weighting import known
+from sk_quadrant.losses.weighting import split_weight as split_weight
+from sk_quadrant.losses.weighting import weighted as weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,8 +73,8 @@ class Loss(ABC):
 
     Notes
     -----
-    Every loss obeys these laws. They are tested for all of ``LOSSES``, and for the losses that join it, in
-    ``tests/losses/test_contract.py``, under the same headings.
+    Every loss obeys these laws. ``tests/losses/test_contract.py`` tests them for all of ``LOSSES``, under the same
+    headings.
 
     **Registry**
         - The class needs no argument, is public, and has its own `name`, the key in ``LOSSES``.
@@ -92,7 +94,7 @@ class Loss(ABC):
           included, have no influence, and all derivatives are 0 there. Labels of weight 0 count as unknown.
         - Equal weights of the labels in a row are the weight of the row.
         - A labelwise loss is the sum over labels, each times its weight. It is linear in the targets: target t is the
-          mixture of t present and 1 - t absent labels. A loss of whole rows need not be linear.
+          mixture of t present and 1 - t absent labels. A set-wise loss, one that is not labelwise, need not be linear.
         - Targets may be soft if `soft_targets`.
         - NaN in the score of a known label makes the loss NaN.
 
@@ -101,7 +103,8 @@ class Loss(ABC):
           subgradient.
         - The curvature is finite and >= 0. For losses of this package it is the second derivative with respect to each
           score, its negative terms replaced by 0, or the squared gradient.
-        - Each loss of `continuation` is of continuous gradient, hence its own continuation.
+        - A loss of continuous gradient is its own and only `continuation`. The others lead there by such losses, of the
+          same name, link and threshold.
 
     **Precision**
         - Results have the dtype of the scores, at least single precision; half precisions are computed in single.
@@ -116,7 +119,7 @@ class Loss(ABC):
         - A link is strictly increasing between 0 and its supremum `Link.high`, `Link.inverse` is its inverse, and both
           take arrays and tensors alike.
         - The score of a probability minimises the expected loss: its derivative is 0 there. This holds for labels drawn
-          with that probability if the loss is labelwise, otherwise for soft targets.
+          with that probability if the loss is labelwise, and for soft targets if it is set-wise.
         - `constant_scores` are the scores of the frequencies of labels, finite for all of them.
 
     **Threshold**
@@ -288,8 +291,8 @@ class Loss(ABC):
         mask : bool Tensor of shape (n_samples, n_labels), default=None
             True where the target is known.
         weight : Tensor of shape (n_samples,) or (n_samples, n_labels), default=None
-            Weights of rows, or of rows and labels. The latter are split by `weighting.split_weight` into the mean weight
-            of a row and the relative weights of its labels.
+            Weights of rows, or of rows and labels. The latter are split by `weighting.split_weight` into the mean
+            weight of a row and the relative weights of its labels.
 
         Returns
         -------

@@ -17,7 +17,7 @@ Array: TypeAlias = NDArray[np.floating[Any]]
 def namespace(x: Any) -> ModuleType:
     """Return ``torch`` for a tensor and ``numpy`` for everything else."""
     torch = sys.modules.get("torch")
-    if torch is None or not hasattr(torch, "Tensor"):  # which another thread is still importing
+    if torch is None or not hasattr(torch, "Tensor"):  # another thread is still importing torch
         return np
     return torch if isinstance(x, torch.Tensor) else np
 
@@ -25,7 +25,7 @@ def namespace(x: Any) -> ModuleType:
 def as_floating(x: Any) -> Any:
     """Return x as a floating tensor or array of at least single precision, recorded arrays as they are.
 
-    A recorded array (an `NDArrayOperatorsMixin`) takes the operations of NumPy and keeps them, to be computed elsewhere.
+    A recorded array, an `NDArrayOperatorsMixin`, records the operations of NumPy on it, to run elsewhere.
     """
     xp = namespace(x)
     if xp is np:
@@ -52,8 +52,8 @@ def sigmoid(x: Any) -> Any:
 def softplus(x: Any) -> Any:
     """Return log(1 + exp(x)), accurate on both sides of zero."""
     xp = namespace(x)
-    # log(1 + exp(40)) is 40 in double precision; PyTorch's own threshold of 20 is for single, and its logsigmoid wakes
-    # all threads for the smallest of tensors
+    # log(1 + exp(40)) is 40 in double precision; PyTorch's default threshold of 20 suits single precision, and its
+    # logsigmoid starts all threads even for the smallest tensors
     return -special.log_expit(-x) if xp is np else xp.nn.functional.softplus(x, threshold=40)
 
 
@@ -77,6 +77,6 @@ def power(x: Any, exponent: float) -> Any:
 def damped_softplus(x: Any) -> Any:
     """Return exp(-x) softplus(x), which falls from 1 to 0."""
     xp = namespace(x)
-    small = xp.exp(-xp.abs(x))  # exp(-x) overflows for large negative x, so the two sides are written apart
+    small = xp.exp(-xp.abs(x))  # exp(-x) overflows for large negative x: one formula for each side
     rising = xp.where(small > 0, xp.log1p(small) / xp.where(small > 0, small, 1), 1)
     return xp.where(x > 0, small * (x + xp.log1p(small)), rising)

@@ -1,6 +1,6 @@
 """Masks and weights of rows and labels: unknown labels and labels of weight 0 contribute nothing.
 
-For authors of losses of whole rows and for code that evaluates losses. Each function takes tensors and imports nothing.
+For authors of set-wise losses and for code that evaluates losses. The functions take tensors; nothing is imported.
 """
 
 from __future__ import annotations
