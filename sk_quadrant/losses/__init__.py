@@ -1,4 +1,8 @@
-"""Multi-label losses, each with its link and its threshold."""
+"""Multi-label losses, each with its link and its threshold.
+
+`LOSSES` is the only list of losses. A new one is a file and three lines here: the import, the entry in `LOSSES` and the
+entry in `__all__`. Tests, documentation and import contracts follow from them.
+"""
 
 from sk_quadrant.losses._asymmetric import Asymmetric
 from sk_quadrant.losses._base import LabelwiseLoss, Loss

@@ -1,4 +1,4 @@
-"""Asymmetric loss: focal loss with its own focus for absent labels, and a margin below which they are ignored."""
+"""Asymmetric loss: focal loss with separate focus for present and absent labels, and a margin for absent ones."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-TINY = 1e-30  # a p_m of nothing, above 0 in every precision so that one can divide by it
+TINY = 1e-30  # smallest p_m, above 0 in every precision: p_m is a divisor
 
 
 @dataclass(frozen=True)
 class Asymmetric(LabelwiseLoss):
-    r"""Asymmetric loss: focal loss with its own focus for absent labels, easy ones among which are ignored.
+    r"""Asymmetric loss: focal loss with separate focus for present and absent labels; easy absent ones are ignored.
 
     .. math::
         \ell(s, t) = -t\,q^{\gamma_+} \log p - (1 - t)\,p_m^{\gamma_-} \log(1 - p_m), \quad
@@ -29,34 +29,34 @@ class Asymmetric(LabelwiseLoss):
 
     with :math:`\sigma` the sigmoid.
 
-    **Link**: :math:`\eta = B / (A + B)`, where A and B are the pulls of a present and of an absent label,
+    **Link**: :math:`\eta = B / (A + B)`, with the absolute derivatives A and B of a present and of an absent label,
 
     .. math::
         A = q^{\gamma_+} (q - \gamma_+\,p \log p), \quad
         B = p\,q \Bigl[\frac{p_m^{\gamma_-}}{1 - p_m} - \gamma_-\,p_m^{\gamma_- - 1} \log(1 - p_m)\Bigr]
 
-    With a margin m, every score below :math:`\mathrm{logit}\,m` has probability zero. The plain sigmoid is far off:
-    scores are much too high for sparse labels.
+    With a margin m, every score below :math:`\mathrm{logit}\,m` has probability zero. The plain sigmoid is wrong here:
+    for sparse labels it is much too high.
 
-    **Threshold**: natural 0, where the probability is only 0.14729 with the default parameters; Bayes 0.56865. The
-    natural cut finds more of the rare labels (F1), the Bayes cut makes fewer errors (Hamming loss).
+    **Threshold**: natural 0, a probability of only 0.14729 with the default parameters; Bayes 0.56865. The natural
+    threshold finds more of the rare labels (F1), the Bayes threshold makes fewer errors (Hamming loss).
 
-    Use it where a row has few of many labels and finding them counts more than avoiding false ones.
+    Use it when few of many labels are present and misses cost more than false alarms.
 
     Parameters
     ----------
     gamma_pos : float, default=1.0
-        How fast the loss of present labels fades, >= 0. At 0, with a margin, high probabilities cannot be expressed
-        and the link says so: `AsymmetricLink.high`.
+        Focus on hard present labels, >= 0. At 0, with a margin, probabilities have a supremum below 1,
+        `AsymmetricLink.high`.
     gamma_neg : float, default=4.0
-        How fast the loss of absent labels fades, >= 0.
+        Focus on hard absent labels, >= 0.
     clip : float, default=0.05
         The margin m in [0, 1).
 
     Notes
     -----
-    The reference code holds the factors in front of the logarithms constant in the gradient by default. That moves the
-    probability at a score of zero to 0.069, and is no gradient of the loss; it is not done here.
+    By default the reference code treats the factors in front of the logarithms as constants in the gradient. The result
+    is not the gradient of any loss, and a score of zero then has probability 0.069. Here the gradient is exact.
 
     References
     ----------
@@ -67,7 +67,7 @@ class Asymmetric(LabelwiseLoss):
     --------
     >>> import torch
     >>> loss = Asymmetric()
-    >>> loss(torch.tensor([[-3.0]]), torch.tensor([[0.0]]))  # a probability of sigmoid(-3) = 0.047 is below the margin
+    >>> loss(torch.tensor([[-3.0]]), torch.tensor([[0.0]]))  # sigmoid(-3) = 0.047 is below the margin
     tensor(0.)
     >>> round(float(loss.link.inverse(loss.threshold)), 5)
     0.14729
@@ -86,7 +86,7 @@ class Asymmetric(LabelwiseLoss):
 
     @property
     def convex(self) -> bool:
-        """Whether the loss is convex, which it is only as cross-entropy."""
+        """Whether the loss is convex: only with the parameters of cross-entropy."""
         return self.gamma_pos == self.gamma_neg == self.clip == 0
 
     @property
@@ -105,7 +105,7 @@ class Asymmetric(LabelwiseLoss):
         return targets * present + (1 - targets) * absent, targets * rise + (1 - targets) * fall
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the second derivative, each term 0 where it is negative."""
+        """Return the second derivative, negative terms replaced by 0."""
         present = Focal(gamma=self.gamma_pos).margin_curvature(scores)
         return targets * present + (1 - targets) * self._absent_curvature(scores)
 

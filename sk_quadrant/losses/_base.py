@@ -1,8 +1,8 @@
-"""Base classes of the losses: what a multi-label loss has to say for itself.
+"""Base classes of the losses and the laws that every loss obeys.
 
-A loss here is a value, not a module: a frozen dataclass whose fields are its parameters. It fixes what a score means
-(its link) and where "yes" begins (its threshold), so that whoever holds the loss can turn scores into probabilities
-and decisions.
+A loss is a value, not a module: a frozen dataclass with its parameters as fields. It defines the probability of a score
+(its link) and the score above which a label is present (its threshold), so that the loss alone is enough to turn scores
+into probabilities and decisions.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ import numpy as np
 
 from sk_quadrant.losses._functions import Array, as_floating
 from sk_quadrant.losses._links import Link
+from sk_quadrant.losses.weighting import known
+from sk_quadrant.losses.weighting import split_weight as split_weight
+from sk_quadrant.losses.weighting import weighted as weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,8 +51,8 @@ def at_least_single(formula: Formula) -> Formula:
 class Loss(ABC):
     """Multi-label loss over the whole label set of a row. Subclass it and write `per_sample`.
 
-    A subclass is a frozen dataclass; its fields are parameters that ``GridSearchCV`` can search over by passing
-    instances. Calling the loss gives the weighted mean over rows.
+    A subclass is a frozen dataclass; its fields are parameters. ``GridSearchCV`` searches over instances. Calling the
+    loss gives the weighted mean over rows.
 
     Attributes
     ----------
@@ -60,7 +63,7 @@ class Loss(ABC):
     threshold : float
         Natural threshold: the score above which the loss itself treats a label as present.
     bayes_threshold : float or None
-        Score whose probability is 1/2, the cut that minimises the expected Hamming loss; None where no score has it.
+        Score of probability 1/2, the threshold of the smallest expected Hamming loss; None where no score has it.
     convex : bool
         Whether the loss is convex in the scores.
     labelwise : bool
@@ -68,17 +71,79 @@ class Loss(ABC):
     soft_targets : bool
         Whether targets strictly between 0 and 1 are allowed.
 
+    Notes
+    -----
+    Every loss obeys these laws. ``tests/losses/test_contract.py`` tests them for all of ``LOSSES``, under the same
+    headings.
+
+    **Registry**
+        - The class needs no argument, is public, and has its own `name`, the key in ``LOSSES``.
+        - Its docstring has the formula, the link, the threshold, a paragraph "Use it ...", references and examples.
+
+    **Value**
+        - A loss is frozen and hashable, equals losses of the same class and parameters and no others, and shows its
+          parameters in its repr.
+        - It survives pickle, copies and ``sklearn.base.clone``.
+
+    **Rows**
+        - The loss of a row is >= 0, has shape (n_samples,) and does not depend on other rows.
+        - Calling the loss gives ``sum(w * l) / sum(w)``. A row of weight 2 counts as two rows, one of weight 0 as none.
+
+    **Labels**
+        - The loss of a row with unknown labels is that of the row without these columns. Their scores and targets, NaN
+          included, have no influence, and all derivatives are 0 there. Labels of weight 0 count as unknown.
+        - Equal weights of the labels in a row are the weight of the row.
+        - A labelwise loss is the sum over labels, each times its weight. It is linear in the targets: target t is the
+          mixture of t present and 1 - t absent labels. A set-wise loss, one that is not labelwise, need not be linear.
+        - Targets may be soft if `soft_targets`.
+        - NaN in the score of a known label makes the loss NaN.
+
+    **Derivatives**
+        - The gradient is the derivative of the loss; autograd and `values_and_gradient` agree. At a kink it is a
+          subgradient.
+        - The curvature is finite and >= 0. For losses of this package it is the second derivative with respect to each
+          score, its negative terms replaced by 0, or the squared gradient.
+        - A loss of continuous gradient is its own and only `continuation`. The others lead there by such losses, of the
+          same name, link and threshold.
+
+    **Precision**
+        - Results have the dtype of the scores, at least single precision; half precisions are computed in single.
+          Single and double precision agree to rounding.
+        - Losses and derivatives are finite for scores up to 1e7 in absolute value, hard or soft targets; only
+          `Exponential` overflows to infinity, never to NaN.
+
+    **Convexity**
+        - `convex` is True if and only if the loss is convex in the scores.
+
+    **Link**
+        - A link is strictly increasing between 0 and its supremum `Link.high`, `Link.inverse` is its inverse, and both
+          take arrays and tensors alike.
+        - The score of a probability minimises the expected loss: its derivative is 0 there. This holds for labels drawn
+          with that probability if the loss is labelwise, and for soft targets if it is set-wise.
+        - `constant_scores` are the scores of the frequencies of labels, finite for all of them.
+
+    **Threshold**
+        - A score above `threshold` and a probability above that of `threshold` are the same decision.
+        - `bayes_threshold` has probability 1/2.
+
+    **Parameters**
+        - Invalid values raise a ValueError, other types a TypeError, that names the class, the parameter, what is
+          allowed and what came.
+
     Examples
     --------
     >>> from dataclasses import dataclass
     >>> import torch
+    >>> from sk_quadrant.losses.weighting import known, weighted
     >>> @dataclass(frozen=True)
-    ... class LargestError(Loss):
-    ...     name = "largest_error"
+    ... class LogSquaredError(Loss):
+    ...     name = "log_squared_error"
+    ...     convex = False
     ...     def per_sample(self, scores, targets, mask=None, weight=None):
-    ...         return ((1 - 2 * targets) * scores).logsumexp(dim=1)
-    >>> LargestError()(torch.zeros(3, 1), torch.ones(3, 1))
-    tensor(0.)
+    ...         scores, targets = known(scores, targets, mask)
+    ...         return weighted((scores - targets) ** 2, mask, weight).sum(dim=1).log1p()
+    >>> LogSquaredError()(torch.zeros(3, 1), torch.ones(3, 1))
+    tensor(0.6931)
     """
 
     name: ClassVar[str]
@@ -86,7 +151,7 @@ class Loss(ABC):
     soft_targets: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let every formula of scores and targets, a user's included, compute in single precision at least."""
+        """Compute every formula of scores and targets, those of users included, in at least single precision."""
         super().__init_subclass__(**kwargs)
         for name in FORMULAS & vars(cls).keys():
             setattr(cls, name, at_least_single(vars(cls)[name]))
@@ -108,7 +173,7 @@ class Loss(ABC):
 
     @property
     def bayes_threshold(self) -> float | None:
-        """Score of probability 1/2, None where no score has it."""
+        """Score of probability 1/2; None where no score has it."""
         if self.link is None or self.link.high <= 0.5:
             return None
         return float(self.link.link(0.5))
@@ -126,7 +191,7 @@ class Loss(ABC):
         targets : Tensor of shape (n_samples, n_labels)
             Targets in [0, 1].
         mask : bool Tensor of shape (n_samples, n_labels), default=None
-            True where the target is known; other entries contribute nothing. None when all are known.
+            True where the target is known; unknown labels contribute nothing. None when all are known.
         weight : Tensor of shape (n_samples, n_labels), default=None
             Weights of the labels within their row.
 
@@ -173,8 +238,8 @@ class Loss(ABC):
     ) -> Tensor:
         """Return a nonnegative estimate of the second derivative with respect to each score.
 
-        Solvers scale their steps by it, so it changes their speed and not their answer. The default is the squared
-        gradient, whose mean is the second derivative where the model is right (Fisher information).
+        Solvers scale their steps by it: it changes their speed, not their solution. The default is the squared
+        gradient. Its mean is the second derivative if the model is correct (Fisher information).
 
         Parameters
         ----------
@@ -189,7 +254,7 @@ class Loss(ABC):
         return gradient * gradient
 
     def constant_scores(self, frequency: Array) -> Array:
-        """Return the score of each label with which a model without features starts.
+        """Return the initial score of each label: that of its frequency, the best of a model without features.
 
         Parameters
         ----------
@@ -202,15 +267,15 @@ class Loss(ABC):
         """
         if self.link is None:
             return np.where(frequency > 0.5, 1.0, -1.0)
-        # a probability that no score reaches would start where the loss is flat
+        # a frequency above the supremum has an infinite score, where the loss is flat
         highest = self.link.high if self.link.high == 1 else 0.75 * self.link.high
         scores: Array = self.link.link(np.minimum(frequency, highest))
         return scores
 
     def continuation(self) -> Sequence[Loss]:
-        """Return the losses that a full-batch solver minimises in turn, each from the solution of the one before.
+        """Return the losses that a full-batch solver minimises one after another, each from the last solution.
 
-        One for a loss with a continuous gradient: itself.
+        A loss of continuous gradient is its own and only continuation.
         """
         return (self,)
 
@@ -226,8 +291,8 @@ class Loss(ABC):
         mask : bool Tensor of shape (n_samples, n_labels), default=None
             True where the target is known.
         weight : Tensor of shape (n_samples,) or (n_samples, n_labels), default=None
-            Weights of rows, or of rows and labels. The latter are split into the mean weight of a row and the
-            relative weights of the labels within it.
+            Weights of rows, or of rows and labels. The latter are split by `weighting.split_weight` into the mean
+            weight of a row and the relative weights of its labels.
 
         Returns
         -------
@@ -242,7 +307,7 @@ class Loss(ABC):
 
 @dataclass(frozen=True)
 class LabelwiseLoss(Loss):
-    """Loss that is a sum over labels. Subclass it and write `per_label`, and `link` if its scores have one.
+    """Loss that is a sum over labels. Subclass it and write `per_label`, and `link` if there is one.
 
     Examples
     --------
@@ -277,16 +342,16 @@ class LabelwiseLoss(Loss):
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return `per_label` and its derivative with respect to the scores, by default from autograd.
 
-        Write it where a closed form is faster.
+        Override it where a closed form is faster.
         """
         return differentiate(lambda leaf: self.per_label(leaf, targets), scores)
 
     def per_label_gradient(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the derivative of `per_label` alone. Write it where it is cheaper without the values."""
+        """Return the derivative of `per_label` alone. Override it where that is cheaper."""
         return self.per_label_and_gradient(scores, targets)[1]
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return a nonnegative estimate of the second derivative, by default the squared first (see `curvature`)."""
+        """Return a nonnegative estimate of the second derivative, by default the squared gradient; see `curvature`."""
         _, gradient = self.per_label_and_gradient(scores, targets)
         return gradient * gradient
 
@@ -328,32 +393,3 @@ def differentiate(function: Callable[[Tensor], Tensor], scores: Tensor) -> tuple
         values = function(leaf)
         (gradient,) = torch.autograd.grad(values.sum(), leaf)
     return values.detach(), gradient
-
-
-def known(scores: Tensor, targets: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Put zeros for unknown entries; masking the result alone would leave 0 * nan = nan in its gradient."""
-    if mask is None:
-        return scores, targets
-    return scores.masked_fill(~mask, 0), targets.masked_fill(~mask, 0)
-
-
-def weighted(values: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tensor:
-    """Multiply by weights and put zeros for unknown entries."""
-    if weight is not None:
-        values = (values * weight).masked_fill(weight == 0, 0)  # 0 times an infinite loss is NaN
-    return values if mask is None else values.masked_fill(~mask, 0)
-
-
-def split_weight(weight: Tensor | None, mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-    """Split weights into those of rows, (n_samples,), and relative ones of labels, (n_samples, n_labels) or None.
-
-    A row's weight is the mean over its known labels, so that equal weights in a row are the weight of that row.
-    """
-    if weight is None or weight.ndim == 1:
-        return weight, None
-    if mask is None:
-        row_weight = weight.mean(dim=1)
-    else:
-        weight = weight.masked_fill(~mask, 0)
-        row_weight = weight.sum(dim=1) / mask.sum(dim=1).clamp(min=1)
-    return row_weight, weight / row_weight.where(row_weight > 0, 1)[:, None]

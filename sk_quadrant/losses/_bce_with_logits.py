@@ -23,12 +23,13 @@ class BCEWithLogits(LabelwiseLoss):
 
     with :math:`\sigma` the sigmoid and w the weight of positives.
 
-    **Link**: :math:`\eta = \sigma(s - \log w)`: weighting positives moves every score up by :math:`\log w`, and the
-    link takes it back, so that probabilities stay right.
+    **Link**: :math:`\eta = \sigma(s - \log w)`. The weight raises every score by :math:`\log w`; the link subtracts it
+    again, so that probabilities stay correct.
 
-    **Threshold**: natural 0; Bayes :math:`\log w`. They agree, and are optimal for the Hamming loss, when w = 1.
+    **Threshold**: natural 0, a probability of :math:`1 / (1 + w)`; Bayes :math:`\log w`. For w = 1 they are equal and
+    optimal for the Hamming loss.
 
-    Use it unless there is a reason for another one.
+    Use it by default.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ class BCEWithLogits(LabelwiseLoss):
     >>> loss = BCEWithLogits(pos_weight=3.0)
     >>> loss(torch.zeros(1, 1), torch.ones(1, 1)) / math.log(2)
     tensor(3.)
-    >>> float(loss.link.inverse(loss.threshold))  # "yes" begins at a probability of 1 / (1 + 3)
+    >>> float(loss.link.inverse(loss.threshold))  # 1 / (1 + 3)
     0.25
     """
 

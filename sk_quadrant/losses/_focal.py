@@ -1,4 +1,4 @@
-"""Focal loss: cross-entropy that fades where the score is right already."""
+"""Focal loss: cross-entropy with less weight on well classified labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Focal(MarginLoss):
-    r"""Focal loss: cross-entropy that fades where the score is right already.
+    r"""Focal loss: cross-entropy with less weight on well classified labels.
 
     .. math::
         \ell(s, t) = \alpha\,t\,\phi(s) + (1 - \alpha) (1 - t)\,\phi(-s), \quad
@@ -31,20 +31,18 @@ class Focal(MarginLoss):
         \mathrm{logit}\,\eta = (\gamma + 1) s + \log\frac{1 + \gamma h(s)}{1 + \gamma h(-s)} - \mathrm{logit}\,\alpha,
         \quad h(s) = e^{-s} \log(1 + e^s)
 
-    Scores keep closer to zero than those of `BCEWithLogits`, so the plain sigmoid is under-confident [2]_.
+    Scores are closer to zero than those of `BCEWithLogits`, so the plain sigmoid is under-confident [2]_.
 
-    **Threshold**: natural 0. Bayes 0 without alpha, and they agree; :math:`\alpha = 1/4` moves the Bayes threshold to
-    -0.41037.
+    **Threshold**: natural 0. Bayes 0 without alpha; -0.41037 for :math:`\alpha = 1/4`.
 
-    Use it where most entries are easy, as with many rare labels, and a flexible model is to spend its capacity on the
-    hard ones. A linear model gains little.
+    Use it when most labels are easy, as with many rare ones, and the model is flexible. A linear model gains little.
 
     Parameters
     ----------
     gamma : float, default=2.0
-        How fast the loss fades, >= 0; 0 gives `BCEWithLogits`.
+        Focus on hard labels, >= 0; 0 gives `BCEWithLogits`.
     alpha : float, default=None
-        Weight of present labels in (0, 1), absent ones have 1 - alpha. None weighs both with 1.
+        Weight of present labels in (0, 1); absent ones have 1 - alpha. None gives both weight 1.
 
     References
     ----------
@@ -76,7 +74,7 @@ class Focal(MarginLoss):
 
     @property
     def convex(self) -> bool:
-        """Whether the loss is convex, which it is only without fading."""
+        """Whether the loss is convex: only for gamma = 0."""
         return self.gamma == 0
 
     @property

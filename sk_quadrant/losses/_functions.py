@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 from scipy import special
 
@@ -16,16 +17,22 @@ Array: TypeAlias = NDArray[np.floating[Any]]
 def namespace(x: Any) -> ModuleType:
     """Return ``torch`` for a tensor and ``numpy`` for everything else."""
     torch = sys.modules.get("torch")
-    if torch is None or not hasattr(torch, "Tensor"):  # which another thread is still importing
+    if torch is None or not hasattr(torch, "Tensor"):  # another thread is still importing torch
         return np
     return torch if isinstance(x, torch.Tensor) else np
 
 
 def as_floating(x: Any) -> Any:
-    """Return x as a floating tensor or array of at least single precision."""
+    """Return x as a floating tensor or array of at least single precision, recorded arrays as they are.
+
+    A recorded array, an `NDArrayOperatorsMixin`, records the operations of NumPy on it, to run elsewhere.
+    """
     xp = namespace(x)
     if xp is np:
-        x = np.asarray(x)
+        if type(x) is not np.ndarray:
+            if isinstance(x, NDArrayOperatorsMixin):
+                return x
+            x = np.asarray(x)
         return x if x.dtype in (np.float32, np.float64) else x.astype(np.result_type(x.dtype, np.float32))
     return x if x.dtype in (xp.float32, xp.float64) else x.to(xp.float32)
 
@@ -45,8 +52,8 @@ def sigmoid(x: Any) -> Any:
 def softplus(x: Any) -> Any:
     """Return log(1 + exp(x)), accurate on both sides of zero."""
     xp = namespace(x)
-    # log(1 + exp(40)) is 40 in double precision; PyTorch's own threshold of 20 is for single, and its logsigmoid wakes
-    # all threads for the smallest of tensors
+    # log(1 + exp(40)) is 40 in double precision; PyTorch's default threshold of 20 suits single precision, and its
+    # logsigmoid starts all threads even for the smallest tensors
     return -special.log_expit(-x) if xp is np else xp.nn.functional.softplus(x, threshold=40)
 
 
@@ -70,6 +77,6 @@ def power(x: Any, exponent: float) -> Any:
 def damped_softplus(x: Any) -> Any:
     """Return exp(-x) softplus(x), which falls from 1 to 0."""
     xp = namespace(x)
-    small = xp.exp(-xp.abs(x))  # exp(-x) overflows for large negative x, so the two sides are written apart
+    small = xp.exp(-xp.abs(x))  # exp(-x) overflows for large negative x: one formula for each side
     rising = xp.where(small > 0, xp.log1p(small) / xp.where(small > 0, small, 1), 1)
     return xp.where(x > 0, small * (x + xp.log1p(small)), rising)

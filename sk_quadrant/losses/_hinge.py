@@ -12,7 +12,7 @@ from sk_quadrant.losses._margin import MarginLoss
 if TYPE_CHECKING:
     from torch import Tensor
 
-# In the end the hinge objective exceeds its minimum by 0.01 to 0.3 times the last width, relatively (on real data).
+# The relative excess of the final hinge objective over its minimum is 0.01 to 0.3 times the last width (on real data).
 WIDTHS = (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)
 
 
@@ -22,13 +22,13 @@ class Hinge(MarginLoss):
 
     .. math:: \ell(s, t) = t \max(0, 1 - s) + (1 - t) \max(0, 1 + s)
 
-    **Link**: none, so there is no ``predict_proba``. The expected loss is minimal at -1 below a probability of 1/2 and
-    at 1 above, so a score says on which side of 1/2 the probability is and not how far.
+    **Link**: none, so there is no ``predict_proba``. The expected loss is minimal at -1 for probabilities below 1/2 and
+    at 1 above: a score shows the side of 1/2, not the probability.
 
-    **Threshold**: natural 0, which is the Bayes-optimal cut for the Hamming loss.
+    **Threshold**: natural 0, Bayes-optimal for the Hamming loss.
 
-    Use it to compare with ``LinearSVC(loss="hinge")``, or where only decisions matter and outliers should not. With
-    probabilities in mind use `ModifiedHuber`, or calibrate the scores with `CalibratedMultiLabelClassifierCV`.
+    Use it when only decisions matter and some labels are wrong, as ``LinearSVC(loss="hinge")``. For probabilities use
+    `ModifiedHuber`, or calibrate the scores with `CalibratedMultiLabelClassifierCV`.
 
     References
     ----------
@@ -46,22 +46,22 @@ class Hinge(MarginLoss):
     name: ClassVar[str] = "hinge"
 
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the hinge and a subgradient, 0 in the corner."""
+        """Return the hinge and a subgradient, 0 at the kink."""
         values = (1 - margins).relu()
         return values, -(values > 0).to(values.dtype)
 
     def margin_curvature(self, margins: Tensor) -> Tensor:
-        """Return the squared derivative; the second one is zero almost everywhere."""
+        """Return the squared derivative; the second derivative is zero almost everywhere."""
         return (margins < 1).to(margins.dtype)
 
     def continuation(self) -> Sequence[Loss]:
-        """Return ever narrower smoothed hinges: L-BFGS gets stuck in the corner of the hinge itself."""
+        """Return smoothed hinges of decreasing width: L-BFGS does not converge at the kink of the hinge."""
         return tuple(_SmoothedHinge(width) for width in WIDTHS)
 
 
 @dataclass(frozen=True)
 class _SmoothedHinge(MarginLoss):
-    """Hinge whose corner is a parabola for margins in [1 - width, 1 + width]; it is higher by width / 4 at most.
+    """Hinge with a parabola for margins in [1 - width, 1 + width] in place of the kink, at most width / 4 above it.
 
     References
     ----------

@@ -1,7 +1,7 @@
-"""Links: what a score of a loss means as a probability.
+"""Links: the probability that a score of a loss stands for.
 
-A link maps the probability ``eta = P(y = 1 | x)`` to the score that minimises the expected loss, and its inverse maps
-a score back. Each takes NumPy arrays and PyTorch tensors. Of some only the inverse has a closed form; then the link is
+A link maps the probability ``eta = P(y = 1 | x)`` to the score that minimises the expected loss; its inverse maps a
+score to its probability. Both take NumPy arrays and PyTorch tensors. If only the inverse has a closed form, the link is
 the root of a monotone function, found to full precision.
 """
 
@@ -25,16 +25,16 @@ from sk_quadrant.losses._functions import (
     sigmoid,
 )
 
-FAR = 1e30  # stands for an infinite score: 0 * FAR is 0
+FAR = 1e30  # in place of an infinite score: 0 * FAR is 0
 MAX_DOUBLINGS = 100
-MAX_ROOT_STEPS = 100  # some 20 to 30 are taken
+MAX_ROOT_STEPS = 100  # 20 to 30 are usual
 
 
 @dataclass(frozen=True)
 class Link(ABC):
     """Strictly increasing map between probabilities and scores.
 
-    A subclass writes `_link` and `_inverse`, which get floating arrays or tensors of at least single precision.
+    A subclass writes `_link` and `_inverse` for floating arrays and tensors of at least single precision.
 
     Attributes
     ----------
@@ -67,18 +67,19 @@ class Link(ABC):
 
         Parameters
         ----------
-        s : array-like or Tensor of any shape
-            Scores.
+        s : array-like or Tensor of any shape, or a recorded array
+            Scores. A recorded array is a `numpy.lib.mixins.NDArrayOperatorsMixin` that records the operations of NumPy
+            on it, as the conversion to ONNX does.
 
         Returns
         -------
-        ndarray or Tensor of the same shape
+        ndarray or Tensor of the same shape, or a recorded array
         """
         with np.errstate(all="ignore"):
             return self._inverse(as_floating(s))
 
     def cut(self, p: Any) -> Any:
-        """Return the scores above which the probability exceeds p, infinite where none or all do."""
+        """Return the scores above which the probability exceeds p, infinite where no or every score is."""
         p = np.asarray(p, dtype=np.float64)
         inside = (p > 0) & (p < self.high)
         return np.where(inside, self.link(np.where(inside, p, self.high / 2)), np.where(p > 0, np.inf, -np.inf))
@@ -152,8 +153,8 @@ class ShiftedLogitLink(Link):
 class ClippedLinearLink(Link):
     r"""Link of the squared hinge family, :math:`\eta = \mathrm{clip}((s + 1) / 2, 0, 1)`.
 
-    The ends are moved to the nearest floating point numbers inside (0, 1), so that no logarithm of a probability
-    is infinite.
+    0 and 1 are replaced by the nearest floating point numbers inside (0, 1), so that logarithms of probabilities are
+    finite.
 
     Examples
     --------
@@ -170,11 +171,11 @@ class ClippedLinearLink(Link):
 
 @dataclass(frozen=True)
 class LogOddsLink(Link):
-    """Link whose inverse has a closed form, written as log-odds. Subclass it and write `log_odds`."""
+    """Link with a closed form of the log-odds of scores. Subclass it and write `log_odds`."""
 
     @abstractmethod
     def log_odds(self, s: Any) -> Any:
-        """Return log(eta / (1 - eta)) of finite scores, nowhere falling."""
+        """Return log(eta / (1 - eta)) of finite scores, a function that never decreases."""
 
     def _inverse(self, s: Any) -> Any:
         return sigmoid(self.log_odds(namespace(s).clip(s, -FAR, FAR)))
@@ -195,7 +196,7 @@ class LogOddsLink(Link):
 class Poly1Link(LogOddsLink):
     r"""Link of the Poly-1 loss, :math:`\mathrm{logit}\,\eta = s + \log\frac{1 + \varepsilon q}{1 + \varepsilon p}`.
 
-    Here :math:`p = 1 - q = \mathrm{sigmoid}(s)`. The other direction has a closed form as well,
+    Here :math:`p = 1 - q = \mathrm{sigmoid}(s)`. The score of a probability has a closed form as well,
     :math:`s = l + \mathrm{arsinh}((1 + \varepsilon) \sinh l)` with :math:`l = \mathrm{logit}(\eta) / 2`.
 
     Parameters
@@ -215,7 +216,7 @@ class Poly1Link(LogOddsLink):
         """Return the log-odds of scores."""
         xp, p, q = namespace(s), sigmoid(s), sigmoid(-s)
         weight = 1 + self.epsilon
-        return s + xp.log(p + weight * q) - xp.log(q + weight * p)  # p + q = 1 spares a cancellation near epsilon = -1
+        return s + xp.log(p + weight * q) - xp.log(q + weight * p)  # p + q for 1: no cancellation near epsilon = -1
 
     def _link(self, p: Any) -> Any:
         half = logit(p) / 2
@@ -237,7 +238,7 @@ class FocalLink(LogOddsLink):
     gamma : float, default=2.0
         Focus >= 0 of the loss; 0 gives the logistic link.
     alpha : float, default=0.5
-        Weight of present labels in (0, 1), absent ones have 1 - alpha.
+        Weight of present labels in (0, 1); absent ones have 1 - alpha.
 
     Examples
     --------
@@ -259,8 +260,8 @@ class FocalLink(LogOddsLink):
 class AsymmetricLink(LogOddsLink):
     r"""Link of the asymmetric loss, see `Asymmetric`.
 
-    Scores below logit(clip) have the smallest positive probability of their precision, so that no logarithm of a
-    probability is infinite.
+    Scores below logit(clip) have the smallest positive probability of their precision, so that logarithms of
+    probabilities are finite.
 
     Parameters
     ----------
@@ -283,7 +284,7 @@ class AsymmetricLink(LogOddsLink):
 
     @property
     def high(self) -> float:
-        """Supremum of the probabilities, below 1 if only absent labels lose their pull as scores grow."""
+        """Supremum of the probabilities, below 1 with a margin and no focus on present labels."""
         if self.gamma_pos > 0 or self.clip == 0:
             return 1.0
         rest, gamma = 1 - self.clip, self.gamma_neg
@@ -291,12 +292,13 @@ class AsymmetricLink(LogOddsLink):
         return 1.0 if math.isinf(odds) else odds / (1 + odds)
 
     def log_odds(self, s: Any) -> Any:
-        """Return the log-odds of scores: log of the pull of an absent label minus that of a present one."""
-        # both pulls are divided by 1 - p, whose logarithm would cancel at large scores
+        """Return the log-odds of scores, log B - log A of the absolute derivatives A and B in `Asymmetric`."""
+        # A and B are divided by 1 - p: its logarithm, large and negative at large scores, would cancel
         present = self.gamma_pos * log_sigmoid(-s) + namespace(s).log1p(self.gamma_pos * damped_softplus(-s))
-        return self._log_absent_pull(s) - present
+        return self._log_absent_slope(s) - present
 
-    def _log_absent_pull(self, s: Any) -> Any:
+    def _log_absent_slope(self, s: Any) -> Any:
+        """Return log(B / (1 - p))."""
         xp, gamma = namespace(s), self.gamma_neg
         if self.clip == 0:
             return (gamma + 1) * log_sigmoid(s) - log_sigmoid(-s) + xp.log1p(gamma * damped_softplus(s))
@@ -311,7 +313,7 @@ class AsymmetricLink(LogOddsLink):
 
 
 def strictly_inside(p: Any) -> Any:
-    """Clip probabilities to the nearest numbers of their precision inside (0, 1)."""
+    """Return probabilities, those of 0 and 1 replaced by the nearest numbers of their precision inside (0, 1)."""
     limits = namespace(p).finfo(p.dtype)
     return namespace(p).clip(p, float(limits.tiny), 1 - float(limits.eps) / 2)
 
@@ -319,7 +321,7 @@ def strictly_inside(p: Any) -> Any:
 def increasing_root(function: Callable[[Array], Array], values: Array) -> Array:
     """Return x with function(x) = value for each value, for an elementwise increasing function.
 
-    Chandrupatla's method: the bracket halves, or shrinks faster by inverse quadratic interpolation where that is safe.
+    Chandrupatla's method [1]_: inverse quadratic interpolation where it is safe, bisection elsewhere.
 
     References
     ----------
@@ -337,7 +339,7 @@ def increasing_root(function: Callable[[Array], Array], values: Array) -> Array:
         b, f_b = np.where(same, b, a), np.where(same, f_b, f_a)
         a, f_a = x, f_x
         best = np.where(np.abs(f_a) < np.abs(f_b), a, b)
-        smallest = np.finfo(np.float64).eps * np.abs(best) / np.abs(b - a)  # fraction of a step that changes x
+        smallest = np.finfo(np.float64).eps * np.abs(best) / np.abs(b - a)  # fraction of b - a that changes x
         if np.all((smallest >= 0.5) | (f_a == 0) | (f_b == 0)):
             break
         xi, phi = (a - b) / (c - b), (f_a - f_b) / (f_c - f_b)

@@ -1,4 +1,4 @@
-"""Losses of the margin: the score of a present label, minus the score of an absent one."""
+"""Losses of the margin, which is the score of a present label and minus the score of an absent one."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class MarginLoss(LabelwiseLoss):
 
     @property
     def class_weights(self) -> tuple[float, float]:
-        """Weights of the two terms: of absent labels, of present labels."""
+        """Weights of absent and of present labels."""
         return 1.0, 1.0
 
     @abstractmethod
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss of margins and its derivative, both in operations that autograd can follow."""
+        """Return the loss of margins and its derivative, both differentiable by autograd."""
 
     @abstractmethod
     def margin_curvature(self, margins: Tensor) -> Tensor:
@@ -56,11 +56,11 @@ class MarginLoss(LabelwiseLoss):
 
 
 def _are_hard(targets: Tensor) -> bool:
-    """Tell whether all targets are 0 or 1, in one pass: t - t^2 is positive in between."""
+    """Return whether all targets are 0 or 1, in one pass: t - t^2 is positive in between."""
     return float(targets.addcmul(targets, targets, value=-1).sum()) == 0
 
 
 def _both_sides(function: Callable[[Tensor], T], scores: Tensor, targets: Tensor) -> tuple[T, T]:
-    """Apply a function of the margin to the label as if present and as if absent, at 0 where that has no share."""
-    # an exponential of such a margin may be infinite, and 0 * inf is nan
+    """Return a function of the margins of present and of absent labels, at margin 0 where their share is 0."""
+    # the function may be infinite at the margin itself, and 0 * inf is NaN
     return function(scores.masked_fill(targets == 0, 0)), function(-scores.masked_fill(targets == 1, 0))

@@ -24,8 +24,7 @@ class ModifiedHuber(MarginLoss):
 
     **Threshold**: natural and Bayes 0, Bayes-optimal for the Hamming loss.
 
-    Use it where some labels are wrong: a wrong label pulls with a bounded force, and there are still probabilities,
-    which `Hinge` has not.
+    Use it when some labels are wrong: the gradient of a wrong label is bounded. Unlike `Hinge` it has probabilities.
 
     References
     ----------

@@ -25,18 +25,18 @@ class Poly1(MarginLoss):
     first coefficient to :math:`1 + \varepsilon`. It is convex for :math:`|\varepsilon| \le 1`.
 
     **Link**: :math:`\mathrm{logit}\,\eta = s + \log\frac{1 + \varepsilon\,\sigma(-s)}{1 + \varepsilon\,\sigma(s)}`.
-    The plain sigmoid, often used, is over-confident for :math:`\varepsilon > 0`.
+    The plain sigmoid is over-confident for :math:`\varepsilon > 0`.
 
     **Threshold**: natural and Bayes 0, Bayes-optimal for the Hamming loss.
 
-    Use it with :math:`\varepsilon > 0` to weigh labels near the boundary more, with :math:`\varepsilon < 0` to weigh
-    them less: one parameter to tune around `BCEWithLogits`.
+    Use it to tune one parameter around `BCEWithLogits`: :math:`\varepsilon > 0` gives more weight to labels near the
+    threshold, :math:`\varepsilon < 0` less.
 
     Parameters
     ----------
     epsilon : float, default=1.0
-        The coefficient :math:`\varepsilon \ge -1`; 0 gives `BCEWithLogits`. Below -1 the loss would reward wrong
-        scores.
+        The coefficient :math:`\varepsilon \ge -1`; 0 gives `BCEWithLogits`. Below -1 the loss would be
+        smaller for wrong scores.
 
     References
     ----------
@@ -63,7 +63,7 @@ class Poly1(MarginLoss):
 
     @property
     def convex(self) -> bool:
-        """Whether the loss is convex, which it is up to an epsilon of 1."""
+        """Whether the loss is convex: for epsilon <= 1."""
         return self.epsilon <= 1
 
     @property
@@ -78,6 +78,6 @@ class Poly1(MarginLoss):
         return values, -wrong * (1 + self.epsilon * right)
 
     def margin_curvature(self, margins: Tensor) -> Tensor:
-        """Return the second derivative, 0 where it is negative."""
+        """Return the second derivative, negative values replaced by 0."""
         right = margins.sigmoid()
         return (right * (1 - right) * (1 + self.epsilon * (2 * right - 1))).clamp(min=0)

@@ -17,22 +17,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShiftedSigmoidBCE(LabelwiseLoss):
-    r"""Binary cross-entropy on the modified sigmoid :math:`1 / (c + e^{-s})`, to see where a threshold comes from.
+    r"""Binary cross-entropy on the shifted sigmoid :math:`1 / (c + e^{-s})`, to see that the loss sets the threshold.
 
     .. math:: \ell(s, t) = -t \log p - (1 - t) \log(1 - p), \quad p = \frac{1}{c + e^{-s}}
 
-    **Link**: the modified sigmoid itself, with values in (0, 1/c). It estimates :math:`\min(\eta, 1/c)`: probabilities
-    above 1/c cannot be expressed.
+    **Link**: the shifted sigmoid itself, with values in (0, 1/c). It estimates :math:`\min(\eta, 1/c)`: no score has a
+    probability of 1/c or more.
 
-    **Threshold**: natural 0, where the modified sigmoid is 1/(1 + c): one third for c = 2, although the data have not
-    changed. There is no Bayes threshold for c >= 2, since no score reaches a probability above 1/2.
+    **Threshold**: natural 0, where the shifted sigmoid is 1/(1 + c): one third for c = 2, on the same data. There is no
+    Bayes threshold for c >= 2, since no score has a probability above 1/2.
 
-    Use it to learn why the threshold of multi-label classification is 0.5: because the sigmoid is 0.5 at 0.
+    Use it to learn why 0.5 is the usual threshold: the sigmoid is 0.5 at a score of 0.
 
     Parameters
     ----------
     offset : float, default=2.0
         The constant c >= 1; 1 gives the sigmoid.
+
+    References
+    ----------
+    .. [1] PyTorch documentation of ``torch.nn.BCELoss``, which takes the values of the shifted sigmoid.
 
     Examples
     --------
@@ -50,7 +54,7 @@ class ShiftedSigmoidBCE(LabelwiseLoss):
 
     @property
     def convex(self) -> bool:
-        """Whether the loss is convex, which it is only with the sigmoid itself."""
+        """Whether the loss is convex: only for the sigmoid itself."""
         return self.offset == 1
 
     @property

@@ -19,15 +19,15 @@ class SigmoidBCE(LabelwiseLoss):
 
     .. math:: \ell(s, t) = -t \max(\log p, -100) - (1 - t) \max(\log(1 - p), -100), \quad p = \sigma(s)
 
-    The formula is that of `BCEWithLogits`, the arithmetic is not: where p rounds to 0 or 1 the loss is clamped to 100,
-    as ``torch.nn.BCELoss`` does, and its gradient is exactly zero, so a confidently wrong score is never corrected. In
-    single precision that dead zone begins at a score of 17 for absent labels.
+    The formula is that of `BCEWithLogits`, the arithmetic differs: where p rounds to 0 or 1 the loss is clamped to 100,
+    as in ``torch.nn.BCELoss``, and its gradient is exactly zero, so training never corrects a confident wrong score. In
+    single precision this dead zone begins at a score of 17 for absent labels.
 
     **Link**: :math:`\eta = \sigma(s)`.
 
     **Threshold**: natural and Bayes 0.
 
-    Use it to see the difference; use `BCEWithLogits` for everything else.
+    Use it to learn why cross-entropy is computed from scores; use `BCEWithLogits` for everything else.
 
     References
     ----------
@@ -52,7 +52,7 @@ class SigmoidBCE(LabelwiseLoss):
         from torch.nn.functional import binary_cross_entropy
 
         probabilities = scores.sigmoid()
-        lost = probabilities.isnan()  # which binary_cross_entropy refuses as being outside of [0, 1]
+        lost = probabilities.isnan()  # binary_cross_entropy refuses NaN as outside [0, 1]
         values = binary_cross_entropy(probabilities.masked_fill(lost, 0.5), targets, reduction="none")
         return values.masked_fill(lost, math.nan)
 

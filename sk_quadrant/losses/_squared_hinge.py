@@ -22,9 +22,8 @@ class SquaredHinge(MarginLoss):
 
     **Threshold**: natural and Bayes 0, Bayes-optimal for the Hamming loss.
 
-    Use it for text and other data with many features, where margins matter more than probabilities: its probabilities
-    are sure (0 or 1) beyond scores of -1 and 1. A wrong label far from the boundary pulls hard; `ModifiedHuber` limits
-    that.
+    Use it on text and other data with many features, when decisions matter more than probabilities. Its probabilities
+    are 0 or 1 beyond scores of -1 and 1, and the gradient of wrong labels is unbounded; that of `ModifiedHuber` is not.
 
     References
     ----------

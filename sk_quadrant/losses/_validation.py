@@ -8,7 +8,7 @@ from typing import Any
 
 
 def check_interval(loss: Any, name: str, low: float, high: float, *, brackets: str = "[]") -> None:
-    """Raise unless the parameter is a real number in the interval; brackets say which ends belong to it."""
+    """Raise unless the parameter is a real number in the interval, closed at ends with a square bracket."""
     value = getattr(loss, name)
     allowed = f"a real number in {brackets[0]}{low:g}, {high:g}{brackets[1]}"
     if not isinstance(value, Real) or isinstance(value, bool):

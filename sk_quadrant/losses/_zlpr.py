@@ -6,15 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._base import Loss, known, weighted
+from sk_quadrant.losses._base import Loss
 from sk_quadrant.losses._functions import softplus
 from sk_quadrant.losses._links import LogitLink
 from sk_quadrant.losses._validation import check_finite, check_positive
+from sk_quadrant.losses.weighting import known, weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FAR = 1e30  # stands for an infinite score: finite, so that no infinity meets a zero or another infinity
+FAR = 1e30  # in place of an infinite score: 0 * inf and inf - inf are NaN
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,16 @@ class ZLPR(Loss):
         \ell(s, t) = \frac{1}{\tau} \log\Bigl(e^b + \sum_j (1 - t_j) e^{u_j}\Bigr)
                    + \frac{1}{\tau} \log\Bigl(e^b + \sum_j t_j e^{-u_j}\Bigr), \quad u_j = \tau (s_j - s_0)
 
-    It ranks every present label above the threshold :math:`s_0` and every absent label below, over the whole label set
-    of a row at once.
+    It ranks all present labels of a row above the threshold :math:`s_0` and all absent labels below.
 
-    **Link**: :math:`\eta = \sigma(2 \tau (s - s_0))`. Exact when the targets are probabilities (soft targets), for
-    every temperature, threshold and bound. For 0/1 targets no link of one score exists; this one is close when there
-    are many independent labels or the bound is large, and `CalibratedMultiLabelClassifierCV` gives probabilities
-    otherwise.
+    **Link**: :math:`\eta = \sigma(2 \tau (s - s_0))`. Exact for soft targets (probabilities), at every temperature,
+    threshold and bound. For 0/1 targets no link of a single score exists. This one is close for many independent labels
+    or a large bound; `CalibratedMultiLabelClassifierCV` gives probabilities otherwise.
 
-    **Threshold**: natural :math:`s_0`, a cut for predicting the set; it is Bayes-optimal for soft targets.
+    **Threshold**: natural :math:`s_0`, to predict the set of labels; Bayes-optimal for soft targets.
 
-    Use it when labels exclude each other, when sets of a few labels among many are to be ranked first, or with soft
-    targets.
+    Use it when labels exclude each other, to rank the few present labels first among many, and with soft targets. For
+    0/1 targets calibrate its probabilities.
 
     Parameters
     ----------
@@ -45,8 +44,8 @@ class ZLPR(Loss):
     threshold : float, default=0.0
         The score :math:`s_0` that separates present from absent labels.
     bound : float, default=0.0
-        The exponent b. As it grows the loss, times :math:`e^b`, becomes the exponential loss, whose link is exact for
-        0/1 targets as well.
+        The exponent b. For large b the loss times :math:`e^b` approaches the exponential loss, with a link that is
+        exact for 0/1 targets as well.
 
     References
     ----------
@@ -82,7 +81,7 @@ class ZLPR(Loss):
     def per_sample(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
-        """Return the loss of each row; weights multiply the terms of the two sums. See `Loss.per_sample`."""
+        """Return the loss of each row; weights multiply the terms of both sums. See `Loss.per_sample`."""
         values, _ = self._values_and_shares(scores, targets, mask, weight)
         return values[:, 0]
 
@@ -103,7 +102,7 @@ class ZLPR(Loss):
     def _values_and_shares(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None, weight: Tensor | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Return the loss of each row, (n_samples, 1), and what each label contributes to the two sums."""
+        """Return the loss of each row, (n_samples, 1), and the share of each label in the two sums."""
         scores, targets = known(scores, targets, mask)
         u = (self.temperature * (scores - self.threshold)).clamp(-FAR, FAR)
         sums = _sum_of_exponentials if _are_near(u, self.bound) else _sum_of_far_exponentials
@@ -113,8 +112,8 @@ class ZLPR(Loss):
 
 
 def _are_near(exponents: Tensor, bound: float) -> bool:
-    """Whether exponentials and their sums are known to be well within the range of the arithmetic."""
-    if exponents.device.type != "cpu" or not exponents.numel():  # asking another device would wait for it
+    """Return whether exponentials and their sums are certainly within the range of the precision."""
+    if exponents.device.type != "cpu" or not exponents.numel():  # the answer of another device takes a synchronisation
         return False
     limit = 60 if exponents.dtype.itemsize == 4 else 600
     return float(exponents.detach().abs().amax()) + abs(bound) < limit
@@ -128,9 +127,9 @@ def _sum_of_exponentials(exponents: Tensor, factors: Tensor, bound: float) -> tu
 
 
 def _sum_of_far_exponentials(exponents: Tensor, factors: Tensor, bound: float) -> tuple[Tensor, Tensor]:
-    """Return what `_sum_of_exponentials` does where exponentials may overflow."""
+    """Return the same as `_sum_of_exponentials`, without overflow."""
     top = exponents.detach().where(factors > 0, -FAR).amax(dim=1, keepdim=True)
-    terms = factors * (exponents - top).clamp(max=0).exp()  # above the top are only exponents without a factor
+    terms = factors * (exponents - top).clamp(max=0).exp()  # only exponents of factor 0 are above the top
     total = terms.sum(dim=1, keepdim=True)
     log_total = top + total.masked_fill(total == 0, 1).log()  # -FAR for an empty sum
     values: Tensor = bound + softplus(log_total - bound)  # with full relative accuracy where it is small

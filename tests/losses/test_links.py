@@ -1,4 +1,4 @@
-"""Links: numerical inversion, ends of their ranges, cuts."""
+"""Links: numerical inversion, ends of their ranges, thresholds, recorded arrays."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sk_quadrant.losses import (
@@ -33,6 +34,32 @@ LINKS = [
     AsymmetricLink(gamma_pos=0.0),
     AsymmetricLink(gamma_pos=0.0, gamma_neg=0.0, clip=0.0),
 ]
+
+
+class Recorded(NDArrayOperatorsMixin):
+    """What is to be computed from an input, recorded as a function of it."""
+
+    ndim = 0
+    dtype = np.dtype(np.float64)
+
+    def __init__(self, compute):
+        self.compute = compute
+
+    def _behind(self, function, args, kwargs):
+        def compute(x):
+            return function(*(arg.compute(x) if isinstance(arg, Recorded) else arg for arg in args), **kwargs)
+
+        return Recorded(compute)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
+        """Record an elementwise function."""
+        assert method == "__call__"
+        assert out in (None, (None,))
+        return self._behind(ufunc, inputs, kwargs)
+
+    def __array_function__(self, function, types, args, kwargs):
+        """Record another function of NumPy."""
+        return self._behind(function, args, kwargs)
 
 
 def over(links):
@@ -87,6 +114,16 @@ def test_shape_is_kept(link, shape):
 
 
 @over(LINKS)
+def test_inverse_can_be_recorded(link):
+    """An array that records NumPy's operations, as exports do, gets those that probabilities consist of."""
+    scores = np.linspace(-5, 5, 11)
+    recorded = link.inverse(Recorded(lambda x: x))
+    assert isinstance(recorded, Recorded)
+    with np.errstate(all="ignore"):
+        assert_array_equal(recorded.compute(scores), link.inverse(scores))
+
+
+@over(LINKS)
 @pytest.mark.parametrize("dtype", [np.float16, np.int64, bool])
 def test_other_types_are_computed_as_floats(link, dtype):
     """Integers, booleans and half precision become floats of at least single precision."""
@@ -105,8 +142,8 @@ def test_no_warning_escapes(link):
 
 
 @over(LINKS)
-def test_cut_is_infinite_where_nothing_is_reached(link):
-    """No score has a probability above the supremum, so that the cut there is infinite."""
+def test_threshold_is_infinite_where_nothing_is_reached(link):
+    """No score has a probability above the supremum: its threshold in scores is infinite."""
     cuts = link.cut([0.3, link.high, 1.0])
     assert np.isfinite(cuts[0])
     assert_array_equal(cuts[1:], np.inf)
