@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_quadrant.losses import Loss
+if TYPE_CHECKING:
+    from sk_quadrant.losses import Loss
 
 
 def resolve_threshold(loss: Loss, threshold: Any, n_labels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -22,9 +22,11 @@ from sklearn.utils import check_random_state
 
 from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._model import Architecture, FittedModel
-from sk_quadrant._rows import Chunks, Schema, ShardedRows, Summary, TrainingRows
 from sk_quadrant._solvers import PARAMETERS, SOLVERS, FitResult, Problem, Solver, check_solver_can
 from sk_quadrant.losses import LOSSES, Loss
+
+if TYPE_CHECKING:
+    from sk_quadrant._rows import Schema, ShardedRows, Summary, TrainingRows
 
 Score = Callable[[FittedModel, Any], dict[str, float]]
 
@@ -63,11 +65,14 @@ def check_chunk_device(estimator: Any) -> None:
 
 def merge_summaries(estimator: Any, summaries: list[Summary]) -> Schema:
     """Return what parts of the rows have in common, with the class weights that an estimator asks for."""
+    from sk_quadrant._rows import Schema
+
     return Schema.merge(summaries, class_weight=estimator.class_weight, label_smoothing=estimator.label_smoothing)
 
 
 def chunked_rows(estimator: Any, X: Any, y: Any, sample_weight: Any) -> ShardedRows:
     """Return rows that are read `batch_size` at a time, whenever the solver needs a sum over them."""
+    from sk_quadrant._rows import Chunks, ShardedRows
     from sk_quadrant._solvers.full_batch.sums import ChunkSums
 
     check_chunk_device(estimator)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-
-from sk_quadrant._model import Architecture, Layers
 
 if TYPE_CHECKING:
     import torch
     from skorch import NeuralNet
 
+    from sk_quadrant._model import Architecture, Layers
+    from sk_quadrant._rows import ShardedRows, TrainingRows
     from sk_quadrant.losses import Loss
 
-Score = Callable[[Layers, NDArray[np.intp]], dict[str, float]]
-Moments = list[dict[str, Any]]
+Score: TypeAlias = "Callable[[Layers, NDArray[np.intp]], dict[str, float]]"
+Moments: TypeAlias = "list[dict[str, Any]]"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Problem:
         Parameters of the estimator.
     """
 
-    rows: Any
+    rows: TrainingRows | ShardedRows
     loss: Loss
     architecture: Architecture
     device: torch.device

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
-from sk_quadrant._model import Architecture, Layers
 from sk_quadrant._solvers.tensors import SparseRows, as_tensor, torch_dtype
+
+if TYPE_CHECKING:
+    from sk_quadrant._model import Architecture, Layers
 
 
 class LinearScores(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from sk_quadrant._solvers import forks  # noqa: F401
 from sk_quadrant._solvers.tensors import split_targets
-from sk_quadrant.losses import Loss
+
+if TYPE_CHECKING:
+    from sk_quadrant.losses import Loss
 
 
 class TrainingFinished(Exception):  # noqa: N818

@@ -3,10 +3,18 @@
 NumPy only; used by the estimators, metrics, displays, Dask and torchrun.
 """
 
-from sk_quadrant._targets.encodings import ENCODINGS, Binary, Encoding, Multiclass, MultiLabel, encoding_from_dict
+from sk_quadrant._targets.encodings import (
+    ENCODINGS,
+    Binary,
+    Encoding,
+    Multiclass,
+    MultiLabel,
+    encoding_from_dict,
+    read_targets,
+    recognize,
+)
 from sk_quadrant._targets.masked import masked_as_nan
 from sk_quadrant._targets.reading import as_classes, count_classes, is_label_matrix
-from sk_quadrant._targets.recognition import read_targets, recognize
 from sk_quadrant._targets.responses import (
     RESPONSE_METHODS,
     Response,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples
 
-from sk_quadrant._targets.encodings import Encoding
+if TYPE_CHECKING:
+    from sk_quadrant._targets.encodings import Encoding
 
 RESPONSE_METHODS = ("predict_proba", "decision_function")
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
-from sk_quadrant._targets.encodings import Encoding
 from sk_quadrant._targets.masked import masked_as_nan
-from sk_quadrant._targets.targets import Targets
+
+if TYPE_CHECKING:
+    from sk_quadrant._targets.encodings import Encoding
+    from sk_quadrant._targets.targets import Targets
 
 
 def check_sample_weight(

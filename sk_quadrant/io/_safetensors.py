@@ -213,7 +213,10 @@ def _model(arrays: Arrays, metadata: Mapping[str, str]) -> QuadrantMultiLabelCla
     values = {name: json.loads(text) for name, text in metadata.items() if name not in AS_TEXT}
     if not isinstance(values["loss"], Mapping) or values["kind"] not in ENCODINGS:
         raise ValueError(f"loss={values['loss']!r} and kind={values['kind']!r} are unknown.")
-    encoding: dict[str, Any] = {"kind": values["kind"], "classes": np.array(values["classes"], dtype=values["classes_dtype"])}
+    encoding: dict[str, Any] = {
+        "kind": values["kind"],
+        "classes": np.array(values["classes"], dtype=values["classes_dtype"]),
+    }
     if values["kind"] == "multilabel":
         encoding["label_names"] = _as_objects(values["label_names"])
         encoding["container"] = "csr_matrix" if values["sparse_output"] else None

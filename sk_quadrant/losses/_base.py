@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 from sk_quadrant.losses._functions import Array, as_floating
-from sk_quadrant.losses._links import Link
-from sk_quadrant.losses.weighting import known
-from sk_quadrant.losses.weighting import split_weight as split_weight
-from sk_quadrant.losses.weighting import weighted as weighted
+from sk_quadrant.losses.weighting import known, split_weight, weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from sk_quadrant.losses._links import Link
 
 
 FORMULAS = frozenset(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sk_quadrant._rows import TrainingRows
+from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.base import FitResult, Problem
 from sk_quadrant._solvers.full_batch.solve import minimize
 from sk_quadrant._solvers.full_batch.trace import Trace

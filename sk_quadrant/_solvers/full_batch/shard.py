@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sk_quadrant._solvers.full_batch.design import Design, FeatureSums, design_of
 from sk_quadrant._solvers.tensors import as_tensor, take_labels, torch_dtype
-from sk_quadrant.losses._base import split_weight, weighted
+from sk_quadrant.losses.weighting import split_weight, weighted
 
 if TYPE_CHECKING:
     from sk_quadrant._rows import TrainingRows

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sk_quadrant._rows import ShardedRows, TrainingRows
+from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.full_batch.objective import Objective
 from sk_quadrant._solvers.full_batch.preconditioner import SharedMetric, choose_metric
 from sk_quadrant._solvers.full_batch.row_space import row_space
@@ -22,6 +22,7 @@ from sk_quadrant._solvers.full_batch.trace import Trace
 from sk_quadrant._targets import check_known
 
 if TYPE_CHECKING:
+    from sk_quadrant._rows import ShardedRows
     from sk_quadrant.losses import Loss
 
 BLOCK_ELEMENTS = 2**24  # parameters, or scores of sparse data, of a block of labels: 64 MiB in single precision

@@ -12,9 +12,9 @@ from scipy import sparse
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sk_quadrant._rows import smooth
+from sk_quadrant._rows.training import smooth
 from sk_quadrant._solvers.tensors import SparseRows, as_tensor, torch_dtype, without_ones
-from sk_quadrant.losses._base import split_weight
+from sk_quadrant.losses.weighting import split_weight
 
 if TYPE_CHECKING:
     from sk_quadrant._rows import TrainingRows

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
-from sk_quadrant._rows import TrainingRows
+from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.base import FitResult, Problem
 from sk_quadrant._solvers.mini_batch.callbacks import (
     HeldOutScore,
@@ -35,7 +35,7 @@ def solve(problem: Problem, optimizer: type[torch.optim.Optimizer], **options: A
         Parameters of the optimizer.
     """
     rows = problem.rows
-    data = BatchData(rows) if isinstance(rows, TrainingRows) else rows.batch_data()
+    data = BatchData(rows) if isinstance(rows, TrainingRows) else cast("Any", rows).batch_data()
     net = _build(problem, len(data), optimizer, options)
     if problem.start is not None:
         write_layers(net.module_, problem.start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from skorch.history import History
 
-from sk_quadrant._model import Layers
 from sk_quadrant._solvers.mini_batch.batches import Batches, Chunk
 from sk_quadrant._solvers.mini_batch.data import BatchData, Exchange
 from sk_quadrant._solvers.mini_batch.schedule import Schedule
@@ -23,7 +22,10 @@ from sk_quadrant._solvers.modules import read_layers, write_layers
 from sk_quadrant._solvers.nets import LabelNet, LossCriterion, net_parameters
 from sk_quadrant._solvers.tensors import SparseRows
 from sk_quadrant._targets import hold_out
-from sk_quadrant.losses import Loss
+
+if TYPE_CHECKING:
+    from sk_quadrant._model import Layers
+    from sk_quadrant.losses import Loss
 
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
