@@ -306,7 +306,7 @@ def main(folder, *programs):
     dist.destroy_process_group()
 
 
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
 
 
 def launch(folder, n_ranks, *programs, **environment):
@@ -435,7 +435,7 @@ def test_fit_on_gpus_is_that_of_one_process(tmp_path, backend, n_gpus):
 @pytest.mark.slow
 def test_the_recipe_gives_all_processes_one_model():
     """The example prints the same weight from each process."""
-    example = Path(__file__).parents[1] / "examples" / "distributed" / "many_processes.py"
+    example = Path(__file__).parents[2] / "examples" / "distributed" / "many_processes.py"
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(example)]
     done = subprocess.run(run, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=True)
     first, second = sorted(done.stdout.splitlines())

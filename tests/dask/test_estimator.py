@@ -272,7 +272,7 @@ def before_question(monkeypatch, number, act):
 @pytest.mark.slow
 def test_the_recipe_fits_and_ends():
     """The example fits rows on two worker processes, predicts without them, and ends with none of them left."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     run = [sys.executable, str(root / "examples" / "distributed" / "many_rows.py")]
     environment = os.environ | {"PYTHONPATH": str(root)}
     done = subprocess.run(run, env=environment, capture_output=True, text=True, check=True, timeout=120)

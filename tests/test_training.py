@@ -8,10 +8,11 @@ import textwrap
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.neural_network import MLPClassifier
 
-from sk_quadrant import QuadrantMultiLabelClassifier
+from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -204,3 +205,20 @@ def test_streaming_a_memory_mapped_array_needs_little_memory(tmp_path):
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert float(done.stdout) < 100
+
+
+@pytest.mark.parametrize("loss", ["bce_with_logits", "zlpr"])
+def test_a_model_that_is_far_off_does_not_hold_a_fit_back(loss):
+    """Data that have moved far from the present model are fitted as well as from the beginning."""
+    X, Y = make_quadrants(1000, slope=3, random_state=0)
+    clf = QuadrantMultiLabelClassifier(loss, warm_start=True, tol=1e-7).fit(X, Y)
+    clf.fit(X + 10, Y)
+    fresh = QuadrantMultiLabelClassifier(loss, tol=1e-7).fit(X + 10, Y)
+    assert_allclose(clf.coef_, fresh.coef_, rtol=1e-4)
+
+
+def test_a_model_that_fits_already_needs_no_iteration():
+    """The same data again end where they began."""
+    X, Y = make_quadrants(1000, slope=3, random_state=0)
+    clf = QuadrantMultiLabelClassifier(warm_start=True).fit(X, Y)
+    assert clf.fit(X, Y).n_iter_ <= 1
