@@ -137,6 +137,7 @@ class Minimizer:
             slope = self._inner(self.point.gradient, direction)
             if slope.isnan().any():
                 raise FloatingPointError("the gradient of the loss became NaN")
+            # -slope = g'Hg is the squared Newton decrement: half of it estimates the distance to the optimum
             self._finish(-slope / 2 <= self.smallest * self.scale * self.damping)
             if self.done.all():
                 break
@@ -194,11 +195,14 @@ class Minimizer:
         """Return the quasi-Newton direction by the two-loop recursion [1]_."""
         q = self.point.gradient.clone()
         factors = []
+        # alpha_i = rho_i s_i'q, q <- q - alpha_i y_i, from the newest pair to the oldest
         for pair in reversed(self.pairs):
             factor = pair.inverse * self._inner(pair.step, q)
             q.addcmul_(pair.change, factor.to(q.dtype)[:, None], value=-1)
             factors.append(factor)
+        # r = H_0 q, with the preconditioner as the inverse Hessian before any pair
         q = self.preconditioner.solve(q).mul_(self._spread(self.damping))
+        # r <- r + s_i (alpha_i - rho_i y_i'r), from the oldest pair to the newest
         for pair, factor in zip(self.pairs, reversed(factors), strict=True):
             factor = factor - pair.inverse * self._inner(pair.change, q)
             q.addcmul_(pair.step, factor.to(q.dtype)[:, None])
@@ -212,6 +216,7 @@ class Minimizer:
         failed = self._search(direction, slope, self.metric.curvature if refresh else None)
         step = self.theta - start
         change = torch.sub(self.point.gradient, begin.gradient, out=begin.gradient)
+        # a pair without positive curvature s'y, beyond rounding, would make H_k indefinite
         product, size = self._inner(step, change), self._inner(step, step) * self._inner(change, change)
         usable = product > torch.finfo(change.dtype).eps * size.sqrt()
         self.pairs.append(Pair(step, change, product.reciprocal().where(usable, 0.0)))

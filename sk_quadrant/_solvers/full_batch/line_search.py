@@ -47,11 +47,13 @@ class Bracket:
     def judge(self, pending: Tensor, values: Tensor, slopes: Tensor) -> Tensor:
         """Return which of the pending groups need another step, given objective and slope at the present one."""
         self.trials += 1
+        # the noise allows for rounding in values: near the optimum it exceeds the decrease that is asked for
         enough = values <= self.values + DECREASE * self.step * self.slope + self.noise
         flat = slopes >= FLATNESS * self.slope
         pending = pending & ~(enough & (flat | (self.trials > MAX_SECANTS)))
         self.low = self.step.where(pending & enough, self.low)
         self.high = self.step.where(pending & ~enough, self.high)
+        # the zero of the line through (0, phi'(0)) and (step, phi'(step))
         secant = self.step * self.slope / (self.slope - slopes)
         self.step = self._inside(secant.where(secant > 0, math.inf)).where(pending, self.step)
         return pending

@@ -175,6 +175,7 @@ class SharedPreconditioner:
         Q, eigenvalues = self.metric.eigenvectors, self.metric.eigenvalues
         if Q is not None and eigenvalues is not None:
             d = len(eigenvalues)
+            # D^(-1/2) Q ((1 - rho) e + rho)^(-1) Q' D^(-1/2) g; directions without any curvature stay where they are
             stiffness = (1 - self.rho) * eigenvalues + self.rho
             rotated = (scaled[:, :d] @ Q / stiffness).where(stiffness > 0, 0.0)
             scaled[:, :d] = rotated @ Q.T

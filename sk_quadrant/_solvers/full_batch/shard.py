@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.design import Design, FeatureSums, design_of
+from sk_quadrant._solvers.full_batch.design import Design, design_of
 from sk_quadrant._solvers.tensors import as_tensor, take_labels, torch_dtype
 from sk_quadrant.losses.weighting import split_weight, weighted
 
@@ -26,6 +26,35 @@ Sums = tuple[Tensor | None, ...]
 Query = Callable[..., Sums]
 Curvature = Literal["mean", "diagonal"] | None
 REMEMBERED = 2  # a line search goes to and fro between the labels of a block and some of them
+
+
+class Evaluand(NamedTuple):
+    """A loss at scores ``X @ coef.T + shift``, and what is to be evaluated of it.
+
+    Attributes
+    ----------
+    loss : Loss
+    coef : Tensor of shape (n_labels, n_features)
+        Weights of the raw features.
+    shift : Tensor of shape (n_labels,) or None
+    curvature : {"mean", "diagonal"} or None
+        "mean" sums second derivatives per label, "diagonal" also their products with squared features.
+    constant : bool
+        Whether the weights are known to be zero.
+    centred : bool
+        Whether squares are to be centred later, which takes `LossSums.firsts`.
+    """
+
+    loss: Loss
+    coef: Tensor
+    shift: Tensor | None
+    curvature: Curvature = None
+    constant: bool = False
+    centred: bool = False
+
+    def to(self, device: torch.device) -> Evaluand:
+        """Return the same on a device."""
+        return self._replace(coef=self.coef.to(device), shift=None if self.shift is None else self.shift.to(device))
 
 
 class LossSums(NamedTuple):
@@ -116,97 +145,56 @@ class Block:
         """Return the weighted sum of each label's known targets, and that of their weights, double (n_labels,) each."""
         return self.targets.sums(self.design.row_weight)
 
-    def loss_sums(
-        self,
-        loss: Loss,
-        coef: Tensor,
-        shift: Tensor | None,
-        curvature: Curvature = None,
-        *,
-        constant: bool = False,
-        centred: bool = False,
-    ) -> LossSums:
-        """Return the sums of an evaluation, in one pass over the rows.
-
-        Parameters
-        ----------
-        loss : Loss
-        coef : Tensor of shape (n_labels, n_features)
-            Weights.
-        shift : Tensor of shape (n_labels,) or None
-            What is added to the products of weights and raw features.
-        curvature : {"mean", "diagonal"} or None
-            "mean" sums second derivatives per label, "diagonal" also their products with squared features.
-        constant : bool, default=False
-            Whether the weights are known to be zero.
-        centred : bool, default=False
-            Whether squares are to be centred later, which takes `firsts`.
-        """
-        n_groups = self.n_labels if loss.labelwise else 1
-        values = torch.zeros(n_groups, dtype=torch.float64, device=coef.device)
-        total = None if curvature is None else torch.zeros(self.n_labels, dtype=coef.dtype, device=coef.device)
+    def loss_sums(self, at: Evaluand) -> LossSums:
+        """Return the sums of an evaluation, in one pass over the rows."""
+        n_groups = self.n_labels if at.loss.labelwise else 1
+        values = torch.zeros(n_groups, dtype=torch.float64, device=at.coef.device)
+        total = None if at.curvature is None else at.coef.new_zeros(self.n_labels)
         gradients = self.design.feature_sums(self.n_labels)
-        powers = (2, 1) if centred else (2,)
-        squares = self.design.feature_sums(self.n_labels, powers=powers) if curvature == "diagonal" else None
+        powers = (2, 1) if at.centred else (2,)
+        squares = self.design.feature_sums(self.n_labels, powers=powers) if at.curvature == "diagonal" else None
         for rows in self.design.blocks(self.n_labels):
-            scores = self._constant(shift, rows) if constant else self._scores(coef, shift, rows)
-            values += self._add(loss, rows, scores, gradients, total, squares)
+            targets = self.targets.rows(rows, at.coef.dtype)
+            scores = self._scores(at, rows).T
+            losses, derivatives = at.loss.values_and_gradient(scores, *targets)
+            values += self._weighted(rows, losses).sum(dim=0)
+            gradients.add(rows, self._weighted(rows, derivatives).T)
+            if total is not None:
+                curvature = self._weighted(rows, at.loss.curvature(scores, *targets)).T
+                total += curvature.sum(dim=1)
+                if squares is not None:
+                    squares.add(rows, curvature)
         (gradient,) = gradients.totals()
         return LossSums(values, gradient, total, *([] if squares is None else squares.totals()))
 
-    def _add(
-        self,
-        loss: Loss,
-        rows: slice,
-        scores: Tensor,
-        gradients: FeatureSums,
-        total: Tensor | None,
-        squares: FeatureSums | None,
-    ) -> Tensor:
-        """Add what a block of rows contributes, given their scores, and return the sums of losses."""
-        targets = self.targets.rows(rows, scores.dtype)
-        values, gradient = loss.values_and_gradient(scores.T, *targets)
-        gradients.add(rows, self._weighted(rows, gradient).T)
-        if total is not None:
-            curvature = self._weighted(rows, loss.curvature(scores.T, *targets)).T
-            total += curvature.sum(dim=1)
-            if squares is not None:
-                squares.add(rows, curvature)
-        return self._weighted(rows, values).sum(dim=0)
-
-    def hessian_sums(
-        self, loss: Loss, coef: Tensor, shift: Tensor | None, mean: Tensor | None, varies: Tensor
-    ) -> Tensor:
+    def hessian_sums(self, at: Evaluand, mean: Tensor | None, varies: Tensor) -> Tensor:
         """Return the sum of ``h_ij x_i x_i'`` over the rows i, double (n_labels, n_columns, n_columns).
 
         Parameters
         ----------
-        loss, coef, shift
-            See `loss_sums`.
+        at : Evaluand
         mean : Tensor of shape (n_features,) or None
             What the features are centred by.
         varies : Tensor of shape (n_columns,)
             1, or 0 for a feature that is constant.
         """
         p = len(varies)
-        hessian = torch.zeros(self.n_labels, p, p, dtype=torch.float64, device=coef.device)
+        hessian = torch.zeros(self.n_labels, p, p, dtype=torch.float64, device=at.coef.device)
         for rows in self.design.blocks(p):
-            targets = self.targets.rows(rows, coef.dtype)
-            curvature = self._weighted(rows, loss.curvature(self._scores(coef, shift, rows).T, *targets))
+            targets = self.targets.rows(rows, at.coef.dtype)
+            curvature = self._weighted(rows, at.loss.curvature(self._scores(at, rows).T, *targets))
             columns = self.design.augmented(rows, mean) * varies
             for label in range(self.n_labels):
                 hessian[label] += (columns * curvature[:, label, None]).T @ columns
         return hessian
 
-    def _scores(self, coef: Tensor, shift: Tensor | None, rows: slice) -> Tensor:
+    def _scores(self, at: Evaluand, rows: slice) -> Tensor:
         """Return the scores of a block of rows, shape (n_labels, n_block_rows)."""
-        scores = self.design.raw_scores(coef, rows)
-        return scores if shift is None else scores.add_(shift[:, None])
-
-    def _constant(self, shift: Tensor | None, rows: slice) -> Tensor:
-        """Return the scores of a block of rows for weights of zero."""
-        scores = torch.zeros(self.n_labels, rows.stop - rows.start, dtype=self.design.dtype, device=self.design.device)
-        return scores if shift is None else scores.add_(shift[:, None])
+        if at.constant:
+            scores = at.coef.new_zeros(self.n_labels, rows.stop - rows.start)
+        else:
+            scores = self.design.raw_scores(at.coef, rows)
+        return scores if at.shift is None else scores.add_(at.shift[:, None])
 
     def _weighted(self, rows: slice, values: Tensor) -> Tensor:
         """Return values of a block of rows, (n_block_rows, n), times the row weights."""
@@ -284,23 +272,13 @@ class Shard:
         """Return sums for some labels; see `Block.target_sums`."""
         return self._remembered_block(labels).target_sums()
 
-    def loss_sums(
-        self,
-        labels: Tensor,
-        loss: Loss,
-        coef: Tensor,
-        shift: Tensor | None,
-        curvature: Curvature,
-        constant: bool,
-        centred: bool,
-    ) -> Sums:
+    def loss_sums(self, labels: Tensor, at: Evaluand) -> Sums:
         """Return sums for some labels; see `Block.loss_sums`."""
-        block = self._remembered_block(labels)
-        return block.loss_sums(loss, coef, shift, curvature, constant=constant, centred=centred)
+        return self._remembered_block(labels).loss_sums(at)
 
-    def hessian_sums(self, labels: Tensor, loss: Loss, *arguments: Any) -> Sums:
+    def hessian_sums(self, labels: Tensor, at: Evaluand, mean: Tensor | None, varies: Tensor) -> Sums:
         """Return sums for some labels; see `Block.hessian_sums`."""
-        return (self._remembered_block(labels).hessian_sums(loss, *arguments),)
+        return (self._remembered_block(labels).hessian_sums(at, mean, varies),)
 
     def _remembered_block(self, labels: Tensor) -> Block:
         key, labels = labels.cpu().numpy().tobytes(), labels.cpu()
@@ -328,7 +306,7 @@ def sum_over(shards: Iterable[Shard], query: Query, arguments: Iterable[Any]) ->
 def _ask(shard: Shard, query: Query, arguments: Iterable[Any]) -> Sums:
     """Return the sums of a shard, computed on its device, on the CPU."""
     device = shard.design.device
-    moved = (part.to(device) if isinstance(part, Tensor) else part for part in arguments)
+    moved = (part.to(device) if isinstance(part, Tensor | Evaluand) else part for part in arguments)
     return tuple(None if part is None else part.cpu() for part in query(shard, *moved))
 
 

@@ -79,6 +79,7 @@ class Space:
         if not squares.isfinite().all():
             raise FloatingPointError(f"squares of features are not finite in {self.dtype}: scale the features of X")
         variance = squares / self.total_weight
+        # sparse rows are not centred: their variance is a difference of two squares, which loses more digits
         if self.mean is None:
             noise = torch.zeros_like(variance)
         elif self.dense:
@@ -126,6 +127,7 @@ class Space:
         """Return sums of squared centred features, from those of raw squares and raw features, in place."""
         if self.mean is None or firsts is None:
             return squares
+        # sum h (x - m)^2 = sum h x^2 - 2 m sum h x + m^2 sum h, at least what rounding leaves of its first term
         total, coef = squares[:, -1:], squares[:, : self.n_features]
         smallest = torch.finfo(coef.dtype).eps * coef
         coef += self.mean * (total * self.mean - 2 * firsts[:, : self.n_features])

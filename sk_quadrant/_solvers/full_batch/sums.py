@@ -17,13 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.shard import Curvature, LossSums, Query, Shard, Sums, sum_over
+from sk_quadrant._solvers.full_batch.shard import Evaluand, LossSums, Query, Shard, Sums, sum_over
 from sk_quadrant._solvers.tensors import torch_dtype
 
 if TYPE_CHECKING:
     from sk_quadrant._rows import Chunks, Schema, TrainingRows
     from sk_quadrant._solvers.full_batch.design import Design
-    from sk_quadrant.losses import Loss
 
 
 class BlockSums(Protocol):
@@ -42,22 +41,11 @@ class BlockSums(Protocol):
         """Return sums of targets and weights."""
         ...
 
-    def loss_sums(
-        self,
-        loss: Loss,
-        coef: Tensor,
-        shift: Tensor | None,
-        curvature: Curvature = None,
-        *,
-        constant: bool = False,
-        centred: bool = False,
-    ) -> LossSums:
+    def loss_sums(self, at: Evaluand) -> LossSums:
         """Return the sums of an evaluation."""
         ...
 
-    def hessian_sums(
-        self, loss: Loss, coef: Tensor, shift: Tensor | None, mean: Tensor | None, varies: Tensor
-    ) -> Tensor:
+    def hessian_sums(self, at: Evaluand, mean: Tensor | None, varies: Tensor) -> Tensor:
         """Return the Hessians without penalty."""
         ...
 
@@ -156,25 +144,13 @@ class ReducedBlock:
         total, weight = self.rows.total(Shard.target_sums, self.labels)
         return total, weight  # type: ignore[return-value]
 
-    def loss_sums(
-        self,
-        loss: Loss,
-        coef: Tensor,
-        shift: Tensor | None,
-        curvature: Curvature = None,
-        *,
-        constant: bool = False,
-        centred: bool = False,
-    ) -> LossSums:
+    def loss_sums(self, at: Evaluand) -> LossSums:
         """Return the sums of an evaluation; see `Block.loss_sums`."""
-        sums = self.rows.total(Shard.loss_sums, self.labels, loss, coef, shift, curvature, constant, centred)
-        return LossSums(*sums)  # type: ignore[arg-type]
+        return LossSums(*self.rows.total(Shard.loss_sums, self.labels, at))  # type: ignore[arg-type]
 
-    def hessian_sums(
-        self, loss: Loss, coef: Tensor, shift: Tensor | None, mean: Tensor | None, varies: Tensor
-    ) -> Tensor:
+    def hessian_sums(self, at: Evaluand, mean: Tensor | None, varies: Tensor) -> Tensor:
         """Return Hessians without penalty; see `Block.hessian_sums`."""
-        (hessian,) = self.rows.total(Shard.hessian_sums, self.labels, loss, coef, shift, mean, varies)
+        (hessian,) = self.rows.total(Shard.hessian_sums, self.labels, at, mean, varies)
         return hessian  # type: ignore[return-value]
 
 
