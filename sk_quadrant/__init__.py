@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from sk_quadrant import callbacks, datasets, displays, io, losses, metrics
     from sk_quadrant._calibration import CalibratedMultiLabelClassifierCV
     from sk_quadrant._classifier import QuadrantMultiLabelClassifier
+    from sk_quadrant._model import FittedModel
     from sk_quadrant._thresholds import TunedThresholdMultiLabelClassifierCV
     from sk_quadrant.datasets import make_quadrants
 
@@ -17,6 +18,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "CalibratedMultiLabelClassifierCV",
+    "FittedModel",
     "QuadrantMultiLabelClassifier",
     "TunedThresholdMultiLabelClassifierCV",
     "callbacks",
@@ -30,6 +32,7 @@ __all__ = [
 
 _HOMES = {
     "CalibratedMultiLabelClassifierCV": "_calibration",
+    "FittedModel": "_model",
     "QuadrantMultiLabelClassifier": "_classifier",
     "TunedThresholdMultiLabelClassifierCV": "_thresholds",
     "make_quadrants": "datasets",

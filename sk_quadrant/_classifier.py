@@ -68,15 +68,15 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     Parameters
     ----------
     loss : str or Loss, default="bce_with_logits"
-        A name in `sk_quadrant.losses.LOSSES`, or a loss object with parameters of its own.
+        A name in `sk_quadrant.losses.LOSSES`, or a loss object with its own parameters.
     C : float, default=1.0
         Inverse strength of the penalty, ``np.inf`` for none.
     fit_intercept : bool, default=True
         Whether each label has an intercept.
     threshold : {"natural", "bayes"}, float or array-like of shape (n_labels,), default="natural"
-        Where "yes" begins. "natural" is a score above the loss's own threshold, "bayes" a probability above 1/2,
-        numbers are probabilities to exceed. Not used for a 1-D `y` of more than two classes, where the
-        largest score wins.
+        Threshold above which a label is predicted: "natural" is the loss's own score threshold, "bayes" a probability
+        of 1/2; a float or an array gives probability thresholds. Not used for a 1-D `y` with more than two classes,
+        where the largest score wins.
     solver : {"lbfgs", "adamw", "sgd"}, default="lbfgs"
         "lbfgs" solves for all rows at once, starts at zero and is deterministic. "adamw" and "sgd" (with Nesterov
         momentum 0.9) go through batches of rows.
@@ -85,8 +85,8 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     tol : float, default=1e-4
         "lbfgs" stops when the estimated distance to the optimum falls below ``tol ** 2`` of the objective at the start,
         which is about the relative error `tol` in the coefficients. "adamw" and "sgd" stop when `n_iter_no_change`
-        epochs have not improved the training loss, or with `early_stopping` what is watched on the rows held out, by
-        `tol`; without `early_stopping` and with a falling learning rate they go through all epochs.
+        epochs have not improved the training loss by `tol`, or with `early_stopping` the loss or score on the held-out
+        rows; without `early_stopping` and with a falling learning rate they run all epochs.
     hidden_layer_sizes : int or array-like of shape (n_hidden_layers,), default=()
         Units of each hidden layer; without any the model is linear. Not with "lbfgs".
     activation : {"identity", "relu", "gelu", "tanh"}, default="relu"
@@ -94,9 +94,9 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     residual : bool, default=False
         Whether a hidden layer as wide as its input adds that input to its output.
     batch_size : int or "auto", default="auto"
-        Largest number of rows of a batch, of which the rows are divided into as few as possible, as evenly as possible;
-        "auto" is ``min(200, n_samples)``. With "lbfgs" a number is that of the rows read at a time from memory-mapped
-        arrays, for data larger than memory; "auto" takes all at once, which is faster.
+        Largest number of rows in a batch; batches are as few and as equal in size as possible. "auto" is
+        ``min(200, n_samples)``. With "lbfgs" an integer is the number of rows read at a time from memory-mapped arrays,
+        for data larger than memory; "auto" reads all rows at once, which is faster.
     learning_rate_init : float, default=5e-3
         Largest step of "adamw" and "sgd".
     learning_rate : {"constant", "cosine"}, default="constant"
@@ -111,16 +111,16 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     class_weight : dict, "balanced", list of these or None, default=None
         For a 1-D `y` the weights of its classes. For a label matrix the weights of absence and presence,
         ``{0: w0, 1: w1}``, the same for all labels or a list with one for each; "balanced" is ``n / (2 * n_present)``
-        and ``n / (2 * n_absent)`` label by label.
+        and ``n / (2 * n_absent)`` per label.
     missing_labels : {"error", "ignore"}, default="error"
-        What NaN in `y` is: a mistake, or an unknown label that contributes nothing.
+        "ignore" takes NaN in `y` as an unknown label, which training ignores; "error" refuses it.
     early_stopping : bool, default=False
-        Whether to hold out rows, to stop when they do not get better, and to return to the best epoch. Not with
-        "lbfgs". The positives of each label are divided between both parts where possible.
+        Whether to hold out rows, to stop when their loss or score no longer improves, and to return to the best epoch.
+        Not with "lbfgs". The positives of each label are divided between both parts where possible.
     scoring : str, callable, list, tuple, dict or None, default=None
-        What `early_stopping` watches on the rows held out: None for the loss, or a scikit-learn scorer. Of several
-        (or of a scorer that returns a dict) the first is watched and all are recorded; of a scorer that returns an
-        array, one score a label, the mean is watched. Weights of rows are passed on to the scorer.
+        What `early_stopping` monitors on the held-out rows: None for the loss, or a scikit-learn scorer. With several
+        scorers (or one that returns a dict) the first is monitored and all are recorded; with one that returns an
+        array, one score per label, the mean is monitored. Row weights are passed on to the scorer.
     validation_fraction : float, default=0.1
         Share of the rows to hold out.
     n_iter_no_change : int, default=10
@@ -158,7 +158,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         Iterations or epochs run.
     loss_curve_ : list of float
         Objective, as a weighted mean over rows plus the penalty, at the start and after each iteration, or the training
-        loss of each epoch, without the penalty, as its batches were met.
+        loss of each epoch, without the penalty, averaged while its batches were trained on.
     training_state_ : dict
         What `warm_start` and `partial_fit` continue from: solver, moments of the optimizer, random state.
     history_ : list of dict
@@ -173,7 +173,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
 
     See Also
     --------
-    sklearn.multiclass.OneVsRestClassifier : One estimator a label.
+    sklearn.multiclass.OneVsRestClassifier : One estimator per label.
     sklearn.neural_network.MLPClassifier : Networks, trained with binary cross-entropy.
 
     Examples
@@ -419,7 +419,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     def _linear_layer(self, name):
         if not self.model_.is_linear:
             raise AttributeError(
-                f"{name} is not available with hidden layers, whose features have no coefficients of their own. The "
+                f"{name} is not available with hidden layers, whose features have no coefficients. The "
                 "weights of each layer are in net_.module_.layers; sklearn.inspection.permutation_importance ranks "
                 "features."
             )

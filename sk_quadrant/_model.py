@@ -58,6 +58,17 @@ class FittedModel:
         The same as scores.
     trained_module : torch.nn.Module or None, default=None
         Module with these weights, None to build it when it is needed.
+
+    Examples
+    --------
+    >>> from sk_quadrant import FittedModel, QuadrantMultiLabelClassifier, make_quadrants
+    >>> X, Y = make_quadrants(n_samples=400, random_state=0)
+    >>> model = QuadrantMultiLabelClassifier(loss="zlpr").fit(X, Y).model_
+    >>> model.score_threshold
+    array([0., 0.])
+    >>> same = FittedModel.from_dict(model.to_dict())
+    >>> same.predict(X[:1]) == model.predict(X[:1])
+    array([[ True,  True]])
     """
 
     layers: Layers

@@ -143,7 +143,7 @@ class Schema:
 
     @classmethod
     def merge(cls, summaries: Sequence[Summary], *, class_weight: Any, label_smoothing: float) -> Schema:
-        """Return what parts, some of which may have no rows, have in common.
+        """Return what parts have in common; parts may be empty.
 
         Raises
         ------
@@ -187,7 +187,7 @@ class Schema:
         return TrainingRows(part.X.astype(self.dtype, copy=False), targets, self.encoding, self.label_smoothing)
 
     def no_rows(self) -> TrainingRows:
-        """Return training rows of which there are none."""
+        """Return empty training rows."""
         shape = 0, self.n_features
         X = sparse.csr_matrix(shape, dtype=self.dtype) if self.is_sparse else np.empty(shape, self.dtype)
         targets = Targets(np.empty((0, self.n_labels), dtype=np.uint8))

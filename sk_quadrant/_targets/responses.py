@@ -39,7 +39,7 @@ class Response:
 
     @property
     def middle(self) -> float:
-        """Threshold of a classifier without one of its own."""
+        """Threshold where the classifier has none."""
         return 0.5 if self.is_probability else 0.0
 
 

@@ -35,7 +35,7 @@ NOT_TOGETHER = {  # parameters that cannot be followed, with the reason
 
 
 def fit_distributed(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *, group: Any = None) -> Any:
-    """Fit an estimator on the rows of all processes, to each of which this is called with rows of its own.
+    """Fit an estimator on the rows of all processes, each of which calls this with its own rows.
 
     The result is that of `QuadrantMultiLabelClassifier.fit` on the rows of rank 0, of rank 1 and so on, one after the
     other, up to rounding and however many ranks hold them; every rank has it in the end. Batches of "adamw" and "sgd"
@@ -45,17 +45,17 @@ def fit_distributed(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *
     Parameters
     ----------
     estimator : QuadrantMultiLabelClassifier
-        Its parameters are those of rank 0 but for `device`, which is each rank's own. `mixup_alpha`, `scoring` and
+        Its parameters are those of rank 0, except for `device`, which each rank sets. `mixup_alpha`, `scoring` and
         `callbacks` cannot be used. With "lbfgs" an integer `batch_size` reads the rows of a rank from disk in batches.
     X : {array-like, sparse matrix} of shape (n_rows, n_features)
-        Rows of this rank, of which there may be none; dense on all ranks or sparse on all.
+        Rows of this rank, possibly none; dense on all ranks or sparse on all.
     y : {array-like, sparse matrix, DataFrame} of shape (n_rows,) or (n_rows, n_labels)
         Their labels, as in `QuadrantMultiLabelClassifier.fit`. A rank need not have all classes.
     sample_weight : array-like of shape (n_rows,) or (n_rows, n_labels), default=None
         Weights of rows, or of each label of each row, on all ranks or on none.
     group : torch.distributed.ProcessGroup, default=None
         Processes that take part, None for all. With the backend "gloo" rows may be on any device, with "nccl" each
-        rank needs a GPU of its own, chosen by ``torch.cuda.set_device``.
+        rank needs its own GPU, chosen by ``torch.cuda.set_device``.
 
     Returns
     -------

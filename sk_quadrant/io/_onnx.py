@@ -7,7 +7,7 @@ from sk_quadrant._classifier import QuadrantMultiLabelClassifier
 from sk_quadrant._thresholds import TunedThresholdMultiLabelClassifierCV
 from sk_quadrant.io import _onnx_classifier, _onnx_meta_estimators
 
-ZIPMAP = {"zipmap": [True, False]}  # which pipelines pass on to their last step: labels have columns, whatever it says
+ZIPMAP = {"zipmap": [True, False]}  # pipelines pass it on to their last step; it has no effect on labels with columns
 
 
 def register_onnx_converters() -> None:

@@ -64,7 +64,7 @@ def convert(scope: Any, operator: Any, container: Any) -> None:
 def _scores(graph: Graph, model: Any, inputs: Any) -> Values:
     """Return the scores, computed in the precision in which the model computes them."""
     dtype, architecture, layers = model.dtype, model.architecture, model.dense_layers()
-    if model.is_linear:  # it follows X if that is more precise; a network has a precision of its own
+    if model.is_linear:  # it follows X if that is more precise; a network keeps its precision
         dtype = np.result_type(dtype, *(dtype_of(variable) for variable in inputs))
     columns = [graph.value(variable.full_name).cast(dtype) for variable in inputs]
     values = columns[0] if len(columns) == 1 else graph.node("Concat", *columns, axis=1)

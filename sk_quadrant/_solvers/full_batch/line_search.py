@@ -63,7 +63,7 @@ class Bracket:
         bounded = self.high.isfinite()
         width = (self.high - self.low).where(bounded, 0.0)
         middle = (self.low + self.high) / 2
-        trusted = step.isfinite() & (self.trials <= MAX_SECANTS)  # a secant may shrink the bracket by a tenth for ever
+        trusted = step.isfinite() & (self.trials <= MAX_SECANTS)  # secants alone may shrink the bracket too slowly
         closed = torch.clamp(step, self.low + 0.1 * width, self.high - 0.1 * width).where(trusted, middle)
         opened = torch.clamp(step, 1.5 * self.low, 10 * self.low)
         return closed.where(bounded, opened)

@@ -181,7 +181,7 @@ class LocalSums(RowSums):
         return self.shard.design
 
     def with_design(self, design: Design) -> LocalSums:
-        """Return the same rows, of which the features are seen in other coordinates."""
+        """Return the same rows with features in other coordinates."""
         shard = copy(self.shard)
         shard.design = design
         other = LocalSums(shard)

@@ -143,7 +143,7 @@ class Batches:
     Attributes
     ----------
     epoch : int
-        Number of the epoch, which whoever iterates sets.
+        Number of the epoch, set by the caller before each pass.
     """
 
     def __init__(

@@ -114,7 +114,7 @@ class BatchData(Dataset[Any]):
         return BatchData(self.training_rows, chosen, label_smoothing=label_smoothing)
 
     def rows(self, index: NDArray[np.intp], out: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
-        """Return features and targets of some rows as tensors of their own.
+        """Return features and targets of some rows as new tensors.
 
         Parameters
         ----------

@@ -171,7 +171,7 @@ class MultiLabelNet(LabelNet):
 
     @torch.no_grad()
     def _evaluate(self, chunk: Chunk) -> float:
-        """Return the sum of the losses of some rows, of which there may be none."""
+        """Return the sum of the losses of some rows; there may be none."""
         return float(self.criterion_(self.module_(chunk.X), chunk.y)) * len(chunk.X) if len(chunk.X) else 0.0
 
     def _record_epoch(self, prefix: str, n_rows: int, loss: float) -> None:

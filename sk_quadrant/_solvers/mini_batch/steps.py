@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class AnalyticSteps:
     """Steps of an optimizer on a model whose gradient is known in closed form.
 
-    The weights of a layer and, below them, its intercepts become one tensor of shape (n_in + 1, n_out), of which the
-    parameters of the model are views; likewise the optimizer's moments.
+    The weights of a layer and, below them, its intercepts become one tensor of shape (n_in + 1, n_out); the parameters
+    of the model are views of it. The same holds for the moments of the optimizer.
 
     Parameters
     ----------
@@ -330,7 +330,7 @@ def fused_kernel_works(device: str) -> bool:
 
 
 def read_moments(optimizer: Optimizer) -> list[dict[str, Any]]:
-    """Return what an optimizer remembers of each parameter as arrays of their own."""
+    """Return what an optimizer remembers of each parameter as new arrays."""
     return [
         {name: value.detach().cpu().numpy().copy() for name, value in optimizer.state[parameter].items()}
         for group in optimizer.param_groups
