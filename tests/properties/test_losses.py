@@ -35,12 +35,12 @@ targets_in = {
 
 
 @st.composite
-def batches(draw, elements, dtype=np.float64):
-    """Draw scores, targets, and either or neither of a mask and weights of labels, as tensors."""
-    shape = draw(shapes)
+def batches(draw, loss, elements, dtype=np.float64):
+    """Draw scores, targets that the loss takes, and maybe a mask and weights of labels, as tensors."""
+    shape, kinds = draw(shapes), ["hard", "soft"] if loss.soft_targets else ["hard"]
     parts = [
         draw(arrays(dtype, shape, elements=elements)),
-        draw(arrays(dtype, shape, elements=targets_in[draw(st.sampled_from(["hard", "soft"]))].map(dtype))),
+        draw(arrays(dtype, shape, elements=targets_in[draw(st.sampled_from(kinds))].map(dtype))),
         draw(st.none() | arrays(bool, shape)),
         draw(st.none() | arrays(dtype, shape, elements=st.sampled_from([0.0, 0.5, 1.0, 3.0]).map(dtype))),
     ]
@@ -64,7 +64,7 @@ def is_smooth_around(loss, scores, *rest):
 @given(data=st.data(), loss=losses)
 def test_no_score_is_too_large(dtype, data, loss):
     """Losses, gradients and curvatures of finite scores and targets are never NaN, and finite except for exp."""
-    batch = data.draw(batches(any_score if dtype == np.float64 else single_score, dtype))
+    batch = data.draw(batches(loss, any_score if dtype == np.float64 else single_score, dtype))
     values, gradient = loss.values_and_gradient(*batch)
     curvature = loss.curvature(*batch)
     parts = [loss.per_sample(*batch), values, gradient, loss.gradient(*batch), curvature]
@@ -80,7 +80,7 @@ def test_no_score_is_too_large(dtype, data, loss):
 @given(data=st.data(), loss=losses)
 def test_gradients_are_those_of_differences(data, loss):
     """Both ways to a gradient agree with central differences of the loss of the rows."""
-    scores, *rest = data.draw(batches(moderate_score))
+    scores, *rest = data.draw(batches(loss, moderate_score))
     step = 1e-5
     assume(is_smooth_around(loss, scores, *rest))
     assume(all(part is None or part.dtype == torch.bool or ((part < 1e-3) <= (part == 0)).all() for part in rest))
@@ -100,7 +100,7 @@ def test_gradients_are_those_of_differences(data, loss):
 @given(data=st.data(), loss=losses)
 def test_unknown_labels_and_labels_of_weight_zero_have_no_influence(data, loss):
     """Neither scores nor targets behind a mask or a weight of zero change anything, not even NaN behind a mask."""
-    scores, targets, mask, weight = data.draw(batches(moderate_score))
+    scores, targets, mask, weight = data.draw(batches(loss, moderate_score))
     silent = torch.zeros_like(scores, dtype=torch.bool)
     silent |= False if mask is None else ~mask
     other = (scores.masked_fill(silent, torch.nan), targets.masked_fill(silent, torch.nan))
@@ -116,7 +116,7 @@ def test_unknown_labels_and_labels_of_weight_zero_have_no_influence(data, loss):
 @given(data=st.data(), loss=losses)
 def test_single_and_double_precision_agree(data, loss):
     """Moderate scores have the same loss and gradient in both, to rounding."""
-    batch = data.draw(batches(st.floats(-6, 6, width=32), np.float32))
+    batch = data.draw(batches(loss, st.floats(-6, 6, width=32), np.float32))
     assume(is_smooth_around(loss, *batch))
     double = [part if part is None or part.dtype == torch.bool else part.double() for part in batch]
     for method in (loss.per_sample, loss.gradient):
