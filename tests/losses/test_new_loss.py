@@ -17,6 +17,7 @@ FOLLOWERS = [
     "tests/test_readme.py",
     "tests/test_docs.py",
 ]
+NOT_COPIED = [".git", ".*_cache", ".venv*", "__pycache__", "generated", "build", "dist", "site"]
 FILE = '''"""Half of the Brier score."""
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class HalfBrier(LabelwiseLoss):
         """Return the loss of each row and label."""
         return (scores.sigmoid() - targets) ** 2 / 2
 '''
+LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
 LINES = {  # each below the line of another loss
     "from sk_quadrant.losses._focal import Focal\n": "from sk_quadrant.losses._half_brier import HalfBrier\n",
     "        Focal,\n": "        HalfBrier,\n",
@@ -81,7 +83,7 @@ LINES = {  # each below the line of another loss
 def repository(tmp_path_factory):
     """Return a copy of the repository with one more loss: a file, and three lines."""
     copy = tmp_path_factory.mktemp("copy") / "repository"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".*_cache", ".venv*", "__pycache__", "generated"))
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*NOT_COPIED))
     losses = copy / "sk_quadrant" / "losses"
     (losses / "_half_brier.py").write_text(FILE, encoding="utf-8")
     listed = (losses / "__init__.py").read_text(encoding="utf-8")
@@ -113,9 +115,7 @@ def test_nothing_fails(repository):
 def test_import_contracts_are_kept(repository):
     """The contracts hold for the new file, which none of them names."""
     pytest.importorskip("importlinter")
-    run(
-        repository, "-c", "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
-    )
+    run(repository, "-c", LINT)
 
 
 @pytest.mark.slow
@@ -127,4 +127,4 @@ def test_new_loss_in_a_shared_module_breaks_the_contracts(repository, tmp_path):
     with (copy / "sk_quadrant" / "losses" / "_functions.py").open("a", encoding="utf-8") as file:
         file.write("\n\nimport sk_quadrant.losses._half_brier\n")
     with pytest.raises(AssertionError, match="A loss builds on links and functions only BROKEN"):
-        run(copy, "-c", "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))")
+        run(copy, "-c", LINT)
