@@ -1,6 +1,7 @@
 """Configuration of the documentation: ``python -m sphinx -W -b html .docs site``."""
 
 import importlib
+import inspect
 import os
 import re
 import sys
@@ -15,6 +16,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.g
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import sk_quadrant  # noqa: E402
+from sk_quadrant.losses import LOSSES  # noqa: E402
 
 project = "sk-quadrant"
 author = "The sk_quadrant developers"
@@ -85,6 +87,28 @@ SECTIONS = {
 }
 
 
+def describe(loss):
+    """Return the cells of a loss in the table: name, class, probability at the natural threshold, when to use it."""
+    link, threshold = loss().link, loss().threshold
+    above = "no link" if link is None else f"{float(link.inverse(threshold)):.3g}".removeprefix("0")
+    advice = re.search(r"^Use it (.+?)$(?=\n\n|\Z)", inspect.getdoc(loss), flags=re.DOTALL | re.MULTILINE).group(1)
+    return [f'``"{loss.name}"``', f":class:`~sk_quadrant.losses.{loss.__name__}`", above, " ".join(advice.split())]
+
+
+def write_losses(app, config):
+    """Write what follows from `LOSSES`: the table of the user guide, and the page of the reference."""
+    rows = [["``loss``", "class", "present above", "use it"], *map(describe, LOSSES.values())]
+    table = [".. list-table::", "   :header-rows: 1", "   :widths: 22 20 13 45", ""]
+    table += [f"   {'  ' if i else '* '}- {cell}" for row in rows for i, cell in enumerate(row)]
+    names = [loss.__name__ for loss in LOSSES.values()]
+    page = ["All losses", "==========", "", ".. currentmodule:: sk_quadrant.losses", "", ".. autosummary::"]
+    page += ["   :toctree: api", "", *(f"   {name}" for name in names)]
+    generated = Path(app.srcdir) / "generated"
+    generated.mkdir(exist_ok=True)
+    for name, lines in {"losses_table.txt": table, "losses.rst": page}.items():
+        (generated / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def exists(name):
     """Return whether a dotted name can be imported."""
     parts = name.split(".")
@@ -122,5 +146,6 @@ def quote_attributes(app, what, name, obj, options, lines):
 
 def setup(app):
     """Connect."""
+    app.connect("config-inited", write_losses)  # before pages are looked for
     app.connect("missing-reference", link_elsewhere)
     app.connect("autodoc-process-docstring", quote_attributes, priority=900)  # after numpydoc

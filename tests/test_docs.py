@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sk_quadrant.losses import LOSSES
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / ".docs"
 PAGES = sorted(path for path in DOCS.rglob("*.rst") if not {"generated", "_templates"} & set(path.parts))
@@ -20,6 +22,7 @@ MODULES = [
         f"sk_quadrant.{name}"
         for name in ("callbacks", "dask", "datasets", "displays", "distributed", "io", "losses", "metrics")
     ),
+    "sk_quadrant.losses.weighting",
 ]
 OPTIONAL = {
     "user_guide/onnx": ["skl2onnx", "onnxruntime"],
@@ -109,7 +112,7 @@ def test_coefficients_are_those_of_one_vs_rest():
 
 @pytest.mark.parametrize("module", MODULES)
 def test_reference_lists_every_public_name(module):
-    """What a module exports has an entry below the heading of that module."""
+    """What a module exports has an entry below the heading of that module; that of losses is made from `LOSSES`."""
     public = pytest.importorskip(module)
     sections = re.split(r"^\.\. currentmodule:: ", (DOCS / "api.rst").read_text(encoding="utf-8"), flags=re.MULTILINE)
     listed = {
@@ -122,7 +125,7 @@ def test_reference_lists_every_public_name(module):
     }
     documented_elsewhere = {
         name for name in public.__all__ if module == "sk_quadrant" and f"{module}.{name}" in MODULES
-    } | ({"make_quadrants"} if module == "sk_quadrant" else set())
+    } | ({"make_quadrants"} if module == "sk_quadrant" else {loss.__name__ for loss in LOSSES.values()})
 
     assert listed == set(public.__all__) - documented_elsewhere
     assert all(inspect.getdoc(getattr(public, name)) for name in listed)
@@ -142,4 +145,8 @@ def test_documentation_builds_without_warnings(tmp_path):
     )
 
     assert built.returncode == 0, built.stderr[-3000:]
-    assert (tmp_path / "site" / "generated" / "api" / "sk_quadrant.QuadrantMultiLabelClassifier.html").is_file()
+    pages = tmp_path / "site" / "generated" / "api"
+    assert (pages / "sk_quadrant.QuadrantMultiLabelClassifier.html").is_file()
+    assert all((pages / f"sk_quadrant.losses.{loss.__name__}.html").is_file() for loss in LOSSES.values())
+    guide = (tmp_path / "site" / "user_guide" / "losses.html").read_text(encoding="utf-8")
+    assert all(f"&quot;{name}&quot;" in guide for name in LOSSES)

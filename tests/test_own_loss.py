@@ -227,7 +227,7 @@ def test_loss_for_hard_targets_refuses_soft_ones(quadrants):
 @each_solver
 @each_loss
 def test_unknown_labels_have_no_influence(loss, solver, quadrants):
-    """Rows of which no label is known change nothing, and neither does the target of a masked label."""
+    """Rows without a known label change nothing."""
     X, Y = quadrants
     rng = np.random.default_rng(0)
     Y = np.where(rng.random(Y.shape) < 0.1, np.nan, Y)

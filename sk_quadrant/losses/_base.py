@@ -92,8 +92,9 @@ class Loss(ABC):
         - The loss of a row with unknown labels is that of the row without these columns. Their scores and targets, NaN
           included, have no influence, and all derivatives are 0 there. Labels of weight 0 count as unknown.
         - Equal weights of the labels in a row are the weight of the row.
-        - A labelwise loss is the sum over labels, each times its weight. It is linear in the targets: target t is the
-          mixture of t present and 1 - t absent labels. A set-wise loss, one that is not labelwise, need not be linear.
+        - A labelwise loss is the sum over labels, each times its weight. Target t is the mixture of t present and 1 - t
+          absent labels, up to a constant: the derivative is linear in the targets. That of a set-wise loss, one that is
+          not labelwise, need not be.
         - Targets may be soft if `soft_targets`.
         - NaN in the score of a known label makes the loss NaN.
 

@@ -22,9 +22,10 @@ class Exponential(MarginLoss):
 
     **Threshold**: natural and Bayes 0, Bayes-optimal for the Hamming loss.
 
-    Use it on clean data: the loss of a wrong label grows exponentially with its distance from the threshold. Beyond
-    scores of 88 in single precision (709 in double) it is infinite. It explains the link of `ZLPR`: with N the sum of
-    :math:`e^{s}` over absent and P the sum of :math:`e^{-s}` over present labels this loss is N + P, and ZLPR is
+    Use it on clean data: the loss of a wrong label grows exponentially with its distance from the threshold.
+
+    Beyond scores of 88 in single precision (709 in double) it is infinite. It explains the link of `ZLPR`: with N the
+    sum of :math:`e^{s}` over absent and P the sum of :math:`e^{-s}` over present labels this loss is N + P, and ZLPR is
     log(1 + N) + log(1 + P).
 
     References

@@ -22,8 +22,10 @@ class SquaredHinge(MarginLoss):
 
     **Threshold**: natural and Bayes 0, Bayes-optimal for the Hamming loss.
 
-    Use it on text and other data with many features, when decisions matter more than probabilities. Its probabilities
-    are 0 or 1 beyond scores of -1 and 1, and the gradient of wrong labels is unbounded; that of `ModifiedHuber` is not.
+    Use it on text and other data with many features, when decisions matter more than probabilities.
+
+    Probabilities are 0 or 1 beyond scores of -1 and 1. The gradient of wrong labels is unbounded; that of
+    `ModifiedHuber` is bounded.
 
     References
     ----------
