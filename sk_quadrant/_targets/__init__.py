@@ -5,7 +5,7 @@ NumPy only; used by the estimators, metrics, displays, Dask and torchrun.
 
 from sk_quadrant._targets.encodings import Binary, Encoding, Multiclass, MultiLabel, encoding_from_dict
 from sk_quadrant._targets.masked import masked_as_nan
-from sk_quadrant._targets.reading import as_classes, count_classes, is_label_matrix
+from sk_quadrant._targets.reading import as_classes, count_classes, is_label_matrix, read_matrix
 from sk_quadrant._targets.recognition import read_targets, recognize
 from sk_quadrant._targets.responses import (
     RESPONSE_METHODS,
@@ -37,6 +37,7 @@ __all__ = [
     "is_label_matrix",
     "masked_as_nan",
     "positive_probabilities",
+    "read_matrix",
     "read_targets",
     "recognize",
     "respond",

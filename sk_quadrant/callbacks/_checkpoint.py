@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
@@ -124,6 +125,6 @@ def fingerprint(net: NeuralNet, data: Any) -> str:
     digest.update(repr(net.description()).encode())
     for array in data.arrays():
         digest.update(f"{array.dtype}{array.shape}".encode())
-        for start in range(0, len(array), 4096):  # blocks, for the copies that arrays in another order need
-            digest.update(np.ascontiguousarray(array[start : start + 4096]).tobytes())
+        for rows in gen_batches(max(1, len(array)), 4096):  # other memory orders are copied block by block
+            digest.update(np.ascontiguousarray(array[rows]).tobytes())
     return digest.hexdigest()

@@ -126,7 +126,7 @@ def _sum_gaps(inputs: ScoredTargets, edges: NDArray[np.float64]) -> tuple[NDArra
         for edge in edges:  # the bin is the number of edges below; faster than a search as long as edges are few
             bins += block.scores > edge
         cells = np.ravel(bins * inputs.n_labels + np.arange(inputs.n_labels))
-        gap = weight * (block.targets - block.scores)
+        gap = weight * np.subtract(block.targets, block.scores, dtype=np.float64)
         gaps += np.bincount(cells, weights=gap.ravel(), minlength=gaps.size).reshape(shape)
         weights += weight.sum(axis=0)
     return gaps, weights

@@ -9,6 +9,7 @@ import textwrap
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.base import clone
 from skorch.callbacks import Callback
 
@@ -101,6 +102,12 @@ def test_another_fit_does_not_take_the_file(data, tmp_path):
     ):
         assert [row["epoch"] for row in fit().history_] == list(range(1, 13))
         assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_sparse_data_without_a_value_have_a_fingerprint(data, tmp_path):
+    """The arrays of a sparse matrix may be empty."""
+    X, Y = (sparse.csr_matrix(np.zeros_like(part)) for part in data)
+    assert make_classifier(tmp_path, max_iter=1).fit(X, Y).n_iter_ == 1
 
 
 def test_saving_can_be_less_frequent(data, tmp_path):
