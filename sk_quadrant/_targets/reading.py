@@ -72,7 +72,7 @@ def count_classes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
 
 
 def read_matrix(y: Any, *, missing_labels: str, name: str = "y") -> Targets:
-    """Return the targets of a label matrix, by the name that the caller knows it by."""
+    """Return the targets of a label matrix; `name` is its name in error messages."""
     if sparse.issparse(y):
         return _read_sparse(y)
     y = _as_numbers(y, name)
