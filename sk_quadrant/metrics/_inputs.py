@@ -1,4 +1,4 @@
-"""What the metrics accept: targets, scores and sample weights, checked and brought to one form."""
+"""Input of the metrics: checked targets, scores and sample weights."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ BLOCK_ENTRIES = 2**18  # 2 MB of float64: the temporary arrays of a block of row
 
 @dataclass(frozen=True)
 class ScoredTargets:
-    """Targets next to their scores, in dense arrays of shape (n_samples, n_labels).
+    """Targets and scores, dense arrays of shape (n_samples, n_labels).
 
-    Scores are dense, so dense targets cost no more. `targets` are 0 where `known` is False; `sample_weight` has shape
+    `targets` are 0 where `known` is False; `sample_weight` has shape
     (n_samples,).
     """
 
@@ -40,14 +40,14 @@ class ScoredTargets:
         return self.sample_weight[:, np.newaxis] * self.known
 
     def row_blocks(self) -> Iterator[ScoredTargets]:
-        """Yield the rows in order, in blocks that fit in the cache."""
+        """Yield consecutive blocks of rows that fit in the cache."""
         n_samples, n_labels = self.targets.shape
         for rows in gen_batches(n_samples, max(1, BLOCK_ENTRIES // n_labels)):
             yield ScoredTargets(self.targets[rows], self.known[rows], self.scores[rows], self.sample_weight[rows])
 
 
 def check_ranked_targets(y_true: Any, y_score: Any, sample_weight: Any) -> ScoredTargets:
-    """Check 0/1 targets and scores that order the labels of a row; infinite scores are in order."""
+    """Check 0/1 targets, and scores that rank the labels of a row and may be infinite."""
     inputs = _check(y_true, y_score, sample_weight, name="y_score")
     is_soft = (inputs.targets > 0) & (inputs.targets < 1)
     if is_soft.any():
@@ -61,9 +61,7 @@ def check_probabilistic_targets(y_true: Any, y_proba: Any, sample_weight: Any) -
     low, high = inputs.scores.min(), inputs.scores.max()
     if low < 0 or high > 1:
         wrong = low if low < 0 else high
-        raise ValueError(
-            f"y_proba must hold probabilities, as predict_proba gives them: values in [0, 1], got {wrong}."
-        )
+        raise ValueError(f"y_proba must hold probabilities in [0, 1], as predict_proba returns them, got {wrong}.")
     return inputs
 
 
@@ -79,7 +77,7 @@ def _check(y_true: Any, y_score: Any, sample_weight: Any, *, name: str) -> Score
 
 
 def _check_scores(y_score: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return the scores of the labels, stacked where each label came with an array of its own."""
+    """Return scores of the shape of the targets; a list with the probabilities of each label is stacked."""
     if isinstance(y_score, (list, tuple)) and any(np.ndim(label_scores) == 2 for label_scores in y_score):
         _check_two_columns(y_score, name)
         y_score = positive_probabilities([np.asarray(label_scores) for label_scores in y_score], None)
@@ -93,7 +91,7 @@ def _check_scores(y_score: Any, name: str, shape: tuple[int, ...]) -> NDArray[An
     if scores.shape != shape:
         raise ValueError(f"{name} must have the shape of y_true, {shape}, got {scores.shape}.")
     if np.isnan(scores).any():
-        raise ValueError(f"{name} must not hold NaN. An unknown label is NaN in y_true and has any score.")
+        raise ValueError(f"{name} must not hold NaN. Mark unknown labels by NaN in y_true; their scores are ignored.")
     return scores
 
 
@@ -103,6 +101,6 @@ def _check_two_columns(label_scores: Any, name: str) -> None:
         if len(shape) != 2 or shape[1] != 2:
             raise ValueError(
                 f"{name} must be an array of shape (n_samples, n_labels) or a list of n_labels arrays of shape "
-                f"(n_samples, 2), got {name}[{label}] of shape {shape}. The classifier may have seen one class only of "
-                "that label; the scorers of sk_quadrant.metrics read which one from classes_."
+                f"(n_samples, 2), got {name}[{label}] of shape {shape}. If the label had one class in training, use "
+                "the scorers of sk_quadrant.metrics, which read classes_."
             )

@@ -247,7 +247,7 @@ def test_value_is_a_python_float(metric, data):
             [[0, 1]],
             [np.ones((1, 2)), np.ones((1, 1))],
             None,
-            r"got (y_score|y_proba)\[1\] of shape \(1, 1\).*one class",
+            r"got (y_score|y_proba)\[1\] of shape \(1, 1\).*had one class",
         ),
         (np.empty((0, 3)), np.empty((0, 3)), None, r"y_true must have shape .* at least 1 of each, got \(0, 3\)"),
     ],
@@ -282,7 +282,9 @@ def test_wrong_input_is_named(metric, y, scores, weight, message):
 @pytest.mark.parametrize("wrong", [-0.1, 1.1, np.inf, -np.inf])
 def test_probabilities_outside_the_unit_interval_are_refused(metric, wrong):
     """Scores of a decision function are not probabilities."""
-    with pytest.raises(ValueError, match=rf"y_proba must hold probabilities, as predict_proba .* got {wrong}"):
+    with pytest.raises(
+        ValueError, match=rf"y_proba must hold probabilities in .0, 1., as predict_proba .* got {wrong}"
+    ):
         metric([[0, 1]], [[0.5, wrong]])
 
 

@@ -10,6 +10,7 @@ from sk_quadrant._targets import Targets
 _rng = np.random.default_rng(0)
 HARD = _rng.integers(0, 2, size=(20, 4)).astype(np.uint8)
 SOFT = _rng.random((20, 4)).astype(np.float32)
+SOFT[:3] = 0.5
 KNOWN = _rng.random((20, 4)) < 0.7
 KNOWN[:, 3] = False
 
