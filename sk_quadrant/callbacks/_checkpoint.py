@@ -113,8 +113,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
                 raise ValueError(f"it holds only the arrays {sorted(arrays)}")
         except Exception as error:  # a corrupt archive can raise anything
             raise ValueError(
-                f"{path} is truncated, altered or not a checkpoint ({type(error).__name__}: {error}). Remove it to train from "
-                "the start."
+                f"{path} is truncated, altered or not a checkpoint ({type(error).__name__}: {error}). Remove it to "
+                "train from the start."
             ) from error
     return description, arrays
 

@@ -71,7 +71,7 @@ def test_a_label_matrix_of_one_column_is_one_column():
 
 
 def test_scores_are_taken_as_they_are():
-    """A classifier without probabilities has scores, of which 0 is the middle."""
+    """A classifier without probabilities has scores with threshold 0."""
     classifier = RidgeClassifier().fit(X, Y)
     assert first_method(classifier, ("predict_proba", "decision_function")) == "decision_function"
     response = respond(classifier, X, "decision_function", recognize(Y))

@@ -64,7 +64,7 @@ def test_sizes(targets):
 
 @every_form
 def test_frequency_is_the_mean_of_the_known_targets(targets):
-    """0 for a label of which nothing is known."""
+    """0 for a label without known targets."""
     table = as_table(targets)
     n_known = (~np.isnan(table)).sum(axis=0)
     assert_array_equal(targets.n_known(), n_known)
