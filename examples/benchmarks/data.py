@@ -1,4 +1,4 @@
-"""The data of the benchmarks: generated from fixed seeds, or read from the folder of real data sets."""
+"""Data of the benchmarks: generated from fixed seeds, or read from the folder of real data sets."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ FOLDER = Path(os.environ.get("SK_QUADRANT_DATA", Path(__file__).resolve().parent
 
 
 class AbsentError(Exception):
-    """Data, a package or a parameter is not there; the message is the reason to print."""
+    """Missing data, package or parameter; the message is printed."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """A training and a test part. X is float32, so that both precisions solve the same problem.
+    """Training and test part. X is float32, so that both precisions solve the same problem.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Data:
 
     @cached_property
     def proper(self) -> Any:
-        """Which labels are both absent and present in training; the others have their optimum at infinity."""
+        """Labels that are both absent and present in training; the optimum of the others is at infinity."""
         return (self.Y.min(axis=0) == 0) & (self.Y.max(axis=0) == 1)
 
     def head(self, n_rows: int) -> Data:
@@ -72,7 +72,7 @@ def split(X: Any, Y: Any, n_train: int) -> Data:
 
 
 def make_dense(n_samples: int, n_features: int, n_labels: int, *, seed: int = 0) -> Data:
-    """Return correlated Gaussian features, and labels drawn from logistic models with rare ones among them."""
+    """Return correlated Gaussian features and labels from logistic models, some of them rare."""
     rng = np.random.default_rng(seed)
     n_rows = n_samples + max(500, n_samples // 5)
     X = rng.standard_normal((n_rows, n_features), dtype=np.float32)
@@ -85,7 +85,7 @@ def make_dense(n_samples: int, n_features: int, n_labels: int, *, seed: int = 0)
 
 
 def make_text(n_samples: int, n_words: int, n_labels: int, *, n_tokens: int = 100, seed: int = 0) -> Data:
-    """Return TF-IDF of random texts, about 95 words of each, a quarter of them from the topics of its labels."""
+    """Return TF-IDF of random texts of about 95 words, a quarter of them from the topics of the labels."""
     rng = np.random.default_rng(seed)
     n_rows = n_samples + n_samples // 5
     frequency = 1.0 / np.arange(5, n_labels + 5)
@@ -106,7 +106,7 @@ def make_text(n_samples: int, n_words: int, n_labels: int, *, n_tokens: int = 10
 
 
 def make_tutorial() -> Data:
-    """Return the four quadrants in two dimensions, with labels drawn from probabilities."""
+    """Return the four quadrants in two dimensions with noisy labels."""
     from sk_quadrant import make_quadrants
 
     X, Y = make_quadrants(n_samples=5000, slope=4.0, shuffle=True, random_state=0)
@@ -114,7 +114,7 @@ def make_tutorial() -> Data:
 
 
 def read_real(name: str) -> Data:
-    """Return a real data set: dense features standardised, sparse ones as they are, texts as TF-IDF."""
+    """Return a real data set: standardised dense features, unchanged sparse features, or TF-IDF of texts."""
     folder = FOLDER / name
     if not folder.is_dir():
         raise AbsentError("no data set of this name in the folder of real data; set SK_QUADRANT_DATA to that folder")

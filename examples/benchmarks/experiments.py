@@ -1,4 +1,4 @@
-"""The kinds of experiments: fits to an optimum, steps of mini-batches, predictions, fresh processes, and growth."""
+"""Experiments: fits to an optimum, mini-batch steps, predictions, new processes, and growth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from measuring import (
     Settings,
     Timing,
     import_seconds,
-    in_turns,
+    interleave,
     memory_of,
     process_seconds,
     save,
@@ -32,28 +32,28 @@ from sklearn.multiclass import OneVsRestClassifier
 
 TOLERANCES = (1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4)
 DEFAULT_TOL = 1e-4
-LONGEST_FOR_MEMORY = 120.0  # seconds: memory takes one fit more, in one thread
-SMALLEST_GAP = 1e-12  # below, a gap is rounding
+LONGEST_FOR_MEMORY = 120.0  # seconds: memory needs another fit, in one thread
+SMALLEST_GAP = 1e-12  # a smaller gap is rounding error
 MISSING = float("nan")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one contestant did on one workload; NaN where it was not measured.
+    """Result of one contestant on one workload; NaN if not measured.
 
     Attributes
     ----------
     seconds, low, high : float
-        Median, least and most.
+        Median, minimum and maximum.
     runs : int
     gap : float
         (objective - optimum) / optimum, in double precision.
     loss : float
-        Mean training loss of a row, where the optimum is not the aim.
+        Mean training loss, for mini-batch steps.
     micro_f1 : float
         On the test part.
     memory, limit : float
-        Peak bytes beyond the input, and what they may be.
+        Peak bytes beyond the input, and their target.
     """
 
     workload: str
@@ -73,16 +73,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times faster we are than a peer.
+    """Speed-up over a peer.
 
     Attributes
     ----------
     target : float
-        What the ratio should be at least, for the full size.
+        Smallest ratio to reach, at the full size.
     at_default : float
-        The ratio of our default tolerance.
+        Ratio at our default tolerance.
     peer_gap, our_gap : float
-        NaN where a gap says nothing.
+        NaN if a gap has no meaning.
     reduced : bool
         Whether the size is not the full one.
     """
@@ -99,7 +99,7 @@ class Ratio:
 
     @property
     def as_accurate(self) -> bool:
-        """Whether our gap is equal or smaller, as far as it is known."""
+        """Whether our gap is equal or smaller, or unknown."""
         return not self.our_gap > max(self.peer_gap, SMALLEST_GAP)
 
     @property
@@ -113,7 +113,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Slope:
-    """How seconds grow with one dimension of the data: seconds ~ size ** slope."""
+    """Growth of seconds with one dimension of the data: seconds ~ size ** slope."""
 
     family: str
     dimension: str
@@ -130,7 +130,7 @@ class Slope:
 
 @dataclass
 class Findings:
-    """What experiments have found."""
+    """Results of experiments."""
 
     rows: list[Row] = field(default_factory=list)
     ratios: list[Ratio] = field(default_factory=list)
@@ -145,7 +145,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Target:
-    """A line of what is to be reached: faster than a peer at least so many times."""
+    """Smallest speed-up to reach over a peer."""
 
     peer: str
     ratio: float
@@ -153,17 +153,17 @@ class Target:
 
 
 class Experiment(ABC):
-    """Something to run by name."""
+    """Workload with a name."""
 
     name: str
 
     @abstractmethod
     def run(self, settings: Settings) -> Findings:
-        """Return what was found."""
+        """Return the results."""
 
 
 def tolerances(settings: Settings) -> tuple[float, ...]:
-    """Return the tolerances of ours to choose among."""
+    """Return the tolerances of our solver, largest first."""
     return TOLERANCES[:: 3 if settings.quick else 1]
 
 
@@ -183,14 +183,14 @@ def timed_row(row: Row, timing: Timing) -> Row:
 
 @dataclass
 class Entry:
-    """A contestant that could fit, with the quality of its fit."""
+    """Contestant and the quality of its fit."""
 
     spec: Spec
     contestant: Contestant
     row: Row
 
     def call(self, data: Data, settings: Settings) -> Call:
-        """Return its fit as something to measure."""
+        """Return the fit as a call to measure."""
         cores = 1 if settings.cpu else settings.cores
         return Call(lambda: self.contestant.fit(data, cores), lambda: self._context(cores))
 
@@ -201,7 +201,7 @@ class Entry:
 
 
 class Comparison(Experiment):
-    """Fits of contestants in turns.
+    """Interleaved fits of contestants.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ class Comparison(Experiment):
     peers : tuple of Spec
     targets : tuple of Target
     reducible : bool
-        Whether a quick run has less to do.
+        Whether a quick run has a smaller size.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class Comparison(Experiment):
         self.name, self.make, self.peers, self.targets, self.reducible = name, data, peers, targets, reducible
 
     def run(self, settings: Settings) -> Findings:
-        """Return rows for all contestants, and ratios of the peers to ours."""
+        """Return rows of all contestants, and our speed-up over peers."""
         self.settings, self.findings = settings, Findings()
         self.data = self.make(settings)
         self.entries: dict[str, Entry] = {}
@@ -234,28 +234,28 @@ class Comparison(Experiment):
         for spec in self.peers:
             self.enter(spec)
         self.enter_ours()
-        timings = in_turns({name: entry.call(self.data, settings) for name, entry in self.entries.items()}, settings)
+        timings = interleave({name: entry.call(self.data, settings) for name, entry in self.entries.items()}, settings)
         self.findings.rows[:0] = [self.finished(entry, timings[name]) for name, entry in self.entries.items()]
         self.compare(timings)
         return self.findings
 
     def begin(self) -> None:
-        """Prepare what judges the fits."""
+        """Prepare the evaluation of fits."""
 
     @abstractmethod
     def enter_ours(self) -> None:
-        """Enter our contestants, knowing how the peers did."""
+        """Enter our contestants, after the peers."""
 
     @abstractmethod
     def judge(self, contestant: Contestant, model: Any) -> dict[str, float]:
-        """Return values of a row that tell how good a fit is."""
+        """Return the quality of a fit, as fields of a row."""
 
     @abstractmethod
     def compare(self, timings: dict[str, Timing]) -> None:
         """Add ratios to the findings."""
 
     def enter(self, spec: Spec) -> Entry | None:
-        """Fit once, untimed, and enter the contestant to be measured; None, with the reason noted, if it cannot."""
+        """Fit once, untimed, and enter the contestant; on failure add a row with the reason and return None."""
         cores = 1 if self.settings.cpu else self.settings.cores
         kind = spec[1].get("name") or spec[0]
         try:
@@ -281,13 +281,13 @@ class Comparison(Experiment):
         return timed_row(entry.row, timing)
 
     def target(self, peer: str, dtype: str = "float32") -> float:
-        """Return the ratio to reach against a peer, NaN if there is none."""
+        """Return the target ratio against a peer, NaN if there is none."""
         return next((t.ratio for t in self.targets if t.peer == peer and t.dtype == dtype), MISSING)
 
     def add_ratio(
         self, peer: str, ours: str, timings: dict[str, Timing], target: float, default: str | None = None
     ) -> None:
-        """Add how many times faster ours is than a peer, and if named how many times it is by default."""
+        """Add the speed-up over a peer, and that of the contestant `default`."""
         peer_gap, gap = (self.entries[name].row.gap for name in (peer, ours))
         at_default = timings[default].faster_than(timings[peer]) if default else MISSING
         ratio, reduced = timings[ours].faster_than(timings[peer]), self.settings.quick and self.reducible
@@ -297,7 +297,7 @@ class Comparison(Experiment):
 
 
 class Match(NamedTuple):
-    """A peer and who of ours is compared with it, the ratio to reach, and ours at the default tolerance."""
+    """Peer, our contestant, target ratio, and our contestant at the default tolerance."""
 
     peer: Entry
     ours: Entry
@@ -306,7 +306,7 @@ class Match(NamedTuple):
 
 
 class FitComparison(Comparison):
-    """Fits to the optimum of the penalised loss; we stop where our gap is equal to the peer's or smaller.
+    """Fits to the optimum of the penalised loss, at an equal or smaller gap than that of the peer.
 
     Parameters
     ----------
@@ -316,7 +316,7 @@ class FitComparison(Comparison):
     dtypes : tuple of str
         Precisions of our contestants.
     quick_memory : bool
-        Whether a quick run measures memory, too: each contestant takes a process.
+        Whether a quick run also measures memory, which needs a process per contestant.
     """
 
     def __init__(
@@ -350,7 +350,7 @@ class FitComparison(Comparison):
         return found if predicted is None else found | {"micro_f1": micro_f1(self.data.Y_test, predicted)}
 
     def enter_ours(self) -> None:
-        """Enter our solver for each precision at its default tolerance and at the accuracy of each peer."""
+        """Enter our solver for each precision, at the default tolerance and at the accuracy of each peer."""
         self.matches: list[Match] = []
         peers = list(self.entries.values())
         for dtype in self.dtypes:
@@ -372,7 +372,7 @@ class FitComparison(Comparison):
         return self.enter(("sk_quadrant", {"dtype": dtype, "tol": tol, **loss, **options}))
 
     def _match(self, dtype: str, gap: float) -> Entry:
-        """Return ours with the largest tolerance whose gap is not above a peer's, the default if its gap is unknown."""
+        """Return ours with the largest tolerance that reaches the gap of a peer, the default if that is NaN."""
         kept = set(self.entries)
         for tol in tolerances(self.settings) if gap == gap else (DEFAULT_TOL,):
             entry = self._ours(dtype, tol)
@@ -392,7 +392,7 @@ class FitComparison(Comparison):
             self.matches.append(Match(products, default, self.target("products", "products")))
 
     def compare(self, timings: dict[str, Timing]) -> None:
-        """Add the ratios at equal accuracy, and those at our default tolerance."""
+        """Add ratios at equal accuracy and at our default tolerance."""
         for peer, ours, target, default in self.matches:
             name = None if default is None else default.contestant.name
             self.add_ratio(peer.contestant.name, ours.contestant.name, timings, target, name)
@@ -414,7 +414,7 @@ class FitComparison(Comparison):
         return replace(row, memory=MISSING if memory is None else memory, limit=limit)
 
     def _limit(self, dtype: str) -> float:
-        """Return half the input plus twelve copies of the weights of a block of labels, in bytes."""
+        """Return the memory target: half the input plus twelve copies of the weights of a block of labels, in bytes."""
         from sk_quadrant._full_batch.problem import labels_per_block
 
         X, Y = self.data.features(dtype), self.data.Y
@@ -429,28 +429,28 @@ class FitComparison(Comparison):
 
 
 class LossComparison(FitComparison):
-    """A set-wise loss against our own binary cross-entropy, and against others at their gap."""
+    """A set-wise loss against our binary cross-entropy, and against peers at their gap."""
 
-    yardstick = "sk_quadrant bce_with_logits"
+    baseline = "sk_quadrant bce_with_logits"
 
     def judge(self, contestant: Contestant, model: Any) -> dict[str, float]:
-        """Return gap and micro-F1; the yardstick, which has another optimum, has no gap."""
+        """Return gap and micro-F1; binary cross-entropy has another optimum and no gap."""
         found = super().judge(contestant, model)
-        return found | {"gap": MISSING} if contestant.name.startswith(self.yardstick) else found
+        return found | {"gap": MISSING} if contestant.name.startswith(self.baseline) else found
 
     def enter_ours(self) -> None:
-        """Enter the loss, and binary cross-entropy as the yardstick, both at the default tolerance."""
+        """Enter the loss and binary cross-entropy, both at the default tolerance."""
         super().enter_ours()
         for dtype in self.dtypes:
-            name = f"{self.yardstick} {dtype}"
-            yardstick = self.enter(("sk_quadrant", {"dtype": dtype, "tol": DEFAULT_TOL, "name": name}))
+            name = f"{self.baseline} {dtype}"
+            baseline = self.enter(("sk_quadrant", {"dtype": dtype, "tol": DEFAULT_TOL, "name": name}))
             ours = self._ours(dtype, DEFAULT_TOL)
-            if yardstick is not None and ours is not None:
-                self.matches.append(Match(yardstick, ours, self.target("bce_with_logits")))
+            if baseline is not None and ours is not None:
+                self.matches.append(Match(baseline, ours, self.target("bce_with_logits")))
 
 
 class StepComparison(Comparison):
-    """The same number of steps on mini-batches.
+    """Training with the same number of mini-batch steps.
 
     Parameters
     ----------
@@ -497,7 +497,7 @@ class StepComparison(Comparison):
 
 
 class Prediction(Experiment):
-    """Probabilities of one row and of many, from models of 200 features and 50 labels."""
+    """Seconds of `predict_proba` for one row and for many, with 200 features and 50 labels."""
 
     name = "predict"
     targets = (("1 row", "OneVsRest", 50.0), ("many rows", "OneVsRest", 15.0), ("many rows", "skorch", 30.0))
@@ -518,7 +518,7 @@ class Prediction(Experiment):
                 name: Call(lambda model=model, X=features[dtype]: model.predict_proba(X), lambda: threads(cores))
                 for name, (model, dtype) in models.items()
             }
-            timings = in_turns(calls, settings)
+            timings = interleave(calls, settings)
             size = f"{len(X)} x 200 x 50"
             findings.rows += [timed_row(Row(f"predict {what}", size, name), timings[name]) for name in calls]
             for where, peer, target in self.targets:
@@ -555,7 +555,7 @@ class Prediction(Experiment):
 
 
 class Imports(Experiment):
-    """Seconds of imports in fresh processes."""
+    """Seconds of imports in new processes."""
 
     name = "import"
     statements = (
@@ -576,7 +576,7 @@ class Imports(Experiment):
     )
 
     def run(self, settings: Settings) -> Findings:
-        """Return seconds of each import, in turns."""
+        """Return interleaved measurements of each import."""
         return _fresh(
             self.name,
             {text: lambda text=text: import_seconds(text, settings) for text in self.statements},
@@ -586,12 +586,12 @@ class Imports(Experiment):
 
 
 class StartUp(Experiment):
-    """Seconds of a fresh process that loads a pickled linear model and predicts one row."""
+    """Seconds of a new process that loads a pickled linear model and predicts one row."""
 
     name = "pickle"
 
     def run(self, settings: Settings) -> Findings:
-        """Return seconds of each model, in turns."""
+        """Return interleaved measurements of each model."""
         from data import make_dense
 
         from sk_quadrant import QuadrantMultiLabelClassifier
@@ -621,12 +621,12 @@ def _fresh(
     targets: tuple[tuple[str, str, float], ...],
     settings: Settings,
 ) -> Findings:
-    """Return the findings of functions that measure themselves, called in turns."""
+    """Return the findings of functions that return their seconds, in interleaved calls."""
     timings = {name: Timing([]) for name in measured}
     for turn in range(settings.repeats + 1):
         for name, function in measured.items():
             seconds = function()
-            if turn:  # the first fills the caches of files
+            if turn:  # the first round fills file caches
                 timings[name].seconds.append(seconds)
     rows = [timed_row(Row(workload, "", name), timing) for name, timing in timings.items()]
     ratios = [
@@ -636,7 +636,7 @@ def _fresh(
 
 
 class Growth(Experiment):
-    """How seconds grow with rows, features and labels, one at a time.
+    """Growth of seconds with rows, features and labels, one at a time.
 
     Parameters
     ----------
@@ -644,7 +644,7 @@ class Growth(Experiment):
     make : callable
         Rows, features, labels -> Data.
     base : callable
-        Settings -> the smallest rows, features and labels.
+        Settings -> smallest rows, features and labels.
     """
 
     factors = (1, 2, 4)
@@ -672,7 +672,7 @@ class Growth(Experiment):
                 with contestant.limited(n_calls), quiet():
                     contestant.fit(part.head(200), n_calls)
                 calls[name, size] = entry.call(part, settings)
-        timings = in_turns(calls, settings)  # type: ignore[arg-type]
+        timings = interleave(calls, settings)  # type: ignore[arg-type]
         slopes = [
             Slope(
                 self.name,

@@ -1,4 +1,4 @@
-"""Seconds of contestants in turns, memory in a process of its own, and the start of fresh processes."""
+"""Time of interleaved measurements and of new processes, and peak memory in a separate process."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ import numpy as np
 from data import Data
 from scipy import sparse
 
-SHORTEST = 0.1  # seconds of a measurement; shorter calls are repeated within it
+SHORTEST = 0.1  # seconds; shorter calls are repeated within a measurement
 MOST_CALLS = 1000
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to measure.
+    """Settings of measurements.
 
     Attributes
     ----------
     quick : bool
         Small sizes and few repetitions.
     cpu : bool
-        Seconds of the processor in one thread rather than those of the wall clock.
+        CPU time of one thread instead of wall time.
     repeats : int
         Measurements of each contestant.
     patience : float
-        Seconds after which a contestant is not measured again, so that a slow peer does not take the night.
+        Seconds after which a slow contestant is not measured again.
     cores : int
     device : str
-        Where our classifier trains in addition to the CPU.
+        Device of our classifier in addition to the CPU.
     memory : bool
-        Whether to measure memory, in processes of their own.
+        Whether to measure memory, in separate processes.
     """
 
     quick: bool = True
@@ -56,7 +56,7 @@ class Settings:
 
     @property
     def clock(self) -> Callable[[], float]:
-        """Clock that is read before and after."""
+        """Clock of the measurements."""
         return time.process_time if self.cpu else time.perf_counter
 
     def pick(self, quick: Any, full: Any) -> Any:
@@ -66,12 +66,12 @@ class Settings:
 
 @dataclass
 class Timing:
-    """Seconds of one contestant, one a round.
+    """Seconds of one contestant, one value per round.
 
     Attributes
     ----------
     seconds : list of float
-        Of one call each.
+        Seconds per call.
     """
 
     seconds: list[float]
@@ -82,28 +82,28 @@ class Timing:
         return float(np.median(self.seconds))
 
     def faster_than(self, other: Timing) -> float:
-        """Return the median over common rounds of the other's seconds divided by these."""
+        """Return the median over common rounds of the seconds of the other divided by these."""
         rounds = min(len(self.seconds), len(other.seconds))
         return float(np.median(np.divide(other.seconds[:rounds], self.seconds[:rounds])))
 
 
 @dataclass(frozen=True)
 class Call:
-    """Something to measure.
+    """Function to measure.
 
     Attributes
     ----------
     function : callable
         Called without arguments.
     context : callable
-        Returns a context to call it in, such as a limit on threads, whose cost is not measured.
+        Returns a context for the call, such as a thread limit; its cost is not measured.
     """
 
     function: Callable[[], Any]
     context: Callable[[], Any] = nullcontext
 
     def measure(self, settings: Settings, calls: int | None = None) -> tuple[float, int]:
-        """Return the seconds of one call, and how many calls were averaged over, by default as many as is sensible."""
+        """Return seconds per call and the number of calls, by default enough for `SHORTEST` seconds."""
         gc.collect()
         with warnings.catch_warnings(), self.context():
             warnings.simplefilter("ignore")
@@ -122,11 +122,8 @@ class Call:
         return (clock() - start) / calls
 
 
-def in_turns(contestants: dict[str, Call], settings: Settings) -> dict[str, Timing]:
-    """Measure all, one after the other, round after round.
-
-    A contestant that has taken `patience` seconds drops out of the rounds that follow.
-    """
+def interleave(contestants: dict[str, Call], settings: Settings) -> dict[str, Timing]:
+    """Measure all contestants once per round; after `patience` seconds a contestant is not measured again."""
     timings: dict[str, Timing] = {name: Timing([]) for name in contestants}
     calls: dict[str, int | None] = dict.fromkeys(contestants)
     for _ in range(settings.repeats):
@@ -139,7 +136,7 @@ def in_turns(contestants: dict[str, Call], settings: Settings) -> dict[str, Timi
 
 
 def save(data: Data, folder: Path) -> None:
-    """Write data to a folder, for `load` in another process."""
+    """Write data to a folder for `load` in another process."""
     for name in ("X", "Y", "X_test", "Y_test"):
         part = getattr(data, name)
         if sparse.issparse(part):
@@ -149,7 +146,7 @@ def save(data: Data, folder: Path) -> None:
 
 
 def load(folder: Path) -> Data:
-    """Read what `save` has written."""
+    """Read data written by `save`."""
     parts = {}
     for name in ("X", "Y", "X_test", "Y_test"):
         path = folder / f"{name}.npy"
@@ -158,7 +155,7 @@ def load(folder: Path) -> Data:
 
 
 def status_bytes(field: str) -> int | None:
-    """Return a size from Linux's account of this process, VmRSS (now) or VmHWM (at most), None elsewhere."""
+    """Return VmRSS (current) or VmHWM (peak) of this process on Linux, None elsewhere."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -167,17 +164,17 @@ def status_bytes(field: str) -> int | None:
 
 
 def peak_beyond(call: Callable[[], Any]) -> int:
-    """Return how many bytes more than before this process holds at most during a call."""
+    """Return the peak memory of a call beyond the memory before it, in bytes."""
     import resource
 
     gc.collect()
     unit = 1 if sys.platform == "darwin" else 1024
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak up to now
+        Path("/proc/self/clear_refs").write_text("5")  # reset VmHWM
         before = status_bytes("VmRSS")
     except OSError:
         before = None
-    if before is None:  # less exact: what was freed before the call hides what is taken in it
+    if before is None:  # less exact: an earlier peak hides a smaller one of the call
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
         call()
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before
@@ -186,7 +183,7 @@ def peak_beyond(call: Callable[[], Any]) -> int:
 
 
 def memory_of(spec: tuple[str, dict[str, Any]], folder: Path) -> int | None:
-    """Return the bytes that a contestant takes beyond its input, measured in a process of its own; None if it fails."""
+    """Return the peak memory of a contestant beyond its input, in a separate process; None if it fails."""
     done = run_python([str(Path(__file__).with_name("child.py")), json.dumps(spec), str(folder)])
     try:
         return int(done.stdout.strip().splitlines()[-1])
@@ -195,7 +192,7 @@ def memory_of(spec: tuple[str, dict[str, Any]], folder: Path) -> int | None:
 
 
 def run_python(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run this Python with the modules that can be imported here."""
+    """Run this Python with the same import path."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, check=False
@@ -203,7 +200,7 @@ def run_python(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def import_seconds(statement: str, settings: Settings) -> float:
-    """Return the seconds that an import takes in a fresh process, without the start of Python."""
+    """Return the seconds of an import in a new process, without the start of Python."""
     clock = "process_time" if settings.cpu else "perf_counter"
     code = f"from time import {clock} as clock; start = clock(); {statement}; print(clock() - start)"
     done = run_python(["-c", code])
@@ -213,7 +210,7 @@ def import_seconds(statement: str, settings: Settings) -> float:
 
 
 def process_seconds(arguments: list[str], settings: Settings) -> float:
-    """Return the seconds from the start to the end of a Python process."""
+    """Return the total seconds of a Python process."""
     before, start = os.times(), time.perf_counter()
     done = run_python(arguments)
     wall, after = time.perf_counter() - start, os.times()
@@ -224,5 +221,5 @@ def process_seconds(arguments: list[str], settings: Settings) -> float:
 
 
 def temporary_folder() -> TemporaryDirectory[str]:
-    """Return a folder that is removed after use."""
+    """Return a temporary folder."""
     return TemporaryDirectory(prefix="sk_quadrant_benchmark_")

@@ -1,4 +1,4 @@
-"""What is minimised, in double precision and written apart from the package, and how far from the minimum a fit is."""
+"""Objectives in double precision, independent of the package, and the optimality gap of a fit."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils import gen_batches
 
-ROWS = 4096  # scores of this many rows are held at a time
+ROWS = 4096  # rows of a block of scores
 LABELS_CHECKED = 3
-CHOLESKY_FEATURES = 2500  # beyond, a Hessian is too dear, and newton-cg checks the optimum
+CHOLESKY_FEATURES = 2500  # with more, newton-cg checks the optimum: a Hessian is too expensive
 
 
 def _blocks(data: Data) -> Any:
-    return (slice(start, start + ROWS) for start in range(0, data.X.shape[0], ROWS))
+    return gen_batches(data.X.shape[0], ROWS)
 
 
 def logistic_values(data: Data, coef: NDArray[Any], intercept: NDArray[Any]) -> NDArray[np.float64]:
@@ -39,7 +40,10 @@ def zlpr_value(data: Data, coef: NDArray[Any], intercept: NDArray[Any]) -> tuple
         sign = 1.0 - 2.0 * data.Y[rows]
         signed = sign * (np.asarray(data.X64[rows] @ coef.T) + intercept)
         change = np.zeros_like(signed)
-        for part in (sign > 0, sign < 0):  # log(1 + sum exp(s)) over absent labels, of exp(-s) over present ones
+        for part in (
+            sign > 0,
+            sign < 0,
+        ):  # log(1 + sum exp(s)) over absent labels, log(1 + sum exp(-s)) over present ones
             exponents = np.where(part, signed, -np.inf)
             top = np.maximum(exponents.max(axis=1, keepdims=True), 0)
             terms = np.exp(exponents - top)
@@ -52,7 +56,7 @@ def zlpr_value(data: Data, coef: NDArray[Any], intercept: NDArray[Any]) -> tuple
 
 
 class Optimum:
-    """The minimum of a problem, and how it was checked.
+    """Minimum of a problem, checked by another solver.
 
     Parameters
     ----------
@@ -62,9 +66,9 @@ class Optimum:
     Attributes
     ----------
     value : float
-        The minimum over labels that are not constant.
+        Minimum over labels that are not constant.
     check : str
-        What another solver says.
+        Result of another solver.
     """
 
     def __init__(self, data: Data, loss: str) -> None:
@@ -72,14 +76,14 @@ class Optimum:
 
         self.data, self.loss = data, loss
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it stops at the rounding of the objective, far below any gap here
+            warnings.simplefilter("ignore")  # it stops at the rounding error of the objective, far below any gap here
             model = QuadrantMultiLabelClassifier(loss, tol=1e-9, max_iter=5000).fit(data.X64, data.Y)
         self.value = self._evaluate(model.coef_, model.intercept_)
         check = self._check_logistic if loss == "bce_with_logits" else self._check_zlpr
         self.check = check(model.coef_, model.intercept_)
 
     def gap(self, coef: NDArray[Any], intercept: NDArray[Any]) -> float:
-        """Return the relative distance of an objective to the minimum."""
+        """Return (objective - minimum) / minimum."""
         return (self._evaluate(coef, intercept) - self.value) / self.value
 
     def _evaluate(self, coef: NDArray[Any], intercept: NDArray[Any]) -> float:
@@ -121,7 +125,7 @@ class Optimum:
 
 
 def mean_loss(data: Data, scores: NDArray[Any]) -> float:
-    """Return the logistic loss of training scores, summed over labels, as a mean over rows."""
+    """Return the logistic loss of training scores, summed over labels, averaged over rows."""
     return float((np.logaddexp(0, scores) - data.Y * scores).sum(axis=1).mean())
 
 

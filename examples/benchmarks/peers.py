@@ -1,4 +1,4 @@
-"""Who is compared: each contestant fits data in its own way and shows its weights, if it has any."""
+"""Contestants: how each one fits, predicts and returns its weights."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 Weights = tuple[NDArray[Any], NDArray[Any]]
-Spec = tuple[str, dict[str, Any]]  # a key of KINDS and options, which can be sent to another process
+Spec = tuple[str, dict[str, Any]]  # key of KINDS and options, as JSON for another process
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """A way to fit.
+    """Method of the comparison.
 
     Attributes
     ----------
     name : str
     fit : callable
-        Data and number of cores -> fitted model; this is what is timed.
+        (data, number of cores) -> fitted model; this is timed.
     weights : callable
-        Fitted model and data -> (coef, intercept), or None if it hides them.
+        (fitted model, data) -> (coef, intercept), or None if not available.
     predict : callable
-        Fitted model and data -> labels of the test part; by default what the weights say.
+        (fitted model, data) -> labels of the test part; by default from the weights.
     requires : tuple of str
-        Modules without which it is reported as missing.
+        Required modules; it is reported as missing without them.
     threads : int or None
-        Threads of linear algebra in this process, None for as many as cores.
+        Threads of linear algebra in this process, None for the number of cores.
     dtype : {"float32", "float64"}
-        Precision of the features it is given.
+        Precision of the features.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Contestant:
             raise AbsentError(f"{', '.join(missing)} not installed")
 
     def limited(self, cores: int) -> Any:
-        """Return a context with the threads that this contestant may use."""
+        """Return a context with the threads of this contestant."""
         return threads(self.threads or cores)
 
     def predicted(self, model: Any, data: Data) -> NDArray[Any] | None:
@@ -109,7 +109,7 @@ def sk_quadrant(dtype: str = "float32", *, name: str = "", device: str = "cpu", 
 
 
 def one_vs_rest(name: str, *, dtype: str = "float64", parallel: bool = True, **options: Any) -> Contestant:
-    """Return OneVsRestClassifier of LogisticRegression, a process for each core if parallel."""
+    """Return OneVsRestClassifier of LogisticRegression, with one process per core if parallel."""
 
     def fit(data: Data, cores: int) -> Any:
         model = OneVsRestClassifier(LogisticRegression(**options), n_jobs=cores if parallel else 1)
@@ -131,7 +131,7 @@ def _one_vs_rest_weights(model: Any, data: Data) -> Weights:
 
 
 def mlp_classifier(name: str = "MLPClassifier", **options: Any) -> Contestant:
-    """Return MLPClassifier without a hidden layer, unless the options say otherwise."""
+    """Return MLPClassifier, by default without a hidden layer."""
 
     def fit(data: Data, cores: int) -> Any:
         return MLPClassifier(**{"hidden_layer_sizes": (), "random_state": 0} | options).fit(data.X, data.Y)
@@ -143,7 +143,7 @@ def mlp_classifier(name: str = "MLPClassifier", **options: Any) -> Contestant:
 
 
 def lib_multi_label(name: str = "LibMultiLabel 1vsrest -s 7") -> Contestant:
-    """Return LibMultiLabel's linear one-vs-rest, which penalises the intercept."""
+    """Return linear one-vs-rest of LibMultiLabel, which penalises the intercept."""
 
     def fit(data: Data, cores: int) -> Any:
         from libmultilabel.linear import train_1vsrest
@@ -160,7 +160,7 @@ def lib_multi_label(name: str = "LibMultiLabel 1vsrest -s 7") -> Contestant:
 
 
 def napkin_xc(name: str = "napkinXC BR") -> Contestant:
-    """Return napkinXC's binary relevance with C = 1; it stores its model in a folder and cuts small weights."""
+    """Return binary relevance of napkinXC with C = 1; it stores its model in a folder and drops small weights."""
 
     def fit(data: Data, cores: int) -> Any:
         from napkinxc.models import BR
@@ -180,7 +180,7 @@ def napkin_xc(name: str = "napkinXC BR") -> Contestant:
 
 
 def products_alone(pairs: int, dtype: str, device: str = "cpu") -> Contestant:
-    """Return the bare matrix products of a fit: scores and gradients of all labels, a number of times."""
+    """Return the matrix products of a fit alone: scores and gradients of all labels, `pairs` times."""
 
     def fit(data: Data, cores: int) -> None:
         import torch
@@ -199,7 +199,7 @@ def products_alone(pairs: int, dtype: str, device: str = "cpu") -> Contestant:
 
 @contextmanager
 def counted_products(n_labels: int) -> Iterator[list[float]]:
-    """Yield a list whose only element is the number of pairs of products of the fits inside, averaged over labels."""
+    """Yield a list with one number: pairs of products of the fits inside the context, averaged over labels."""
     from sk_quadrant._full_batch.objective import Objective
 
     pairs, evaluate = [0.0], Objective.evaluate
@@ -226,7 +226,7 @@ def _torch_model(data: Data, hidden: int | None, dtype: Any = None) -> Any:
 
 
 def _cosine(n_steps: int) -> Callable[[int], float]:
-    """Return the factor of the learning rate at a step: a tenth of warm-up, then half a cosine."""
+    """Return the learning rate factor of a step: warm-up for a tenth of the steps, then half a cosine."""
     warmup = n_steps // 10
     return lambda step: min((step + 1) / warmup, 0.5 * (1 + np.cos(np.pi * max(0, step - warmup) / (n_steps - warmup))))
 
@@ -234,7 +234,7 @@ def _cosine(n_steps: int) -> Callable[[int], float]:
 def plain_skorch(
     *, batch_size: int, epochs: int, rate: float, hidden: int | None = None, cosine: bool = False
 ) -> Contestant:
-    """Return a NeuralNet with AdamW as skorch comes, without validation."""
+    """Return a NeuralNet with AdamW and default options, without validation."""
 
     def fit(data: Data, cores: int) -> Any:
         import torch
@@ -270,7 +270,7 @@ def _linear_weights(module: Any) -> Weights:
 
 
 def hugging_face_trainer(*, batch_size: int, epochs: int, rate: float) -> Contestant:
-    """Return the Trainer of transformers with AdamW and a cosine, without evaluating, saving or logging."""
+    """Return the Trainer of transformers with AdamW and a cosine schedule, without evaluation, saving and logging."""
 
     def fit(data: Data, cores: int) -> Any:
         import torch
@@ -319,7 +319,7 @@ def hugging_face_trainer(*, batch_size: int, epochs: int, rate: float) -> Contes
 
 
 def skorch_lbfgs_zlpr(name: str = "skorch, torch LBFGS") -> Contestant:
-    """Return a NeuralNet that minimises the penalised ZLPR loss by torch.optim.LBFGS on all rows."""
+    """Return a NeuralNet that minimises the penalised ZLPR loss by full-batch torch.optim.LBFGS."""
 
     def fit(data: Data, cores: int) -> Any:
         import torch
@@ -356,7 +356,7 @@ def skorch_lbfgs_zlpr(name: str = "skorch, torch LBFGS") -> Contestant:
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Send what is written to the standard streams, also from C, to nowhere."""
+    """Suppress output to the standard streams, also from C."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     with ExitStack() as stack:
@@ -388,7 +388,7 @@ KINDS: dict[str, Callable[..., Contestant]] = {
 
 
 def build(spec: Spec) -> Contestant:
-    """Return the contestant of a kind with some options, or raise AbsentError with the reason."""
+    """Return the contestant of a spec; raise AbsentError if it is missing."""
     kind, options = spec
     contestant = KINDS[kind](**options)
     contestant.check()

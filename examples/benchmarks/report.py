@@ -1,4 +1,4 @@
-"""Tables, as CSV and as Markdown, and a picture of what was found."""
+"""Report: tables as CSV and Markdown, and a figure."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def markdown(findings: Findings, settings: Settings) -> str:
     """Return the report as text."""
     parts = [f"# Benchmarks\n\n{_conditions(settings)}\n"]
     if findings.ratios:
-        parts.append("## Times faster than peers, at an equal or smaller gap\n")
+        parts.append("## Speed-up over peers, at an equal or smaller optimality gap\n")
         parts.append(_table(RATIO_COLUMNS, [tuple(map(_show, _ratio_cells(ratio))) for ratio in findings.ratios]))
     if findings.slopes:
         parts.append("## Growth: seconds ~ size ** slope\n")
@@ -74,17 +74,17 @@ def markdown(findings: Findings, settings: Settings) -> str:
 
 
 def _conditions(settings: Settings) -> str:
-    seconds = "processor seconds in one thread" if settings.cpu else f"wall seconds on {settings.cores} cores"
-    sizes = "reduced sizes, for which the ratios to reach are not meant" if settings.quick else "full sizes"
+    seconds = "CPU seconds of one thread" if settings.cpu else f"wall seconds on {settings.cores} cores"
+    sizes = "reduced sizes; target ratios are for full sizes" if settings.quick else "full sizes"
     load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     packages = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
     return (
-        f"Medians of {settings.repeats} measurements in turns, {seconds}; {sizes}. Ratios are medians over rounds.\n"
+        f"Medians of {settings.repeats} interleaved measurements, {seconds}; {sizes}. Ratios are medians over rounds.\n"
         f"Python {platform.python_version()}, {packages}; {os.cpu_count()} cores{load}.\n\n"
         "gap = (objective - optimum) / optimum in double precision, over labels that are not constant in training. Our "
-        f"tolerance\nagainst a peer is the largest of {', '.join(map(str, tolerances(settings)))} whose gap is not "
-        f"above the peer's; {DEFAULT_TOL} is the default.\nliblinear and LibMultiLabel penalise the intercept, which "
-        "is part of their gap. MiB is the peak of memory beyond the input, in one thread."
+        f"tolerance\nagainst a peer is the largest of {', '.join(map(str, tolerances(settings)))} with an equal or "
+        f"smaller gap; {DEFAULT_TOL} is the default.\nThe gap of liblinear and LibMultiLabel includes the penalty of "
+        "the intercept. MiB is the peak memory beyond the input, in one thread."
     )
 
 
@@ -128,7 +128,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def draw(findings: Findings, settings: Settings, path: Path) -> bool:
-    """Draw ratios and growth to a file and return whether Matplotlib is there to do it."""
+    """Draw ratios and growth to a file; return whether Matplotlib is installed."""
     try:
         import matplotlib
     except ImportError:
@@ -141,13 +141,13 @@ def draw(findings: Findings, settings: Settings, path: Path) -> bool:
     figure = Figure(figsize=(10 if len(panels) < 2 else 16, height), layout="constrained")
     for panel, ax in zip(panels, figure.subplots(1, max(1, len(panels)), squeeze=False)[0], strict=False):
         panel(ax, findings)
-    figure.suptitle("Processor seconds, one thread" if settings.cpu else f"Wall seconds, {settings.cores} cores")
+    figure.suptitle("CPU seconds, one thread" if settings.cpu else f"Wall seconds, {settings.cores} cores")
     figure.savefig(path, dpi=120)
     return True
 
 
 def _draw_ratios(ax: Any, findings: Findings) -> None:
-    """Draw how many times faster, a bar each, with what was to be reached as a line across."""
+    """Draw a bar for each speed-up and a line for its target."""
     ratios = findings.ratios[::-1]
     colours = ["C7" if r.reduced or not r.verdict else "C2" if r.verdict.startswith("yes") else "C3" for r in ratios]
     ax.barh(range(len(ratios)), [r.ratio for r in ratios], color=colours, left=0, height=0.7)
@@ -157,11 +157,11 @@ def _draw_ratios(ax: Any, findings: Findings) -> None:
     ax.set_xscale("log")
     ax.set_yticks(range(len(ratios)), [f"{r.workload}: {r.ours} / {r.peer}" for r in ratios], fontsize="x-small")
     ax.set_ylim(-0.6, len(ratios) - 0.4)
-    ax.set_xlabel("times faster (black: to be reached)")
+    ax.set_xlabel("speed-up (black: target)")
 
 
 def _draw_growth(ax: Any, findings: Findings) -> None:
-    """Draw seconds against size, relative to the smallest."""
+    """Draw seconds against size, both relative to the smallest."""
     markers = {"n": "o", "d": "s", "L": "^"}
     names = list(dict.fromkeys((slope.family, slope.contestant) for slope in findings.slopes))
     for slope in findings.slopes:

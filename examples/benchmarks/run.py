@@ -1,38 +1,37 @@
 """
-How fast, how exact, how large: all workloads against all peers
-===============================================================
+Speed, accuracy and memory of all workloads against all peers
+=============================================================
 
-One command runs every workload against every peer that is installed and writes tables and a picture::
+Run every workload against every installed peer, and write tables and a figure::
 
     python examples/benchmarks/run.py --quick                # minutes, reduced sizes
     python examples/benchmarks/run.py --full                 # hours
     python examples/benchmarks/run.py --full --only dense-50 text-500 --out results
-    python examples/benchmarks/run.py --quick --cpu          # processor seconds of one thread, for a busy machine
+    python examples/benchmarks/run.py --quick --cpu          # CPU seconds of one thread, for a busy machine
     python examples/benchmarks/run.py --list                 # the names of the workloads
 
-**Peers.** scikit-learn's OneVsRestClassifier(LogisticRegression()) as it comes, with tol=1e-5 and with liblinear,
-MLPClassifier, and skorch are always there. LibMultiLabel, napkinXC and the Trainer of transformers (with accelerate)
-take part if they can be imported; one that is not installed is reported as missing.
+**Peers.** Always: scikit-learn's OneVsRestClassifier(LogisticRegression()) with default parameters, with tol=1e-5 and
+with liblinear, MLPClassifier, and skorch. If installed: LibMultiLabel, napkinXC and the Trainer of transformers (with
+accelerate); otherwise the report lists them as missing.
 
-**Data** are generated from fixed seeds, or read from the folder named by the environment variable SK_QUADRANT_DATA. A
-data set that is not there is reported as missing.
+**Data** are generated from fixed seeds, or read from the folder in the environment variable SK_QUADRANT_DATA. Workloads
+without data are skipped and listed.
 
-**Fairness.** Contestants are measured in turns, round after round, in one run, and ratios are medians over rounds: they
-hold where the seconds of a shared machine do not. All have the same cores: OneVsRest has as many processes with one
-thread each, the others as many threads. A first fit that is not timed warms caches and worker processes up, and tells
-the quality. Against each peer we stop where our gap to the optimum is equal to the peer's or smaller: with the largest
-tolerance of a fixed list, found once and shown in the table. The default tolerance is always shown too.
+**Fairness.** Measurements of contestants are interleaved, and ratios are medians over rounds, which are stable on a
+shared machine. All use the same number of cores: OneVsRest by processes of one thread, the others by threads. A first,
+untimed fit warms up caches and worker processes and gives the quality. Against each peer we use the largest tolerance
+of a fixed list with an equal or smaller optimality gap. The default tolerance is always shown too.
 
-**The optimum** is our own solution in double precision with tol=1e-9, evaluated by code apart from the package and
-checked by scikit-learn's newton-cholesky on some labels (newton-cg with many features, SciPy for ZLPR).
+**The optimum** is our solution in double precision with tol=1e-9, evaluated independently of the package and checked
+on some labels by scikit-learn's newton-cholesky (newton-cg with many features, SciPy for ZLPR).
 
-**Memory** is the peak beyond the input, measured in a process for itself. **Growth** in rows (n), features (d) and
-labels (L) is the slope of a line through the logarithms of sizes and seconds.
+**Memory** is the peak beyond the input, in a separate process. **Growth** in rows (n), features (d) and labels (L) is
+the slope of log(seconds) against log(size).
 
-In the output folder: report.md (all of it to read), timings.csv, ratios.csv, growth.csv, report.png.
+Output folder: report.md (everything), timings.csv, ratios.csv, growth.csv, report.png.
 
-The code: `workloads.py` is the table of what is run, `data.py` makes data, `peers.py` knows how each contestant fits,
-`objectives.py` judges fits, `experiments.py` brings them together, `measuring.py` measures, `report.py` writes.
+Modules: `workloads.py` lists the workloads, `data.py` makes data, `peers.py` fits each contestant, `objectives.py`
+evaluates fits, `experiments.py` runs comparisons, `measuring.py` measures time and memory, `report.py` writes.
 """
 
 import argparse
@@ -52,17 +51,17 @@ def parse(arguments=None):
     size.add_argument("--full", action="store_true", help="full sizes, 5 repetitions")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="workloads to run")
     parser.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder of the report")
-    parser.add_argument("--cpu", action="store_true", help="processor seconds of one thread")
+    parser.add_argument("--cpu", action="store_true", help="CPU seconds of one thread")
     parser.add_argument("--repeats", type=int, help="measurements of each contestant")
     parser.add_argument("--cores", type=int, default=2, help="cores for each contestant (2)")
-    parser.add_argument("--device", default="cpu", help="where our classifier trains, too, such as cuda")
+    parser.add_argument("--device", default="cpu", help="additional device of our classifier, such as cuda")
     parser.add_argument("--no-memory", action="store_true", help="do not measure memory")
     parser.add_argument("--list", action="store_true", help="print the names of the workloads")
     return parser.parse_args(arguments)
 
 
 def prepare(options):
-    """Set the number of threads, before NumPy is imported, and make the package and these modules importable."""
+    """Set the number of threads before NumPy is imported, and make the package and these modules importable."""
     threads = "1" if options.cpu else str(options.cores)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = threads
@@ -77,7 +76,7 @@ def prepare(options):
 
 
 def main(arguments=None):
-    """Run the workloads, write the report after each, and print it."""
+    """Run the workloads, update the report after each, and print it."""
     options = parse(arguments)
     prepare(options)
     from data import AbsentError

@@ -1,7 +1,7 @@
-"""When do worker processes pay? Seconds per evaluation of the objective as rows grow, on one process and on several.
+"""When do several processes pay off? Seconds per evaluation of the objective, for growing numbers of rows.
 
-The several are workers of a Dask cluster, and processes that torchrun has started. Rows are made where they are needed,
-so that no process holds them all but the one that stands for one machine.
+One process is compared with the workers of a Dask cluster and with processes of torchrun. Each worker generates its own
+rows.
 
 Examples
 --------
@@ -36,7 +36,7 @@ LOSS = BCEWithLogits()
 
 
 def make_rows(n_rows, n_features, n_labels, chunk):
-    """Return features and labels as Dask arrays, the same for each run."""
+    """Return features and labels as Dask arrays with a fixed seed."""
     rng = da.random.default_rng(0)
     X = rng.standard_normal((n_rows, n_features), chunks=(chunk, n_features))
     noise = rng.standard_normal((n_rows, n_labels), chunks=(chunk, n_labels))
@@ -44,7 +44,7 @@ def make_rows(n_rows, n_features, n_labels, chunk):
 
 
 def all_labels(problem):
-    """Return the numbers of the labels, and parameters for them."""
+    """Return the indices of the labels, and parameters."""
     labels = torch.arange(len(problem.frequency))
     return labels, torch.full((len(labels), problem.design.n_columns), 0.01, dtype=torch.float64)
 
@@ -62,7 +62,7 @@ def seconds_per_evaluation(problem, repeats):
 
 
 def bytes_of_sums(problem):
-    """Return the bytes of a question to all places about an evaluation, and of the sum of their answers."""
+    """Return the bytes of a request for an evaluation, and of the sum of the replies."""
     labels, theta = all_labels(problem)
     question = labels, LOSS, theta, None, False
     answer = problem.design.partitions.total(Shard.sums, *question)
@@ -77,14 +77,14 @@ def measure_one(X, Y, options):
 
 
 def measure_dask(X, Y, options):
-    """Return seconds per evaluation of the cluster, and the bytes that one sends to and from all workers."""
+    """Return seconds per evaluation of the cluster, and the bytes sent to and from all workers."""
     problem = DaskQuadrantMultiLabelClassifier()._send(X, Y, None).problem(LOSS, C=1.0, fit_intercept=True)
     seconds = seconds_per_evaluation(problem, options.repeats)
     return seconds, len(problem.design.partitions.groups) * sum(bytes_of_sums(problem))
 
 
 def measure_torchrun(n_rows, options):
-    """Return seconds per evaluation of processes under torchrun, and the bytes that one sends between them."""
+    """Return seconds per evaluation under torchrun, and the bytes sent between processes."""
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(options.workers)]
     sizes = {"rows": n_rows, "features": options.features, "labels": options.labels, "repeats": options.repeats}
     given = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
@@ -93,7 +93,7 @@ def measure_torchrun(n_rows, options):
 
 
 def run_rank(options):
-    """Print, from rank 0, what `measure_torchrun` returns."""
+    """Print the result of `measure_torchrun` from rank 0."""
     dist.init_process_group("gloo")
     ranks, (n_rows,) = Ranks(), map(int, options.rows)
     counts = [len(part) for part in np.array_split(np.empty(n_rows, np.uint8), ranks.size)]
@@ -115,7 +115,7 @@ def run_rank(options):
 def _measure_ranks(data, n_ranks, repeats):
     problem = data.problem(LOSS, C=1.0, fit_intercept=True)
     question, answer = bytes_of_sums(problem)
-    sent = (n_ranks - 1) * (question + 2 * answer)  # a sum that all ranks have goes round twice, in parts
+    sent = (n_ranks - 1) * (question + 2 * answer)  # a ring all-reduce sends the sum twice
     return seconds_per_evaluation(problem, repeats), sent
 
 
@@ -141,7 +141,7 @@ if __name__ == "__main__":
     parser.add_argument("--rows", type=float, nargs="+", default=[1e4, 1e5])
     parser.add_argument("--features", type=int, default=50)
     parser.add_argument("--labels", type=int, default=10)
-    parser.add_argument("--chunk", type=int, default=50_000, help="rows of a block of Dask")
+    parser.add_argument("--chunk", type=int, default=50_000, help="rows of a Dask chunk")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     torch.set_num_threads(1)

@@ -2,11 +2,11 @@
 Time to tune the thresholds of many labels
 ==========================================
 
-Tuning takes O(n L log n): 100 000 rows and 500 labels need seconds for the exact metrics. The scores are given, so
-that nothing but the search is timed, through the public estimator with ``cv="prefit"``. The peers are loops over
-labels: scikit-learn's ``precision_recall_curve`` with the threshold of the best F1, which finds the same macro-F1, and
-``f1_score`` on a grid of 100 thresholds, as ``TunedThresholdClassifierCV`` does. All run in one thread, in turns, and
-medians are printed; peers are timed on a part of the labels and scaled, which is fair as they treat them one by one.
+Tuning is O(n L log n): the exact metrics take seconds for 100 000 rows and 500 labels. Scores are given, so that only
+the search of the public estimator is timed (``cv="prefit"``). The peers are loops over labels: the threshold with the
+best F1 on scikit-learn's ``precision_recall_curve``, which has the same macro-F1, and ``f1_score`` on a grid of 100
+thresholds, as in ``TunedThresholdClassifierCV``. All use one thread; the medians of interleaved runs are printed. Peers
+are timed on some labels, and their time is scaled to all labels.
 
     python examples/benchmarks/threshold_search.py                      # 100 000 x 500, minutes
     python examples/benchmarks/threshold_search.py --samples 10000 --labels 50
@@ -38,14 +38,14 @@ SEARCHED = [("f1_samples", "label"), ("f1_samples", "shared"), ("accuracy", "lab
 
 
 class GivenScores(ClassifierMixin, BaseEstimator):
-    """A fitted classifier whose scores are its features."""
+    """Fitted classifier that returns its features as scores."""
 
     def fit(self, X, y):
         """Do nothing."""
         return self
 
     def __sklearn_is_fitted__(self):
-        """Tell that there is nothing to fit."""
+        """Return True: there is nothing to fit."""
         return True
 
     def decision_function(self, X):
@@ -54,7 +54,7 @@ class GivenScores(ClassifierMixin, BaseEstimator):
 
 
 def make_scores(n_samples, n_labels, *, seed=0):
-    """Return scores and labels, the most frequent label in 30% of the rows and the others by a power law."""
+    """Return scores and labels; frequencies follow a power law from 30% down."""
     rng = np.random.default_rng(seed)
     frequency = np.clip(0.3 * np.arange(1, n_labels + 1) ** -0.8, 5e-4, 0.5)
     Y = (rng.random((n_samples, n_labels)) < frequency).astype(np.int64)
@@ -73,7 +73,7 @@ def tune(scores, Y, scoring, scope):
 
 
 def tune_by_curve(scores, Y):
-    """Return the thresholds of the best F1 of each label on its precision-recall curve."""
+    """Return the threshold with the best F1 on the precision-recall curve of each label."""
     cuts = []
     for j in range(Y.shape[1]):
         precision, recall, thresholds = precision_recall_curve(Y[:, j], scores[:, j])
@@ -83,7 +83,7 @@ def tune_by_curve(scores, Y):
 
 
 def tune_on_grid(scores, Y, n_thresholds=100):
-    """Return the thresholds of the best F1 of each label on a grid."""
+    """Return the threshold with the best F1 on a grid for each label."""
     cuts = []
     for j in range(Y.shape[1]):
         grid = np.linspace(scores[:, j].min(), scores[:, j].max(), n_thresholds)
@@ -92,14 +92,14 @@ def tune_on_grid(scores, Y, n_thresholds=100):
 
 
 def timed(function, *args):
-    """Return the result, and the wall and processor seconds it took."""
+    """Return the result, wall seconds and CPU seconds."""
     wall, processor = perf_counter(), process_time()
     result = function(*args)
     return result, perf_counter() - wall, process_time() - processor
 
 
 def compare(n_samples, n_labels, *, repeat, peer_labels, searched):
-    """Time all contestants in turns and print medians."""
+    """Print the medians of interleaved measurements of all contestants."""
     scores, Y = make_scores(n_samples, n_labels)
     part = np.linspace(0, n_labels - 1, min(peer_labels, n_labels)).astype(int)
     scale = n_labels / part.size
@@ -116,17 +116,17 @@ def compare(n_samples, n_labels, *, repeat, peer_labels, searched):
             cuts, *took = timed(function, scores[:, part], Y[:, part])
             seconds[key].append(np.multiply(took, scale))
             found[key] = f1_score(Y[:, part], scores[:, part] > cuts, average="macro", zero_division=0)
-    print(f"{n_samples} rows, {n_labels} labels, medians of {repeat}; peers on {part.size} labels, times {scale:g}")
+    print(f"{n_samples} rows, {n_labels} labels, medians of {repeat}; peers on {part.size} labels, scaled by {scale:g}")
     for key, took in seconds.items():
         wall, processor = np.median(took, axis=0)
         name = key if isinstance(key, str) else f"{key[0]}, {key[1]}"
-        print(f"  {name:28} {wall:9.2f} s wall {processor:9.2f} s processor")
+        print(f"  {name:28} {wall:9.2f} s wall {processor:9.2f} s CPU")
     print(f"  macro-F1 of these labels: exact {own:.4f}, curve {found['precision_recall_curve']:.4f}, ", end="")
     print(f"grid {found['grid of 100']:.4f}")
 
 
 def grow(n_samples, n_labels, *, repeat):
-    """Print how the time for macro-F1 grows with rows and with labels."""
+    """Print the growth of the time for macro-F1 with rows and labels."""
     sizes = [(n_samples // 4, n_labels), (n_samples // 2, n_labels), (n_samples, n_labels)]
     sizes += [(n_samples, n_labels // 4), (n_samples, n_labels // 2)]
     data = {size: make_scores(*size) for size in sizes}
@@ -136,7 +136,7 @@ def grow(n_samples, n_labels, *, repeat):
             seconds[size].append(timed(tune, *data[size], "f1_macro", "label")[2])
     medians = {size: np.median(took) for size, took in seconds.items()}
     last = medians[n_samples, n_labels]
-    print("growth of f1_macro, label: exponents of rows and of labels from a quarter to the whole:", end=" ")
+    print("growth of f1_macro, label: exponents of rows and of labels, from a quarter to all:", end=" ")
     print(f"{np.log(last / medians[sizes[0]]) / np.log(4):.2f}", end=" ")
     print(f"{np.log(last / medians[sizes[3]]) / np.log(4):.2f}")
 
@@ -146,8 +146,8 @@ if __name__ == "__main__":
     parser.add_argument("--samples", type=int, default=100_000)
     parser.add_argument("--labels", type=int, default=500)
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--peer-labels", type=int, default=5, help="labels that the peers are timed on")
-    parser.add_argument("--exact-only", action="store_true", help="leave out the metrics searched by coordinates")
+    parser.add_argument("--peer-labels", type=int, default=5, help="number of labels on which peers are timed")
+    parser.add_argument("--exact-only", action="store_true", help="skip metrics with a coordinate search")
     options = parser.parse_args()
     compare(
         options.samples,

@@ -2,23 +2,23 @@
 Every loss on real multi-label data, against scikit-learn's classifiers
 =======================================================================
 
-Rows are split into three outer folds. On the training part of each, everything is chosen by cross-validation: C and
-the rule that turns scores into decisions (natural, Bayes or tuned thresholds) or into probabilities (the loss's own
-link, or a calibration map). The test part is looked at once, with the choice. Peers are chosen the same way, from the
-same folds. "ours" is one choice among all losses as well, made on the training part for each metric.
+Nested cross-validation with three outer folds. On the training part of each, inner cross-validation chooses C and the
+rule that turns scores into decisions (natural, Bayes or tuned thresholds) or probabilities (link of the loss, or a
+calibration map). The test part is used once, for the choice. Peers are chosen in the same way, on the same folds.
+"ours" also chooses the loss, for each metric.
 
     python examples/benchmarks/which_loss.py results.csv --quick                   # three small sets, a minute or two
     python examples/benchmarks/which_loss.py results.csv --full                    # ten sets, hours on one core
     python examples/benchmarks/which_loss.py results.csv --sets emotions medical
-    python examples/benchmarks/which_loss.py results.csv --table                   # what is in the file already
+    python examples/benchmarks/which_loss.py results.csv --table                   # print the table of the file
     python examples/benchmarks/which_loss.py results.csv --bibtex                  # P@k on its published split
 
-A fold that is in the file already is not computed again. which_loss.csv beside this file holds means and spreads of six
-sets; --summary writes it. To end in hours, some things are cut short: ewaste_patents is a random part of its rows;
-above 2500 rows our solver stops early, at a tolerance of .01 and, for the hinge, after 20 iterations a stage, and
-MLPClassifier after 50 epochs or, above 4000 rows, by validation; our networks after 50 or 20.
+Folds in the file are not computed again. which_loss.csv in this folder has means and standard deviations of six sets;
+--summary writes it. To finish in hours, ewaste_patents is a random subset of its rows. Above 2500 rows, our solver
+stops at a tolerance of .01 and, for the hinge, after 20 iterations per stage; MLPClassifier stops after 50 epochs or,
+above 4000 rows, by validation, and our networks after 50 or 20.
 
-The data are not part of the package: their folder is taken from the environment variable SK_QUADRANT_DATA.
+The data are not part of the package. Set the environment variable SK_QUADRANT_DATA to their folder.
 """
 
 import argparse
@@ -74,11 +74,8 @@ FULL = [
 ]
 N_OUTER, N_INNER = 3, 3
 MANY_ROWS = 2500
-ROWS = {"ewaste_patents": 2600}  # sets of which a random part has to be enough
+ROWS = {"ewaste_patents": 2600}  # rows of a random subset
 NEAR_ONE = 1 - 1e-12  # its log-odds are finite
-
-# ----------------------------------------------------------------------------------------------------------------
-# Data
 
 
 def data_folder():
@@ -88,7 +85,7 @@ def data_folder():
 
 
 def read_set(name):
-    """Return X, a list of texts or an array or CSR matrix, and Y of a set, all its parts together."""
+    """Return all rows of a set: X as texts, an array or a CSR matrix, and Y."""
     folder = data_folder() / name
     if not folder.is_dir():
         raise SystemExit(f"No data at {folder}: set SK_QUADRANT_DATA to the folder that holds {name}.")
@@ -116,7 +113,7 @@ def _read_texts(folder):
 
 
 def thin(X, Y, n_rows):
-    """Return n_rows random rows, or all if there are no more or n_rows is None."""
+    """Return n_rows random rows, or all if there are fewer or n_rows is None."""
     if n_rows is None or len(Y) <= n_rows:
         return X, Y
     rows = np.sort(np.random.default_rng(0).choice(len(Y), n_rows, replace=False))
@@ -124,7 +121,7 @@ def thin(X, Y, n_rows):
 
 
 def make_features(X, train, test):
-    """Return the features of two parts, prepared on the first: TF-IDF of texts, standardised dense columns."""
+    """Return the features of both parts, with TF-IDF of texts or standardisation fitted on the first."""
     if X.dtype == object:
         vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, max_features=10_000)
         return vectorizer.fit_transform(X[train]), vectorizer.transform(X[test])
@@ -135,35 +132,31 @@ def make_features(X, train, test):
 
 
 def split(Y, n_splits, seed):
-    """Return folds that spread every label, stratified by the rarest label of a row."""
+    """Return folds stratified by the rarest label of each row."""
     count = Y.sum(axis=0)
     rarest = np.where(Y.any(axis=1), np.where(Y == 1, count, np.inf).argmin(axis=1), -1)
     folds = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # labels rarer than there are folds
+        warnings.simplefilter("ignore", UserWarning)  # labels with fewer positives than folds
         return list(folds.split(np.zeros(len(Y)), rarest))
-
-
-# ----------------------------------------------------------------------------------------------------------------
-# Contestants
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """A classifier with a parameter to choose.
+    """Classifier and candidate values of C.
 
     Attributes
     ----------
     name : str
     kind : {"ours", "peer"}
     values : tuple of float
-        Values of C to choose from.
+        Candidate values of C.
     make : callable
         C -> classifier.
     cuts : dict of {str: float}
-        Scores above which a label is predicted, by the name of the rule, "natural" or "bayes".
+        Score thresholds by the name of the rule, "natural" or "bayes".
     probabilities : callable or None
-        Scores -> probabilities, None where scores have none of their own.
+        Scores -> probabilities, None if scores have no link.
     """
 
     name: str
@@ -176,13 +169,13 @@ class Contestant:
     def scores(self, value, X, Y, X_new):
         """Train and return the scores of new rows."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # no convergence: what the classifier reached is what it is judged by
+            warnings.simplefilter("ignore")  # unconverged classifiers are evaluated as they are
             model = self.make(value).fit(X, Y)
         if hasattr(model, "predict_proba") and self.kind == "peer":
             return logit(np.clip(model.predict_proba(X_new), 1 - NEAR_ONE, NEAR_ONE))
         scores = np.asarray(model.decision_function(X_new), dtype=np.float64)
         if self.kind == "peer":
-            scores[:, ~Y.any(axis=0)] = scores.min() - 1  # it answers 0 for a label it has never seen
+            scores[:, ~Y.any(axis=0)] = scores.min() - 1  # it returns 0 for a label without positives
         return scores
 
 
@@ -197,7 +190,7 @@ def _ours(name, values, *, many_rows=False, **options):
     if loss.bayes_threshold is not None:
         cuts["bayes"] = loss.bayes_threshold
     if name == "hinge":
-        options["max_iter"] = 20 if many_rows else 50  # in each of six stages: within about .5% of the least objective
+        options["max_iter"] = 20 if many_rows else 50  # for each of six stages: within about .5% of the optimum
     return Contestant(
         name=name,
         kind="ours",
@@ -209,11 +202,10 @@ def _ours(name, values, *, many_rows=False, **options):
 
 
 def our_networks(*, dense, n_rows):
-    """Return networks as wide as MLPClassifier's, for few dense columns or for many sparse ones.
+    """Return networks of the width of MLPClassifier, for few dense columns or many sparse ones.
 
-    MLPClassifier divides its penalty by the rows of a batch, not of the data: with 2000 rows in batches of 200 its
-    alpha acts like ten times as much. On sparse texts 20 epochs fit the training
-    part, 50 if its rows are few; more only take time.
+    MLPClassifier divides its penalty by the rows of a batch, not of the data: with 2000 rows in batches of 200, alpha
+    has the effect of 10 alpha. On sparse texts 20 epochs fit the training part, or 50 for few rows.
     """
     values = (0.003, 0.01, 0.03, 0.1) if dense else (0.3, 1.0, 3.0, 10.0)
     options = {
@@ -228,10 +220,10 @@ def our_networks(*, dense, n_rows):
 
 
 def peers(values, *, n_rows):
-    """Return scikit-learn's classifiers; the alpha of the network is 1 / C.
+    """Return scikit-learn's classifiers; alpha of the network is 1 / C.
 
-    The network stops by the subset accuracy of a validation part, which says nothing where hardly a row is all right:
-    ewaste_patents gets a number of epochs instead.
+    The network stops by the subset accuracy of a validation part, which is near 0 for ewaste_patents: a fixed number of
+    epochs is used there.
     """
     budget = {"early_stopping": True} if n_rows > 4000 else {"max_iter": 50} if n_rows > MANY_ROWS else {}
     makers = {
@@ -246,19 +238,15 @@ def peers(values, *, n_rows):
     ]
 
 
-# ----------------------------------------------------------------------------------------------------------------
-# Rules: from scores to decisions, probabilities or an order
-
-
 class GivenScores(ClassifierMixin, BaseEstimator):
-    """A fitted classifier whose scores are its features."""
+    """Fitted classifier that returns its features as scores."""
 
     def fit(self, X, y):
         """Do nothing."""
         return self
 
     def __sklearn_is_fitted__(self):
-        """Tell that there is nothing to fit."""
+        """Return True: there is nothing to fit."""
         return True
 
     @property
@@ -302,7 +290,7 @@ class Calibrated:
 
 @dataclass(frozen=True)
 class Fixed:
-    """What needs no data."""
+    """Rule without parameters to learn."""
 
     function: Callable
 
@@ -313,7 +301,7 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric, higher is better, of decisions, probabilities or an order."""
+    """Metric of decisions, probabilities or an order; higher is better."""
 
     name: str
     kind: str
@@ -321,7 +309,7 @@ class Metric:
     scoring: str = ""
 
     def rules(self, contestant):
-        """Return {(group, name): rule} of a contestant, what is reported and what is chosen from."""
+        """Return {(group, name): rule} of a contestant; results are reported by group."""
         if self.kind == "decisions":
             fixed = {(name, name): Fixed(lambda s, cut=cut: s > cut) for name, cut in contestant.cuts.items()}
             return fixed | {("tuned", scope): Tuned(self.scoring, scope) for scope in ("label", "shared")}
@@ -360,13 +348,10 @@ METRICS = [
 ]
 LOWER_IS_BETTER = {"Hamming loss", "log loss", "calibration error"}
 
-# ----------------------------------------------------------------------------------------------------------------
-# One outer fold
-
 
 @dataclass(frozen=True)
 class Fold:
-    """Training and test part of an outer fold, and the inner folds of the first."""
+    """Training and test part of an outer fold, and inner folds of the training part."""
 
     X: object
     Y: np.ndarray
@@ -382,7 +367,7 @@ class Fold:
 
 
 class Scored:
-    """A contestant with one value of C: its scores, and what rules make of them."""
+    """Scores of a contestant with one value of C, and results of rules."""
 
     def __init__(self, fold, contestant, value):
         self.fold, self.contestant, self.value = fold, contestant, value
@@ -397,7 +382,7 @@ class Scored:
         return self.contestant.scores(self.value, self.fold.X, self.fold.Y, self.fold.X_test)
 
     def estimate(self, metric, rule):
-        """Return the metric on the training part: each inner fold by a rule learned from the others."""
+        """Return the metric on the training part: on each inner fold the rule learned from the others."""
         order = np.concatenate([part for _, part in self.fold.inner])
         return metric.value(self.fold.Y[order], self._crossed(rule))
 
@@ -407,17 +392,17 @@ class Scored:
         held_out, Y = self.held_out, self.fold.Y
         outputs = [rule.learn(held_out[rest], Y[rest])(held_out[part]) for rest, part in self.fold.inner]
         crossed = np.concatenate(outputs)
-        if isinstance(rule, Calibrated):  # several metrics ask for these
+        if isinstance(rule, Calibrated):  # used by several metrics
             self._kept[rule] = crossed
         return crossed
 
     def result(self, metric, rule):
-        """Return the metric on the test part, by a rule learned from the whole training part."""
+        """Return the metric on the test part, by the rule learned from the training part."""
         return metric.value(self.fold.Y_test, rule.learn(self.held_out, self.fold.Y)(self.test))
 
 
 def choose(candidates, metric):
-    """Return a row of the results: the candidate that is best in cross-validation, and its result."""
+    """Return the result of the candidate with the best cross-validation estimate, as a row of the file."""
     estimate, scored, (_, name), rule = max(candidates, key=lambda candidate: candidate[0])
     return {
         "metric": metric.name,
@@ -429,7 +414,7 @@ def choose(candidates, metric):
 
 
 def candidates_of(scored, metric):
-    """Return (estimate, scored contestant, key of the rule, rule) of all values of C and rules to choose from."""
+    """Return (estimate, scored contestant, key of the rule, rule) for all values of C and rules."""
     return [
         (one.estimate(metric, rule), one, key, rule)
         for one in scored
@@ -438,11 +423,11 @@ def candidates_of(scored, metric):
 
 
 def results_of(fold, contestant):
-    """Return the rows of the results of a contestant on a fold, one for each metric and group of rules."""
+    """Return the results of a contestant on a fold, a row for each metric and group of rules."""
     scored = [Scored(fold, contestant, value) for value in contestant.values]
     rows = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # labels without a positive in a fold
+        warnings.simplefilter("ignore")  # labels without positives in a fold
         for metric in METRICS:
             candidates = candidates_of(scored, metric)
             groups = {group: [one for one in candidates if one[2][0] == group] for _, _, (group, _), _ in candidates}
@@ -452,12 +437,8 @@ def results_of(fold, contestant):
     return rows
 
 
-# ----------------------------------------------------------------------------------------------------------------
-# The study and its table
-
-
 def contestants_for(X, Y, *, networks):
-    """Return all contestants; dense standardised features need more penalty than binary words and TF-IDF."""
+    """Return all contestants; standardised features need smaller C than binary words and TF-IDF."""
     dense = X.dtype != object and not sparse.issparse(X)
     values = (0.01, 0.1, 1.0, 10.0) if dense else (0.1, 1.0, 10.0, 100.0)
     nets = our_networks(dense=dense, n_rows=len(Y)) if networks else []
@@ -465,7 +446,7 @@ def contestants_for(X, Y, *, networks):
 
 
 def run(names, path, *, networks=True):
-    """Add what is not in the file yet: one contestant on one outer fold after the other."""
+    """Add missing results to the file, for each set, outer fold and contestant."""
     done = set()
     if path.exists():
         done = set(pd.read_csv(path)[["set", "fold", "contestant"]].itertuples(index=False, name=None))
@@ -479,7 +460,7 @@ def run(names, path, *, networks=True):
 
 
 def run_bibtex():
-    """Print P@1, P@3 and P@5 of rows 4881 to 7395 of bibtex, for C and rule chosen on the first 4880.
+    """Print P@1, P@3 and P@5 on rows 4881 to 7395 of bibtex, with C and rule chosen on the first 4880.
 
     This is the split of the Extreme Classification Repository, which gives 62.62, 39.09 and 28.79 for 1-vs-All and
     65.08, 39.64 and 28.87 for SLEEC. http://manikvarma.org/downloads/XC/XMLRepository.html
@@ -503,21 +484,21 @@ def run_one(name, k, fold, contestant, path):
     rows.insert(0, "set", name)
     rows.insert(1, "fold", k)
     rows.to_csv(path, mode="a", header=not path.exists(), index=False, float_format="%.6g")
-    print(f"{name}, fold {k}, {contestant.name}: {process_time() - start:.0f} s of a processor", flush=True)
+    print(f"{name}, fold {k}, {contestant.name}: {process_time() - start:.0f} s CPU", flush=True)
 
 
 def choose_among(results):
-    """Return, for each set, metric and fold, the row that cross-validation on the training part prefers."""
+    """Return the row with the best cross-validation estimate for each set, metric and fold."""
     results = results.reset_index(drop=True)
     goodness = results["estimate"].where(~results["metric"].isin(LOWER_IS_BETTER), -results["estimate"])
     return results.loc[goodness.groupby([results[key] for key in ("set", "metric", "fold")], sort=False).idxmax()]
 
 
 def compare(results):
-    """Return our result on each set and metric, and our lead over two rivals, positive if ours is better.
+    """Return our result on each set and metric, and our lead over two peers, positive if ours is better.
 
-    Ours is the choice of loss, C and rule by cross-validation. The first rival is the peer chosen in the same way. The
-    second is the peer with the best mean on the test parts, which nobody knows beforehand.
+    Loss, C and rule of ours are chosen by cross-validation. The first peer is chosen in the same way. The second is the
+    peer with the best mean on the test parts, known only in hindsight.
     """
     best = results[results["rule"] == "best"]
     peers = best[best["kind"] == "peer"]
@@ -553,7 +534,7 @@ def _by_fold(rows):
 
 
 def summarize(results):
-    """Return mean and standard deviation over folds of all metrics, a row for each set, contestant and rule."""
+    """Return means and standard deviations over folds, a row for each set, contestant and rule."""
     best = results[results["rule"] == "best"]
     kinds = {"ours": "ours, chosen", "peer": "peers, chosen"}
     chosen = [choose_among(best[best["kind"] == kind]).assign(contestant=name) for kind, name in kinds.items()]
@@ -570,15 +551,15 @@ def summarize(results):
 def main():
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, help="CSV file, which is added to")
+    parser.add_argument("results", type=Path, help="CSV file; results are appended")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--quick", action="store_const", const=SMALL, dest="sets", help=" ".join(SMALL))
     what.add_argument("--full", action="store_const", const=FULL, dest="sets", help=" ".join(FULL))
     what.add_argument("--sets", nargs="+", choices=FULL, help="these sets")
-    what.add_argument("--table", action="store_const", const=[], dest="sets", help="only print what is there")
-    what.add_argument("--bibtex", action="store_true", help="P@k of bibtex on its published split, and nothing else")
-    parser.add_argument("--summary", type=Path, help="CSV file to write means and spreads over folds to")
-    parser.add_argument("--linear-only", action="store_true", help="leave out our networks")
+    what.add_argument("--table", action="store_const", const=[], dest="sets", help="only print the table of the file")
+    what.add_argument("--bibtex", action="store_true", help="only P@k of bibtex on its published split")
+    parser.add_argument("--summary", type=Path, help="CSV file for means and standard deviations over folds")
+    parser.add_argument("--linear-only", action="store_true", help="without our networks")
     options = parser.parse_args()
     if options.bibtex:
         run_bibtex()
@@ -588,7 +569,7 @@ def main():
 
 
 def report(results, path):
-    """Print the comparison with peers and, if a path is given, write means and spreads there."""
+    """Print the comparison with peers; write means and standard deviations to a path, if given."""
     if path is not None:
         summarize(results).to_csv(path, index=False, float_format="%.4f")
     with pd.option_context("display.width", 200, "display.max_rows", None, "display.max_columns", None):

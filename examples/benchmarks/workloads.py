@@ -1,4 +1,4 @@
-"""The table of workloads: their data, who takes part, and what is to be reached."""
+"""Table of workloads: data, peers and target ratios."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ DENSE: dict[str, tuple[Sizes, Sizes]] = {  # quick, full: rows, features, labels
 
 
 def dense(key: str) -> Callable[[Settings], Data]:
-    """Return a function that makes dense data of a size."""
+    """Return a function: settings -> dense data."""
     return lambda settings: make_dense(*settings.pick(*DENSE[key]))
 
 
 def text(n_labels: int) -> Callable[[Settings], Data]:
-    """Return a function that makes texts with a number of labels."""
+    """Return a function: settings -> texts with a number of labels."""
     return lambda settings: make_text(*settings.pick((2000, 5000, n_labels // 20), (20_000, 50_000, n_labels)))
 
 
 def real(name: str, n_rows: int = 10**9, n_labels: int = 10**9) -> Callable[[Settings], Data]:
-    """Return a function that reads a data set, of which a quick run takes some rows and labels."""
+    """Return a function: settings -> real data set, with fewer rows and labels in a quick run."""
 
     def read(settings: Settings) -> Data:
         data = read_real(name)
@@ -65,7 +65,7 @@ def real(name: str, n_rows: int = 10**9, n_labels: int = 10**9) -> Callable[[Set
 
 
 def fit_dense(key: str, single: float, double: float, exact: tuple[float, float] | None) -> Comparison:
-    """Return the comparison of fits on dense data, with the ratios to reach."""
+    """Return the comparison of fits on dense data, with target ratios."""
     targets = [Target("OneVsRest", single), Target("OneVsRest", double, "float64")]
     if exact is not None:
         targets += [Target("OneVsRest tol=1e-5", exact[0]), Target("OneVsRest tol=1e-5", exact[1], "float64")]
@@ -76,7 +76,7 @@ def fit_dense(key: str, single: float, double: float, exact: tuple[float, float]
 
 
 def small(name: str, data: Callable[[Settings], Data], ratio: float) -> Comparison:
-    """Return the comparison of fits on data so small that processes do not help OneVsRest."""
+    """Return the comparison of fits on data that are too small for parallel OneVsRest."""
     return FitComparison(name, data, (OVR_SERIAL,), (Target("OneVsRest", ratio),), reducible=False)
 
 
@@ -87,7 +87,7 @@ def fit_zlpr(key: str) -> Comparison:
 
 
 def tutorial_peers(settings: Settings) -> tuple[Spec, ...]:
-    """Return those who take the steps of the tutorial: AdamW, batches of 16, a cosine after a warm-up."""
+    """Return the peers of the tutorial: AdamW, batches of 16, warm-up and cosine schedule."""
     steps = {"batch_size": 16, "epochs": settings.pick(2, 30), "rate": 5e-3}
     mlp = {"batch_size": 16, "max_iter": steps["epochs"], "learning_rate_init": 5e-3, "alpha": 0.0, "tol": 0.0}
     return (
@@ -98,7 +98,7 @@ def tutorial_peers(settings: Settings) -> tuple[Spec, ...]:
 
 
 def own_steps(batch_size: int, epochs: int, rate: float, **options: object) -> Spec:
-    """Return our mini-batch solver for a number of epochs, which it does not end early."""
+    """Return our mini-batch solver for a fixed number of epochs."""
     steps = {"batch_size": batch_size, "max_iter": epochs, "learning_rate_init": rate}
     return ("sk_quadrant", {"name": "sk_quadrant", "solver": "adamw", **steps, **ENDLESS, **options})
 
@@ -107,7 +107,7 @@ ENDLESS = {"C": float("inf"), "tol": 0.0, "n_iter_no_change": 1000}
 
 
 def tutorial_steps() -> Comparison:
-    """Return the comparison of the tutorial's 6000 steps."""
+    """Return the comparison of the 6000 steps of the tutorial."""
     targets = (Target("Hugging Face Trainer", 40.0), Target("skorch as it comes", 20.0), Target("MLPClassifier", 5.0))
     return StepComparison(
         "tutorial-adamw",
@@ -119,7 +119,7 @@ def tutorial_steps() -> Comparison:
 
 
 def mini_batch(name: str, hidden: int | None, target: float) -> Comparison:
-    """Return the comparison of mini-batches on dense data, with one hidden layer or none."""
+    """Return the comparison of mini-batch training on dense data, with or without a hidden layer."""
     layers = {} if hidden is None else {"hidden_layer_sizes": (hidden,)}
     sizes = ((5000, 200, 50), (20_000, 200, 50))
 
@@ -142,22 +142,18 @@ def huge(settings: Settings) -> Data:
 
 
 def by_name(settings: Settings) -> dict[str, Experiment]:
-    """Return all workloads; the largest only with a device."""
+    """Return all workloads, the largest only for a GPU."""
     experiments: list[Experiment] = [
         tutorial_steps(),
         mini_batch("minibatch-linear", None, 5.0),
         mini_batch("minibatch-hidden", 100, 3.5),
-        FitComparison(
-            "tutorial", lambda _: make_tutorial(), (OVR_SERIAL,), (Target("OneVsRest", 0.5),), reducible=False
-        ),
+        small("tutorial", lambda _: make_tutorial(), 0.5),
         fit_dense("50", 50.0, 25.0, (120.0, 60.0)),
         fit_dense("100", 50.0, 25.0, (120.0, 60.0)),
         fit_dense("1000", 30.0, 15.0, None),
     ]
     for name, ratio in {"yeast": 1.0, "scene": 1.0, "emotions": 1.0, "cal500": 5.0}.items():
-        experiments.append(
-            FitComparison(name, real(name), (OVR_SERIAL,), (Target("OneVsRest", ratio),), reducible=False)
-        )
+        experiments.append(small(name, real(name), ratio))
     targets = (Target("OneVsRest", 7.0), Target("LibMultiLabel", 10.0), Target("napkinXC", 2.5))
     experiments.append(FitComparison("delicious", real("delicious", 2500, 20), TEXT, targets))
     targets = (Target("OneVsRest", 18.0), Target("LibMultiLabel", 9.0), Target("napkinXC", 5.0))

@@ -14,7 +14,7 @@ from sk_quadrant._targets.encodings import (
     recognize,
 )
 from sk_quadrant._targets.masked import masked_as_nan
-from sk_quadrant._targets.reading import as_classes, count_classes, is_label_matrix
+from sk_quadrant._targets.reading import as_classes, count_classes, is_label_matrix, read_matrix
 from sk_quadrant._targets.responses import (
     RESPONSE_METHODS,
     Response,
@@ -46,6 +46,7 @@ __all__ = [
     "is_label_matrix",
     "masked_as_nan",
     "positive_probabilities",
+    "read_matrix",
     "read_targets",
     "recognize",
     "respond",

@@ -118,7 +118,9 @@ class Encoding(ABC):
         """
         if not isinstance(class_weight, str) or class_weight != "balanced":
             return class_weight
-        return dict(zip(self.classes.tolist(), (n_known / (np.count_nonzero(counts) * counts)).tolist(), strict=True))
+        n_seen = np.count_nonzero(counts)
+        weights = np.where(counts > 0, n_known / (n_seen * np.maximum(counts, 1)), 1.0)
+        return dict(zip(self.classes.tolist(), weights.tolist(), strict=True))
 
     def check_same(self, other: Encoding) -> None:
         """Raise a ValueError unless another y has the same classes, or the same labels in the same order."""

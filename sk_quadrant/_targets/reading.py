@@ -33,13 +33,13 @@ def is_label_matrix(y: Any) -> bool:
     return bool(values.dtype.kind == "f" and not (values == np.floor(values)).all())
 
 
-def _as_array(y: Any) -> NDArray[Any]:
+def _as_array(y: Any, name: str = "y") -> NDArray[Any]:
     try:
         return np.asarray(masked_as_nan(y))
     except ValueError:
         raise ValueError(
-            "y must be 1-D or have rows of one length, got rows of different lengths. Turn lists of labels into a "
-            "matrix by sklearn.preprocessing.MultiLabelBinarizer."
+            f"{name} must be 1-D or have rows of one length, got rows of different lengths. Turn lists of labels into "
+            "a matrix by sklearn.preprocessing.MultiLabelBinarizer."
         ) from None
 
 
@@ -71,27 +71,29 @@ def count_classes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     return classes, counts
 
 
-def read_matrix(y: Any, *, missing_labels: str) -> Targets:
-    """Return the targets of a label matrix."""
+def read_matrix(y: Any, *, missing_labels: str, name: str = "y") -> Targets:
+    """Return the targets of a label matrix; `name` is its name in error messages."""
     if sparse.issparse(y):
         return _read_sparse(y)
-    y = _as_numbers(y)
+    y = _as_numbers(y, name)
     mask = None
     if y.dtype.kind == "f" and np.isnan(y).any():
         if missing_labels != "ignore":
-            raise ValueError("Input y contains NaN. Pass missing_labels='ignore' if NaN means that a label is unknown.")
+            raise ValueError(
+                f"Input {name} contains NaN. Pass missing_labels='ignore' if NaN means that a label is unknown."
+            )
         mask = ~np.isnan(y)
         y = np.where(mask, y, 0)
-    _check_range(y)
+    _check_range(y, name)
     if y.dtype.kind == "f" and not ((y == 0) | (y == 1)).all():
         return Targets(y, mask)
     return Targets(y.astype(np.uint8), mask)
 
 
-def _as_numbers(y: Any) -> NDArray[Any]:
+def _as_numbers(y: Any, name: str) -> NDArray[Any]:
     """Return a label matrix as a numeric array, NaN where pandas has NA."""
-    values = _as_array(_without_missing_values_of_pandas(y))
-    check_matrix_shape(values)
+    values = _as_array(_without_missing_values_of_pandas(y), name)
+    check_matrix_shape(values, name)
     if values.dtype.kind == "f":
         return values.astype(np.float32 if values.dtype.itemsize <= 4 else np.float64, copy=False)
     if values.dtype.kind in "biu":
@@ -99,7 +101,7 @@ def _as_numbers(y: Any) -> NDArray[Any]:
     if values.dtype.kind == "O" and not any(isinstance(value, str) for value in values.flat):
         with suppress(TypeError, ValueError):
             return values.astype(np.float64)
-    raise ValueError(f"y must hold numbers in [0, 1] when it has several columns, got {values.dtype} values.")
+    raise ValueError(f"{name} must hold numbers in [0, 1] when it has several columns, got {values.dtype} values.")
 
 
 def _without_missing_values_of_pandas(y: Any) -> Any:
@@ -109,16 +111,16 @@ def _without_missing_values_of_pandas(y: Any) -> Any:
     return y.to_numpy(np.float64 if are_numbers else object, na_value=np.nan)
 
 
-def check_matrix_shape(y: Any) -> None:
+def check_matrix_shape(y: Any, name: str = "y") -> None:
     """Raise a ValueError unless y is a matrix with a row and a column."""
     if len(y.shape) != 2 or 0 in y.shape:
-        raise ValueError(f"y must have shape (n_samples, n_labels), at least 1 of each, got {y.shape}.")
+        raise ValueError(f"{name} must have shape (n_samples, n_labels), at least 1 of each, got {y.shape}.")
 
 
-def _check_range(values: NDArray[Any]) -> None:
+def _check_range(values: NDArray[Any], name: str) -> None:
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise ValueError(
-            f"y must be 0, 1 or a probability between them when it has several columns, got values from "
+            f"{name} must be 0, 1 or a probability between them when it has several columns, got values from "
             f"{values.min()} to {values.max()}. Multiclass-multioutput targets are not supported."
         )
 

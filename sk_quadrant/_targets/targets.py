@@ -75,8 +75,10 @@ class Targets:
 
     def known_weight(self) -> tuple[float, float]:
         """Return the number of known targets, and the sum of their weights."""
-        n_known = float(self.n_samples * self.n_labels if self.mask is None else self.mask.sum())
+        n_known = float(self.n_known().sum())
         if self.weight is None:
             return n_known, n_known
-        weight = self.weight if self.mask is None else self.weight.reshape(len(self.weight), -1) * self.mask
-        return n_known, float(weight.sum())
+        weight = self.weight.reshape(self.n_samples, -1)
+        if self.mask is None:
+            return n_known, float(weight.sum()) * (self.n_labels / weight.shape[1])  # a row weight is of every label
+        return n_known, float((weight * self.mask).sum())

@@ -1,6 +1,6 @@
 """Callbacks for training by epochs; those of skorch work as well.
 
-Names are imported when they are first used, since they need skorch.
+Names are imported on first use, because they need skorch.
 """
 
 from importlib import import_module

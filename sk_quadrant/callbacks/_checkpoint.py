@@ -1,4 +1,4 @@
-"""Training that survives the death of its process."""
+"""Checkpoints: training that can be resumed after its process died."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 
 class Checkpoint(Callback):  # type: ignore[misc]
-    """Save training to a file after epochs, and go on from there when the same fit is begun again.
+    """Save the state of training after epochs, and resume from it when the same fit is started again.
 
-    If the process dies, run the same program again: `fit` finds the file and continues with the epoch after the one
-    that was saved, to the coefficients that it would have reached without the interruption, bit by bit on the CPU. The
-    file holds plain arrays and is named after the data and the parameters, so that other fits, of a grid search for
-    example, leave it alone; it is removed when training is complete. Of other callbacks nothing is saved.
+    If the process dies, run the same program again: `fit` resumes after the last saved epoch, and its coefficients are
+    those of an uninterrupted fit, bit by bit on the CPU. The file holds plain arrays. Its name is a hash of data and
+    parameters, so that other fits, such as those of a grid search, ignore it; it is removed after training. The state
+    of other callbacks is not saved.
 
     Parameters
     ----------
     folder : str or path-like
-        Where to save; made if it does not exist.
+        Folder of the file; created if it does not exist.
     every : int, default=1
-        Number of epochs from one save to the next.
+        Number of epochs between saves.
 
     Examples
     --------
@@ -48,9 +49,9 @@ class Checkpoint(Callback):  # type: ignore[misc]
         self.every = every
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Restore what an interrupted training of the same data and parameters has saved."""
+        """Resume an interrupted training with the same data and parameters."""
         if not hasattr(net, "progress"):
-            raise ValueError("Checkpoint needs a solver that goes through epochs, such as 'adamw'.")
+            raise ValueError("Checkpoint needs a solver that trains by epochs, such as 'adamw'.")
         if self.every < 1:
             raise ValueError(f"every must be at least 1, got {self.every}.")
         self.path_ = Path(self.folder) / f"{fingerprint(net, X)}.npz"
@@ -59,19 +60,19 @@ class Checkpoint(Callback):  # type: ignore[misc]
             net.restore(*read(self.path_))
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Save, every so many epochs."""
+        """Save every `every` epochs."""
         if len(net.history) % self.every == 0:
             description, arrays = net.progress()
             text = json.dumps(description | {"arrays": sorted(arrays)})
             self._do(lambda: self._write({"description": np.array(text), **arrays}))
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Remove the file of a training that is complete."""
+        """Remove the file after training, unless it was interrupted."""
         if not net.interrupted_:
             self._do(lambda: self.path_.unlink(missing_ok=True))
 
     def _write(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Replace the file by a new one in a single step, so that at any time one of them is whole."""
+        """Replace the file atomically, so that it is complete at any time."""
         new = self.path_.with_suffix(f".{os.getpid()}.tmp")
         try:
             with new.open("wb") as file:
@@ -89,8 +90,8 @@ class Checkpoint(Callback):  # type: ignore[misc]
         except OSError as error:
             raise OSError(
                 error.errno,
-                f"the checkpoint could not be written: {error.strerror or error}. The last good one, if there is one, "
-                "has been kept, and the same fit continues from it once this is repaired",
+                f"the checkpoint could not be written: {error.strerror or error}. The last complete one, if any, is "
+                "kept, and the same fit resumes from it",
                 str(self.path_),
             ) from error
 
@@ -101,7 +102,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     Raises
     ------
     ValueError
-        If the file is truncated or was altered.
+        If the file is truncated or altered.
     """
     with path.open("rb") as file:
         try:
@@ -109,21 +110,21 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
                 arrays = {name: saved[name] for name in saved.files}
             description = json.loads(str(arrays.pop("description")))
             if description.pop("arrays") != sorted(arrays):
-                raise ValueError(f"of its arrays there are {sorted(arrays)}")
-        except Exception as error:  # a broken archive raises what its bytes happen to mean
+                raise ValueError(f"it holds only the arrays {sorted(arrays)}")
+        except Exception as error:  # a corrupt archive can raise anything
             raise ValueError(
-                f"{path} is no whole checkpoint ({type(error).__name__}: {error}). It was truncated or altered; remove "
-                "it to train from the start."
+                f"{path} is truncated, altered or not a checkpoint ({type(error).__name__}: {error}). Remove it to "
+                "train from the start."
             ) from error
     return description, arrays
 
 
 def fingerprint(net: NeuralNet, data: Any) -> str:
-    """Return a name for the training of a net on data, the same for the same data and parameters."""
+    """Return a hash of the data and of the parameters of a net."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(repr(net.description()).encode())
     for array in data.arrays():
         digest.update(f"{array.dtype}{array.shape}".encode())
-        for start in range(0, len(array), 4096):  # blocks, for the copies that arrays in another order need
-            digest.update(np.ascontiguousarray(array[start : start + 4096]).tobytes())
+        for rows in gen_batches(max(1, len(array)), 4096):  # other memory orders are copied block by block
+            digest.update(np.ascontiguousarray(array[rows]).tobytes())
     return digest.hexdigest()

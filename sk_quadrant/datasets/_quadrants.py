@@ -41,8 +41,8 @@ def make_quadrants(
     r"""Generate points mirrored into every quadrant, with one label for the sign of each feature.
 
     The absolute values of normally distributed points are reflected into every quadrant of the plane (every orthant
-    when `n_features` is not 2), so that the classes are balanced and the data is exactly symmetric about the origin.
-    Label j says on which side of 0 feature j is: without noise, `Y[:, j] = X[:, j] > 0`. No coordinate is 0.
+    if `n_features` is not 2), so that the classes are balanced and the data is exactly symmetric about the origin.
+    Label j is the sign of feature j: without noise, `Y[:, j] = X[:, j] > 0`. No coordinate is 0.
 
     The probability of each label is known:
 
@@ -61,7 +61,7 @@ def make_quadrants(
         Number of features and of labels.
 
     scale : float, default=1.0
-        Standard deviation of the normal distribution that is folded into the first quadrant.
+        Standard deviation of the normal distribution before it is folded into the first quadrant.
 
     flip_y : float, default=0.0
         Probability with which each label is flipped, in [0, 1].
@@ -76,8 +76,8 @@ def make_quadrants(
         Whether the rows are shuffled.
 
     random_state : int, RandomState instance or None, default=None
-        Source of the points, the labels and the order of the rows. The points and their order are those of the seed
-        whatever `flip_y`, `slope` and `soft_labels` are.
+        Generates points, labels and the order of rows. `flip_y`, `slope` and `soft_labels` do not change the points
+        and their order.
 
     return_proba : bool, default=False
         Whether the probabilities of the labels are returned as well.
@@ -88,22 +88,21 @@ def make_quadrants(
         The points.
 
     Y : ndarray of shape (n_samples, n_features), int64
-        The labels; float64 when `soft_labels` is true.
+        The labels; float64 if `soft_labels` is true.
 
     proba : ndarray of shape (n_samples, n_features), float64
-        The probability that each label is 1, noise included. Only when `return_proba` is true.
+        The probability that each label is 1, noise included. Only if `return_proba` is true.
 
     Warns
     -----
     UserWarning
-        When `n_samples` is at most `2 ** (n_features - 1)`: the rows then do not reach the quadrants in which the
-        last features are negative.
+        If `n_samples` is at most `2 ** (n_features - 1)`: the last features are then positive in every row.
 
     Notes
     -----
     The `2 ** n_features` images of a point are consecutive rows. From one to the next, one coordinate changes sign, in
-    the order of the reflected Gray code: (+, +), (-, +), (-, -), (+, -) in the plane. When `n_samples` is not a
-    multiple of `2 ** n_features`, the images of the last point are cut short.
+    the order of the reflected Gray code: (+, +), (-, +), (-, -), (+, -) in the plane. If `n_samples` is not a multiple
+    of `2 ** n_features`, the last point has fewer images.
 
     Examples
     --------
@@ -125,7 +124,7 @@ def make_quadrants(
 
 
 def _mirrored_points(n_samples: int, n_features: int, scale: float, rng: np.random.RandomState) -> NDArray[np.float64]:
-    """Return the images of as many points as fill the rows, those of one point next to each other."""
+    """Return points mirrored into every quadrant, the images of a point in consecutive rows."""
     n_quadrants = 2**n_features  # a Python integer: it does not overflow
     n_points = -(-n_samples // n_quadrants)
     signs = _quadrant_signs(min(n_quadrants, n_samples), n_features)

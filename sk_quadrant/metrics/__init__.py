@@ -1,7 +1,7 @@
-"""Metrics of multi-label probabilities and rankings, and scorers of them.
+"""Metrics of multi-label probabilities and rankings, and their scorers.
 
-They add to `sklearn.metrics` what it lacks; ranking losses, NDCG, average precision and F-scores are there. The
-scorers are objects for the `scoring` of GridSearchCV and cross_validate.
+They complement `sklearn.metrics`, which has ranking losses, NDCG, average precision and F-scores. Pass a scorer as the
+`scoring` of GridSearchCV or cross_validate.
 """
 
 from sk_quadrant.metrics._calibration import expected_calibration_error

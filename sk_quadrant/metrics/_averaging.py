@@ -1,4 +1,4 @@
-"""How values of several labels become one."""
+"""Averages over labels."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 def average_labels(
     totals: NDArray[np.float64], weights: NDArray[np.float64], average: str | None
 ) -> float | NDArray[np.float64]:
-    """Divide weighted totals of shape (n_labels,) by their weights: all at once, label by label, or then averaged.
+    """Return weighted totals divided by weights, both of shape (n_labels,): pooled, for each label, or their mean.
 
-    A label without weight has no value: it is NaN in the result for each label and left out of their mean.
+    A label without weight is NaN; "macro" leaves it out.
     """
     if average == "micro":
         return float(totals.sum() / weights.sum())

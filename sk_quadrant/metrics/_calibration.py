@@ -33,15 +33,15 @@ def expected_calibration_error(
     average: str | None = "macro",
     sample_weight: Any = None,
 ) -> float | NDArray[np.float64]:
-    r"""Mean distance between the probabilities of labels and how often the labels occur.
+    r"""Mean distance between predicted probabilities and observed frequencies of labels.
 
-    The probabilities of a label are sorted into bins. In a calibrated bin b the labels occur as often as their mean
-    probability says; the error is the mean gap between the two, weighted by the number of entries in the bin:
+    The probabilities of a label are sorted into bins. In a calibrated bin the observed frequency equals the mean
+    probability; the error is the mean distance between the two, weighted by the number of entries in the bin:
 
     .. math::
         \mathrm{ECE} = \sum_b \frac{n_b}{n} \bigl|\bar{y}_b - \bar{p}_b\bigr|
 
-    This is the error of :func:`sklearn.calibration.calibration_curve`, in the same bins.
+    The bins are those of :func:`sklearn.calibration.calibration_curve`.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def expected_calibration_error(
         Targets: 0 or 1, soft targets in between, NaN where a label is unknown. Unknown entries are left out.
 
     y_proba : array-like of shape (n_samples, n_labels) or list of n_labels arrays of shape (n_samples, 2)
-        Probability that each label is 1, in either of the forms that `predict_proba` of scikit-learn classifiers has.
+        Probability that each label is 1, in either form of `predict_proba` in scikit-learn.
 
     n_bins : int, default=15
         Number of bins.
@@ -58,10 +58,9 @@ def expected_calibration_error(
         "uniform" bins have the same width, "quantile" bins the same weight. A bin holds its upper edge.
 
     average : {"micro", "macro"} or None, default="macro"
-        "macro" is the mean of the errors of the labels, also known as classwise calibration error. "micro" pools the
-        entries of all labels before they are sorted into bins: it needs less data, but a label with too low
-        probabilities can hide one with too high ones. None gives the value of each label. A label without known
-        entries is NaN there and left out of "macro".
+        "macro" is the mean of the errors of the labels, also known as classwise calibration error. "micro" sorts the
+        entries of all labels into the same bins: it needs less data, but errors of different labels can cancel. None
+        gives the value of each label, NaN for a label without known entries, which "macro" leaves out.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
@@ -69,21 +68,21 @@ def expected_calibration_error(
     Returns
     -------
     error : float or ndarray of shape (n_labels,)
-        Between 0 and 1; lower is better. Always answering a label's frequency gives 0: being calibrated is not being
-        accurate.
+        Between 0 and 1; lower is better. Constant probabilities equal to the label frequencies give 0: calibration is
+        not accuracy.
 
     Raises
     ------
     ValueError
-        When `y_true` or `y_proba` leave [0, 1], when shapes differ, or when no entry counts.
+        If values are outside [0, 1], shapes differ, or no known label has a positive weight.
 
     Notes
     -----
     A finite sample does not reach 0: with n entries in m bins, calibrated probabilities have an error of the order of
     sqrt(m / n). Compare errors of the same sample size and the same number of bins.
 
-    The edges of quantile bins are probabilities that occur (inverted distribution function), so that weight 2 is a
-    repeated row; bins may differ by one entry from those of `calibration_curve`, which interpolates.
+    Edges of quantile bins are observed probabilities (inverted distribution function), so that a weight of 2 equals a
+    repeated row; `calibration_curve` interpolates, so that its bins may differ by one entry.
 
     References
     ----------
@@ -91,14 +90,14 @@ def expected_calibration_error(
        AAAI 2015. :doi:`10.1609/aaai.v29i1.9602`
     .. [2] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural networks", ICML 2017.
        :arxiv:`1706.04599`
-    .. [3] J. Nixon et al., "Measuring calibration in deep learning", CVPR workshops 2019 (the mean over classes, and
-       bins of equal weight). :arxiv:`1904.01685`
+    .. [3] J. Nixon et al., "Measuring calibration in deep learning", CVPR workshops 2019 (mean over classes, bins
+       of equal weight). :arxiv:`1904.01685`
 
     Examples
     --------
     >>> from sk_quadrant.metrics import expected_calibration_error
     >>> y_true = [[1, 1], [0, 1]]
-    >>> y_proba = [[0.5, 0.9], [0.5, 0.9]]  # the first label occurs in half of the rows, the second in all
+    >>> y_proba = [[0.5, 0.9], [0.5, 0.9]]  # the first label is present in half of the rows, the second in all
     >>> expected_calibration_error(y_true, y_proba, average=None).round(2).tolist()
     [0.0, 0.1]
     >>> round(expected_calibration_error(y_true, y_proba), 2)
@@ -123,10 +122,10 @@ def _sum_gaps(inputs: ScoredTargets, edges: NDArray[np.float64]) -> tuple[NDArra
     for block in inputs.row_blocks():
         weight = block.weight
         bins = np.zeros(block.scores.shape, dtype=np.intp)
-        for edge in edges:  # the bin is the number of edges below; faster than a search as long as edges are few
+        for edge in edges:  # bin number = number of edges below; faster than searchsorted for few edges
             bins += block.scores > edge
         cells = np.ravel(bins * inputs.n_labels + np.arange(inputs.n_labels))
-        gap = weight * (block.targets - block.scores)
+        gap = weight * np.subtract(block.targets, block.scores, dtype=np.float64)
         gaps += np.bincount(cells, weights=gap.ravel(), minlength=gaps.size).reshape(shape)
         weights += weight.sum(axis=0)
     return gaps, weights
@@ -141,7 +140,7 @@ def _quantile_edges(inputs: ScoredTargets, n_bins: int, *, is_pooled: bool) -> N
 
 
 def _quantiles(values: NDArray[Any], weight: NDArray[np.float64], n_bins: int) -> NDArray[Any]:
-    """Return the values at or below which 1/n_bins, 2/n_bins, ... of the weight lies."""
+    """Return the values with 1/n_bins, 2/n_bins, ... of the weight at or below them."""
     values, weight = values[weight > 0], weight[weight > 0]
     bins = np.arange(1, n_bins)
     if not len(values):
@@ -152,5 +151,5 @@ def _quantiles(values: NDArray[Any], weight: NDArray[np.float64], n_bins: int) -
     order = np.argsort(values)
     cumulative_weight = np.cumsum(weight[order])
     levels = cumulative_weight[-1] * bins / n_bins
-    levels *= 1 - 1e-12  # a level that is reached exactly must not be missed because the sum was rounded
+    levels *= 1 - 1e-12  # rounding of the sum must not skip a level that is reached exactly
     return np.asarray(values[order[np.searchsorted(cumulative_weight, levels)]])

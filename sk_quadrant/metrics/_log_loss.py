@@ -25,17 +25,16 @@ from sk_quadrant.metrics._inputs import ScoredTargets, check_probabilistic_targe
 def multilabel_log_loss(
     y_true: Any, y_proba: Any, *, average: str | None = "micro", sample_weight: Any = None
 ) -> float | NDArray[np.float64]:
-    r"""Log loss of the probabilities of labels that do not exclude each other.
+    r"""Log loss of multi-label probabilities.
 
-    Each entry of `y_true` is a problem of its own, with two outcomes. Its loss, for the target t and the probability
-    p, is that of a coin:
+    Each entry of `y_true` is a binary problem. Its loss, for target t and probability p, is
 
     .. math::
         \ell(t, p) = -t \log p - (1 - t) \log(1 - p)
 
-    :func:`sklearn.metrics.log_loss` takes an indicator array too but reads its rows as distributions over classes
-    that exclude each other. It adds up :math:`-t \log p` alone: a probability given to an absent label costs nothing,
-    and predicting 1 for every label scores as well as the truth. At most a warning says that rows do not sum to one.
+    :func:`sklearn.metrics.log_loss` also takes an indicator array, but reads a row as a distribution over exclusive
+    classes. It sums :math:`-t \log p` only: the probability of an absent label costs nothing, and 1 for every label is
+    as good as a perfect prediction. At most, a warning says that rows do not sum to one.
 
     Parameters
     ----------
@@ -43,12 +42,12 @@ def multilabel_log_loss(
         Targets: 0 or 1, soft targets in between, NaN where a label is unknown. Unknown entries are left out.
 
     y_proba : array-like of shape (n_samples, n_labels) or list of n_labels arrays of shape (n_samples, 2)
-        Probability that each label is 1, in either of the forms that `predict_proba` of scikit-learn classifiers has.
+        Probability that each label is 1, in either form of `predict_proba` in scikit-learn.
 
     average : {"micro", "macro"} or None, default="micro"
-        "micro" is the mean over all known entries, "macro" the mean over labels of the mean over each label's known
-        entries; they differ only where labels are unknown. None gives the value of each label. A label without known
-        entries is NaN there and left out of "macro".
+        "micro" is the mean over all known entries, "macro" the mean of the values of the labels; they differ only if
+        labels are unknown. None gives the value of each label, NaN for a label without known entries, which "macro"
+        leaves out.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
@@ -56,17 +55,17 @@ def multilabel_log_loss(
     Returns
     -------
     loss : float or ndarray of shape (n_labels,)
-        Mean loss of a label in nats, at least 0; lower is better. Always answering 1/2 gives log(2) = 0.693.
+        Mean loss of a label in nats, at least 0; lower is better. A constant probability of 1/2 gives log(2) = 0.693.
 
     Raises
     ------
     ValueError
-        When `y_true` or `y_proba` leave [0, 1], when shapes differ, or when no entry counts.
+        If values are outside [0, 1], shapes differ, or no known label has a positive weight.
 
     Notes
     -----
-    Probabilities are clipped to [eps, 1 - eps] with the eps of their type, as scikit-learn does, so that the loss is
-    finite: an entry costs at most 36.04 in float64 and 15.94 in float32.
+    Probabilities are clipped to [eps, 1 - eps] with the eps of their dtype, as in scikit-learn. So the loss of an entry
+    is at most 36.04 in float64 and 15.94 in float32.
 
     With soft targets the smallest possible loss is their mean entropy, not 0.
 

@@ -1,4 +1,4 @@
-"""Precision and recall among the k labels of the highest scores."""
+"""Precision and recall at k: among the k labels with the highest scores of each row."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def precision_at_k_score(y_true: Any, y_score: Any, *, k: int = 1, sample_weight
     .. math::
         P@k = \frac{1}{n} \sum_i \frac{1}{k} \sum_{j \in \mathrm{top}_k(s_i)} y_{ij}
 
-    Where scores tie across the k-th place, every order of the tied labels is equally likely and the row has its
-    expected value, as in :func:`sklearn.metrics.ndcg_score`. Constant scores thus give the share of relevant labels,
-    and the order of the columns never matters.
+    With ties at the k-th place, a row has the expected value over all orders of the tied labels, as in
+    :func:`sklearn.metrics.ndcg_score`. Constant scores thus give the share of relevant labels, and the order of the
+    columns does not matter.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def precision_at_k_score(y_true: Any, y_score: Any, *, k: int = 1, sample_weight
         Scores, comparable between the labels of a row: `decision_function` or `predict_proba`.
 
     k : int, default=1
-        How many labels of each row are looked at, at most n_labels.
+        Number of highest scores in each row, at most n_labels.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
@@ -56,7 +56,7 @@ def precision_at_k_score(y_true: Any, y_score: Any, *, k: int = 1, sample_weight
     Raises
     ------
     ValueError
-        When k is larger than the number of labels, when shapes differ, or when no entry counts.
+        If k is larger than the number of labels, shapes differ, or no known label has a positive weight.
 
     References
     ----------
@@ -76,7 +76,7 @@ def precision_at_k_score(y_true: Any, y_score: Any, *, k: int = 1, sample_weight
     0.5
     """
     inputs = check_ranked_targets(y_true, y_score, sample_weight)
-    top = _look_at_top(inputs, k)
+    top = _top_labels(inputs, k)
     rows = top.n_labels > 0
     return float(np.average(top.n_hits[rows] / top.n_labels[rows], weights=inputs.sample_weight[rows]))
 
@@ -92,7 +92,7 @@ def recall_at_k_score(
     .. math::
         R@k = \frac{1}{n} \sum_i \frac{\sum_{j \in \mathrm{top}_k(s_i)} y_{ij}}{\sum_j y_{ij}}
 
-    Ties across the k-th place have their expected value, as in :func:`precision_at_k_score`.
+    Ties at the k-th place have their expected value, as in :func:`precision_at_k_score`.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def recall_at_k_score(
         Scores, comparable between the labels of a row: `decision_function` or `predict_proba`.
 
     k : int, default=1
-        How many labels of each row are looked at, at most n_labels.
+        Number of highest scores in each row, at most n_labels.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
@@ -116,12 +116,12 @@ def recall_at_k_score(
     -------
     score : float
         Between 0 and 1; higher is better. A row with more than k relevant labels cannot reach 1. NaN, with an
-        `UndefinedMetricWarning`, when no row is left.
+        `UndefinedMetricWarning`, if no row is left.
 
     Raises
     ------
     ValueError
-        When k is larger than the number of labels, when shapes differ, or when no entry counts.
+        If k is larger than the number of labels, shapes differ, or no known label has a positive weight.
 
     References
     ----------
@@ -141,7 +141,7 @@ def recall_at_k_score(
     1.0
     """
     inputs = check_ranked_targets(y_true, y_score, sample_weight)
-    top = _look_at_top(inputs, k)
+    top = _top_labels(inputs, k)
     n_relevant = np.count_nonzero(inputs.targets, axis=1)
     recall = np.full(len(n_relevant), float(zero_division))
     np.divide(top.n_hits, n_relevant, out=recall, where=n_relevant > 0)
@@ -159,28 +159,28 @@ def recall_at_k_score(
 
 @dataclass(frozen=True)
 class _Top:
-    """The k highest scores of each row: how many labels they are, and the expected number of relevant ones."""
+    """Number of labels with the k highest scores of each row, and the expected number of relevant ones."""
 
     n_labels: NDArray[np.int64]
     n_hits: NDArray[np.float64]
 
 
-def _look_at_top(inputs: ScoredTargets, k: int) -> _Top:
+def _top_labels(inputs: ScoredTargets, k: int) -> _Top:
     """Find the k highest scores of each row among the known labels."""
     if k > inputs.n_labels:
         raise ValueError(f"k must be at most the number of labels, {inputs.n_labels}, got k={k}.")
-    tops = [_look_at_top_of_block(block, int(k)) for block in inputs.row_blocks()]
+    tops = [_top_of_block(block, int(k)) for block in inputs.row_blocks()]
     return _Top(np.concatenate([top.n_labels for top in tops]), np.concatenate([top.n_hits for top in tops]))
 
 
-def _look_at_top_of_block(block: ScoredTargets, k: int) -> _Top:
+def _top_of_block(block: ScoredTargets, k: int) -> _Top:
     scores = np.where(block.known, block.scores, -np.inf)
     relevant = block.targets == 1
     n_labels = np.minimum(k, np.count_nonzero(block.known, axis=1))
     kth_score = np.partition(scores, -k, axis=1)[:, -k, np.newaxis]
     is_above = scores > kth_score
     is_tied = (scores == kth_score) & block.known
-    # The places left by the labels above are filled from the tied ones, each as likely as the other.
+    # Tied labels share the remaining places with equal probability.
     n_places = n_labels - np.count_nonzero(is_above, axis=1)
     share = n_places / np.maximum(1, np.count_nonzero(is_tied, axis=1))
     n_hits = np.count_nonzero(is_above & relevant, axis=1) + share * np.count_nonzero(is_tied & relevant, axis=1)

@@ -9,20 +9,20 @@ from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.validation import _check_response_method
 
-from sk_quadrant._multilabel.responses import positive_probabilities
+from sk_quadrant._targets import positive_probabilities
 from sk_quadrant.metrics._calibration import expected_calibration_error
 from sk_quadrant.metrics._log_loss import multilabel_log_loss
 from sk_quadrant.metrics._ranking import precision_at_k_score, recall_at_k_score
 
 
 class _MultilabelScorer(_BaseScorer):  # type: ignore[misc]
-    """Scorer that hands the metric an array of shape (n_samples, n_labels) from any multi-label classifier."""
+    """Scorer that gives the metric an array of shape (n_samples, n_labels) for any multi-label classifier."""
 
     def __repr__(self) -> str:
         return str(super().__repr__()).replace("make_scorer", "make_multilabel_scorer", 1)
 
     def _score(self, method_caller: Any, estimator: Any, X: Any, y_true: Any, **metadata: Any) -> float:
-        """Score the estimator; `method_caller` is not used: its cache holds what scikit-learn takes for binary."""
+        """Score the estimator, without `method_caller`, which caches columns that scikit-learn takes for binary."""
         self._warn_overlap(message="Parameters of this scorer were passed again as metadata.", kwargs=metadata)
         response = _check_response_method(estimator, self._response_method)(X)
         scores = positive_probabilities(response, estimator) if isinstance(response, list) else response
@@ -46,22 +46,22 @@ def make_multilabel_scorer(
 ) -> _MultilabelScorer:
     """Make a scorer from a metric of multi-label scores.
 
-    Use it as :func:`sklearn.metrics.make_scorer`, which goes wrong with multi-label classifiers in two cases. With
-    two labels it takes `classes_ = [0, 1]` of an array-valued `predict_proba` for a binary problem and keeps one
-    column. And it reads the last column of each array of a list-valued `predict_proba` as the probability of 1, also
-    where the label was never positive in training and that column belongs to class 0.
+    Use it as :func:`sklearn.metrics.make_scorer`, which is wrong for multi-label classifiers in two cases. With two
+    labels and an array-valued `predict_proba`, it takes `classes_ = [0, 1]` for a binary problem and keeps one column.
+    With a list-valued `predict_proba`, it takes the last column of each array for the probability of 1, even if the
+    label was never positive in training and the column is that of class 0.
 
     Parameters
     ----------
     score_func : callable
-        Metric with the signature `score_func(y_true, y_score, **kwargs)`, where `y_score` will be an array of shape
-        (n_samples, n_labels). Metrics of scikit-learn fit as well, e.g. :func:`sklearn.metrics.ndcg_score`.
+        Metric with the signature `score_func(y_true, y_score, **kwargs)`; `y_score` is an array of shape
+        (n_samples, n_labels). Metrics of scikit-learn work as well, e.g. :func:`sklearn.metrics.ndcg_score`.
 
     response_method : {"predict_proba", "decision_function", "predict"} or sequence of them, default="predict_proba"
-        Method of the classifier that gives the scores. Of a sequence, the first that the classifier has.
+        Method of the classifier for the scores, or several, in order of preference.
 
     greater_is_better : bool, default=True
-        Whether high values of the metric are good. If not, the scorer is its negative.
+        Whether higher values of the metric are better. If not, the scorer is its negative.
 
     **kwargs : additional arguments
         Passed to `score_func`.
@@ -69,8 +69,8 @@ def make_multilabel_scorer(
     Returns
     -------
     scorer : callable
-        Callable with the signature `scorer(estimator, X, y)`; greater is better. As with scikit-learn's,
-        `set_score_request(sample_weight=True)` asks for weights under metadata routing.
+        Callable with the signature `scorer(estimator, X, y)`; greater is better. With metadata routing,
+        request weights by `set_score_request(sample_weight=True)`.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def make_multilabel_scorer(
     >>> X, Y = make_quadrants(n_samples=400, random_state=0)
     >>> classifier = OneVsRestClassifier(LogisticRegression()).fit(X, Y)
     >>> scorer = make_multilabel_scorer(ndcg_score)
-    >>> has_label = Y.any(axis=1)  # ndcg_score is 0 where no label is relevant
+    >>> has_label = Y.any(axis=1)  # ndcg_score is 0 for rows without relevant labels
     >>> scorer(classifier, X[has_label], Y[has_label])
     1.0
     """
@@ -96,12 +96,12 @@ neg_expected_calibration_error_scorer = make_multilabel_scorer(expected_calibrat
 
 
 def precision_at_k_scorer(k: int = 1) -> _MultilabelScorer:
-    """Make a scorer of :func:`precision_at_k_score`, from `decision_function` or else `predict_proba`.
+    """Make a scorer of :func:`precision_at_k_score`, from `decision_function` or `predict_proba`, in this order.
 
     Parameters
     ----------
     k : int, default=1
-        How many labels of each row are looked at.
+        Number of highest scores in each row.
 
     Returns
     -------
@@ -118,12 +118,12 @@ def precision_at_k_scorer(k: int = 1) -> _MultilabelScorer:
 
 
 def recall_at_k_scorer(k: int = 1) -> _MultilabelScorer:
-    """Make a scorer of :func:`recall_at_k_score`, from `decision_function` or else `predict_proba`.
+    """Make a scorer of :func:`recall_at_k_score`, from `decision_function` or `predict_proba`, in this order.
 
     Parameters
     ----------
     k : int, default=1
-        How many labels of each row are looked at.
+        Number of highest scores in each row.
 
     Returns
     -------

@@ -9,6 +9,7 @@ import textwrap
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.base import clone
 from skorch.callbacks import Callback
 
@@ -103,6 +104,12 @@ def test_another_fit_does_not_take_the_file(data, tmp_path):
         assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_sparse_data_without_a_value_have_a_fingerprint(data, tmp_path):
+    """The arrays of a sparse matrix may be empty."""
+    X, Y = (sparse.csr_matrix(np.zeros_like(part)) for part in data)
+    assert make_classifier(tmp_path, max_iter=1).fit(X, Y).n_iter_ == 1
+
+
 def test_saving_can_be_less_frequent(data, tmp_path):
     """With every=5 the epochs since the last multiple of five are done again."""
     seen = []
@@ -168,7 +175,7 @@ def test_a_disk_that_fails_is_reported_and_the_last_good_file_kept(number, words
         real(descriptor)
 
     monkeypatch.setattr(_checkpoint.os, "fsync", fsync)
-    with pytest.raises(OSError, match=f"checkpoint could not be written: {words}.*same fit continues") as info:
+    with pytest.raises(OSError, match=f"checkpoint could not be written: {words}.*same fit resumes") as info:
         make_classifier(tmp_path).fit(*data)
     assert info.value.errno == number
     monkeypatch.undo()
@@ -192,7 +199,9 @@ def test_a_truncated_file_is_reported_before_training(share, file, data):
     content = file.read_bytes()
     file.write_bytes(content[: int(share * len(content))])
     clf = make_classifier(file.parent)
-    with pytest.raises(ValueError, match=r"\.npz is no whole checkpoint .* remove it to train from the start"):
+    with pytest.raises(
+        ValueError, match=r"\.npz is truncated, altered or not a checkpoint .* Remove it to train from the start"
+    ):
         clf.fit(*data)
     assert not hasattr(clf, "coef_")
     file.unlink()
@@ -208,7 +217,7 @@ def test_no_altered_array_goes_unnoticed(file):
         try:
             found, others = _checkpoint.read(file)
         except ValueError as error:
-            assert "is no whole checkpoint" in str(error)  # noqa: PT017
+            assert "is truncated, altered or not a checkpoint" in str(error)  # noqa: PT017
             refused += 1
         else:
             assert found == description
@@ -242,7 +251,7 @@ def test_it_can_be_cloned_and_is_no_use_to_the_full_batch_solver(data, tmp_path)
     """A clone has its parameters; lbfgs refuses it with the reason."""
     clf = clone(make_classifier(tmp_path))
     assert clf.callbacks[0].folder == tmp_path
-    with pytest.raises(ValueError, match="solver that goes through epochs"):
+    with pytest.raises(ValueError, match="solver that trains by epochs"):
         clf.set_params(solver="lbfgs").fit(*data)
     with pytest.raises(ValueError, match="every must be at least 1, got 0"):
         QuadrantMultiLabelClassifier(solver="adamw", callbacks=[Checkpoint(tmp_path, every=0)]).fit(*data)

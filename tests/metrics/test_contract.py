@@ -222,30 +222,40 @@ def test_value_is_a_python_float(metric, data):
 @pytest.mark.parametrize(
     ("y", "scores", "weight", "message"),
     [
-        ([0, 1], [[0.5], [0.5]], None, r"y_true must be a label indicator array .* got shape \(2,\)"),
+        ([0, 1], [[0.5], [0.5]], None, r"y_true must have shape \(n_samples, n_labels\), .* got \(2,\)"),
         ([[0, 1, 1]], [[0.5, 0.5]], None, r"must have the shape of y_true, \(1, 3\), got \(1, 2\)"),
+        ([[0, 1], [1]], [[0.5, 0.5]] * 2, None, r"y_true must .* rows of one length"),
+        ([["0", "1"]], [[0.5, 0.5]], None, r"y_true must hold numbers in \[0, 1\]"),
         ([[0, 1]], [0.5, 0.5], None, r"must have the shape of y_true, \(1, 2\), got \(2,\)"),
-        ([[0, 1, 2]], [[0.5] * 3], None, r"y_true must hold 0 and 1, .* NaN for an unknown label.* got 2"),
-        ([[0, -1, 1]], [[0.5] * 3], None, r"y_true must hold 0 and 1, .* got -1"),
-        ([[0, np.inf, np.nan]], [[0.5] * 3], None, r"y_true must hold 0 and 1, .* got inf"),
+        ([[0, 1, 2]], [[0.5] * 3], None, r"y_true must be 0, 1 or a probability .* values from 0 to 2"),
+        ([[0, -1, 1]], [[0.5] * 3], None, r"y_true must be 0, 1 or a probability .* values from -1 to 1"),
+        ([[0, np.inf, np.nan]], [[0.5] * 3], None, r"y_true must be 0, 1 or a probability .* values from 0\.0 to inf"),
         ([[0, 1, 1]], [[0.5, np.nan, 0.5]], None, r"(y_score|y_proba) must not hold NaN"),
         ([[np.nan] * 3], [[0.5] * 3], None, "y_true must hold a known label in a row of positive sample_weight"),
-        ([[0, 1, 1]], [[0.5] * 3], [0], "y_true must hold a known label in a row of positive sample_weight"),
-        ([[0, 1, 1]], [[0.5] * 3], [-1], r"sample_weight must not be negative, got -1"),
-        ([[0, 1, 1]], [[0.5] * 3], [1, 1], r"sample_weight must have shape \(n_samples,\) = \(1,\), got \(2,\)"),
+        ([[0, 1, 1]], [[0.5] * 3], [0], "sample_weight must have a positive value, got zero for every sample"),
+        (
+            [[0, 1], [np.nan] * 2],
+            [[0.5] * 2] * 2,
+            [0, 1],
+            "y_true must hold a known label in a row of positive sample_w",
+        ),
+        ([[0, 1, 1]], [[0.5] * 3], [-1], r"sample_weight must not be negative, got a smallest value of -1"),
+        ([[0, 1, 1]], [[0.5] * 3], [1, 1], r"sample_weight must have shape \(n_samples,\), here \(1,\), got \(2,\)"),
         ([[0, 1, 1]], [[0.5] * 3], [[1, 1, 1]], r"sample_weight must have shape .* got \(1, 3\)"),
         ([[0, 1, 1]], [[0.5] * 3], [np.nan], "sample_weight contains NaN"),
         (
             [[0, 1]],
             [np.ones((1, 2)), np.ones((1, 1))],
             None,
-            r"got (y_score|y_proba)\[1\] of shape \(1, 1\).*one class",
+            r"got (y_score|y_proba)\[1\] of shape \(1, 1\).*had one class",
         ),
-        (np.empty((0, 3)), np.empty((0, 3)), None, "0 sample"),
+        (np.empty((0, 3)), np.empty((0, 3)), None, r"y_true must have shape .* at least 1 of each, got \(0, 3\)"),
     ],
     ids=[
         "one-dimensional targets",
         "labels differ",
+        "rows of different lengths",
+        "text",
         "one-dimensional scores",
         "target above 1",
         "negative target",
@@ -253,6 +263,7 @@ def test_value_is_a_python_float(metric, data):
         "NaN score",
         "nothing known",
         "no weight",
+        "no weight where known",
         "negative weight",
         "too many weights",
         "weights of entries",
@@ -271,7 +282,9 @@ def test_wrong_input_is_named(metric, y, scores, weight, message):
 @pytest.mark.parametrize("wrong", [-0.1, 1.1, np.inf, -np.inf])
 def test_probabilities_outside_the_unit_interval_are_refused(metric, wrong):
     """Scores of a decision function are not probabilities."""
-    with pytest.raises(ValueError, match=rf"y_proba must hold probabilities, as predict_proba .* got {wrong}"):
+    with pytest.raises(
+        ValueError, match=rf"y_proba must hold probabilities in .0, 1., as predict_proba .* got {wrong}"
+    ):
         metric([[0, 1]], [[0.5, wrong]])
 
 
