@@ -246,7 +246,7 @@ class LabelCalibrationDisplay(PanelDisplay):
             self.count_steps_[name] = [_plot_counts(panel, curve, top, line_style(i)) for panel, curve in pairs]
         first_steps, *_ = self.count_steps_.values()
         panels.add_titles(self.panel_names)
-        panels.label_axes(xlabel="predicted probability", ylabel="fraction of positives")
+        panels.label_axes(xlabel="predicted probability", ylabel="fraction of positives", brief="p")
         self.legend_ = panels.add_legend([*(lines[0] for lines in self.lines_.values()), diagonals[0], first_steps[0]])
         panels.add_note(self.note)
         return self

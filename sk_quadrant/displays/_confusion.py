@@ -289,13 +289,13 @@ class LabelConfusionDisplay(PanelDisplay):
         """Return panels with cells of the same height in all parts, and of the same width in the matrix."""
         widths = {"matrix": len(names) * CELL_INCHES, "table": len(COLUMNS) * 0.55}
         letters = LETTER_INCHES * max(map(len, names))
-        width = sum(widths[part] for part in parts) + letters + 1.4  # 1.4 for the colour bar
+        width = sum(widths[part] for part in parts) + letters + 0.8  # 0.8 for the colour bar
         return self._make_panels(
             ax,
             len(parts),
             n_columns=len(parts),
             size=(width / len(parts), len(names) * CELL_INCHES * 0.8 + letters + 0.3),
-            legend_inches=0.0,
+            legend_inches=0.6,  # of the tick labels of the colour bar
             width_ratios=[widths[part] for part in parts],
             sharex=False,
         )
@@ -418,6 +418,8 @@ def _brief(value: Any, form: str) -> str:
     """Return a number short enough for a cell."""
     if form:
         return format(value, form).lstrip("0") if 0 < value < 1 else format(value, ".0f")
-    if value >= 1000:
-        return f"{value / 1000:.2g}k"
+    for scale, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            number = value / scale
+            return f"{number:.1f}{letter}" if number < 9.95 else f"{number:.0f}{letter}"
     return format(value, ".0f") if value >= 10 else format(value, ".2g").removeprefix("0") or "0"

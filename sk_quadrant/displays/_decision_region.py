@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sk_quadrant._multilabel.responses import Response
-from sk_quadrant.displays._feature_grid import FeatureGrid, column_of, feature_names, make_grid
-from sk_quadrant.displays._fitted import check_classifiers, find_cuts, find_label_names, predict_labels, respond
+from sk_quadrant.displays._feature_grid import column_of, feature_names, make_grid
+from sk_quadrant.displays._fitted import check_classifiers, find_cuts, find_label_names, respond_and_predict
 from sk_quadrant.displays._labels import Floats, check_same_shape, choose_labels, name_labels, read_labels
 from sk_quadrant.displays._panels import COLORS, LEGEND_INCHES, PanelDisplay, Panels, line_style, shorten
 
@@ -174,7 +173,7 @@ class DecisionRegionDisplay(PanelDisplay):
         check_classifiers(f"{cls.__name__}.from_estimator", estimator)
         X = X if hasattr(X, "shape") else np.asarray(X)
         grid = make_grid(X, features, held, resolution=grid_resolution)
-        response, decisions = _evaluate(estimator, grid, response_method)
+        response, decisions = respond_and_predict(estimator, grid.chunks(), response_method)
         n_labels = decisions.shape[1]
         points, point_labels = _choose_points(X, y, grid.columns, n_labels)
         names = name_labels(label_names, n_labels, y=y, fitted=find_label_names(estimator))
@@ -314,13 +313,6 @@ class DecisionRegionDisplay(PanelDisplay):
         return _legend_line(f"{name}: {side}", {"linestyle": ""})
 
 
-def _evaluate(estimator: Any, grid: FeatureGrid, response_method: str) -> tuple[Response, Floats]:
-    """Return responses and decisions at the points of a grid, of shape (n_points, n_labels)."""
-    parts = [(respond(estimator, rows, response_method), predict_labels(estimator, rows)) for rows in grid.chunks()]
-    values = np.concatenate([response.values for response, _ in parts])
-    return Response(values, parts[0][0].is_probability), np.concatenate([decisions for _, decisions in parts])
-
-
 def _choose_points(X: Any, y: Any, columns: tuple[int, int], n_labels: int) -> tuple[Floats | None, Floats | None]:
     """Return two features and the labels of at most `MAX_POINTS` samples."""
     if y is None:
@@ -328,9 +320,8 @@ def _choose_points(X: Any, y: Any, columns: tuple[int, int], n_labels: int) -> t
     labels = read_labels(y, parameter="y", missing=True)
     points = np.column_stack([column_of(X, j) for j in columns]).astype(np.float64)
     check_same_shape(y=labels, prediction=np.empty((len(points), n_labels)))
-    chosen = np.random.default_rng(0).permutation(len(points))[
-        :MAX_POINTS
-    ]  # every k-th sample would follow the order of X
+    # A random choice, because every k-th sample would follow the order of X.
+    chosen = np.random.default_rng(0).permutation(len(points))[:MAX_POINTS]
     return points[chosen], labels[chosen]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,13 @@ def respond(estimator: Any, X: Any, response_method: str = "auto") -> Response:
 def predict_labels(estimator: Any, X: Any) -> Floats:
     """Return the predicted labels as a dense array of shape (n_samples, n_labels)."""
     return read_labels(estimator.predict(X), parameter="the prediction")
+
+
+def respond_and_predict(estimator: Any, chunks: Iterable[Any], response_method: str) -> tuple[Response, Floats]:
+    """Return responses and predicted labels of all rows of the chunks."""
+    parts = [(respond(estimator, rows, response_method), predict_labels(estimator, rows)) for rows in chunks]
+    values = np.concatenate([response.values for response, _ in parts])
+    return Response(values, parts[0][0].is_probability), np.concatenate([predicted for _, predicted in parts])
 
 
 def find_cuts(estimator: Any, response: Response, decisions: Floats) -> Floats:

@@ -101,8 +101,8 @@ class Panels:
             lines = textwrap.fill(text, max(round(13 * inches), 20))  # 13 small letters per inch
             self.figure.suptitle(lines, x=0.01, ha="left", fontsize="small", color=GREY)
 
-    def label_axes(self, xlabel: str, ylabel: str = "") -> None:
-        """Name the axes once for all panels, or at the left and at the lower end of axes of the user."""
+    def label_axes(self, *, xlabel: str, ylabel: str = "", brief: str = "") -> None:
+        """Name the axes once for all panels; axes of the user at the left and at the lower end, there in `brief`."""
         if self.legend_inches is not None and len(self.axes) > 1:
             self.figure.supxlabel(xlabel, fontsize="medium")
             self.figure.supylabel(ylabel, fontsize="medium")
@@ -110,7 +110,7 @@ class Panels:
         for ax in self.axes:
             place = ax.get_subplotspec()
             if place is None or not any(_is_below(place, other.get_subplotspec()) for other in self.axes):
-                ax.set_xlabel(xlabel)
+                ax.set_xlabel((brief or xlabel) if len(self.axes) > 1 else xlabel)
             if place is None or place.is_first_col():
                 ax.set_ylabel(ylabel)
 

@@ -284,7 +284,7 @@ class ThresholdDisplay(PanelDisplay):
         for j, panel in enumerate(self.axes_):
             self._plot_cuts(panel, j)
         panels.add_titles(self.curve_names)
-        panels.label_axes(xlabel=f"cut-off of the {self.score_name}")
+        panels.label_axes(xlabel=f"cut-off of the {self.score_name}", brief="cut-off")
         self.legend_ = panels.add_legend([*(lines[0] for lines in self.lines_.values()), *self.cut_lines_[:1]])
         panels.add_note(self.note)
         return self
@@ -298,7 +298,11 @@ class ThresholdDisplay(PanelDisplay):
         if len(cuts) == 0:
             return
         if len(cuts) > 1:
-            style: dict[str, Any] = {"color": GREY, "transform": ax.get_xaxis_transform(), "label": "cuts of the labels"}
+            style: dict[str, Any] = {
+                "color": GREY,
+                "transform": ax.get_xaxis_transform(),
+                "label": "cuts of the labels",
+            }
             self.cut_lines_ += ax.plot(cuts, np.zeros(len(cuts)), "|", **style)
             return
         self.cut_lines_.append(ax.axvline(cuts[0], color=GREY, linewidth=1.0, zorder=1, label="chosen cut"))
