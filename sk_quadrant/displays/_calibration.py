@@ -1,9 +1,9 @@
-"""Picture of how far probabilities can be trusted."""
+"""Display of reliability curves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,15 +18,14 @@ from sk_quadrant.displays._labels import (
     name_labels,
     read_labels,
     read_matrix,
-    shorten,
 )
-from sk_quadrant.displays._panels import GREY, PanelDisplay, check_matplotlib, legend_line, line_style, merge_style
+from sk_quadrant.displays._panels import GREY, PanelDisplay, check_matplotlib, line_style, merge_style, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARKERS = ("o", "s", "^", "D", "v")
-COUNT_LOW, COUNT_HIGH = -0.45, -0.14  # the lower part of a panel, in units of its y axis
+COUNT_LOW, COUNT_HIGH = -0.45, -0.14  # lower part of a panel, in units of its y axis
 STRATEGIES = ("uniform", "quantile")
 
 
@@ -50,22 +49,23 @@ class ReliabilityCurve:
     edges: Floats
 
 
+@dataclass(eq=False, repr=False)
 class LabelCalibrationDisplay(PanelDisplay):
     """Reliability of multi-label probabilities, pooled and per label, with the number of predictions below.
 
     Use :meth:`from_estimator` or :meth:`from_predictions` to create one. Several classifiers, such as one before and
-    after calibration, share the panels. The curve of a calibrated classifier lies on the diagonal.
+    after calibration, share the panels. The curve of a calibrated classifier is on the diagonal.
 
     Parameters
     ----------
     curves : dict of {str: list of ReliabilityCurve of length n_panels}
-        Curves of each classifier by its name.
+        Curves by name of the classifier.
 
     panel_names : list of str of length n_panels
         Titles of the panels.
 
     note : str, default=""
-        What the picture does not show.
+        Text above the panels on what they leave out.
 
     Attributes
     ----------
@@ -79,11 +79,11 @@ class LabelCalibrationDisplay(PanelDisplay):
         Figure of the panels.
 
     lines_ : dict of {str: list of matplotlib Line2D}
-        Curves of each classifier, one a panel.
+        Curves of each classifier, one per panel.
 
     count_steps_ : dict of {str: list of matplotlib StepPatch}
-        Numbers of predictions of each classifier, one a panel, in the lower part of it: their height is the logarithm
-        of one plus the number, on the same scale in all panels.
+        Number of predictions per bin of each classifier, in the lower part of each panel. Heights are log(1 + number),
+        on the same scale in all panels.
 
     legend_ : matplotlib Legend
         Legend.
@@ -94,14 +94,14 @@ class LabelCalibrationDisplay(PanelDisplay):
     >>> y_true, y_prob = [[0], [0], [1], [1]], [[0.1], [0.2], [0.6], [0.8]]
     >>> display = LabelCalibrationDisplay.from_predictions(y_true, y_prob, n_bins=2, labels=[])
     >>> curve = display.curves["classifier"][0]
-    >>> curve.prob_pred, curve.prob_true, curve.counts  # .15 was predicted where none is, .7 where all are
+    >>> curve.prob_pred, curve.prob_true, curve.counts  # 0.15 for two negatives, 0.7 for two positives
     (array([0.15, 0.7 ]), array([0., 1.]), array([2, 2]))
     """
 
-    def __init__(self, curves: dict[str, list[ReliabilityCurve]], *, panel_names: list[str], note: str = "") -> None:
-        self.curves = curves
-        self.panel_names = panel_names
-        self.note = note
+    curves: dict[str, list[ReliabilityCurve]]
+    _: KW_ONLY
+    panel_names: list[str]
+    note: str = ""
 
     @classmethod
     def from_estimator(
@@ -149,8 +149,7 @@ class LabelCalibrationDisplay(PanelDisplay):
         labels: Any = None,
         max_labels: int = 15,
         label_names: Sequence[Any] | None = None,
-        line_kw: dict[str, Any] | None = None,
-        ax: Any = None,
+        **options: Any,
     ) -> LabelCalibrationDisplay:
         """Draw the reliability of probabilities.
 
@@ -160,7 +159,7 @@ class LabelCalibrationDisplay(PanelDisplay):
             True labels, 0 or 1; NaN where unknown.
 
         y_prob : array-like of shape (n_samples, n_labels) or dict of {name: array-like}
-            Probabilities, by the name of their classifier if there are several.
+            Probabilities, or those of several classifiers by name.
 
         n_bins : int, default=10
             Number of bins.
@@ -172,7 +171,8 @@ class LabelCalibrationDisplay(PanelDisplay):
             Whether the first panel pools all labels.
 
         labels : sequence of int or str, default=None
-            Labels to show; an empty one shows none but the pool. None shows all, or the `max_labels` most frequent.
+            Labels to show; an empty sequence shows only the pool. None shows all labels, or the `max_labels` most
+            frequent.
 
         max_labels : int, default=15
             Number of labels shown when `labels` is None.
@@ -180,11 +180,8 @@ class LabelCalibrationDisplay(PanelDisplay):
         label_names : sequence of str of length n_labels, default=None
             Names of all labels. None takes the columns of `y_true`.
 
-        line_kw : dict, default=None
-            Keywords of :meth:`matplotlib.axes.Axes.plot` for the curves.
-
-        ax : Axes or array-like of Axes of shape (n_panels,), default=None
-            Where to draw; one axes is divided. None makes a figure.
+        **options
+            Options of :meth:`plot`.
 
         Returns
         -------
@@ -218,7 +215,7 @@ class LabelCalibrationDisplay(PanelDisplay):
             panel_names=[*(["all labels pooled"] if pooled else []), *(names[j] for j in shown)],
             note=note,
         )
-        return display.plot(line_kw=line_kw, ax=ax)
+        return display.plot(**options)
 
     def plot(self, *, line_kw: dict[str, Any] | None = None, ax: Any = None) -> LabelCalibrationDisplay:
         """Draw.
@@ -229,57 +226,51 @@ class LabelCalibrationDisplay(PanelDisplay):
             Keywords of :meth:`matplotlib.axes.Axes.plot` for the curves.
 
         ax : Axes or array-like of Axes of shape (n_panels,), default=None
-            Where to draw; one axes is divided. None makes a figure.
+            Axes to draw on; several panels replace a single axes. None makes a figure.
 
         Returns
         -------
         display : LabelCalibrationDisplay
         """
         n_panels = len(self.panel_names)
-        panels = self._make_panels(ax, n_panels, size=(4.2, 4.0) if n_panels == 1 else (2.2, 2.4), margin=1.8)
+        size = (4.2, 4.0) if n_panels == 1 else (2.2, 2.4)
+        panels = self._make_panels(ax, n_panels, size=size, legend_inches=1.8)
         top = max(int(curve.counts.max()) for curves in self.curves.values() for curve in curves)
-        panels.add_titles(self.panel_names)
-        for panel in self.axes_:
-            panel.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.0, zorder=1)
-            _mark_axes(panel, top)
+        diagonals = [_plot_reference(panel, top) for panel in self.axes_]
         self.lines_: dict[str, list[Any]] = {}
         self.count_steps_: dict[str, list[Any]] = {}
         for i, (name, curves) in enumerate(self.curves.items()):
+            style = {**line_style(i), "marker": MARKERS[i % len(MARKERS)], "markersize": 4, "label": shorten(name, 24)}
             pairs = list(zip(self.axes_, curves, strict=True))
-            self.lines_[name] = [self._plot_curve(panel, curve, i, line_kw) for panel, curve in pairs]
-            self.count_steps_[name] = [self._plot_counts(panel, curve, i, top) for panel, curve in pairs]
-        self.legend_ = panels.add_legend(self._legend_handles())
+            self.lines_[name] = [_plot_curve(panel, curve, merge_style(style, line_kw)) for panel, curve in pairs]
+            self.count_steps_[name] = [_plot_counts(panel, curve, top, line_style(i)) for panel, curve in pairs]
+        first_steps, *_ = self.count_steps_.values()
+        panels.add_titles(self.panel_names)
         panels.label_axes(xlabel="predicted probability", ylabel="fraction of positives", brief="p")
+        self.legend_ = panels.add_legend([*(lines[0] for lines in self.lines_.values()), diagonals[0], first_steps[0]])
         panels.add_note(self.note)
         return self
 
-    def _plot_curve(self, ax: Axes, curve: ReliabilityCurve, i: int, line_kw: dict[str, Any] | None) -> Any:
-        return ax.plot(curve.prob_pred, curve.prob_true, **merge_style(_style(i), line_kw))[0]
 
-    def _plot_counts(self, ax: Axes, curve: ReliabilityCurve, i: int, top: int) -> Any:
-        shares = np.log1p(curve.counts) / np.log1p(max(top, 1))
-        heights = COUNT_LOW + (COUNT_HIGH - COUNT_LOW) * shares
-        style = {**line_style(i), "linewidth": 0.8}
-        return ax.stairs(heights, curve.edges, baseline=COUNT_LOW, **style)
-
-    def _legend_handles(self) -> list[Any]:
-        return [
-            *(legend_line(shorten(name, 24), **_style(i)) for i, name in enumerate(self.curves)),
-            legend_line("perfect calibration", color=GREY, linestyle=":"),
-            legend_line("below: number\nof predictions (log)", color="black", linewidth=0.8),
-        ]
-
-
-def _style(i: int) -> dict[str, Any]:
-    return {**line_style(i), "marker": MARKERS[i % len(MARKERS)], "markersize": 4}
-
-
-def _mark_axes(ax: Axes, top: int) -> None:
-    """Set the ends and the ticks of a panel: probabilities above, counts below."""
+def _plot_reference(ax: Axes, top: int) -> Any:
+    """Draw the diagonal and the ticks: of probabilities above zero, of counts up to `top` below."""
     ax.axhline(0, color=GREY, linewidth=0.6, zorder=1)
     ax.set(xlim=(-0.02, 1.02), ylim=(COUNT_LOW - 0.02, 1.04))
     ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     ax.set_yticks([COUNT_LOW, COUNT_HIGH, 0, 0.5, 1], ["0", f"{top:,}", "0", "0.5", "1"], fontsize="small")
+    (diagonal,) = ax.plot([0, 1], [0, 1], ":", color=GREY, linewidth=1.0, zorder=1, label="perfect calibration")
+    return diagonal
+
+
+def _plot_curve(ax: Axes, curve: ReliabilityCurve, style: dict[str, Any]) -> Any:
+    return ax.plot(curve.prob_pred, curve.prob_true, **style)[0]
+
+
+def _plot_counts(ax: Axes, curve: ReliabilityCurve, top: int, style: dict[str, Any]) -> Any:
+    shares = np.log1p(curve.counts) / np.log1p(max(top, 1))
+    heights = COUNT_LOW + (COUNT_HIGH - COUNT_LOW) * shares
+    label = "below: number\nof predictions (log)"
+    return ax.stairs(heights, curve.edges, baseline=COUNT_LOW, label=label, linewidth=0.8, **style)
 
 
 def _read_probabilities(y_prob: Any, truth: Floats) -> Floats:

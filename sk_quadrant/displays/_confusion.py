@@ -1,17 +1,19 @@
-"""Picture of which labels are taken for which, and how well each is found."""
+"""Display of confusions between labels and of precision and recall of each label."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.metrics import precision_recall_fscore_support
 
 from sk_quadrant.displays._fitted import check_classifiers, find_label_names, predict_labels
-from sk_quadrant.displays._labels import Floats, check_same_shape, choose_labels, name_labels, read_labels, shorten
-from sk_quadrant.displays._panels import PanelDisplay, check_matplotlib, check_parts
+from sk_quadrant.displays._labels import Floats, check_same_shape, choose_labels, name_labels, read_labels
+from sk_quadrant.displays._panels import PanelDisplay, Panels, check_matplotlib, check_parts, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,27 +27,28 @@ LETTER_INCHES = 0.08  # of the small size of ticks
 DIAGONAL = "0.88"
 
 
+@dataclass(eq=False, repr=False)
 class LabelConfusionDisplay(PanelDisplay):
-    """Which labels are predicted instead of which, with precision, recall, F1 and support of each label.
+    """Confusions between labels, with precision, recall, F1 and support of each label.
 
-    Use :meth:`from_estimator` or :meth:`from_predictions` to create one. In multi-label data nothing says which wrong
-    label stands for which missed one, so a rule must. Row i, column j of the matrix counts, for true label i:
+    Use :meth:`from_estimator` or :meth:`from_predictions` to create one. Multi-label data do not say which wrong
+    label replaces which missed one; `counting` chooses a rule. Row i, column j of the matrix counts for true label i:
 
     ``counting="pairs"``, the multi-label confusion matrix of Heydarian et al. [1]_:
 
-    - a label found counts on the diagonal;
-    - where labels are missed and others are predicted wrongly, every pair (missed, wrong) counts one;
-    - where labels are missed and none is predicted wrongly, each missed one counts in the last column, "missed";
-    - where none is missed and labels are predicted wrongly, every pair (true, wrong) counts one; if the sample has no
-      label, each wrong one counts in the last row, "no label";
-    - a sample without labels for which none is predicted counts in the last cell.
+    - a correct label counts on the diagonal;
+    - in a sample with missed and wrong labels, every pair (missed, wrong) counts one;
+    - in a sample with missed labels only, each of them counts one in the last column, "missed";
+    - in a sample with wrong labels only, every pair (true, wrong) counts one; if the sample has no true label, each
+      wrong one counts in the last row, "no label";
+    - a sample without true and without predicted labels counts in the last cell.
 
-    ``counting="shares"``, for samples with many labels, whose pairs would drown the others: a missed label counts one
-    in all, shared evenly by the wrong labels of its sample; where none is missed, each wrong label counts in the last
-    row, "no label". The rows of the labels sum to their supports.
+    ``counting="shares"``, for samples with many labels, which dominate the pairs: a missed label counts one in total,
+    divided equally among the wrong labels of its sample; in a sample without missed labels, each wrong label counts in
+    the last row, "no label". The row of a label sums to its support.
 
-    As no single matrix keeps both the precision and the recall [2]_, the table beside it takes them from each label's
-    own decisions.
+    No single matrix keeps both precision and recall [2]_, so the table computes them from the binary decisions of each
+    label.
 
     Parameters
     ----------
@@ -70,10 +73,10 @@ class LabelConfusionDisplay(PanelDisplay):
         Figure of the parts.
 
     im_ : matplotlib AxesImage or None
-        Matrix, the diagonal masked.
+        Matrix with a masked diagonal.
 
     text_ : ndarray of shape (n_rows, n_columns), dtype=matplotlib Text, or None
-        Numbers in the matrix, None where they are left out.
+        Numbers in the matrix, None without numbers.
 
     table_text_ : ndarray of shape (n_shown, 4), dtype=matplotlib Text, or None
         Numbers in the table.
@@ -96,7 +99,7 @@ class LabelConfusionDisplay(PanelDisplay):
     >>> from sk_quadrant.displays import LabelConfusionDisplay
     >>> y_true, y_pred = [[1, 0], [1, 0], [0, 1]], [[1, 0], [0, 1], [0, 1]]
     >>> display = LabelConfusionDisplay.from_predictions(y_true, y_pred, label_names=["cat", "dog"])
-    >>> display.confusion_matrix  # of two cats one was found, one was taken for a dog
+    >>> display.confusion_matrix  # one of two cats is predicted as a dog
     array([[1, 1, 0],
            [0, 1, 0],
            [0, 0, 0]])
@@ -104,12 +107,10 @@ class LabelConfusionDisplay(PanelDisplay):
     [('cat', 'dog', 1)]
     """
 
-    def __init__(
-        self, confusion_matrix: NDArray[Any], table: dict[str, NDArray[Any]], *, label_names: list[str]
-    ) -> None:
-        self.confusion_matrix = confusion_matrix
-        self.table = table
-        self.label_names = label_names
+    confusion_matrix: NDArray[Any]
+    table: dict[str, NDArray[Any]]
+    _: KW_ONLY
+    label_names: list[str]
 
     @classmethod
     def from_estimator(
@@ -150,14 +151,8 @@ class LabelConfusionDisplay(PanelDisplay):
         y_pred: Any,
         *,
         counting: str = "pairs",
-        normalize: str | None = None,
-        parts: Sequence[str] = PARTS,
-        labels: Any = None,
-        max_labels: int = 20,
         label_names: Sequence[Any] | None = None,
-        cmap: Any = "Oranges",
-        include_values: bool | str = "auto",
-        ax: Any = None,
+        **options: Any,
     ) -> LabelConfusionDisplay:
         """Draw the confusions of predictions.
 
@@ -170,32 +165,13 @@ class LabelConfusionDisplay(PanelDisplay):
             Predicted labels, 0 or 1.
 
         counting : {"pairs", "shares"}, default="pairs"
-            Rule by which wrong labels stand for missed ones.
-
-        normalize : {"true", "pred"}, default=None
-            Whether to divide the matrix by its row or column sums, over all labels.
-
-        parts : sequence of {"matrix", "table"}, default=("matrix", "table")
-            What to draw.
-
-        labels : sequence of int or str, default=None
-            Labels to show. None shows all, or the `max_labels` with most wrong decisions. The others share a row and a
-            column of the matrix.
-
-        max_labels : int, default=20
-            Number of labels shown when `labels` is None.
+            Rule for pairs of missed and wrong labels.
 
         label_names : sequence of str of length n_labels, default=None
             Names of all labels. None takes the columns of `y_true`.
 
-        cmap : str or Colormap, default="Oranges"
-            Colour map of the confusions; the diagonal, which would outshine them, is grey.
-
-        include_values : bool or "auto", default="auto"
-            Whether to write numbers into the matrix; "auto" does up to 20 rows.
-
-        ax : Axes or array-like of Axes of shape (n_parts,), default=None
-            Where to draw; one axes is divided. None makes a figure.
+        **options
+            Options of :meth:`plot`, such as `labels` and `normalize`.
 
         Returns
         -------
@@ -211,18 +187,10 @@ class LabelConfusionDisplay(PanelDisplay):
             _tabulate(truth, predicted),
             label_names=name_labels(label_names, truth.shape[1], y=y_true),
         )
-        return display.plot(
-            normalize=normalize,
-            parts=parts,
-            labels=labels,
-            max_labels=max_labels,
-            cmap=cmap,
-            include_values=include_values,
-            ax=ax,
-        )
+        return display.plot(**options)
 
     def most_confused(self, n_pairs: int = 10) -> list[tuple[str, str, Any]]:
-        """Return the pairs of labels that are confused most.
+        """Return the most frequent confusions between two labels.
 
         Parameters
         ----------
@@ -232,7 +200,7 @@ class LabelConfusionDisplay(PanelDisplay):
         Returns
         -------
         pairs : list of (true label, predicted label, count)
-            Pairs that occur, the most frequent first.
+            Pairs with a count above zero, the most frequent first.
         """
         counts = self.confusion_matrix[:-1, :-1].copy()
         np.fill_diagonal(counts, 0)
@@ -260,23 +228,23 @@ class LabelConfusionDisplay(PanelDisplay):
             Whether to divide the matrix by its row or column sums, over all labels.
 
         parts : sequence of {"matrix", "table"}, default=("matrix", "table")
-            What to draw.
+            Parts to draw.
 
         labels : sequence of int or str, default=None
-            Labels to show. None shows all, or the `max_labels` with most wrong decisions. The others share a row and a
-            column of the matrix.
+            Labels to show. None shows all labels, or the `max_labels` with most wrong decisions. The others share one
+            row and one column of the matrix.
 
         max_labels : int, default=20
             Number of labels shown when `labels` is None.
 
         cmap : str or Colormap, default="Oranges"
-            Colour map of the confusions; the diagonal, which would outshine them, is grey.
+            Colour map of the confusions; the diagonal is grey, because its counts are much larger.
 
         include_values : bool or "auto", default="auto"
-            Whether to write numbers into the matrix; "auto" does up to 20 rows.
+            Whether to write numbers into the matrix; "auto" does so for up to 20 labels.
 
         ax : Axes or array-like of Axes of shape (n_parts,), default=None
-            Where to draw; one axes is divided. None makes a figure.
+            Axes to draw on; several panels replace a single axes. None makes a figure.
 
         Returns
         -------
@@ -292,41 +260,48 @@ class LabelConfusionDisplay(PanelDisplay):
             important="most wrong decisions",
             max_labels=max_labels,
         )
-        shown = self.shown_labels_
+        n_shown = len(self.shown_labels_)
         counts, names = self._shown_counts(normalize, width=24 if ax is None else 14)
-        if "matrix" not in parts:
-            names = names[: len(shown)]
-        widths = {"matrix": len(names) * CELL_INCHES, "table": len(COLUMNS) * 0.55}
-        letters = LETTER_INCHES * max(map(len, names))
-        width = (sum(widths[part] for part in parts) + letters + 1.4) / len(parts)  # 1.4 for the colour bar
-        panels = self._make_panels(
-            ax,
-            len(parts),
-            n_columns=len(parts),
-            size=(width, len(names) * CELL_INCHES * 0.8 + letters + 0.3),
-            margin=0.0,
-            width_ratios=[widths[part] for part in parts],
-            spacing=0.05,
-            sharex=False,
-        )
+        names = names if "matrix" in parts else names[:n_shown]
+        panels = self._make_parts(ax, parts, names)
         self.im_: Any = None
         self.text_: NDArray[np.object_] | None = None
         self.table_text_: NDArray[np.object_] | None = None
         self.colorbar_: Any = None
-        for part, panel in zip(parts, self.axes_, strict=True):
-            if part == "matrix":
-                values = len(shown) <= 20 if include_values == "auto" else include_values
-                self._plot_matrix(panel, counts, names, normalize, cmap, include_values=bool(values))
-            else:
-                self._plot_table(panel)
+        by_part = dict(zip(parts, self.axes_, strict=True))
+        if "matrix" in parts:
+            self._plot_matrix(by_part["matrix"], counts, [*names[:-1], "missed"], cmap)
+            self._add_colorbar(panels, MEANINGS[normalize])
+            if include_values == "auto":
+                include_values = n_shown <= 20
+            if include_values:
+                self.text_ = _write_cells(by_part["matrix"], _format_cells(counts, ".2f" if normalize else ""))
+                _contrast(self.text_, self.im_)
+        if "table" in parts:
+            self._plot_table(by_part["table"])
         self.ax_.set_yticks(range(len(names)), names, fontsize="small")
         self.ax_.set_ylim(len(names) - 0.5, -0.5)
         self.ax_.set_ylabel("true label")
         panels.add_note(note)
         return self
 
+    def _make_parts(self, ax: Any, parts: Sequence[str], names: list[str]) -> Panels:
+        """Return panels with cells of the same height in all parts, and of the same width in the matrix."""
+        widths = {"matrix": len(names) * CELL_INCHES, "table": len(COLUMNS) * 0.55}
+        letters = LETTER_INCHES * max(map(len, names))
+        width = sum(widths[part] for part in parts) + letters + 0.8  # 0.8 for the colour bar
+        return self._make_panels(
+            ax,
+            len(parts),
+            n_columns=len(parts),
+            size=(width / len(parts), len(names) * CELL_INCHES * 0.8 + letters + 0.3),
+            legend_inches=0.6,  # of the tick labels of the colour bar
+            width_ratios=[widths[part] for part in parts],
+            sharex=False,
+        )
+
     def _shown_counts(self, normalize: str | None, *, width: int) -> tuple[NDArray[Any], list[str]]:
-        """Return the matrix of the labels shown, the others together, and the names of its rows."""
+        """Return the matrix with the sums of the labels that are not shown, and the names of its rows."""
         counts = self.confusion_matrix
         n_labels, shown = len(self.label_names), self.shown_labels_
         others = np.setdiff1d(np.arange(n_labels), shown)
@@ -338,34 +313,26 @@ class LabelConfusionDisplay(PanelDisplay):
         names = [shorten(self.label_names[j], width) for j in shown]
         return counts, [*names, *([f"{len(others)} other{'s' * (len(others) > 1)}"] if len(others) else []), "no label"]
 
-    def _plot_matrix(
-        self,
-        ax: Axes,
-        counts: NDArray[Any],
-        names: list[str],
-        normalize: str | None,
-        cmap: Any,
-        *,
-        include_values: bool,
-    ) -> None:
+    def _plot_matrix(self, ax: Axes, counts: NDArray[Any], names: list[str], cmap: Any) -> None:
+        """Draw the confusions; the diagonal and the sums of other labels are much larger and get no colour."""
         n_shown = len(self.shown_labels_)
-        together = np.zeros(len(names), dtype=bool)
-        together[n_shown:-1] = True  # the labels not shown, whose sums would outshine the others
-        hidden = np.eye(len(names), dtype=bool) | together | together[:, np.newaxis]
+        others = np.zeros(len(names), dtype=bool)
+        others[n_shown:-1] = True
+        hidden = np.eye(len(names), dtype=bool) | others | others[:, np.newaxis]
         confusions = np.ma.masked_array(counts, mask=hidden)
         top = _top(confusions[:n_shown, :n_shown], confusions)
         ax.set_facecolor(DIAGONAL)
         self.im_ = ax.imshow(confusions, cmap=cmap, vmin=0, vmax=top, aspect="auto")
-        ax.set_xticks(range(len(names)), [*names[:-1], "missed"], rotation=90, fontsize="small")
+        ax.set_xticks(range(len(names)), names, rotation=90, fontsize="small")
         ax.set_xlabel("predicted label")
-        if include_values:
-            self.text_ = _write_cells(ax, self.im_, counts, ".2f" if normalize else "")
-        extent, dpi = ax.get_window_extent(), self.figure_.dpi
-        self.colorbar_ = self.figure_.colorbar(
+
+    def _add_colorbar(self, panels: Panels, label: str) -> None:
+        extent, dpi = self.im_.axes.get_window_extent(), panels.figure.dpi
+        self.colorbar_ = panels.figure.colorbar(
             self.im_,
             ax=list(self.axes_),
-            label=MEANINGS[normalize],
-            extend="max" if confusions.max() > top else "neither",
+            label=label,
+            extend="max" if self.im_.get_array().max() > self.im_.norm.vmax else "neither",
             fraction=min(0.04, 0.3 * dpi / extent.width),
             aspect=30,
             shrink=min(1.0, 6 * dpi / extent.height),
@@ -373,90 +340,86 @@ class LabelConfusionDisplay(PanelDisplay):
         )
 
     def _plot_table(self, ax: Axes) -> None:
-        ratios = np.column_stack([self.table[column][self.shown_labels_] for column in COLUMNS[:-1]])
-        support = self.table["support"][self.shown_labels_]
-        image = ax.imshow(ratios, cmap="Blues", vmin=0, vmax=1.6, aspect="auto")  # light enough for dark letters
-        written = _write_cells(ax, image, ratios, ".2f")
-        counted = [ax.text(3, i, f"{n}", ha="center", va="center", fontsize="x-small") for i, n in enumerate(support)]
-        self.table_text_ = np.column_stack([written, np.array(counted, dtype=object)])
-        ax.set_xlim(-0.5, 3.5)
-        ax.set_xticks(range(4), COLUMNS, rotation=90, fontsize="small")
-        for side in ("top", "right", "bottom", "left"):
-            ax.spines[side].set_visible(False)
+        """Draw the ratios of each label with a shade light enough for dark letters, and its support."""
+        columns = [self.table[column][self.shown_labels_] for column in COLUMNS]
+        ratios = np.column_stack([*columns[:-1], np.full(len(columns[-1]), np.nan)])
+        words = [*_format_cells(ratios[:, :-1], ".2f").T, columns[-1].astype(str)]
+        ax.imshow(ratios, cmap="Blues", vmin=0, vmax=1.6, aspect="auto")
+        ax.set_xticks(range(len(COLUMNS)), COLUMNS, rotation=90, fontsize="small")
+        ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
+        self.table_text_ = _write_cells(ax, np.column_stack(words))
 
 
 def count_confusions(y_true: Floats, y_pred: Floats, counting: str) -> NDArray[Any]:
     """Return the matrix of shape (n_labels + 1, n_labels + 1) by one of the rules of `LabelConfusionDisplay`."""
-    truth, predicted = sparse.csr_matrix(y_true), sparse.csr_matrix(y_pred)
-    found = truth.multiply(predicted).tocsr()
+    truth, predicted = sparse.csr_array(y_true), sparse.csr_array(y_pred)
+    found = truth * predicted
     missed, wrong = truth - found, predicted - found
-    n_missed, n_wrong = _row_sums(missed), _row_sums(wrong)
+    n_true, n_predicted, n_missed, n_wrong = (labels.sum(axis=1) for labels in (truth, predicted, missed, wrong))
     matrix = np.zeros((truth.shape[1] + 1, truth.shape[1] + 1))
     exchanged = (n_missed > 0) & (n_wrong > 0)
     share = np.ones(len(n_wrong)) if counting == "pairs" else 1 / np.maximum(n_wrong, 1)
     matrix[:-1, :-1] += _pair_counts(missed, wrong, exchanged, share)
     surplus = (n_missed == 0) & (n_wrong > 0)
-    blamed = surplus & (_row_sums(truth) > 0) & (counting == "pairs")
+    blamed = surplus & (n_true > 0) & (counting == "pairs")
     matrix[:-1, :-1] += _pair_counts(truth, wrong, blamed, share)
-    matrix[:-1, :-1] += np.diag(_column_sums(found))
-    matrix[:-1, -1] = _column_sums(missed[n_wrong == 0])
-    matrix[-1, :-1] = _column_sums(wrong[surplus & ~blamed])
-    matrix[-1, -1] = np.sum((_row_sums(truth) == 0) & (_row_sums(predicted) == 0))
+    matrix[:-1, :-1] += np.diag(found.sum(axis=0))
+    matrix[:-1, -1] = missed[n_wrong == 0].sum(axis=0)
+    matrix[-1, :-1] = wrong[surplus & ~blamed].sum(axis=0)
+    matrix[-1, -1] = np.sum((n_true == 0) & (n_predicted == 0))
     return matrix.astype(np.intp) if counting == "pairs" else matrix
 
 
 def _pair_counts(rows: Any, columns: Any, samples: NDArray[np.bool_], share: Floats) -> Floats:
-    """Return how often each pair of a label of `rows` and one of `columns` meets in these samples, weighted."""
-    weighted = sparse.diags(share[samples]) @ columns[samples]
+    """Return the weighted number of samples with each pair of a label of `rows` and one of `columns`."""
+    weighted = sparse.diags_array(share[samples]) @ columns[samples]
     return np.asarray((rows[samples].T @ weighted).toarray())
 
 
 def _top(between_labels: Any, confusions: Any) -> float:
-    """Return the upper end of the colours; missed labels do not count where they would outshine confusions."""
+    """Return the upper end of the colours; much larger numbers of missed labels are beyond it."""
     high = float(confusions.max()) or 1.0
     between = float(between_labels.filled(0).max())
     return between if 0 < 3 * between < high else high
 
 
-def _row_sums(matrix: Any) -> Floats:
-    return np.asarray(matrix.sum(axis=1)).ravel()
-
-
-def _column_sums(matrix: Any) -> Floats:
-    return np.asarray(matrix.sum(axis=0)).ravel()
-
-
 def _tabulate(y_true: Floats, y_pred: Floats) -> dict[str, NDArray[Any]]:
-    """Return the quality of each label, NaN where a ratio is undefined."""
-    found, predicted, support = (table.sum(axis=0) for table in (y_true * y_pred, y_pred, y_true))
-    ratios = {"precision": (found, predicted), "recall": (found, support), "f1": (2 * found, predicted + support)}
-    counts = {"support": support, "errors": predicted + support - 2 * found}
-    return {name: _ratio(*parts) for name, parts in ratios.items()} | {
-        name: count.astype(np.intp) for name, count in counts.items()
-    }
+    """Return the quality of each label; NaN for an undefined ratio."""
+    labels = [1] if y_true.shape[1] == 1 else None  # scikit-learn reads one column as a binary target
+    precision, recall, f1, support = precision_recall_fscore_support(
+        y_true, y_pred, labels=labels, zero_division=np.nan
+    )
+    errors = (y_true != y_pred).sum(axis=0)
+    return {"precision": precision, "recall": recall, "f1": f1, "support": support, "errors": errors}
 
 
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0)
+def _format_cells(values: NDArray[Any], form: str) -> NDArray[Any]:
+    """Return numbers as words, a dash for NaN."""
+    words = ["-" if np.isnan(value) else _brief(value, form) for value in values.flat]
+    return np.reshape(words, values.shape)
 
 
-def _write_cells(ax: Axes, image: Any, values: NDArray[Any], form: str) -> NDArray[np.object_]:
-    """Write numbers into an image, dark on light and light on dark; a dash for what is undefined."""
-    texts = np.empty(values.shape, dtype=object)
-    shades = image.cmap(image.norm(np.ma.masked_invalid(image.get_array())))[..., :3] @ (0.299, 0.587, 0.114)
-    for (i, j), value in np.ndenumerate(values):
-        masked = np.ma.getmaskarray(image.get_array())[i, j]
-        color = "white" if shades[i, j] < 0.45 and not masked else "black"
-        text = "-" if np.isnan(value) else _brief(value, form)
-        texts[i, j] = ax.text(j, i, text, ha="center", va="center", fontsize="x-small", color=color)
+def _write_cells(ax: Axes, words: NDArray[Any]) -> NDArray[np.object_]:
+    texts = np.empty(words.shape, dtype=object)
+    for (i, j), word in np.ndenumerate(words):
+        texts[i, j] = ax.text(j, i, word, ha="center", va="center", fontsize="x-small")
     return texts
 
 
+def _contrast(texts: NDArray[np.object_], image: Any) -> None:
+    """Write in white on the dark cells of an image."""
+    shades = image.cmap(image.norm(image.get_array()))[..., :3] @ (0.299, 0.587, 0.114)
+    for text in texts[(shades < 0.45) & ~np.ma.getmaskarray(image.get_array())]:
+        text.set_color("white")
+
+
 def _brief(value: Any, form: str) -> str:
-    """Return a number in the width of a cell."""
+    """Return a number short enough for a cell."""
     if form:
         return format(value, form).lstrip("0") if 0 < value < 1 else format(value, ".0f")
-    if value >= 1000:
-        return f"{value / 1000:.2g}k"
+    for scale, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            number = value / scale
+            return f"{number:.1f}{letter}" if number < 9.95 else f"{number:.0f}{letter}"
     return format(value, ".0f") if value >= 10 else format(value, ".2g").removeprefix("0") or "0"

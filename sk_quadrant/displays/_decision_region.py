@@ -1,36 +1,37 @@
-"""Picture of what a classifier decides over two features."""
+"""Display of the decisions of a classifier over two features."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sk_quadrant._multilabel.responses import Response
-from sk_quadrant.displays._feature_grid import FeatureGrid, column_of, feature_names, make_grid
-from sk_quadrant.displays._fitted import check_classifiers, find_cuts, find_label_names, predict_labels, respond
-from sk_quadrant.displays._labels import Floats, check_same_shape, choose_labels, name_labels, read_labels, shorten
-from sk_quadrant.displays._panels import COLORS, LEGEND_INCHES, PanelDisplay, Panels, legend_line, line_style
+from sk_quadrant.displays._feature_grid import column_of, feature_names, make_grid
+from sk_quadrant.displays._fitted import check_classifiers, find_cuts, find_label_names, respond_and_predict
+from sk_quadrant.displays._labels import Floats, check_same_shape, choose_labels, name_labels, read_labels
+from sk_quadrant.displays._panels import COLORS, LEGEND_INCHES, PanelDisplay, Panels, line_style, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MIXED_LABELS = 3  # more colours than these cannot be told from their mixtures
+MIXED_LABELS = 3  # with more colours, mixtures look like other labels
 MAX_POINTS = 400
 CUT: dict[str, Any] = {"color": "black", "linestyle": "-", "linewidth": 1.4}
 LEVEL: dict[str, Any] = {"color": "0.35", "linestyle": ":", "linewidth": 1.1}
-PRESENT: dict[str, Any] = {"marker": "o", "facecolor": "#E69F00", "edgecolor": "black", "linewidth": 0.4}
-ABSENT: dict[str, Any] = {"marker": "o", "facecolor": "white", "edgecolor": "0.3", "linewidth": 0.6}
+PRESENT: dict[str, Any] = {"facecolor": "#E69F00", "edgecolor": "black", "linewidth": 0.4, "label": "has the label"}
+ABSENT: dict[str, Any] = {"facecolor": "white", "edgecolor": "0.3", "linewidth": 0.6, "label": "lacks the label"}
 
 
+@dataclass(eq=False, repr=False)
 class DecisionRegionDisplay(PanelDisplay):
-    """Regions of two features in which a multi-label classifier finds its labels.
+    """Regions of two features in which a multi-label classifier predicts its labels.
 
-    Use :meth:`from_estimator` to create one. Either a panel a label, with the probability as shade and the cut as a
-    line; or one combined picture, with a line a label and, for up to three labels, their colours mixed by probability,
-    for more the expected number of labels as shade.
+    Use :meth:`from_estimator` to create one. By default each label has a panel, with the probability as shade and the
+    cut as a line. A combined panel has one line per label; its shade is a mixture of the colours of up to three labels,
+    weighted by probability, or the expected number of more labels.
 
     Parameters
     ----------
@@ -44,8 +45,8 @@ class DecisionRegionDisplay(PanelDisplay):
         Predicted labels, 0 or 1.
 
     cuts : ndarray of shape (n_labels,)
-        Responses above which labels are predicted; NaN for a label whose prediction is no matter of its own response,
-        as in a chain: its line is drawn around its decisions.
+        Responses above which labels are predicted; NaN for a label whose prediction depends on more than its own
+        response, as in a chain. Its line is drawn around its decisions.
 
     label_names : list of str of length n_labels
         Names of the labels.
@@ -57,15 +58,15 @@ class DecisionRegionDisplay(PanelDisplay):
         Whether the response is a probability.
 
     points, point_labels : ndarray of shape (n_points, 2) and (n_points, n_labels), default=None
-        Samples to draw, and their labels.
+        Samples and their labels.
 
     notes : sequence of str, default=()
-        What the picture does not show.
+        Text above the panels on what they leave out.
 
     Attributes
     ----------
     axes_ : ndarray of shape (n_panels,), dtype=matplotlib Axes
-        Panels, one a label; one in all if combined.
+        Panels, one per label, or a single one if combined.
 
     ax_ : matplotlib Axes
         The first of them.
@@ -77,7 +78,7 @@ class DecisionRegionDisplay(PanelDisplay):
         Shades of the panels.
 
     cut_lines_ : list of matplotlib QuadContourSet or None
-        Lines at the cuts, one a label; None where a label is predicted everywhere or nowhere.
+        Lines at the cuts, one per label; None for a label that is predicted everywhere or nowhere.
 
     colorbar_ : matplotlib Colorbar or None
         Colour bar of the shades.
@@ -93,36 +94,22 @@ class DecisionRegionDisplay(PanelDisplay):
     >>> X, y = [[1, 1], [-1, 1], [-1, -1], [1, -1]], [[1, 1], [0, 1], [0, 0], [1, 0]]
     >>> classifier = MultiOutputClassifier(LogisticRegression()).fit(X, y)
     >>> display = DecisionRegionDisplay.from_estimator(classifier, X, grid_resolution=2)
-    >>> display.decisions[0, 1]  # right and below: the first label only
+    >>> display.decisions[0, 1]  # the first label only, at the lower right
     array([1., 0.])
     """
 
-    def __init__(
-        self,
-        xx0: Floats,
-        xx1: Floats,
-        response: Floats,
-        decisions: Floats,
-        *,
-        cuts: Floats,
-        label_names: list[str],
-        feature_names: tuple[str, str] = ("feature 0", "feature 1"),
-        is_probability: bool = True,
-        points: Floats | None = None,
-        point_labels: Floats | None = None,
-        notes: Sequence[str] = (),
-    ) -> None:
-        self.xx0 = xx0
-        self.xx1 = xx1
-        self.response = response
-        self.decisions = decisions
-        self.cuts = cuts
-        self.label_names = label_names
-        self.feature_names = feature_names
-        self.is_probability = is_probability
-        self.points = points
-        self.point_labels = point_labels
-        self.notes = notes
+    xx0: Floats
+    xx1: Floats
+    response: Floats
+    decisions: Floats
+    _: KW_ONLY
+    cuts: Floats
+    label_names: list[str]
+    feature_names: tuple[str, str] = ("feature 0", "feature 1")
+    is_probability: bool = True
+    points: Floats | None = None
+    point_labels: Floats | None = None
+    notes: Sequence[str] = ()
 
     @classmethod
     def from_estimator(
@@ -138,10 +125,7 @@ class DecisionRegionDisplay(PanelDisplay):
         label_names: Sequence[Any] | None = None,
         response_method: str = "auto",
         grid_resolution: int = 100,
-        combined: bool = False,
-        levels: Sequence[float] = (),
-        cmap: Any = "Blues",
-        ax: Any = None,
+        **options: Any,
     ) -> DecisionRegionDisplay:
         """Draw the regions of a fitted classifier.
 
@@ -151,21 +135,21 @@ class DecisionRegionDisplay(PanelDisplay):
             Fitted multi-label or binary classifier.
 
         X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
-            Data that give the range of the two features and the values of the others.
+            Data for the range of the two features and the medians of the others.
 
         y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels), default=None
-            Labels of X. If given, samples are drawn (at random, at most 400), filled where they have
-            the label. With more than two features they lie before and behind the plane of the picture.
+            Labels of X. If given, up to 400 random samples are drawn, filled if they have the label. With more than two
+            features they are projected onto the plane of the two.
 
         features : sequence of two int or str, default=(0, 1)
             Columns of X, or their names.
 
         held : dict of {feature: value} or array-like of shape (n_features,), default=None
-            Values of the other features; those not given are at their medians, or at their most frequent value if
-            they are not numbers.
+            Values of the other features. Defaults are the medians, or the most frequent values of features that are not
+            numeric.
 
         labels : sequence of int or str, default=None
-            Labels to show. None shows all, or the `max_labels` whose response varies most.
+            Labels to show. None shows all labels, or the `max_labels` with the largest range of responses.
 
         max_labels : int, default=16
             Number of labels shown when `labels` is None.
@@ -174,22 +158,13 @@ class DecisionRegionDisplay(PanelDisplay):
             Names of all labels. None takes the columns of `y` or the estimator's `label_names_in_`.
 
         response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
-            What the shade shows; "auto" is the probability where there is one.
+            Response to draw; "auto" is the probability if the estimator has one.
 
         grid_resolution : int, default=100
-            Number of points along each feature.
+            Number of grid points along each feature.
 
-        combined : bool, default=False
-            Whether all labels share one picture.
-
-        levels : sequence of float, default=()
-            Responses at which further lines are drawn into panels of one label.
-
-        cmap : str or Colormap, default="Blues"
-            Colour map of the shade of panels of one label.
-
-        ax : Axes or array-like of Axes of shape (n_panels,), default=None
-            Where to draw; one axes is divided. None makes a figure.
+        **options
+            Options of :meth:`plot`.
 
         Returns
         -------
@@ -198,7 +173,7 @@ class DecisionRegionDisplay(PanelDisplay):
         check_classifiers(f"{cls.__name__}.from_estimator", estimator)
         X = X if hasattr(X, "shape") else np.asarray(X)
         grid = make_grid(X, features, held, resolution=grid_resolution)
-        response, decisions = _evaluate(estimator, grid, response_method)
+        response, decisions = respond_and_predict(estimator, grid.chunks(), response_method)
         n_labels = decisions.shape[1]
         points, point_labels = _choose_points(X, y, grid.columns, n_labels)
         names = name_labels(label_names, n_labels, y=y, fitted=find_label_names(estimator))
@@ -219,7 +194,7 @@ class DecisionRegionDisplay(PanelDisplay):
             point_labels=None if point_labels is None else point_labels[:, shown],
             notes=(note, f"{others} other feature{'s' * (others > 1)} held" if others else ""),
         )
-        return display.plot(combined=combined, levels=levels, cmap=cmap, ax=ax)
+        return display.plot(**options)
 
     def plot(
         self, *, combined: bool = False, levels: Sequence[float] = (), cmap: Any = "Blues", ax: Any = None
@@ -229,16 +204,16 @@ class DecisionRegionDisplay(PanelDisplay):
         Parameters
         ----------
         combined : bool, default=False
-            Whether all labels share one picture.
+            Whether all labels share one panel.
 
         levels : sequence of float, default=()
-            Responses at which further lines are drawn into panels of one label.
+            Further responses to mark with lines in panels of one label.
 
         cmap : str or Colormap, default="Blues"
-            Colour map of the shade of panels of one label.
+            Colour map of panels of one label.
 
         ax : Axes or array-like of Axes of shape (n_panels,), default=None
-            Where to draw; one axes is divided. None makes a figure.
+            Axes to draw on; several panels replace a single axes. None makes a figure.
 
         Returns
         -------
@@ -246,107 +221,96 @@ class DecisionRegionDisplay(PanelDisplay):
         """
         n_panels = 1 if combined else len(self.label_names)
         size = (4.2, 3.6) if n_panels == 1 else (2.3, 2.2)
-        margin = 3.0 if combined else LEGEND_INCHES if ax is not None else LEGEND_INCHES + 0.8  # 0.8 for the colour bar
-        panels = self._make_panels(ax, n_panels, size=size, margin=margin)
+        panels = self._make_panels(ax, n_panels, size=size, legend_inches=3.0 if combined else LEGEND_INCHES + 0.8)
         self.surfaces_: list[Any] = []
         self.cut_lines_: list[Any] = []
-        if combined:
-            self._plot_combined()
-        else:
-            self._plot_labels(levels, cmap)
-        self._name_features(panels)
+        handles = self._plot_combined() if combined else self._plot_labels(levels, cmap)
+        self._label_features(panels)
         if not combined:
             panels.add_titles(self.label_names)
         mixed = combined and len(self.label_names) <= MIXED_LABELS
-        self.colorbar_ = None if mixed else self._add_colorbar(combined)
-        self.legend_ = panels.add_legend(self._legend_handles(combined, mixed, levels))
+        self.colorbar_ = None if mixed else self._add_colorbar(panels, combined)
+        self.legend_ = panels.add_legend(handles)
         panels.add_note(*self.notes)
         return self
 
-    def _plot_labels(self, levels: Sequence[float], cmap: Any) -> None:
+    def _plot_labels(self, levels: Sequence[float], cmap: Any) -> list[Any]:
+        """Draw one panel per label and return the entries of the legend."""
+        levels, dots = sorted(levels), []
         low, high = (0.0, 1.0) if self.is_probability else (self.response.min(), self.response.max())
+        shade = {"cmap": cmap, "vmin": low, "vmax": high, "rasterized": True}
         for j, ax in enumerate(self.axes_):
-            field = self.response[..., j]
-            self.surfaces_.append(
-                ax.pcolormesh(self.xx0, self.xx1, field, cmap=cmap, vmin=low, vmax=high, rasterized=True)
-            )
-            if len(levels):
-                _contour(ax, self.xx0, self.xx1, field, sorted(levels), LEVEL)
+            self.surfaces_.append(ax.pcolormesh(self.xx0, self.xx1, self.response[..., j], **shade))
+            self._plot_contour(ax, self.response[..., j], levels, LEVEL)
             self.cut_lines_.append(self._plot_cut(ax, j, CUT))
-            if self.points is not None and self.point_labels is not None:
-                for value, style in ((0, ABSENT), (1, PRESENT)):
-                    chosen = self.points[self.point_labels[:, j] == value]
-                    ax.scatter(chosen[:, 0], chosen[:, 1], s=12, zorder=3, **style)
+            dots = self._plot_points(ax, j)
+        lines = [_legend_line("threshold", CUT)] if any(self.cut_lines_) else []
+        if levels:
+            lines.append(_legend_line("at " + ", ".join(f"{level:g}" for level in levels), LEVEL))
+        return [*lines, *dots]
 
-    def _plot_combined(self) -> None:
-        ax = self.ax_
-        extent = (self.xx0[0, 0], self.xx0[0, -1], self.xx1[0, 0], self.xx1[-1, 0])
+    def _plot_points(self, ax: Axes, j: int) -> list[Any]:
+        """Draw the samples with and without a label."""
+        if self.points is None or self.point_labels is None:
+            return []
+        present, absent = (self.points[self.point_labels[:, j] == value] for value in (1, 0))
+        lacking = ax.scatter(absent[:, 0], absent[:, 1], s=12, zorder=3, **ABSENT)
+        having = ax.scatter(present[:, 0], present[:, 1], s=12, zorder=3, **PRESENT)
+        return [having, lacking]
+
+    def _plot_combined(self) -> list[Any]:
+        """Draw all labels in one panel and return the entries of the legend."""
+        names = [shorten(name, 22) for name in self.label_names]
         shares = self.response if self.is_probability else self.decisions
-        if len(self.label_names) <= MIXED_LABELS:
-            image: Any = ax.imshow(_mix(shares), extent=extent, origin="lower", aspect="auto", interpolation="bilinear")
-        else:
-            image = ax.pcolormesh(
-                self.xx0, self.xx1, shares.sum(axis=2), cmap="Greys", vmin=0, alpha=0.5, rasterized=True
-            )
-        self.surfaces_.append(image)
-        for j in range(len(self.label_names)):
-            self.cut_lines_.append(self._plot_cut(ax, j, {**line_style(j), "linewidth": 1.8}))
+        mixed = len(names) <= MIXED_LABELS
+        self.surfaces_.append(self._plot_mixture(shares) if mixed else self._plot_number(shares.sum(axis=2)))
+        styles = [{**line_style(j), "linewidth": 1.8} for j in range(len(names))]
+        self.cut_lines_ += [self._plot_cut(self.ax_, j, style) for j, style in enumerate(styles)]
         if self.points is not None:
-            ax.scatter(self.points[:, 0], self.points[:, 1], s=8, color="0.25", linewidth=0, alpha=0.6, zorder=3)
+            self.ax_.scatter(self.points[:, 0], self.points[:, 1], s=8, color="0.25", linewidth=0, alpha=0.6, zorder=3)
+        lines = [self._describe_line(j, name, style) for j, (name, style) in enumerate(zip(names, styles, strict=True))]
+        return [*lines, *(_mixture_patches(names) if mixed else [])]
+
+    def _plot_mixture(self, shares: Floats) -> Any:
+        extent = (self.xx0[0, 0], self.xx0[0, -1], self.xx1[0, 0], self.xx1[-1, 0])
+        return self.ax_.imshow(_mix(shares), extent=extent, origin="lower", aspect="auto", interpolation="bilinear")
+
+    def _plot_number(self, numbers: Floats) -> Any:
+        return self.ax_.pcolormesh(self.xx0, self.xx1, numbers, cmap="Greys", vmin=0, alpha=0.5, rasterized=True)
 
     def _plot_cut(self, ax: Axes, j: int, style: dict[str, Any]) -> Any:
         if np.isnan(self.cuts[j]):
-            return _contour(ax, self.xx0, self.xx1, self.decisions[..., j], [0.5], style)
-        return _contour(ax, self.xx0, self.xx1, self.response[..., j], [self.cuts[j]], style)
+            return self._plot_contour(ax, self.decisions[..., j], [0.5], style)
+        return self._plot_contour(ax, self.response[..., j], [self.cuts[j]], style)
 
-    def _name_features(self, panels: Panels) -> None:
+    def _plot_contour(self, ax: Axes, field: Floats, levels: Sequence[float], style: dict[str, Any]) -> Any:
+        """Draw lines at the levels inside the range of the field; return None without any."""
+        inside = [level for level in levels if field.min() < level < field.max()]
+        if not inside:
+            return None
+        color, linestyle, linewidth = (style[key] for key in ("color", "linestyle", "linewidth"))
+        grid = {"colors": color, "linestyles": [linestyle], "linewidths": linewidth}
+        return ax.contour(self.xx0, self.xx1, field, levels=inside, **grid)
+
+    def _label_features(self, panels: Panels) -> None:
         for ax in self.axes_:
             ax.set_xlim(self.xx0[0, 0], self.xx0[0, -1])
             ax.set_ylim(self.xx1[0, 0], self.xx1[-1, 0])
         first, second = (shorten(name, max(panels.title_width, 14)) for name in self.feature_names)
         panels.label_axes(xlabel=first, ylabel=second)
 
-    def _add_colorbar(self, combined: bool) -> Any:
+    def _add_colorbar(self, panels: Panels, combined: bool) -> Any:
         name = "probability" if self.is_probability else "decision function"
         if combined:
             name = "expected number of labels" if self.is_probability else "number of labels"
-        return self.figure_.colorbar(self.surfaces_[0], ax=list(self.axes_), label=name, fraction=0.05, aspect=30)
+        return panels.figure.colorbar(self.surfaces_[0], ax=list(self.axes_), label=name, fraction=0.05, aspect=30)
 
-    def _legend_handles(self, combined: bool, mixed: bool, levels: Sequence[float]) -> list[Any]:
-        if combined:
-            return self._combined_handles(mixed)
-        handles = [legend_line("threshold", **CUT)] if any(self.cut_lines_) else []
-        if len(levels):
-            handles.append(legend_line("at " + ", ".join(f"{level:g}" for level in sorted(levels)), **LEVEL))
-        if self.point_labels is not None:
-            handles += [_dot(PRESENT, "has the label"), _dot(ABSENT, "lacks the label")]
-        return handles
-
-    def _combined_handles(self, mixed: bool) -> list[Any]:
-        from matplotlib.patches import Patch
-
-        names = [shorten(name, 22) for name in self.label_names]
-        handles: list[Any] = []
-        for j, (name, line) in enumerate(zip(names, self.cut_lines_, strict=True)):
-            if line is None:
-                side = "everywhere" if self.decisions[..., j].all() else "nowhere"
-                handles.append(legend_line(f"{name}: {side}", linestyle=""))
-            else:
-                handles.append(legend_line(f"{name}: threshold", **line_style(j), linewidth=1.8))
-        if mixed:
-            sets = sorted(product((1.0, 0.0), repeat=len(names)), key=sum)
-            handles += [
-                Patch(facecolor=_mix(np.array(members)), edgecolor="0.5", label=_name_set(members, names))
-                for members in sets
-            ]
-        return handles
-
-
-def _evaluate(estimator: Any, grid: FeatureGrid, response_method: str) -> tuple[Response, Floats]:
-    """Return responses and decisions at the points of a grid, of shape (n_points, n_labels)."""
-    parts = [(respond(estimator, rows, response_method), predict_labels(estimator, rows)) for rows in grid.chunks()]
-    values = np.concatenate([response.values for response, _ in parts])
-    return Response(values, parts[0][0].is_probability), np.concatenate([decisions for _, decisions in parts])
+    def _describe_line(self, j: int, name: str, style: dict[str, Any]) -> Any:
+        """Return the legend entry of a label in the combined panel."""
+        if self.cut_lines_[j] is not None:
+            return _legend_line(f"{name}: threshold", style)
+        side = "everywhere" if self.decisions[..., j].all() else "nowhere"
+        return _legend_line(f"{name}: {side}", {"linestyle": ""})
 
 
 def _choose_points(X: Any, y: Any, columns: tuple[int, int], n_labels: int) -> tuple[Floats | None, Floats | None]:
@@ -356,46 +320,33 @@ def _choose_points(X: Any, y: Any, columns: tuple[int, int], n_labels: int) -> t
     labels = read_labels(y, parameter="y", missing=True)
     points = np.column_stack([column_of(X, j) for j in columns]).astype(np.float64)
     check_same_shape(y=labels, prediction=np.empty((len(points), n_labels)))
-    chosen = np.random.default_rng(0).permutation(len(points))[:MAX_POINTS]  # every k-th would follow an order in X
+    # A random choice, because every k-th sample would follow the order of X.
+    chosen = np.random.default_rng(0).permutation(len(points))[:MAX_POINTS]
     return points[chosen], labels[chosen]
 
 
-def _contour(ax: Axes, xx0: Floats, xx1: Floats, field: Floats, levels: Sequence[float], style: dict[str, Any]) -> Any:
-    """Return lines at the levels that the field crosses, None if there is none."""
-    crossed = [level for level in levels if field.min() < level < field.max()]
-    if not crossed:
-        return None
-    return ax.contour(
-        xx0,
-        xx1,
-        field,
-        levels=crossed,
-        colors=style["color"],
-        linestyles=[style["linestyle"]],
-        linewidths=style["linewidth"],
-    )
-
-
 def _mix(shares: Floats) -> Floats:
-    """Return colours of shape (..., 3): white from which each label takes away the complement of its colour."""
+    """Return colours of shape (..., 3): white, from which each label subtracts the complement of its colour."""
     from matplotlib.colors import to_rgb
 
     colors = 1 - 0.55 * (1 - np.array([to_rgb(color) for color in COLORS[: shares.shape[-1]]]))
     return np.asarray(np.prod(1 - shares[..., np.newaxis] * (1 - colors), axis=-2))
 
 
-def _name_set(members: Sequence[float], names: list[str]) -> str:
-    """Return the names of a set of labels."""
-    return " + ".join(name for name, member in zip(names, members, strict=True) if member) or "no label"
+def _mixture_patches(names: list[str]) -> list[Any]:
+    """Return legend entries for the colours of all sets of labels."""
+    from matplotlib.patches import Patch
+
+    sets = sorted(product((1.0, 0.0), repeat=len(names)), key=sum)
+    words = [" + ".join(name for name, member in zip(names, members, strict=True) if member) for members in sets]
+    return [
+        Patch(facecolor=_mix(np.array(members)), edgecolor="0.5", label=word or "no label")
+        for members, word in zip(sets, words, strict=True)
+    ]
 
 
-def _dot(style: dict[str, Any], label: str) -> Any:
-    """Return a legend entry for points."""
-    return legend_line(
-        label,
-        linestyle="",
-        marker=style["marker"],
-        markersize=4,
-        markerfacecolor=style["facecolor"],
-        markeredgecolor=style["edgecolor"],
-    )
+def _legend_line(label: str, style: dict[str, Any]) -> Any:
+    """Return a legend entry for a line."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=label, **style)

@@ -1,4 +1,4 @@
-"""Grid over two features of a data set, the other features held."""
+"""Grid over two features of a data set; the other features are held constant."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.utils import gen_batches
 
 from sk_quadrant.displays._labels import Floats, find_column
 
@@ -17,16 +18,16 @@ VALUES_AT_ONCE = 10_000_000  # 80 MB in float64
 
 @dataclass(frozen=True)
 class FeatureGrid:
-    """Points over two features of X, in the form of X.
+    """Points over two features of X, in the container type of X.
 
     Parameters
     ----------
     X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features)
-        Data that give the range of the grid and the held values.
+        Data.
     columns : tuple of (int, int)
         The two features.
     held : list of length n_features
-        Values of the features.
+        Values of all features; those of the two are not used.
     xx0, xx1 : ndarray of shape (resolution, resolution)
         The grid.
     """
@@ -40,34 +41,30 @@ class FeatureGrid:
     def chunks(self) -> Iterator[Any]:
         """Yield all points, row by row of the grid, as rows with all features."""
         points = np.column_stack([self.xx0.ravel(), self.xx1.ravel()])
-        n_rows = max(1, VALUES_AT_ONCE // len(self.held))
-        for start in range(0, len(points), n_rows):
-            yield self._rows(points[start : start + n_rows])
+        for chunk in gen_batches(len(points), max(1, VALUES_AT_ONCE // len(self.held))):
+            columns = [np.full(len(points[chunk]), value) for value in self.held]
+            for k, j in enumerate(self.columns):
+                columns[j] = points[chunk, k]
+            yield self._to_rows(columns)
 
-    def _rows(self, points: Floats) -> Any:
+    def _to_rows(self, columns: list[NDArray[Any]]) -> Any:
         if hasattr(self.X, "iloc"):
-            return self._frame(points)
-        rows = np.column_stack([self._column(j, points) for j in range(len(self.held))])
+            return self._to_frame(columns)
+        rows = np.column_stack(columns)
         return sparse.csr_matrix(rows) if sparse.issparse(self.X) else rows
 
-    def _frame(self, points: Floats) -> Any:
-        """Return rows with the names of X, and with its types where they are no numbers."""
-        rows = self.X.iloc[np.zeros(len(points), dtype=np.intp)].reset_index(drop=True)
-        for j in range(len(self.held)):
+    def _to_frame(self, columns: list[NDArray[Any]]) -> Any:
+        """Return a DataFrame with the column names of X and, except for numbers, the dtypes of X."""
+        rows = self.X.iloc[np.zeros(len(columns[0]), dtype=np.intp)].reset_index(drop=True)
+        for j, values in enumerate(columns):
             known = rows.iloc[:, j]
-            values = self._column(j, points)
             dtype = values.dtype if np.issubdtype(values.dtype, np.number) else known.dtype
             rows.isetitem(j, type(known)(values, dtype=dtype))
         return rows
 
-    def _column(self, j: int, points: Floats) -> NDArray[Any]:
-        if j in self.columns:
-            return points[:, self.columns.index(j)]
-        return np.full(len(points), self.held[j])
-
 
 def make_grid(X: Any, features: Any, held: Any, *, resolution: int) -> FeatureGrid:
-    """Return a grid a little wider than the data in two features, the others held at given values or their medians."""
+    """Return a grid 5% wider than the data on each side; features that `held` leaves out are at their medians."""
     if resolution < 2:
         raise ValueError(f"grid_resolution must be at least 2, got {resolution}.")
     names = feature_names(X)
@@ -75,7 +72,7 @@ def make_grid(X: Any, features: Any, held: Any, *, resolution: int) -> FeatureGr
         raise ValueError(f"X must have at least 2 features, got {len(names)}.")
     if len(features) != 2 or features[0] == features[1]:
         raise ValueError(f"features must be two different names or columns of X, got {features}.")
-    columns = (_feature_column(features[0], names), _feature_column(features[1], names))
+    columns = (_find_feature(features[0], names), _find_feature(features[1], names))
     xx0, xx1 = np.meshgrid(*(_span(column_of(X, j), resolution) for j in columns))
     return FeatureGrid(X, columns, _held_values(X, held, names), xx0, xx1)
 
@@ -93,7 +90,7 @@ def column_of(X: Any, j: int) -> NDArray[Any]:
     return np.asarray(X.iloc[:, j] if hasattr(X, "iloc") else X[:, j])
 
 
-def _feature_column(feature: Any, names: list[str]) -> int:
+def _find_feature(feature: Any, names: list[str]) -> int:
     return find_column(feature, names, parameter="features", matrix="X")
 
 
@@ -104,19 +101,19 @@ def _span(values: NDArray[Any], resolution: int) -> Floats:
 
 
 def _held_values(X: Any, held: Any, names: list[str]) -> list[Any]:
-    """Return a value a feature: what is asked for, else its median."""
+    """Return one value per feature: the requested one, else the median."""
     if held is None or isinstance(held, Mapping):
-        values = [_middle(column_of(X, j)) for j in range(len(names))]
+        values = [_typical_value(column_of(X, j)) for j in range(len(names))]
         for feature, value in (held or {}).items():
-            values[_feature_column(feature, names)] = value
+            values[_find_feature(feature, names)] = value
         return values
     if len(held) != len(names):
         raise ValueError(f"held must hold one value a feature: expected {len(names)}, got {len(held)}.")
     return list(held)
 
 
-def _middle(values: NDArray[Any]) -> Any:
-    """Return the median of numbers, the most frequent of other values."""
+def _typical_value(values: NDArray[Any]) -> Any:
+    """Return the median of numbers, the most frequent one of other values."""
     if np.issubdtype(values.dtype, np.number):
         return np.nanmedian(values)
     known, counts = np.unique(values.astype(str), return_counts=True)

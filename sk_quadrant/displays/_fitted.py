@@ -1,8 +1,8 @@
-"""What displays ask of a fitted classifier: its probabilities or scores, its decisions, its cuts, its names."""
+"""What a display reads from a fitted classifier: responses, predictions, thresholds and label names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ def check_classifiers(caller: str, *estimators: Any) -> None:
 
 
 def respond(estimator: Any, X: Any, response_method: str = "auto") -> Response:
-    """Return the probabilities of a classifier, or its scores where it has none."""
+    """Return the probabilities of a classifier, or its decision function if it has none."""
     if response_method not in ("auto", *RESPONSE_METHODS):
         raise ValueError(
             f"response_method must be one of auto, {', '.join(RESPONSE_METHODS)}, got {response_method!r}."
@@ -44,15 +44,23 @@ def predict_labels(estimator: Any, X: Any) -> Floats:
     return read_labels(estimator.predict(X), parameter="the prediction")
 
 
+def respond_and_predict(estimator: Any, chunks: Iterable[Any], response_method: str) -> tuple[Response, Floats]:
+    """Return responses and predicted labels of all rows of the chunks."""
+    parts = [(respond(estimator, rows, response_method), predict_labels(estimator, rows)) for rows in chunks]
+    values = np.concatenate([response.values for response, _ in parts])
+    return Response(values, parts[0][0].is_probability), np.concatenate([predicted for _, predicted in parts])
+
+
 def find_cuts(estimator: Any, response: Response, decisions: Floats) -> Floats:
     """Return the response above which the classifier predicts each label, shape (n_labels,).
 
-    It is what the classifier says, or the middle of the scale, where the decisions agree with it, else what separates
-    them; NaN for a label that is not predicted by its own response, as in a chain.
+    It is the threshold of the classifier, or 1/2 of a probability and 0 of a score, if the decisions agree with it.
+    Otherwise it is the midpoint between the responses of absent and present labels, or NaN if these overlap, as in a
+    chain, which does not predict a label from its own response alone.
     """
     values, predicted = response.values, decisions > 0
     cuts = _stated_cuts(estimator, response)
-    agrees = ((values > cuts) == predicted).mean(axis=0) > 0.999  # rounding may move a decision on the cut itself
+    agrees = ((values > cuts) == predicted).mean(axis=0) > 0.999  # rounding may change a decision at the threshold
     low = np.max(values, axis=0, where=~predicted, initial=-np.inf)
     high = np.min(values, axis=0, where=predicted, initial=np.inf)
     separable = np.isfinite(low) & np.isfinite(high) & (low < high)
@@ -61,10 +69,10 @@ def find_cuts(estimator: Any, response: Response, decisions: Floats) -> Floats:
 
 
 def _stated_cuts(estimator: Any, response: Response) -> Floats:
-    """Return `best_threshold_` or `threshold_` where they are on the scale of the response, else its middle."""
+    """Return `best_threshold_` or `threshold_` if it is on the scale of the response, else the middle of the scale."""
     n_labels = response.values.shape[1]
     cuts = find_attribute(estimator, "best_threshold_", "threshold_")
-    method = find_attribute(estimator, "response_method_")  # of a tuned classifier; otherwise probabilities come first
+    method = find_attribute(estimator, "response_method_")  # only tuned classifiers have it
     on_probability = method == "predict_proba" if method else hasattr(estimator, "predict_proba")
     if cuts is None or np.size(cuts) not in (1, n_labels) or on_probability != response.is_probability:
         cuts = response.middle
@@ -72,7 +80,7 @@ def _stated_cuts(estimator: Any, response: Response) -> Floats:
 
 
 def find_attribute(estimator: Any, *names: str) -> Any:
-    """Return the first of these attributes that the estimator or the one it wraps has, else None."""
+    """Return the first of these attributes found on the estimator or on the one it wraps, else None."""
     for part in _parts(estimator):
         for name in names:
             if getattr(part, name, None) is not None:
@@ -81,13 +89,13 @@ def find_attribute(estimator: Any, *names: str) -> Any:
 
 
 def find_label_names(*estimators: Any) -> Any:
-    """Return the label names that the first of the estimators which knows them was fitted on, else None."""
+    """Return the first `label_names_in_` of the estimators, else None."""
     found = (find_attribute(estimator, "label_names_in_") for estimator in estimators)
     return next((names for names in found if names is not None), None)
 
 
 def _parts(estimator: Any) -> Iterator[Any]:
-    """Yield the estimator, then what it delegates to: the end of a pipeline, the best of a search."""
+    """Yield the estimator and those it delegates to: the last step of a pipeline, the best one of a search."""
     while estimator is not None:
         yield estimator
         steps = getattr(estimator, "steps", None)
@@ -95,7 +103,7 @@ def _parts(estimator: Any) -> Iterator[Any]:
 
 
 def _probabilities(answer: Any, estimator: Any, X: Any) -> Floats:
-    """Return P(y = 1), one column a label; the columns of an array are classes where y was a vector."""
+    """Return P(y = 1), one column per label; for a classifier of a 1-D y the columns of the answer are classes."""
     one_label = not isinstance(answer, list) and np.ndim(estimator.predict(X[:1])) != 2
     if one_label and np.shape(answer)[1] != 2:
         raise ValueError(

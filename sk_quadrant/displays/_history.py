@@ -1,40 +1,42 @@
-"""Picture of losses and scores per epoch."""
+"""Display of losses and scores per epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sk_quadrant.displays._fitted import find_attribute
-from sk_quadrant.displays._labels import Floats, shorten
-from sk_quadrant.displays._panels import PanelDisplay, check_matplotlib, line_style, merge_style
+from sk_quadrant.displays._labels import Floats
+from sk_quadrant.displays._panels import PanelDisplay, check_matplotlib, line_style, merge_style, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# What a history holds besides losses and scores.
+# Keys of a history that are neither losses nor scores.
 BOOKKEEPING = {"epoch", "dur", "batches", "lr", "learning_rate", "event_lr", "train_batch_count", "valid_batch_count"}
 
 
+@dataclass(eq=False, repr=False)
 class LearningHistoryDisplay(PanelDisplay):
     """Losses and scores per epoch of a fitted estimator.
 
-    Use :meth:`from_estimator` or :meth:`from_history` to create one. Losses are drawn above, scores below; a dot marks
-    the best epoch of a curve on validation data.
+    Use :meth:`from_estimator` or :meth:`from_history` to create one. Losses are in the upper panel, scores in the lower
+    one; a dot marks the best epoch of a curve on validation data.
 
     Parameters
     ----------
     epochs : ndarray of shape (n_epochs,)
-        Numbers of the epochs.
+        Epoch numbers.
 
     losses, scores : dict of {str: ndarray of shape (n_epochs,)}
-        Curves; NaN where an epoch has no value.
+        Curves; NaN for an epoch without a value.
 
     step_name : str, default="epoch"
-        What is counted along the axis.
+        Label of the x axis.
 
     Attributes
     ----------
@@ -67,13 +69,11 @@ class LearningHistoryDisplay(PanelDisplay):
     {'valid_f1': array([nan, 0.6])}
     """
 
-    def __init__(
-        self, epochs: Floats, losses: dict[str, Floats], scores: dict[str, Floats], *, step_name: str = "epoch"
-    ) -> None:
-        self.epochs = epochs
-        self.losses = losses
-        self.scores = scores
-        self.step_name = step_name
+    epochs: Floats
+    losses: dict[str, Floats]
+    scores: dict[str, Floats]
+    _: KW_ONLY
+    step_name: str = "epoch"
 
     @classmethod
     def from_estimator(cls, estimator: Any, **options: Any) -> LearningHistoryDisplay:
@@ -114,31 +114,23 @@ class LearningHistoryDisplay(PanelDisplay):
         *,
         keys: Sequence[str] | None = None,
         step_name: str = "epoch",
-        yscale: str = "linear",
-        line_kw: dict[str, Any] | None = None,
-        ax: Any = None,
+        **options: Any,
     ) -> LearningHistoryDisplay:
         """Draw a history.
 
         Parameters
         ----------
         history : sequence of dict
-            A row an epoch, such as skorch's history. A curve whose name holds "loss" or "objective" is a loss.
+            One row per epoch, such as skorch's history. A curve whose name contains "loss" or "objective" is a loss.
 
         keys : sequence of str, default=None
-            Curves to draw. None draws all numbers but times, sizes and learning rates.
+            Curves to draw. None draws all numbers except times, sizes and learning rates.
 
         step_name : str, default="epoch"
-            What is counted along the axis.
+            Label of the x axis.
 
-        yscale : {"linear", "log", ...}, default="linear"
-            Scale of the losses.
-
-        line_kw : dict, default=None
-            Keywords of :meth:`matplotlib.axes.Axes.plot` for the curves.
-
-        ax : Axes or array-like of Axes of shape (n_panels,), default=None
-            Where to draw; one axes is divided. None makes a figure.
+        **options
+            Options of :meth:`plot`.
 
         Returns
         -------
@@ -155,7 +147,7 @@ class LearningHistoryDisplay(PanelDisplay):
             {key: curve for key, curve in curves.items() if not _is_loss(key)},
             step_name=step_name,
         )
-        return display.plot(yscale=yscale, line_kw=line_kw, ax=ax)
+        return display.plot(**options)
 
     def plot(
         self, *, yscale: str = "linear", line_kw: dict[str, Any] | None = None, ax: Any = None
@@ -171,7 +163,7 @@ class LearningHistoryDisplay(PanelDisplay):
             Keywords of :meth:`matplotlib.axes.Axes.plot` for the curves.
 
         ax : Axes or array-like of Axes of shape (n_panels,), default=None
-            Where to draw; one axes is divided. None makes a figure.
+            Axes to draw on; several panels replace a single axes. None makes a figure.
 
         Returns
         -------
@@ -196,7 +188,7 @@ class LearningHistoryDisplay(PanelDisplay):
     def _plot_curve(self, ax: Axes, name: str, curve: Floats, line_kw: dict[str, Any] | None) -> None:
         style = {**line_style(len(self.lines_)), "label": shorten(name.replace("_", " "), 24)}
         if np.isfinite(curve).sum() == 1:
-            style["marker"] = "o"  # one epoch is no line
+            style["marker"] = "o"  # a single epoch has no line to show
         (line,) = ax.plot(self.epochs, curve, **merge_style(style, line_kw))
         self.lines_[name] = line
         if name.startswith("valid") and np.isfinite(curve).any():

@@ -1,4 +1,4 @@
-"""Labels of a picture: their values, their names, and which of them are shown."""
+"""Labels of a display: their values, their names, and the ones to show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Indices: TypeAlias = NDArray[np.intp]
 
 
 def read_labels(y: Any, *, parameter: str, missing: bool = False) -> Floats:
-    """Return 0/1 labels as a dense array of shape (n_samples, n_labels), NaN for unknown ones where `missing`."""
+    """Return 0/1 labels as a dense array of shape (n_samples, n_labels); `missing` allows NaN for unknown ones."""
     values = read_matrix(y, parameter=parameter)
     allowed = (values == 0) | (values == 1) | (missing & np.isnan(values))
     if not allowed.all():
@@ -47,7 +47,7 @@ def check_same_shape(**matrices: NDArray[Any]) -> None:
 
 
 def name_labels(label_names: Sequence[Any] | None, n_labels: int, *, y: Any = None, fitted: Any = None) -> list[str]:
-    """Return the names given, else the columns of y or those the estimator was fitted on, else numbers."""
+    """Return the names given, else the columns of y or the names seen in fit, else numbered names."""
     if label_names is not None:
         if len(label_names) != n_labels:
             raise ValueError(f"label_names must hold one name a label: expected {n_labels}, got {len(label_names)}.")
@@ -70,9 +70,10 @@ def choose_labels(
     max_labels: int,
     may_be_empty: bool = False,
 ) -> tuple[Indices, str]:
-    """Return the columns to show: those asked for, else all, else the `max_labels` most important, in that order.
+    """Return the columns to show and a note on how they were chosen.
 
-    With them comes a note that says, if need be, that they are the most `important`.
+    They are the requested `labels`, else all labels, else the `max_labels` with the highest `importance`, which the
+    note describes as the most `important`.
     """
     if max_labels < 1:
         raise ValueError(f"max_labels must be at least 1, got {max_labels}.")
@@ -98,12 +99,3 @@ def find_column(member: Any, names: list[str], *, parameter: str, matrix: str) -
     if not 0 <= member < len(names):
         raise ValueError(f"{parameter} must be names or columns between 0 and {len(names) - 1}, got {member}.")
     return int(member)
-
-
-def shorten(name: str, width: int) -> str:
-    """Return a name in one line of at most `width` characters, without its middle if it is longer."""
-    name = " ".join(name.split())
-    if len(name) > width:
-        tail = (width - 1) // 2
-        name = f"{name[: width - 1 - tail]}…{name[-tail:]}"
-    return name.replace("$", r"\$")  # matplotlib would read what is between two of them as mathematics

@@ -1,10 +1,11 @@
-"""Picture of losses: the loss, its gradient and its link against the score."""
+"""Display of losses, their gradients and their links against the score."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -14,51 +15,49 @@ from sk_quadrant.displays._fitted import find_attribute
 from sk_quadrant.displays._labels import Floats
 from sk_quadrant.displays._panels import (
     GREY,
-    AxesArray,
+    PanelDisplay,
     Panels,
     check_matplotlib,
     check_parts,
-    legend_line,
     line_style,
-    make_panels,
     merge_style,
-    remove_spare,
+    remove_unused,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 LOSSES_ACROSS = 4
 PARTS = ("loss", "gradient", "link")
-NATURAL: dict[str, Any] = {"color": GREY, "linestyle": "-", "linewidth": 1.0}
-BAYES: dict[str, Any] = {"color": "#CC79A7", "linestyle": (0, (3, 2)), "linewidth": 1.6}
+NATURAL: dict[str, Any] = {"color": GREY, "linewidth": 1.0, "label": "natural threshold"}
+BAYES: dict[str, Any] = {"color": "#CC79A7", "linestyle": (0, (3, 2)), "linewidth": 1.6, "label": "Bayes threshold"}
 
 
-class LossDisplay:
+@dataclass(eq=False, repr=False)
+class LossDisplay(PanelDisplay):
     """Losses against the score, with their gradients, links and thresholds.
 
-    Use :meth:`from_loss` or :meth:`from_estimator` to create one. A column of panels is a loss; its rows are the loss,
-    the gradient (how hard the loss pushes on the score, and which way) and the link (what the score means as a
-    probability). Vertical lines are the natural threshold, where the loss itself begins to say yes, and the Bayes
-    threshold, the score of probability 1/2; a dot on the link is the probability at which they lie.
+    Use :meth:`from_loss` or :meth:`from_estimator` to create one. Each loss has a column of panels: the loss, its
+    gradient with respect to the score, and its link, the probability of a score. Vertical lines mark the natural
+    threshold, above which the loss itself treats a label as present, and the Bayes threshold, the score of probability
+    1/2; dots on the link show their probabilities.
 
     Parameters
     ----------
     scores : ndarray of shape (n_scores,)
-        Scores at which all is computed.
+        Scores.
 
     targets : ndarray of shape (n_targets,)
-        Targets in [0, 1], a curve each.
+        Targets in [0, 1], one curve each.
 
     values, gradients : ndarray of shape (n_losses, n_targets, n_scores)
-        Loss and its derivative with respect to the score; NaN for a target that a loss does not take.
+        Loss and its derivative with respect to the score; NaN for a target the loss does not accept.
 
     probabilities : ndarray of shape (n_losses, n_scores)
-        Probabilities that the links give to the scores; NaN for a loss without a link.
+        Probabilities of the scores; NaN for a loss without a link.
 
     thresholds, bayes_thresholds : ndarray of shape (n_losses,)
-        Natural and Bayes thresholds, as scores; NaN where there is none.
+        Natural and Bayes thresholds, as scores; NaN if a loss has none.
 
     names : list of str of length n_losses
         Titles.
@@ -78,7 +77,7 @@ class LossDisplay:
         Curves, in the order of the targets; one for the link.
 
     threshold_lines_, bayes_threshold_lines_ : list of matplotlib Line2D
-        Marks of the thresholds that lie in the range of scores.
+        Lines at the thresholds within the range of scores.
 
     legend_ : matplotlib Legend
         Legend.
@@ -87,30 +86,19 @@ class LossDisplay:
     --------
     >>> from sk_quadrant.displays import LossDisplay
     >>> display = LossDisplay.from_loss("shifted_sigmoid_bce", score_range=(-1, 1), n_points=3)
-    >>> display.probabilities.round(2)  # 1 / (2 + exp(-s)): a third, not a half, at the threshold 0
+    >>> display.probabilities.round(2)  # 1 / (2 + exp(-s)) is 1/3 at the threshold 0
     array([[0.21, 0.33, 0.42]])
     """
 
-    def __init__(
-        self,
-        scores: Floats,
-        targets: Floats,
-        values: Floats,
-        gradients: Floats,
-        probabilities: Floats,
-        *,
-        thresholds: Floats,
-        bayes_thresholds: Floats,
-        names: list[str],
-    ) -> None:
-        self.scores = scores
-        self.targets = targets
-        self.values = values
-        self.gradients = gradients
-        self.probabilities = probabilities
-        self.thresholds = thresholds
-        self.bayes_thresholds = bayes_thresholds
-        self.names = names
+    scores: Floats
+    targets: Floats
+    values: Floats
+    gradients: Floats
+    probabilities: Floats
+    _: KW_ONLY
+    thresholds: Floats
+    bayes_thresholds: Floats
+    names: list[str]
 
     @classmethod
     def from_estimator(cls, estimator: Any, **options: Any) -> LossDisplay:
@@ -142,16 +130,14 @@ class LossDisplay:
         n_points: int = 401,
         targets: Sequence[float] = (0.0, 1.0, 0.3),
         held: Sequence[tuple[float, float]] | None = None,
-        parts: Sequence[str] = PARTS,
-        line_kw: dict[str, Any] | None = None,
-        ax: Any = None,
+        **options: Any,
     ) -> LossDisplay:
         """Draw one loss or several side by side.
 
         Parameters
         ----------
         loss : str, Loss, list of them or dict of {title: Loss}
-            Losses, by their names in `sk_quadrant.losses.LOSSES` or themselves.
+            Names in `sk_quadrant.losses.LOSSES` or loss objects.
 
         score_range : tuple of (float, float), default=(-5.0, 5.0)
             Lowest and highest score.
@@ -160,21 +146,14 @@ class LossDisplay:
             Number of scores.
 
         targets : sequence of float, default=(0.0, 1.0, 0.3)
-            Targets in [0, 1], a curve each.
+            Targets in [0, 1], one curve each.
 
         held : sequence of (score, target), default=None
-            For a loss over label sets: the other labels of the row, which stay as they are while the score of one
-            label varies. None holds one present and one absent label at the natural threshold. Labelwise losses have
-            no use for it.
+            Other labels of the sample, for a loss over label sets; they are constant while the score of one label
+            varies. None holds one present and one absent label at the natural threshold. Labelwise losses ignore it.
 
-        parts : sequence of {"loss", "gradient", "link"}, default=("loss", "gradient", "link")
-            Rows of panels.
-
-        line_kw : dict, default=None
-            Keywords of :meth:`matplotlib.axes.Axes.plot` for the curves.
-
-        ax : Axes or array-like of Axes of shape (n_parts, n_losses), default=None
-            Where to draw; one axes is divided. None makes a figure.
+        **options
+            Options of :meth:`plot`.
 
         Returns
         -------
@@ -195,7 +174,7 @@ class LossDisplay:
             bayes_thresholds=np.array([member.bayes_threshold for member in named.values()], dtype=np.float64),
             names=list(named),
         )
-        return display.plot(parts=parts, line_kw=line_kw, ax=ax)
+        return display.plot(**options)
 
     def plot(
         self, *, parts: Sequence[str] = PARTS, line_kw: dict[str, Any] | None = None, ax: Any = None
@@ -211,41 +190,50 @@ class LossDisplay:
             Keywords of :meth:`matplotlib.axes.Axes.plot` for the curves.
 
         ax : Axes or array-like of Axes of shape (n_parts, n_losses), default=None
-            Where to draw; one axes is divided. None makes a figure.
+            Axes to draw on; several panels replace a single axes. None makes a figure.
 
         Returns
         -------
         display : LossDisplay
         """
-        check_matplotlib(f"{type(self).__name__}.plot")
         check_parts(parts, PARTS)
-        panels, self.axes_ = _loss_panels(ax, parts, len(self.names))
-        self.ax_: Axes = self.axes_[0, 0]
-        self.figure_: Figure = panels.figure
+        panels = self._make_columns(ax, len(parts))
         self.lines_: dict[tuple[str, str], list[Any]] = {}
         self.threshold_lines_: list[Any] = []
         self.bayes_threshold_lines_: list[Any] = []
-        for i, part in enumerate(parts):
-            for j, name in enumerate(self.names):
-                self._plot_panel(self.axes_[i, j], part, j, line_kw)
-                if i == 0:
-                    self.axes_[i, j].set_title(name, fontsize="medium", parse_math=False)
-                if j % LOSSES_ACROSS == 0:
-                    self.axes_[i, j].set_ylabel({"link": "probability"}.get(part, part))
-        for lowest in self.axes_[-1]:
-            lowest.set_xlabel("score")
+        for part, row in zip(parts, self.axes_, strict=True):
+            for j, panel in enumerate(row):
+                self._plot_thresholds(panel, j)
+                draw = self._plot_link if part == "link" else self._plot_curves
+                self.lines_[part, self.names[j]] = draw(panel, part, j, line_kw)
+            for panel in row[::LOSSES_ACROSS]:
+                panel.set_ylabel({"link": "probability"}.get(part, part))
+        for top, bottom, name in zip(self.axes_[0], self.axes_[-1], self.names, strict=True):
+            top.set_title(name, fontsize="medium", parse_math=False)
+            bottom.set_xlabel("score")
         self.legend_ = panels.add_legend(self._legend_handles())
         return self
 
-    def _plot_panel(self, ax: Axes, part: str, j: int, line_kw: dict[str, Any] | None) -> None:
-        for cut, style, kept in (
+    def _make_columns(self, ax: Any, n_parts: int) -> Panels:
+        """Return panels, one column per loss; after `LOSSES_ACROSS` columns the next block of rows begins."""
+        n_losses = len(self.names)
+        n_columns = min(n_losses, LOSSES_ACROSS) if np.ndim(ax) == 0 else n_losses
+        n_blocks = math.ceil(n_losses / n_columns)
+        panels = self._make_panels(ax, n_blocks * n_parts * n_columns, n_columns=n_columns, sharey="row")
+        blocks = self.axes_.reshape(n_blocks, n_parts, n_columns)
+        columns = blocks.swapaxes(0, 1).reshape(n_parts, -1)
+        self.axes_ = columns[:, :n_losses]
+        if n_blocks > 1:
+            remove_unused(self.axes_[-1], columns[:, n_losses:].ravel())
+        return panels
+
+    def _plot_thresholds(self, ax: Axes, j: int) -> None:
+        for threshold, style, lines in (
             (self.thresholds[j], NATURAL, self.threshold_lines_),
             (self.bayes_thresholds[j], BAYES, self.bayes_threshold_lines_),
         ):
-            if self.scores[0] <= cut <= self.scores[-1]:
-                kept.append(ax.axvline(cut, zorder=1, **style))
-        draw = self._plot_link if part == "link" else self._plot_curves
-        self.lines_[part, self.names[j]] = draw(ax, part, j, line_kw)
+            if self.scores[0] <= threshold <= self.scores[-1]:
+                lines.append(ax.axvline(threshold, zorder=1, **style))
         ax.set_xlim(self.scores[0], self.scores[-1])
 
     def _plot_curves(self, ax: Axes, part: str, j: int, line_kw: dict[str, Any] | None) -> list[Any]:
@@ -253,54 +241,43 @@ class LossDisplay:
         top = _shared_top(curves)
         low = -0.03 * top if curves.min(initial=0, where=np.isfinite(curves)) >= 0 else -1.05 * top
         ax.set_ylim(low, 1.05 * top)
-        return [ax.plot(self.scores, curve, **self._curve_style(i, line_kw))[0] for i, curve in enumerate(curves[j])]
+        styles = [{**line_style(i), "label": f"y = {target:g}"} for i, target in enumerate(self.targets)]
+        return [
+            ax.plot(self.scores, curve, **merge_style(style, line_kw))[0]
+            for curve, style in zip(curves[j], styles, strict=True)
+        ]
 
     def _plot_link(self, ax: Axes, part: str, j: int, line_kw: dict[str, Any] | None) -> list[Any]:
         ax.set_ylim(-0.03, 1.03)
         curve = self.probabilities[j]
         if np.isnan(curve).all():
-            ax.text(
-                0.5,
-                0.5,
-                "no link",
-                ha="center",
-                va="center",
-                transform=ax.transAxes,
-                bbox={"facecolor": "white", "edgecolor": "none"},
-            )
+            box = {"facecolor": "white", "edgecolor": "none"}
+            ax.text(0.5, 0.5, "no link", ha="center", va="center", transform=ax.transAxes, bbox=box)
             return []
-        lines = ax.plot(self.scores, curve, **self._curve_style(None, line_kw))
+        lines = ax.plot(self.scores, curve, **merge_style({"color": "black", "linestyle": "-"}, line_kw))
         natural, bayes = self.thresholds[j], self.bayes_thresholds[j]
-        self._plot_probability(ax, natural, curve, offset=(-5, 4), alignment=("right", "bottom"))
+        self._plot_probability(ax, natural, curve, offset=(-5, 4), ha="right", va="bottom")
         if not math.isclose(natural, bayes, abs_tol=1e-9):
-            self._plot_probability(ax, bayes, curve, offset=(5, -4), alignment=("left", "top"))
+            self._plot_probability(ax, bayes, curve, offset=(5, -4), ha="left", va="top")
         return lines
 
     def _plot_probability(
-        self, ax: Axes, cut: float, curve: Floats, *, offset: tuple[int, int], alignment: tuple[str, str]
+        self, ax: Axes, threshold: float, curve: Floats, *, offset: tuple[int, int], **alignment: Any
     ) -> None:
-        if not self.scores[0] <= cut <= self.scores[-1]:
-            return
-        p = float(np.interp(cut, self.scores, curve))
-        ax.plot([cut], [p], "o", color="black", markersize=4)
-        ax.annotate(
-            f"{p:.2f}", (cut, p), offset, textcoords="offset points", ha=alignment[0], va=alignment[1], fontsize="small"
-        )
-
-    def _curve_style(self, i: int | None, line_kw: dict[str, Any] | None) -> dict[str, Any]:
-        style = {"color": "black", "linestyle": "-"} if i is None else line_style(i)
-        return merge_style(style, line_kw)
+        """Mark a threshold on the link and write its probability beside it."""
+        if self.scores[0] <= threshold <= self.scores[-1]:
+            p = float(np.interp(threshold, self.scores, curve))
+            ax.plot([threshold], [p], "o", color="black", markersize=4)
+            ax.annotate(f"{p:.2f}", (threshold, p), offset, textcoords="offset points", fontsize="small", **alignment)
 
     def _legend_handles(self) -> list[Any]:
-        return [
-            *(legend_line(f"y = {target:g}", **line_style(i)) for i, target in enumerate(self.targets)),
-            legend_line("natural threshold", **NATURAL),
-            legend_line("Bayes threshold", **BAYES),
-        ]
+        """Return the lines of one panel of curves, if there is one, and a line at each kind of threshold."""
+        curves = next((lines for (part, _), lines in self.lines_.items() if part != "link"), [])
+        return [*curves, *self.threshold_lines_[:1], *self.bayes_threshold_lines_[:1]]
 
 
 def _name_losses(loss: Any) -> dict[str, Any]:
-    """Return the losses by their titles."""
+    """Return the losses by title."""
     if isinstance(loss, Mapping):
         named = {str(title): _resolve(member) for title, member in loss.items()}
     else:
@@ -315,7 +292,7 @@ def _name_losses(loss: Any) -> dict[str, Any]:
 
 
 def _resolve(loss: Any) -> Any:
-    """Return a loss given by its name or itself."""
+    """Return a loss given by name or as an object."""
     if not isinstance(loss, str):
         if not hasattr(loss, "values_and_gradient"):
             raise TypeError(f"loss must be a name or a Loss, got {type(loss).__name__}.")
@@ -328,7 +305,7 @@ def _resolve(loss: Any) -> Any:
 
 
 def _title(loss: Any) -> str:
-    """Return the class of a loss with the parameters that differ from their defaults."""
+    """Return the class name of a loss and the parameters that differ from their defaults."""
     fields = dataclasses.fields(loss) if dataclasses.is_dataclass(loss) else ()
     values = {field.name: getattr(loss, field.name) for field in fields if getattr(loss, field.name) != field.default}
     changed = [f"{name}={value:g}" if isinstance(value, Real) else f"{name}={value}" for name, value in values.items()]
@@ -354,7 +331,7 @@ def _check_targets(targets: Sequence[float]) -> Floats:
 def _curve(
     loss: Any, scores: Floats, target: float, held: Sequence[tuple[float, float]] | None
 ) -> tuple[Floats, Floats]:
-    """Return the loss and its gradient at each score of one label, the others held."""
+    """Return the loss and its gradient at each score of one label, the other labels held constant."""
     if 0 < target < 1 and not loss.soft_targets:
         return np.full_like(scores, np.nan), np.full_like(scores, np.nan)
     import torch
@@ -370,7 +347,7 @@ def _curve(
 
 
 def _probabilities(loss: Any, scores: Floats) -> Floats:
-    """Return the probabilities of the scores, NaN without a link."""
+    """Return the probabilities of the scores; NaN without a link."""
     if loss.link is None:
         return np.full_like(scores, np.nan)
     probabilities: Floats = loss.link.inverse(scores)
@@ -378,20 +355,6 @@ def _probabilities(loss: Any, scores: Floats) -> Floats:
 
 
 def _shared_top(curves: Floats) -> float:
-    """Return the upper end of an axis that losses share; a loss far above the others leaves through the top."""
+    """Return the upper end of the axis shared by all losses; a loss far above the others is cut off."""
     tops = np.nanmax(np.abs(curves), axis=(1, 2))
     return float(min(tops.max(), 3 * np.median(tops))) or 1.0
-
-
-def _loss_panels(ax: Any, parts: Sequence[str], n_losses: int) -> tuple[Panels, AxesArray]:
-    """Return panels, also as an array of shape (n_parts, n_losses): a column a loss, `LOSSES_ACROSS` at most."""
-    if ax is not None and np.ndim(ax) > 0:
-        panels = make_panels(ax, len(parts) * n_losses)
-        return panels, panels.axes.reshape(len(parts), n_losses)
-    n_columns = min(n_losses, LOSSES_ACROSS)
-    n_blocks = math.ceil(n_losses / n_columns)
-    panels = make_panels(ax, n_blocks * len(parts) * n_columns, n_columns=n_columns, sharey="row")
-    blocks = panels.axes.reshape(n_blocks, len(parts), n_columns).transpose(1, 0, 2)
-    axes = blocks.reshape(len(parts), n_blocks * n_columns)
-    remove_spare(axes[-1, :n_losses], axes[:, n_losses:].ravel())
-    return panels, axes[:, :n_losses]

@@ -1,4 +1,4 @@
-"""Panels, colours and legends of the pictures; matplotlib is imported when a picture is drawn."""
+"""Panels, line styles and legends of the displays; matplotlib is imported when a display is drawn."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_quadrant.displays._labels import shorten
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 AxesArray: TypeAlias = NDArray[np.object_]
 
-# Okabe and Ito, "Color universal design", 2008, without the yellow that is lost on white; neighbours differ in line
-# style as well, so that no picture rests on colour alone.
+# Okabe and Ito, "Color universal design", 2008, without the yellow, which is hard to see on white. Neighbours differ in
+# line style as well, for readers who do not see the colours.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINESTYLES = ("-", "--", "-.", ":")
 GREY = "0.45"
@@ -28,11 +26,17 @@ LEGEND_INCHES = 1.4
 
 
 def check_matplotlib(caller: str) -> None:
-    """Raise with the way out where matplotlib is not installed."""
+    """Raise, with the command that installs it, if matplotlib is missing."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise ImportError(f"{caller} requires matplotlib; `pip install sk-quadrant[plot]` brings it.") from error
+
+
+def check_parts(parts: Sequence[str], allowed: Sequence[str]) -> None:
+    """Raise unless `parts` is a non-empty selection of the allowed ones."""
+    if not parts or set(parts) - set(allowed):
+        raise ValueError(f"parts must be some of {', '.join(allowed)}, got {list(parts)}.")
 
 
 def line_style(i: int) -> dict[str, Any]:
@@ -41,78 +45,65 @@ def line_style(i: int) -> dict[str, Any]:
 
 
 def merge_style(style: dict[str, Any], user: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the style of a line with what the user asks for in its place, `c` and `color` being the same thing."""
+    """Return a line style updated with the keywords of the user, aliases such as `c` for `color` included."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.lines import Line2D
 
     return {**style, **normalize_kwargs(user or {}, Line2D)}
 
 
-def legend_line(label: str, **style: Any) -> Any:
-    """Return a legend entry for lines or points of a style."""
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], label=label, **style)
-
-
-def check_parts(parts: Sequence[str], allowed: Sequence[str]) -> None:
-    """Raise unless the parts of a picture are some of those it has."""
-    if not parts or set(parts) - set(allowed):
-        raise ValueError(f"parts must be some of {', '.join(allowed)}, got {list(parts)}.")
+def shorten(name: str, width: int) -> str:
+    """Return a name on one line of at most `width` characters, cut in the middle if it is longer."""
+    name = " ".join(name.split())
+    if len(name) > width:
+        tail = (width - 1) // 2
+        name = f"{name[: width - 1 - tail]}…{name[-tail:]}"
+    return name.replace("$", r"\$")  # matplotlib typesets text between two dollar signs as mathematics
 
 
 @dataclass(frozen=True)
 class Panels:
-    """Axes of a picture and the room around them.
+    """Axes of a display and the figure around them.
 
     Parameters
     ----------
     axes : ndarray of shape (n_panels,), dtype=matplotlib Axes
         Panels, row by row.
-    figure : Figure
+    figure : Figure or SubFigure
         Figure of the panels.
-    own : bool
-        Whether the figure was made for them.
-    margin : float, default=0.0
-        Inches at the right kept for the legend.
-    divided : Axes, default=None
-        The axes whose place they took.
+    legend_inches : float, default=None
+        Width kept for the legend at the right of the panels. None if the axes belong to the user, who may draw more in
+        the same figure.
     """
 
     axes: AxesArray
-    figure: Figure
-    own: bool = False
-    margin: float = 0.0
-    divided: Axes | None = None
+    figure: Figure | SubFigure
+    legend_inches: float | None = None
 
     def add_legend(self, handles: Sequence[Any]) -> Any:
-        """Return a legend beside the panels, or in the last of them where they are the user's; None without entries."""
+        """Draw a legend beside the panels, or inside the last one if the axes belong to the user."""
         if not handles:
             return None
-        if self.own:
-            return self.figure.legend(handles=handles, loc="outside right upper", fontsize="small", frameon=False)
-        if self.divided is not None:
-            return self.divided.legend(
-                handles=handles, loc="upper right", borderaxespad=0, fontsize="small", frameon=False
-            )
-        return self.axes[-1].legend(handles=handles, loc="best", fontsize="small")
+        if self.legend_inches is None:
+            return self.axes[-1].legend(handles=handles, loc="best", fontsize="small")
+        return self.figure.legend(handles=handles, loc="outside right upper", fontsize="small", frameon=False)
 
     def add_titles(self, names: Sequence[str]) -> None:
-        """Write a name above each panel, as much of it as there is room for."""
+        """Write a name above each panel, shortened to the width of the panel."""
         for ax, name in zip(self.axes, names, strict=True):
             ax.set_title(shorten(name, self.title_width), fontsize="medium")
 
     def add_note(self, *sentences: str) -> None:
-        """Say above a figure of our own what is not to be seen in it."""
+        """Write above the panels what they leave out; axes of the user get no note."""
         text = "; ".join(sentence for sentence in sentences if sentence)
-        if self.own and text:
-            width = round(13 * (self.figure.get_figwidth() - self.margin))  # 13 small letters an inch
-            lines = textwrap.fill(text, max(width, 20))
+        if self.legend_inches is not None and text:
+            inches = self.figure.bbox.width / self.figure.dpi - self.legend_inches
+            lines = textwrap.fill(text, max(round(13 * inches), 20))  # 13 small letters per inch
             self.figure.suptitle(lines, x=0.01, ha="left", fontsize="small", color=GREY)
 
-    def label_axes(self, *, xlabel: str = "", ylabel: str = "", brief: str = "") -> None:
-        """Name the axes: once for a grid of our own, else at the left and at the lower end, in `brief` if given."""
-        if self.own and len(self.axes) > 1:
+    def label_axes(self, *, xlabel: str, ylabel: str = "", brief: str = "") -> None:
+        """Name the axes once for all panels; axes of the user at the left and at the lower end, there in `brief`."""
+        if self.legend_inches is not None and len(self.axes) > 1:
             self.figure.supxlabel(xlabel, fontsize="medium")
             self.figure.supylabel(ylabel, fontsize="medium")
             return
@@ -127,14 +118,30 @@ class Panels:
     def title_width(self) -> int:
         """Number of letters that fit above a panel."""
         inches = min(ax.get_window_extent().width for ax in self.axes) / self.figure.dpi
-        return max(int(11 * inches), 8)  # 11 letters of the size of titles an inch
+        return max(int(11 * inches), 8)  # 11 letters of the size of titles per inch
 
 
 def _is_below(place: Any, other: Any) -> bool:
-    """Return whether another panel of the same grid is under this one."""
+    """Return whether another panel of the same grid is below this one."""
     if other is None or other.get_gridspec() is not place.get_gridspec():
         return False
     return bool(other.colspan == place.colspan and other.rowspan.start >= place.rowspan.stop)
+
+
+class PanelDisplay:
+    """A display that keeps the panels it was drawn on."""
+
+    axes_: AxesArray
+    ax_: Axes
+    figure_: Figure | SubFigure
+
+    def _make_panels(self, ax: Any, n_panels: int, **options: Any) -> Panels:
+        """Return the panels to draw on and keep them, see `make_panels`."""
+        check_matplotlib(f"{type(self).__name__}.plot")
+        panels = make_panels(ax, n_panels, **options)
+        self.axes_, self.ax_ = panels.axes, panels.axes[0]
+        self.figure_ = panels.figure if ax is None else np.ravel(ax)[0].figure
+        return panels
 
 
 def make_panels(
@@ -143,76 +150,70 @@ def make_panels(
     *,
     n_columns: int | None = None,
     size: tuple[float, float] = (2.6, 2.3),
-    margin: float = LEGEND_INCHES,
-    width_ratios: Sequence[float] | None = None,
-    spacing: float = 0.4,
-    sharex: bool | str = True,
-    sharey: bool | str = True,
+    legend_inches: float = LEGEND_INCHES,
+    **options: Any,
 ) -> Panels:
     """Return panels row by row.
 
     Parameters
     ----------
     ax : Axes, array-like of Axes of shape (n_panels,) or None
-        One axes is divided into the panels, `spacing` of their size apart; None makes a figure of panels of `size`
-        inches. A `margin` at their right is kept for the legend.
+        Axes of the panels. A single axes is replaced by a subfigure with all panels, None makes a figure.
+    n_panels : int
+        Number of panels.
+    n_columns : int, default=None
+        Number of columns. None makes a grid slightly wider than high.
+    size : tuple of (float, float), default=(2.6, 2.3)
+        Width and height of a panel in inches, for a new figure.
+    legend_inches : float, default=LEGEND_INCHES
+        Width kept for the legend.
+    **options
+        Options of :meth:`matplotlib.figure.Figure.subplots`; panels share their axes by default.
     """
-    if ax is not None and np.ndim(ax) > 0:
-        axes = np.asarray(ax, dtype=object).ravel()
-        if len(axes) != n_panels:
-            raise ValueError(f"ax must hold one axes a panel: expected {n_panels}, got {len(axes)}.")
-        return Panels(axes, axes[0].figure)
-    if ax is not None and n_panels == 1:
-        return Panels(np.array([ax], dtype=object), ax.figure)
-    n_columns = n_columns or best_columns(n_panels)
+    if ax is not None and (np.ndim(ax) > 0 or n_panels == 1):
+        return _given_panels(np.ravel(ax), n_panels)
+    n_columns = n_columns or (n_panels if n_panels <= 3 else min(math.ceil(math.sqrt(n_panels)), 5))
     n_rows = math.ceil(n_panels / n_columns)
     if ax is None:
         import matplotlib.pyplot as plt
 
-        figsize = (size[0] * n_columns + margin, size[1] * n_rows + 0.4)
-        figure = plt.figure(figsize=figsize, layout="constrained")
-        grid = figure.add_gridspec(n_rows, n_columns, width_ratios=width_ratios)
+        figsize = (size[0] * n_columns + legend_inches, size[1] * n_rows + 0.4)
+        figure: Any = plt.figure(figsize=figsize, layout="constrained")
     else:
-        figure, place = ax.figure, _divide(ax, margin)
-        grid = place.subgridspec(n_rows, n_columns, width_ratios=width_ratios, hspace=spacing, wspace=spacing)
-    axes = grid.subplots(sharex=sharex, sharey=sharey, squeeze=False).ravel()
-    remove_spare(axes[max(n_panels - n_columns, 0) : n_panels], axes[n_panels:])
-    return Panels(axes[:n_panels], figure, own=ax is None, margin=margin, divided=ax)
+        figure = _replace_axes(ax)
+    grid = {"sharex": True, "sharey": True, "gridspec_kw": _fixed_margins(figure, legend_inches), **options}
+    axes = figure.subplots(n_rows, n_columns, squeeze=False, **grid).ravel()
+    remove_unused(axes[max(n_panels - n_columns, 0) : n_panels], axes[n_panels:])
+    return Panels(axes[:n_panels], figure, legend_inches)
 
 
-class PanelDisplay:
-    """A display that keeps the panels it was drawn on."""
-
-    axes_: AxesArray
-    ax_: Axes
-    figure_: Figure
-
-    def _make_panels(self, ax: Any, n_panels: int, **options: Any) -> Panels:
-        """Return panels for a drawing, see `make_panels`."""
-        check_matplotlib(f"{type(self).__name__}.plot")
-        panels = make_panels(ax, n_panels, **options)
-        self.axes_, self.ax_, self.figure_ = panels.axes, panels.axes[0], panels.figure
-        return panels
-
-
-def remove_spare(lowest: AxesArray, spare: AxesArray) -> None:
-    """Remove panels that show nothing and give their tick labels to the lowest that stay."""
-    for panel in spare:
+def remove_unused(lowest: AxesArray, unused: AxesArray) -> None:
+    """Remove unused panels and show the tick labels of the lowest panels that remain."""
+    for panel in unused:
         panel.remove()
     for panel in lowest:
         panel.tick_params(labelbottom=True)
 
 
-def best_columns(n_panels: int) -> int:
-    """Return the number of columns of a grid that is a little wider than high."""
-    return n_panels if n_panels <= 3 else min(math.ceil(math.sqrt(n_panels)), 5)
+def _given_panels(axes: AxesArray, n_panels: int) -> Panels:
+    if len(axes) != n_panels:
+        raise ValueError(f"ax must hold one axes a panel: expected {n_panels}, got {len(axes)}.")
+    return Panels(axes, axes[0].figure)
 
 
-def _divide(ax: Axes, margin: float) -> Any:
-    """Return the place of an axes, but for a margin at its right where the legend goes."""
+def _replace_axes(ax: Axes) -> SubFigure:
+    """Return a subfigure in place of an axes."""
     place = ax.get_subplotspec()
     if place is None:
         raise ValueError("ax must be an axes of a subplot grid to be divided into panels; or pass one axes a panel.")
     ax.set_axis_off()
-    inches = ax.get_window_extent().width / ax.figure.dpi
-    return place.subgridspec(1, 2, width_ratios=(max(inches - margin, inches / 2), max(margin, 0.01)))[0]
+    return ax.figure.add_subfigure(place, facecolor="none")
+
+
+def _fixed_margins(figure: Figure | SubFigure, legend_inches: float) -> dict[str, float]:
+    """Return margins and gaps of a grid in a figure without constrained layout, in fractions of its size."""
+    engine: Any = figure.get_layout_engine()
+    if engine is not None and not engine.adjust_compatible:
+        return {}
+    right = 1 - min(legend_inches * figure.dpi / figure.bbox.width, 0.5)
+    return {"left": 0.14, "right": right, "bottom": 0.14, "top": 0.86, "wspace": 0.4, "hspace": 0.4}

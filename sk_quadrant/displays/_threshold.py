@@ -1,9 +1,10 @@
-"""Picture of metrics against the cut-off."""
+"""Display of metrics against the cut-off."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -18,13 +19,12 @@ from sk_quadrant.displays._labels import (
     read_labels,
     read_matrix,
 )
-from sk_quadrant.displays._panels import GREY, PanelDisplay, check_matplotlib, legend_line, line_style, merge_style
+from sk_quadrant.displays._panels import GREY, PanelDisplay, check_matplotlib, line_style, merge_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 N_THRESHOLDS = 101
-CUT: dict[str, Any] = {"color": GREY, "linestyle": "-", "linewidth": 1.0}
 AVERAGES = (None, "micro", "macro")
 Metric: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], float]
 
@@ -47,11 +47,12 @@ RATIOS: dict[str, Callable[[Counts], tuple[Floats, Floats]]] = {
 }
 
 
+@dataclass(eq=False, repr=False)
 class ThresholdDisplay(PanelDisplay):
-    """Precision, recall, F1 or other metrics against the cut-off, per label or pooled, the chosen cut marked.
+    """Precision, recall, F1 or other metrics against the cut-off, per label or pooled, with the chosen cut.
 
-    Use :meth:`from_estimator` or :meth:`from_predictions` to create one. A label counts as predicted where its score
-    is above the cut-off, strictly.
+    Use :meth:`from_estimator` or :meth:`from_predictions` to create one. A label is predicted if its score is
+    strictly above the cut-off.
 
     Parameters
     ----------
@@ -59,19 +60,19 @@ class ThresholdDisplay(PanelDisplay):
         Cut-offs, increasing.
 
     scores : dict of {str: ndarray of shape (n_curves, n_thresholds)}
-        Metrics at the cut-offs, a row a label, or one row if pooled.
+        Metrics at the cut-offs, one row per label, or one row if pooled.
 
     curve_names : list of str of length n_curves
         Titles of the panels.
 
     cuts : ndarray of shape (n_curves,) or (n_labels,), default=None
-        Chosen cuts: one a panel or, if pooled, one a label.
+        Chosen cuts: one per panel or, if pooled, one per label.
 
     score_name : str, default="score"
-        What is cut.
+        Name of the score, for the x axis.
 
     note : str, default=""
-        What the picture does not show.
+        Text above the panels on what they leave out.
 
     Attributes
     ----------
@@ -85,7 +86,7 @@ class ThresholdDisplay(PanelDisplay):
         Figure of the panels.
 
     lines_ : dict of {str: list of matplotlib Line2D}
-        Curves of each metric, one a panel.
+        Curves of each metric, one per panel.
 
     cut_lines_ : list of matplotlib artists
         Marks of the chosen cuts.
@@ -102,22 +103,13 @@ class ThresholdDisplay(PanelDisplay):
     array([[1. , 0.5]])
     """
 
-    def __init__(
-        self,
-        thresholds: Floats,
-        scores: dict[str, Floats],
-        *,
-        curve_names: list[str],
-        cuts: Floats | None = None,
-        score_name: str = "score",
-        note: str = "",
-    ) -> None:
-        self.thresholds = thresholds
-        self.scores = scores
-        self.curve_names = curve_names
-        self.cuts = cuts
-        self.score_name = score_name
-        self.note = note
+    thresholds: Floats
+    scores: dict[str, Floats]
+    _: KW_ONLY
+    curve_names: list[str]
+    cuts: Floats | None = None
+    score_name: str = "score"
+    note: str = ""
 
     @classmethod
     def from_estimator(
@@ -145,11 +137,11 @@ class ThresholdDisplay(PanelDisplay):
             True labels, 0 or 1; NaN where unknown.
 
         response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
-            What is cut; "auto" is the probability where there is one.
+            Score to cut; "auto" is the probability if the estimator has one.
 
         cuts : float or array-like of shape (n_labels,), default=None
             Chosen cuts to mark. None takes the estimator's `best_threshold_` or `threshold_`, else 1/2 of a
-            probability and 0 of a score, or where its predictions disagree with that, what separates them.
+            probability and 0 of a score; if its predictions disagree, the midpoint of the scores between them.
 
         label_names : sequence of str of length n_labels, default=None
             Names of the labels. None takes the columns of `y` or the estimator's `label_names_in_`.
@@ -184,8 +176,7 @@ class ThresholdDisplay(PanelDisplay):
         label_names: Sequence[Any] | None = None,
         zero_division: float = np.nan,
         score_name: str = "score",
-        line_kw: dict[str, Any] | None = None,
-        ax: Any = None,
+        **options: Any,
     ) -> ThresholdDisplay:
         """Draw the metrics of scores.
 
@@ -202,16 +193,16 @@ class ThresholdDisplay(PanelDisplay):
             Metrics. A callable takes vectors `(y_true, y_pred)` of zeros and ones and returns a number.
 
         average : {"micro", "macro"}, default=None
-            None draws a panel a label; "micro" pools the decisions of all labels; "macro" takes the mean over labels.
+            None draws one panel per label; "micro" pools the decisions of all labels; "macro" averages over labels.
 
         thresholds : array-like of shape (n_thresholds,), default="auto"
-            Cut-offs, to which the chosen cuts are added. "auto" takes evenly spaced ones and quantiles of the scores.
+            Cut-offs; the chosen cuts are added. "auto" takes evenly spaced ones and quantiles of the scores.
 
         cuts : float or array-like of shape (n_labels,), default=None
             Chosen cuts to mark.
 
         labels : sequence of int or str, default=None
-            Labels to show or to pool. None shows all, or the `max_labels` most frequent, and pools all.
+            Labels to show or to pool. None shows all labels, or the `max_labels` most frequent, and pools all.
 
         max_labels : int, default=16
             Number of labels shown when `labels` is None.
@@ -220,17 +211,14 @@ class ThresholdDisplay(PanelDisplay):
             Names of all labels. None takes the columns of `y_true`.
 
         zero_division : {nan, 0.0, 1.0}, default=nan
-            Value of a ratio whose denominator is zero, such as the precision where nothing is predicted; nan ends
-            the curve there and leaves the label out of the macro average.
+            Value of a ratio with denominator zero, such as the precision without predictions; nan ends the curve and
+            excludes the label from the macro average.
 
         score_name : str, default="score"
-            What is cut.
+            Name of the score, for the x axis.
 
-        line_kw : dict, default=None
-            Keywords of :meth:`matplotlib.axes.Axes.plot` for the curves.
-
-        ax : Axes or array-like of Axes of shape (n_panels,), default=None
-            Where to draw; one axes is divided. None makes a figure.
+        **options
+            Options of :meth:`plot`.
 
         Returns
         -------
@@ -254,7 +242,8 @@ class ThresholdDisplay(PanelDisplay):
         )
         chosen = None if cuts is None else _spread(cuts, n_labels)[shown]
         grid = _threshold_grid(thresholds, score[:, shown], chosen)
-        columns = [_known(truth[:, j], score[:, j]) for j in shown]
+        pools = [shown] if average == "micro" else shown[:, np.newaxis]
+        columns = [_known(truth[:, pool], score[:, pool]) for pool in pools]
         counts = [_count(*column, grid) for column in columns]
         display = cls(
             grid,
@@ -264,7 +253,7 @@ class ThresholdDisplay(PanelDisplay):
             score_name=score_name,
             note=note,
         )
-        return display.plot(line_kw=line_kw, ax=ax)
+        return display.plot(**options)
 
     def plot(self, *, line_kw: dict[str, Any] | None = None, ax: Any = None) -> ThresholdDisplay:
         """Draw.
@@ -275,7 +264,7 @@ class ThresholdDisplay(PanelDisplay):
             Keywords of :meth:`matplotlib.axes.Axes.plot` for the curves.
 
         ax : Axes or array-like of Axes of shape (n_panels,), default=None
-            Where to draw; one axes is divided. None makes a figure.
+            Axes to draw on; several panels replace a single axes. None makes a figure.
 
         Returns
         -------
@@ -284,49 +273,42 @@ class ThresholdDisplay(PanelDisplay):
         n_panels = len(self.curve_names)
         panels = self._make_panels(ax, n_panels, size=(4.2, 3.2) if n_panels == 1 else (2.2, 1.9))
         self.cut_lines_: list[Any] = []
-        self.lines_ = {
-            metric: [
-                self._plot_curve(panel, curve, i, line_kw) for panel, curve in zip(self.axes_, curves, strict=True)
+        self.lines_: dict[str, list[Any]] = {}
+        for i, (metric, curves) in enumerate(self.scores.items()):
+            # A metric changes only where the threshold passes a score, hence the steps.
+            style = {**line_style(i), "drawstyle": "steps-post", "label": metric}
+            pairs = zip(self.axes_, curves, strict=True)
+            self.lines_[metric] = [
+                panel.plot(self.thresholds, curve, **merge_style(style, line_kw))[0] for panel, curve in pairs
             ]
-            for i, (metric, curves) in enumerate(self.scores.items())
-        }
         for j, panel in enumerate(self.axes_):
             self._plot_cuts(panel, j)
         panels.add_titles(self.curve_names)
         panels.label_axes(xlabel=f"cut-off of the {self.score_name}", brief="cut-off")
-        self.legend_ = panels.add_legend(self._legend_handles())
+        self.legend_ = panels.add_legend([*(lines[0] for lines in self.lines_.values()), *self.cut_lines_[:1]])
         panels.add_note(self.note)
         return self
 
-    def _plot_curve(self, ax: Axes, curve: Floats, i: int, line_kw: dict[str, Any] | None) -> Any:
-        style = {**line_style(i), "drawstyle": "steps-post"}  # a metric changes only where a sample is passed
-        return ax.plot(self.thresholds, curve, **merge_style(style, line_kw))[0]
-
     def _plot_cuts(self, ax: Axes, j: int) -> None:
+        """Mark the cut of a panel by a line and by a dot on each curve, or several cuts by ticks at the lower end."""
         if self.cuts is None:
             return
         cuts = self.cuts[j : j + 1] if len(self.curve_names) == len(self.cuts) else np.unique(self.cuts)
-        cuts = cuts[np.isfinite(cuts)]  # a label may have none
+        cuts = cuts[np.isfinite(cuts)]
         if len(cuts) == 0:
             return
-        if len(cuts) > 1:  # pooled labels with cuts of their own
-            self.cut_lines_ += ax.plot(cuts, np.zeros(len(cuts)), "|", color=GREY, transform=ax.get_xaxis_transform())
+        if len(cuts) > 1:
+            style: dict[str, Any] = {
+                "color": GREY,
+                "transform": ax.get_xaxis_transform(),
+                "label": "cuts of the labels",
+            }
+            self.cut_lines_ += ax.plot(cuts, np.zeros(len(cuts)), "|", **style)
             return
-        self.cut_lines_.append(ax.axvline(cuts[0], zorder=1, **CUT))
+        self.cut_lines_.append(ax.axvline(cuts[0], color=GREY, linewidth=1.0, zorder=1, label="chosen cut"))
         i = np.searchsorted(self.thresholds, cuts[0])
         for lines in self.lines_.values():
             ax.plot(cuts, lines[j].get_ydata()[i : i + 1], "o", color=lines[j].get_color(), markersize=4)
-
-    def _legend_handles(self) -> list[Any]:
-        handles = [
-            legend_line(name, color=lines[0].get_color(), linestyle=lines[0].get_linestyle())
-            for name, lines in self.lines_.items()
-        ]
-        if self.cuts is None:
-            return handles
-        rug = len(np.unique(self.cuts)) > len(self.curve_names)
-        mark: dict[str, Any] = {"marker": "|", "color": GREY, "linestyle": ""} if rug else CUT
-        return [*handles, legend_line("cuts of the labels" if rug else "chosen cut", **mark)]
 
 
 def _name_metrics(metrics: Any) -> dict[str, Any]:
@@ -353,7 +335,7 @@ def _name_pool(average: str, n_labels: int) -> str:
 
 
 def _spread(cuts: Any, n_labels: int) -> Floats:
-    """Return one cut a label."""
+    """Return one cut per label."""
     values = np.asarray(cuts, dtype=np.float64)
     if values.shape not in ((), (n_labels,)):
         raise ValueError(f"cuts must be a number or of shape ({n_labels},), one a label; got shape {values.shape}.")
@@ -361,7 +343,7 @@ def _spread(cuts: Any, n_labels: int) -> Floats:
 
 
 def _threshold_grid(thresholds: Any, score: Floats, cuts: Floats | None) -> Floats:
-    """Return increasing cut-offs, the chosen cuts among them."""
+    """Return increasing cut-offs that include the chosen cuts."""
     if isinstance(thresholds, str):
         if thresholds != "auto":
             raise ValueError(f"thresholds must be 'auto' or numbers, got {thresholds!r}.")
@@ -379,7 +361,7 @@ def _threshold_grid(thresholds: Any, score: Floats, cuts: Floats | None) -> Floa
 
 
 def _known(truth: Floats, score: Floats) -> tuple[Floats, Floats]:
-    """Return the samples whose label is known."""
+    """Return labels and scores of the known labels."""
     known = ~np.isnan(truth)
     return truth[known], score[known]
 
@@ -401,16 +383,13 @@ def _evaluate(
     zero_division: float,
 ) -> Floats:
     """Return a metric at each threshold, shape (n_curves, n_thresholds)."""
-    if average == "micro":
-        columns = [(np.concatenate([y for y, _ in columns]), np.concatenate([s for _, s in columns]))]
-        counts = [Counts(*(np.sum(numbers, axis=0) for numbers in zip(*counts, strict=True)))]
     if isinstance(metric, str):
         curves = np.array([_divide(*RATIOS[metric](numbers), zero_division) for numbers in counts])
     else:
         curves = np.array([[metric(y.astype(int), (s > t).astype(int)) for t in thresholds] for y, s in columns])
     if average == "macro":
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Mean of empty slice")  # no label has a value: none is drawn
+            warnings.filterwarnings("ignore", "Mean of empty slice")  # no label has a value, nothing is drawn
             curves = np.nanmean(curves, axis=0, keepdims=True)
     return curves
 

@@ -69,9 +69,10 @@ def assert_nothing_overlaps():
 
 
 def _outside_texts(figure):
-    yield from (text for text in (figure._suptitle, figure._supxlabel, figure._supylabel) if text is not None)
-    for legend in figure.legends:
-        yield from legend.get_texts()
+    for part in (figure, *figure.subfigs):
+        yield from (text for text in (part._suptitle, part._supxlabel, part._supylabel) if text is not None)
+        for legend in part.legends:
+            yield from legend.get_texts()
     for ax in figure.axes:
         yield ax.title
         for axis in (ax.xaxis, ax.yaxis):

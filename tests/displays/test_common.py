@@ -99,7 +99,7 @@ def test_one_axes_is_divided_into_panels(pyplot, data, classifier, Display):
     assert not left.axison
     assert right.axison
     figure.canvas.draw()
-    assert all(ax.get_position().x1 <= right.get_position().x0 for ax in display.axes_)
+    assert all(ax.get_window_extent().x1 <= right.get_window_extent().x0 for ax in display.axes_)
 
 
 @by_classifier

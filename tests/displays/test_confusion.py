@@ -91,6 +91,16 @@ def test_cells_are_written(pyplot):
     assert not display.im_.get_array().mask[0, 1]
 
 
+@pytest.mark.parametrize(
+    ("count", "word"), [(0, "0"), (37, "37"), (999, "999"), (1300, "1.3k"), (147_000, "147k"), (2_500_000, "2.5M")]
+)
+def test_large_counts_are_short(pyplot, count, word):
+    """Check that a number of any size fits into a cell."""
+    table = {name: np.array([1]) for name in ("precision", "recall", "f1", "support", "errors")}
+    display = LabelConfusionDisplay(np.array([[1, count], [0, 0]]), table, label_names=["cat"]).plot()
+    assert display.text_[0, 1].get_text() == word
+
+
 @pytest.mark.parametrize(("normalize", "axis"), [("true", 1), ("pred", 0)])
 def test_normalized_rows_or_columns_sum_to_one(pyplot, make_predictions, normalize, axis):
     """Check the coloured and the masked shares together."""

@@ -84,3 +84,14 @@ def test_history_does_not_overlap(pyplot, assert_nothing_overlaps):
     """Check panels and legend of a history with losses and scores."""
     history = [{"epoch": i, "train_loss": 1 / i, "valid_loss": 1.1 / i, "valid_f1": 1 - 1 / i} for i in range(1, 30)]
     assert_nothing_overlaps(LearningHistoryDisplay.from_history(history).figure_)
+
+
+@SIZES
+def test_displays_share_a_figure(pyplot, make_predictions, assert_nothing_overlaps, n_labels):
+    """Check three axes of a figure, each replaced by the panels, notes and legend of a display."""
+    y_true, y_prob, y_pred, names = make_predictions(n_labels)
+    figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=(36, 9), layout="constrained")
+    ThresholdDisplay.from_predictions(y_true, y_prob, cuts=0.4, label_names=names, max_labels=6, ax=left)
+    LabelCalibrationDisplay.from_predictions(y_true, y_prob, label_names=names, max_labels=5, ax=middle)
+    LabelConfusionDisplay.from_predictions(y_true, y_pred, label_names=names, max_labels=8, ax=right)
+    assert_nothing_overlaps(figure)
