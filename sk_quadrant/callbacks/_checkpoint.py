@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import gen_batches
 from skorch import NeuralNet
 from skorch.callbacks import Callback
+
+from sk_quadrant._blocks import row_blocks
 
 
 class Checkpoint(Callback):  # type: ignore[misc]
@@ -125,6 +126,6 @@ def fingerprint(net: NeuralNet, data: Any) -> str:
     digest.update(repr(net.description()).encode())
     for array in data.arrays():
         digest.update(f"{array.dtype}{array.shape}".encode())
-        for rows in gen_batches(max(1, len(array)), 4096):  # other memory orders are copied block by block
+        for rows in row_blocks(len(array), 4096):  # other memory orders are copied block by block
             digest.update(np.ascontiguousarray(array[rows]).tobytes())
     return digest.hexdigest()

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils import gen_batches
 
+from sk_quadrant._blocks import row_blocks
 from sk_quadrant.displays._labels import Floats, find_column
 
 VALUES_AT_ONCE = 10_000_000  # 80 MB in float64
@@ -41,7 +41,7 @@ class FeatureGrid:
     def chunks(self) -> Iterator[Any]:
         """Yield all points, row by row of the grid, as rows with all features."""
         points = np.column_stack([self.xx0.ravel(), self.xx1.ravel()])
-        for chunk in gen_batches(len(points), max(1, VALUES_AT_ONCE // len(self.held))):
+        for chunk in row_blocks(len(points), max(1, VALUES_AT_ONCE // len(self.held))):
             columns = [np.full(len(points[chunk]), value) for value in self.held]
             for k, j in enumerate(self.columns):
                 columns[j] = points[chunk, k]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils import check_array, gen_batches
+from sklearn.utils import check_array
 
+from sk_quadrant._blocks import row_blocks
 from sk_quadrant._targets import check_sample_weight, masked_as_nan, positive_probabilities, read_matrix
 
 BLOCK_ENTRIES = 2**18  # 2 MB of float64: the temporary arrays of a block of rows stay in the cache
@@ -42,7 +43,7 @@ class ScoredTargets:
     def row_blocks(self) -> Iterator[ScoredTargets]:
         """Yield consecutive blocks of rows that fit in the cache."""
         n_samples, n_labels = self.targets.shape
-        for rows in gen_batches(n_samples, max(1, BLOCK_ENTRIES // n_labels)):
+        for rows in row_blocks(n_samples, max(1, BLOCK_ENTRIES // n_labels)):
             yield ScoredTargets(self.targets[rows], self.known[rows], self.scores[rows], self.sample_weight[rows])
 
 
