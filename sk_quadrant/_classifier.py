@@ -25,9 +25,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._inputs.targets import LabelEncoding, is_label_matrix, read_targets
 from sk_quadrant._inputs.weights import check_known, check_weight, known_weight, weigh_classes
-from sk_quadrant._multilabel.masked import masked_as_nan
 from sk_quadrant._plain_losses import loss_of, plain_loss
 from sk_quadrant._saved_state import SavedState, plain
+from sk_quadrant._targets import masked_as_nan
 from sk_quadrant._training.solvers import SOLVERS
 from sk_quadrant.losses import LOSSES, Loss
 

@@ -82,7 +82,7 @@ class Unclear(Silent):
 
 
 def test_thresholds_are_tuned_on_calibrated_probabilities(data):
-    """scikit-learn's cross_val_predict gives the probabilities that the thresholds cut, and its F1 the best score."""
+    """scikit-learn's cross_val_predict gives the probabilities that are compared with the thresholds, and its F1 the best score."""
     X, Y = data
     model = clone(NESTED["tuned-calibrated"]).set_params(cv=KFold(3)).fit(X, Y)
     proba = cross_val_predict(CALIBRATED, X, Y, cv=KFold(3), method="predict_proba")

@@ -14,7 +14,7 @@ from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d
 
-from sk_quadrant._multilabel.masked import masked_as_nan
+from sk_quadrant._targets import masked_as_nan
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_array
 
 from sk_quadrant._inputs.targets import LabelEncoding, Targets
-from sk_quadrant._multilabel.masked import masked_as_nan
+from sk_quadrant._targets import masked_as_nan
 
 
 def check_weight(sample_weight: Any, targets: Targets) -> NDArray[np.float64] | None:

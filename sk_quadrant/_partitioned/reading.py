@@ -21,7 +21,7 @@ from sk_quadrant._inputs.targets import (
     recognise,
 )
 from sk_quadrant._inputs.weights import read_weight, settle_class_weight, weigh_classes
-from sk_quadrant._multilabel.masked import masked_as_nan
+from sk_quadrant._targets import masked_as_nan
 
 if TYPE_CHECKING:
     from sk_quadrant._inputs.data import TrainingData

@@ -3,6 +3,7 @@
 NumPy only; used by the estimators, metrics, displays, Dask and torchrun.
 """
 
+from sk_quadrant._targets.any_classifier import read_for_any_classifier
 from sk_quadrant._targets.encodings import Binary, Encoding, Multiclass, MultiLabel, encoding_from_dict
 from sk_quadrant._targets.masked import masked_as_nan
 from sk_quadrant._targets.reading import as_classes, count_classes, is_label_matrix
@@ -37,6 +38,7 @@ __all__ = [
     "is_label_matrix",
     "masked_as_nan",
     "positive_probabilities",
+    "read_for_any_classifier",
     "read_targets",
     "recognize",
     "respond",

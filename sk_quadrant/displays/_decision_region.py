@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sk_quadrant._multilabel.responses import Response
+from sk_quadrant._targets import Response
 from sk_quadrant.displays._feature_grid import FeatureGrid, column_of, feature_names, make_grid
 from sk_quadrant.displays._fitted import check_classifiers, find_cuts, find_label_names, predict_labels, respond
 from sk_quadrant.displays._labels import Floats, check_same_shape, choose_labels, name_labels, read_labels, shorten

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from sk_quadrant._multilabel.responses import RESPONSE_METHODS, Response, first_method, positive_probabilities
+from sk_quadrant._targets import RESPONSE_METHODS, Response, first_method, positive_probabilities
 from sk_quadrant.displays._labels import Floats, read_labels
 from sk_quadrant.displays._panels import check_matplotlib
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array, gen_batches
 
-from sk_quadrant._multilabel.masked import masked_as_nan
+from sk_quadrant._targets import masked_as_nan
 
 BLOCK_ENTRIES = 2**18  # 2 MB of float64: the temporary arrays of a block of rows stay in the cache
 

@@ -9,7 +9,7 @@ from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.validation import _check_response_method
 
-from sk_quadrant._multilabel.responses import positive_probabilities
+from sk_quadrant._targets import positive_probabilities
 from sk_quadrant.metrics._calibration import expected_calibration_error
 from sk_quadrant.metrics._log_loss import multilabel_log_loss
 from sk_quadrant.metrics._ranking import precision_at_k_score, recall_at_k_score

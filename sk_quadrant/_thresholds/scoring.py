@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer, hamming_loss, make_scorer
-from sklearn.utils import _safe_indexing, check_array
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params
 
-from sk_quadrant._meta.cuts import METRICS, HeldOut, Metric, PredictionMetric
-from sk_quadrant._meta.held_out_scores import BoolArray, FloatArray, IndexArray, Targets, TrainingData
-from sk_quadrant._multilabel.label_matrix import LabelForm
+from sk_quadrant._meta_estimator import BoolArray, FitData, FloatArray, IndexArray
+from sk_quadrant._targets import Encoding, MultiLabel, Targets, check_sample_weight
+from sk_quadrant._thresholds.coordinate_search import PredictionMetric
+from sk_quadrant._thresholds.held_out import HeldOut
+from sk_quadrant._thresholds.search import METRICS, Metric
 
 OWN_SCORERS = {"neg_hamming_loss": make_scorer(hamming_loss, greater_is_better=False)}
 
@@ -28,7 +30,7 @@ def scorer_named(name: str) -> Any:
     return deepcopy(OWN_SCORERS[name]) if name in OWN_SCORERS else get_scorer(name)
 
 
-def _ingredients(scorer: Any) -> tuple[Any, Any, dict[str, Any]]:
+def _formula(scorer: Any) -> tuple[Any, Any, dict[str, Any]]:
     """Return what a scorer computes, without the parameters that change nothing for a label matrix."""
     options = dict(getattr(scorer, "_kwargs", {}))
     options.pop("pos_label", None)
@@ -60,40 +62,25 @@ class Scoring:
         """Check the scorer and look for its metric among those whose search needs no calls."""
         if "predict" not in np.atleast_1d(getattr(scorer, "_response_method", "predict")):
             raise ValueError(f"scoring must depend on predictions for thresholds to matter, got {scoring!r}.")
-        names = [name for name in METRICS if _ingredients(scorer_named(name)) == _ingredients(scorer)]
+        names = [name for name in METRICS if _formula(scorer_named(name)) == _formula(scorer)]
         name = names[0] if names and set(params) <= {"sample_weight"} else None
-        if name is None and targets.known is not None:
+        if name is None and targets.mask is not None:
             raise ValueError(
                 f"scoring must be one of {sorted(METRICS)} when y has unknown labels (NaN), got {scoring!r}."
             )
         return cls(scorer, params, name)
 
-    def hold_out(self, data: TrainingData, rows: IndexArray, scores: FloatArray) -> tuple[Metric, HeldOut]:
+    def hold_out(self, data: FitData, rows: IndexArray, scores: FloatArray) -> tuple[Metric, HeldOut]:
         """Return the metric and what it is computed from, for scores of some rows."""
-        targets = data.targets
         params = _check_method_params(data.X, self.params, indices=rows)
+        targets, mask = data.targets.present(rows), data.targets.mask
         if self.name is None:
-            y = (
-                _safe_indexing(targets.y, rows)
-                if targets.form.classes is not None
-                else targets.values[rows].astype(int)
-            )
-            of_predictions = _ScorerCall(self.scorer, _safe_indexing(data.X, rows), y, params, targets.form)
-            return PredictionMetric(of_predictions), HeldOut(scores, targets.values[rows])
-        known = None if targets.known is None else targets.known[rows]
-        weight = _check_weight(params.get("sample_weight"), rows.size)
-        return METRICS[self.name], HeldOut(scores, targets.values[rows], known, weight).counting_rows()
-
-
-def _check_weight(weight: Any, n_samples: int) -> FloatArray | None:
-    if weight is None:
-        return None
-    weight = check_array(weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
-    if weight.shape != (n_samples,):
-        raise ValueError(f"sample_weight of the scorer must have shape (n_samples,), got {weight.shape}.")
-    if weight.min() < 0 or weight.max() == 0:
-        raise ValueError("sample_weight must be nonnegative, and one weight at least must not be zero.")
-    return np.asarray(weight)
+            y = _safe_indexing(data.y, rows) if data.encoding.exclusive else targets.astype(int)
+            call = _ScorerCall(self.scorer, _safe_indexing(data.X, rows), y, params, data.encoding)
+            return PredictionMetric(call), HeldOut(scores, targets)
+        weight = check_sample_weight(params.get("sample_weight"), rows.size)
+        held_out = HeldOut(scores, targets, None if mask is None else mask[rows], weight)
+        return METRICS[self.name], held_out.without_idle_rows()
 
 
 @dataclass(frozen=True)
@@ -104,28 +91,30 @@ class _ScorerCall:
     X: Any
     y: Any
     params: Mapping[str, Any]
-    form: LabelForm
+    encoding: Encoding
 
     def __call__(self, predicted: BoolArray) -> float:
         """Return the score of predictions, -inf if it is not finite."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UndefinedMetricWarning)
-            value = float(self.scorer(_Predictions(self.form, predicted), self.X, self.y, **self.params))
+            value = float(self.scorer(_Predictions(self.encoding, predicted), self.X, self.y, **self.params))
         return value if np.isfinite(value) else -np.inf
 
 
 class _Predictions(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier that is nothing but its predictions."""
 
-    def __init__(self, form: LabelForm, predicted: BoolArray) -> None:
-        self.form = form
+    def __init__(self, encoding: Encoding, predicted: BoolArray) -> None:
+        self.encoding = encoding
         self.predicted = predicted
 
     @property
     def classes_(self) -> Any:
-        """Classes of each label."""
-        return [np.array([0, 1])] * self.form.n_labels if self.form.classes is None else self.form.classes
+        """Classes of y, or of each label."""
+        is_vector, n_labels = self.encoding.exclusive, self.encoding.n_labels
+        return self.encoding.classes if is_vector else [np.array([0, 1])] * n_labels
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the predictions, whatever X."""
-        return self.form.decode_dense(self.predicted)
+        """Return the predictions as an ndarray, whatever X."""
+        encoding = self.encoding if self.encoding.exclusive else MultiLabel(self.encoding.classes)
+        return np.asarray(encoding.decode([self.predicted]))
