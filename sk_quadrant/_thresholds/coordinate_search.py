@@ -107,17 +107,15 @@ class _RowState:
 
     def improve(self, group: IndexArray) -> bool:
         """Move the threshold of a group to its best place given the others; return whether that is better."""
-        scores, targets = self.held_out.scores[:, group], self.held_out.targets[:, group]
-        known = np.ones_like(targets) if self.held_out.known is None else self.held_out.known[:, group]
-        now = (scores > self.thresholds[group]) & known
+        labels = self.held_out.labels(group)
+        now = labels.predictions(self.thresholds[group])
         others = (
-            self.true_positive - np.count_nonzero(now & targets, axis=1),
+            self.true_positive - np.count_nonzero(now & labels.targets, axis=1),
             self.predicted - np.count_nonzero(now, axis=1),
         )
-        steps = self._steps(scores, targets, known, *others)
-        threshold = best_shared_threshold(self.held_out, group, steps)
-        new = (scores > threshold) & known
-        true_positive = others[0] + np.count_nonzero(new & targets, axis=1)
+        threshold = best_shared_threshold(labels, self._steps(labels, *others))
+        new = labels.predictions(np.asarray(threshold))
+        true_positive = others[0] + np.count_nonzero(new & labels.targets, axis=1)
         predicted = others[1] + np.count_nonzero(new, axis=1)
         value = self._mean(true_positive, predicted)
         if value <= self.value + ROUNDING:
@@ -127,22 +125,18 @@ class _RowState:
         return True
 
     def _steps(
-        self,
-        scores: FloatArray,
-        targets: BoolArray,
-        known: BoolArray,
-        true_positive: FloatArray,
-        predicted: FloatArray,
+        self, labels: HeldOut, true_positive: FloatArray, predicted: FloatArray
     ) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Yield known scores, flat, and what the mean gains when the threshold falls below each, by blocks of rows."""
-        for rows in gen_batches(scores.shape[0], max(1, ENTRIES_AT_ONCE // scores.shape[1])):
-            ordered, hits, present = _descending(scores[rows], targets[rows], known[rows])
+        known = labels.is_known()
+        for rows in gen_batches(len(known), max(1, ENTRIES_AT_ONCE // labels.n_labels)):
+            ordered, hits, present = _descending(labels.scores[rows], labels.targets[rows], known[rows])
             before = true_positive[rows, None], predicted[rows, None]
             positive = self.positive[rows, None]
             after = before[0] + np.cumsum(hits, axis=1), before[1] + np.cumsum(present, axis=1)
             gains = np.diff(self.of_row(*after, positive), axis=1, prepend=self.of_row(*before, positive))
-            if self.held_out.weight is not None:
-                gains *= self.held_out.weight[rows, None]
+            if labels.weight is not None:
+                gains *= labels.weight[rows, None]
             yield ordered[present], gains[present]
 
     def _mean(self, true_positive: FloatArray, predicted: FloatArray) -> float:
@@ -154,11 +148,8 @@ def _descending(scores: FloatArray, targets: BoolArray, known: BoolArray) -> tup
     if scores.shape[1] == 1:
         return scores, targets, known
     order = np.argsort(-scores, axis=1)
-    return (
-        np.take_along_axis(scores, order, axis=1),
-        np.take_along_axis(targets, order, axis=1),
-        np.take_along_axis(known, order, axis=1),
-    )
+    scores = np.take_along_axis(scores, order, axis=1)
+    return scores, np.take_along_axis(targets, order, axis=1), np.take_along_axis(known, order, axis=1)
 
 
 class PredictionMetric:
@@ -195,8 +186,9 @@ class _PredictionState:
 
     def improve(self, group: IndexArray) -> bool:
         """Move the threshold of a group to a better place, if one is found; return whether one was."""
-        thresholds = _all_thresholds(self.held_out.scores[:, group])
-        below_positive = np.searchsorted(thresholds, Curve.of(self.held_out, group).threshold)
+        labels = self.held_out.labels(group)
+        thresholds = _all_thresholds(labels.scores)
+        below_positive = np.searchsorted(thresholds, Curve.of(labels).threshold)
         first = np.union1d(_spread(thresholds.size), below_positive[_spread(below_positive.size)])
         rank, value = _search_ranks(lambda rank: self._value_at(group, thresholds[rank]), first)
         if not value > self.value:

@@ -44,9 +44,9 @@ class Curve:
     positive: float
 
     @classmethod
-    def of(cls, held_out: HeldOut, group: IndexArray) -> Curve:
+    def of(cls, group: HeldOut) -> Curve:
         """Sort the scores of positives and of negatives apart, and look up the first among the second."""
-        scores, targets, weight = held_out.entries(group)
+        scores, targets, weight = group.entries()
         positive, positive_mass = _sorted_mass(scores[targets], None if weight is None else weight[targets])
         negative, negative_mass = _sorted_mass(scores[~targets], None if weight is None else weight[~targets])
         first = np.flatnonzero(positive > np.append(-np.inf, positive[:-1]))  # of equal ones; none is below -inf
@@ -64,10 +64,6 @@ class Curve:
     def best(self, values: FloatArray) -> float:
         """Return the threshold of the largest value, the highest of equally good ones."""
         return float(self.threshold[np.argmax(values)])
-
-    def f1(self) -> FloatArray:
-        """Return the F1 at each threshold."""
-        return f1(self.true_positive, self.predicted, self.positive)
 
     def gain(self, price: float) -> FloatArray:
         """Return twice the true positives less a price for each prediction."""
@@ -100,8 +96,25 @@ def f1(true_positive: FloatArray, predicted: FloatArray, positive: FloatArray | 
     return np.divide(2 * true_positive, total, out=np.zeros_like(total), where=total > 0)
 
 
-class MacroF1:
-    """Mean over labels of F1. Labels of different groups do not interact, so that each group is searched alone.
+class _Separable:
+    """A metric to which each group of labels adds a part of its own, so that groups are searched one by one."""
+
+    def best(self, group: HeldOut) -> float:
+        """Return the best threshold of a group of labels."""
+        raise NotImplementedError
+
+    def tune(
+        self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
+    ) -> FloatArray:
+        """Return the best thresholds."""
+        thresholds = thresholds.copy()
+        for group in groups:
+            thresholds[group] = self.best(held_out.labels(group))
+        return thresholds
+
+
+class MacroF1(_Separable):
+    """Mean over labels of F1.
 
     For a group of several labels, the changes of the F1 of each label are added up at the scores of all positives.
     """
@@ -110,19 +123,13 @@ class MacroF1:
         """Return the mean F1 of the labels."""
         return float(f1(*held_out.counts(thresholds)).mean())
 
-    def tune(
-        self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
-    ) -> FloatArray:
-        """Return the best thresholds."""
-        thresholds = thresholds.copy()
-        for group in groups:
-            if group.size == 1:
-                curve = Curve.of(held_out, group)
-                thresholds[group] = curve.best(curve.f1())
-            else:
-                steps = (_f1_steps(*held_out.entries(label)) for label in group[:, None])
-                thresholds[group] = best_shared_threshold(held_out, group, steps)
-        return thresholds
+    def best(self, group: HeldOut) -> float:
+        """Return the best threshold of a group of labels."""
+        if group.n_labels > 1:
+            labels = np.arange(group.n_labels)[:, None]
+            return best_shared_threshold(group, (_f1_steps(*group.labels(label).entries()) for label in labels))
+        curve = Curve.of(group)
+        return curve.best(f1(curve.true_positive, curve.predicted, curve.positive))
 
 
 def _f1_steps(scores: FloatArray, targets: BoolArray, weight: FloatArray | None) -> tuple[FloatArray, FloatArray]:
@@ -134,21 +141,18 @@ def _f1_steps(scores: FloatArray, targets: BoolArray, weight: FloatArray | None)
     return scores[order], np.diff(f1(true_positive, predicted, positive), prepend=0.0)
 
 
-def best_shared_threshold(
-    held_out: HeldOut, group: IndexArray, steps: Iterable[tuple[FloatArray, FloatArray]]
-) -> float:
+def best_shared_threshold(group: HeldOut, steps: Iterable[tuple[FloatArray, FloatArray]]) -> float:
     """Return the threshold above which the gains of a group's scores have the largest sum; inf if none is positive.
 
     Parameters
     ----------
-    held_out : HeldOut
-    group : ndarray
+    group : HeldOut
         Labels that share the threshold.
     steps : iterable of (scores, gains)
         All known scores of the group, in blocks, and the change of the metric when the threshold falls below each,
         given all higher ones. A negative's gain is at most 0, so that the best threshold is right below a positive.
     """
-    above = np.unique(held_out.scores[:, group][held_out.targets[:, group]])
+    above = np.unique(group.scores[group.targets])
     above = above[above > -np.inf]
     total = np.zeros(above.size + 1)
     for scores, gains in steps:
@@ -160,12 +164,12 @@ def best_shared_threshold(
     if best == 0:
         return np.inf
     lowest = above[above.size - best]
-    scores = held_out.entries(group)[0]
+    scores = group.entries()[0]
     below = np.max(scores, where=scores < lowest, initial=-np.inf, keepdims=True)
     return float(between(below, lowest)[0])
 
 
-class Hamming:
+class Hamming(_Separable):
     """Negated Hamming loss, the fraction of wrong entries: per group, 2 TP less predictions is to be largest."""
 
     def value(self, held_out: HeldOut, thresholds: FloatArray) -> float:
@@ -173,15 +177,10 @@ class Hamming:
         true_positive, predicted, positive = held_out.counts(thresholds)
         return -float((predicted + positive - 2 * true_positive).sum() / held_out.weight_known())
 
-    def tune(
-        self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
-    ) -> FloatArray:
-        """Return the best thresholds."""
-        thresholds = thresholds.copy()
-        for group in groups:
-            curve = Curve.of(held_out, group)
-            thresholds[group] = curve.best(curve.gain(1.0))
-        return thresholds
+    def best(self, group: HeldOut) -> float:
+        """Return the best threshold of a group of labels."""
+        curve = Curve.of(group)
+        return curve.best(curve.gain(1.0))
 
 
 class MicroF1:
@@ -205,7 +204,7 @@ class MicroF1:
     ) -> FloatArray:
         """Return the best thresholds."""
         thresholds = thresholds.copy()
-        curves = [Curve.of(held_out, group) for group in groups]
+        curves = [Curve.of(held_out.labels(group)) for group in groups]
         untuned = np.setdiff1d(np.arange(held_out.n_labels), np.concatenate([[], *groups]))
         true_positive, predicted, positive = (count[untuned].sum() for count in held_out.counts(thresholds))
         positive += sum(curve.positive for curve in curves)

@@ -57,14 +57,21 @@ class HeldOut:
         predicted = self.scores > thresholds
         return predicted if self.known is None else predicted & self.known
 
-    def entries(self, labels: IndexArray) -> tuple[FloatArray, BoolArray, FloatArray | None]:
-        """Return the known scores of some labels, their targets and their weights, all flat."""
-        scores, targets = self.scores[:, labels], self.targets[:, labels]
-        weight = None if self.weight is None else np.broadcast_to(self.weight[:, None], scores.shape)
+    def labels(self, group: IndexArray) -> HeldOut:
+        """Return some of the labels."""
+        known = None if self.known is None else self.known[:, group]
+        return HeldOut(self.scores[:, group], self.targets[:, group], known, self.weight)
+
+    def entries(self) -> tuple[FloatArray, BoolArray, FloatArray | None]:
+        """Return the known scores, their targets and their weights, all flat."""
+        weight = None if self.weight is None else np.broadcast_to(self.weight[:, None], self.scores.shape)
         if self.known is None:
-            return scores.ravel(), targets.ravel(), None if weight is None else weight.ravel()
-        known = self.known[:, labels]
-        return scores[known], targets[known], None if weight is None else weight[known]
+            return self.scores.ravel(), self.targets.ravel(), None if weight is None else weight.ravel()
+        return self.scores[self.known], self.targets[self.known], None if weight is None else weight[self.known]
+
+    def is_known(self) -> BoolArray:
+        """Return which labels are known, of shape (n_samples, n_labels)."""
+        return np.ones_like(self.targets) if self.known is None else self.known
 
     def counts(self, thresholds: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the weights of true positives, of predictions and of positives, each of shape (n_labels,)."""
@@ -73,7 +80,7 @@ class HeldOut:
 
     def weight_known(self) -> float:
         """Return the total weight of the known entries."""
-        return float(self._total(np.ones_like(self.targets) if self.known is None else self.known).sum())
+        return float(self._total(self.is_known()).sum())
 
     def row_mean(self, values: FloatArray) -> float:
         """Return the weighted mean over rows of values of shape (n_samples,)."""

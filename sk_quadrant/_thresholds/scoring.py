@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -75,30 +75,23 @@ class Scoring:
         params = _check_method_params(data.X, self.params, indices=rows)
         targets, mask = data.targets.present(rows), data.targets.mask
         if self.name is None:
-            y = _safe_indexing(data.y, rows) if data.encoding.exclusive else targets.astype(int)
-            call = _ScorerCall(self.scorer, _safe_indexing(data.X, rows), y, params, data.encoding)
-            return PredictionMetric(call), HeldOut(scores, targets)
+            return PredictionMetric(self._metric_of(data, rows, params)), HeldOut(scores, targets)
         weight = check_sample_weight(params.get("sample_weight"), rows.size)
         held_out = HeldOut(scores, targets, None if mask is None else mask[rows], weight)
         return METRICS[self.name], held_out.without_idle_rows()
 
+    def _metric_of(self, data: FitData, rows: IndexArray, params: Mapping[str, Any]) -> Callable[[BoolArray], float]:
+        """Return what the scorer gives for predictions of some rows, -inf where that is not finite."""
+        X = _safe_indexing(data.X, rows)
+        y = _safe_indexing(data.y, rows) if data.encoding.exclusive else data.targets.present(rows).astype(int)
 
-@dataclass(frozen=True)
-class _ScorerCall:
-    """Call a scorer with predictions in place of an estimator."""
+        def metric(predicted: BoolArray) -> float:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UndefinedMetricWarning)
+                value = float(self.scorer(_Predictions(data.encoding, predicted), X, y, **params))
+            return value if np.isfinite(value) else -np.inf
 
-    scorer: Any
-    X: Any
-    y: Any
-    params: Mapping[str, Any]
-    encoding: Encoding
-
-    def __call__(self, predicted: BoolArray) -> float:
-        """Return the score of predictions, -inf if it is not finite."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UndefinedMetricWarning)
-            value = float(self.scorer(_Predictions(self.encoding, predicted), self.X, self.y, **self.params))
-        return value if np.isfinite(value) else -np.inf
+        return metric
 
 
 class _Predictions(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
