@@ -1,10 +1,13 @@
 """The two meta-estimators with one another, in pipelines and searches, and alike in what y they take."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_multilabel_classification
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
@@ -15,6 +18,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import sk_quadrant
 from sk_quadrant import (
     CalibratedMultiLabelClassifierCV,
     QuadrantMultiLabelClassifier,
@@ -82,7 +86,7 @@ class Unclear(Silent):
 
 
 def test_thresholds_are_tuned_on_calibrated_probabilities(data):
-    """scikit-learn's cross_val_predict gives the probabilities that the thresholds cut, and its F1 the best score."""
+    """scikit-learn's cross_val_predict gives the probabilities that are searched, and its F1 the best score."""
     X, Y = data
     model = clone(NESTED["tuned-calibrated"]).set_params(cv=KFold(3)).fit(X, Y)
     proba = cross_val_predict(CALIBRATED, X, Y, cv=KFold(3), method="predict_proba")
@@ -289,3 +293,77 @@ def assert_same_objects(now, before):
     """Check that a dict has the very same entries as before."""
     assert now.keys() == before.keys()
     assert all(now[name] is value for name, value in before.items())
+
+
+# %% What was saved before there was `encoding_`
+
+FORMS = {
+    "dense": {"n_labels": 2, "classes": None, "container": None},
+    "csr_matrix": {"n_labels": 2, "classes": None, "container": "csr_matrix"},
+    "csr_array": {"n_labels": 2, "classes": None, "container": "csr_array"},
+    "classes": {"n_labels": 1, "classes": np.array(["no", "yes"]), "container": None},
+}
+each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+
+
+def load_former(Meta, form, fitted):
+    """Return the model that `__setstate__` makes of a state saved at 6f52473, whose entries are plain values."""
+    state = vars(Meta(Silent())) | {"_form": form, "_sk_quadrant_version": sk_quadrant.__version__} | fitted
+    model = Meta.__new__(Meta)
+    model.__setstate__(state)
+    return model
+
+
+def assert_has_form(predicted, form, is_positive):
+    """Check the values and the kind of predictions."""
+    if form["classes"] is not None:
+        assert_array_equal(predicted, form["classes"][is_positive[:, 0].astype(int)])
+        return
+    assert type(predicted).__name__ == (form["container"] or "ndarray")
+    assert predicted.dtype == np.int64
+    assert_array_equal(_dense(predicted), is_positive)
+
+
+@each_form
+def test_thresholds_saved_with_the_form_of_y_are_loaded(form):
+    """Predictions have that form, and what is saved again has the encoding in its place."""
+    n_labels = form["n_labels"]
+    fitted = {
+        "estimator_": Silent(),
+        "response_method_": "decision_function",
+        "best_threshold_": np.array([-1.5, 0.5])[:n_labels],
+        "pooled_": np.array([False, True])[:n_labels],
+        "best_score_": 0.5,
+    }
+    model = load_former(TunedThresholdMultiLabelClassifierCV, form, fitted)
+    X = np.array([[-2.0, 0.0], [-1.0, 1.0]])[:, :n_labels]
+    for loaded in (model, pickle.loads(pickle.dumps(model))):
+        assert not hasattr(loaded, "_form")
+        assert_has_form(loaded.predict(X), form, np.greater(X, loaded.best_threshold_))
+
+
+@each_form
+def test_calibration_saved_with_the_form_of_y_is_loaded(form):
+    """Each pair had a copy of the form."""
+    n_labels = form["n_labels"]
+    pair = {
+        "estimator": Silent(),
+        "log_odds": None,
+        "calibrator": {
+            "name": "LogisticMap",
+            "slope": np.array([2.0, -1.0])[:n_labels],
+            "intercept": np.array([1.0, 0.5])[:n_labels],
+        },
+        "n_positive": np.array([2.0, 1.0])[:n_labels],
+        "n_negative": np.array([1.0, 2.0])[:n_labels],
+        "form": form,
+    }
+    classes = np.arange(2) if form["classes"] is None else form["classes"]
+    fitted = {"calibrated_classifiers_": [pair], "classes_": classes}
+    model = load_former(CalibratedMultiLabelClassifierCV, form, fitted)
+    X = np.array([[-2.0, 0.0], [1.0, 1.0]])[:, :n_labels]
+    expected = expit(X * pair["calibrator"]["slope"] + pair["calibrator"]["intercept"])
+    for loaded in (model, pickle.loads(pickle.dumps(model))):
+        assert not hasattr(loaded, "_form")
+        assert_allclose(loaded.predict_proba(X)[:, -n_labels:], expected)
+        assert_has_form(loaded.predict(X), form, expected > 0.5)

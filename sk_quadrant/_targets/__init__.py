@@ -3,6 +3,7 @@
 NumPy only; used by the estimators, metrics, displays, Dask and torchrun.
 """
 
+from sk_quadrant._targets.any_classifier import read_for_any_classifier
 from sk_quadrant._targets.encodings import (
     ENCODINGS,
     Binary,
@@ -46,6 +47,7 @@ __all__ = [
     "is_label_matrix",
     "masked_as_nan",
     "positive_probabilities",
+    "read_for_any_classifier",
     "read_matrix",
     "read_targets",
     "recognize",

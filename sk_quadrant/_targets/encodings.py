@@ -358,7 +358,7 @@ def recognize(y: Any, classes: Any = None, *, min_classes: int = 2) -> Encoding:
             raise ValueError(
                 f"classes must be None or arange({n_labels}) for a y of {n_labels} labels, got {classes!r}."
             )
-        return MultiLabel(np.arange(n_labels), column_names(y), _container(y))
+        return MultiLabel(np.arange(n_labels), column_names(y), container_of(y))
     found, _ = count_classes(y if classes is None else np.asarray(classes))
     check_classification_targets(y)
     if len(found) < min_classes:
@@ -366,7 +366,8 @@ def recognize(y: Any, classes: Any = None, *, min_classes: int = 2) -> Encoding:
     return Binary(found) if len(found) <= 2 else Multiclass(found)
 
 
-def _container(y: Any) -> str | None:
+def container_of(y: Any) -> str | None:
+    """Return the class in `scipy.sparse` of predictions for a y, None for dense ones."""
     if not sparse.issparse(y):
         return None
     return "csr_array" if isinstance(y, sparse.sparray) else "csr_matrix"

@@ -9,8 +9,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from sk_quadrant._calibration.calibrators import LogisticMap
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
-from sk_quadrant._meta.calibrators import LogisticMap
 from sk_quadrant.io._onnx_classifier import dtype_of, is_text
 from sk_quadrant.io._onnx_values import Graph, Values
 
@@ -36,10 +36,10 @@ def declare_calibrated(scope: Any, model: Any, inputs: Any, custom_parsers: Any 
 
 def set_shapes(operator: Any) -> None:
     """Set the shapes of the outputs."""
-    form, (labels, values) = operator.raw_operator._form, operator.outputs
+    encoding, (labels, values) = operator.raw_operator.encoding_, operator.outputs
     n_rows = operator.inputs[0].get_first_dimension()
-    labels.type.shape = [n_rows, form.n_labels] if form.classes is None else [n_rows]
-    n_columns = form.n_labels if form.classes is None or values.raw_name == "scores" else 2
+    labels.type.shape = [n_rows, *encoding.prediction_shape]
+    n_columns = 2 if encoding.exclusive and values.raw_name != "scores" else encoding.n_labels
     values.type.shape = [n_rows, n_columns]
 
 
@@ -62,7 +62,7 @@ def convert_calibrated(scope: Any, operator: Any, container: Any) -> None:
         total = total + _calibrated(graph, pair.calibrator, scores)
     proba = total / len(model.calibrated_classifiers_)
     _write_labels(graph, model, graph.node("Greater", proba, 0.5), labels)
-    both = proba if model._form.classes is None else graph.node("Concat", 1 - proba, proba, axis=1)
+    both = graph.node("Concat", 1 - proba, proba, axis=1) if model.encoding_.exclusive else proba
     graph.output(both.cast(dtype_of(values)), values.full_name)
 
 
@@ -90,8 +90,7 @@ def _declare(scope: Any, model: Any, alias: str, inputs: Any, below: list[Any], 
 
     operator = scope.declare_local_operator(alias, model)
     operator.inputs.extend(below)
-    classes = model._form.classes
-    label_type = StringTensorType if classes is not None and is_text(classes) else Int64TensorType
+    label_type = StringTensorType if is_text(model.encoding_.classes) else Int64TensorType
     in_double = any(isinstance(variable.type, DoubleTensorType) for variable in inputs)
     for name, kind in (("label", label_type), (second, DoubleTensorType if in_double else FloatTensorType)):
         operator.outputs.append(scope.declare_local_variable(name, kind()))
@@ -100,7 +99,7 @@ def _declare(scope: Any, model: Any, alias: str, inputs: Any, below: list[Any], 
 
 def _column_of_labels(graph: Graph, model: Any, answer: Values) -> Values:
     """Return one column a label of what the classifier answers."""
-    if model._form.classes is None:
+    if not model.encoding_.exclusive:
         return answer
     width = 2 if getattr(model, "response_method_", "") == "predict_proba" else 1  # two classes have two probabilities
     columns = graph.node("Reshape", answer, np.array([-1, width]))
@@ -108,8 +107,8 @@ def _column_of_labels(graph: Graph, model: Any, answer: Values) -> Values:
 
 
 def _write_labels(graph: Graph, model: Any, decisions: Values, labels: Any) -> None:
-    classes, present = model._form.classes, decisions.cast(np.int64)
-    if classes is not None:
+    classes, present = model.encoding_.classes, decisions.cast(np.int64)
+    if model.encoding_.exclusive:
         index = graph.node("Squeeze", present, np.array([1]))
         present = graph.node("Gather", graph.constant(classes if is_text(classes) else classes.astype(np.int64)), index)
     graph.output(present, labels.full_name)

@@ -114,7 +114,7 @@ def scored_labels(seed=0, n_samples=200, n_labels=3):
 
 EXPECTED_FAILURES = {
     "MLPClassifier": {
-        "check_classifiers_train": "predict cuts probabilities at the tuned threshold, not at 1/2; scikit-learn "
+        "check_classifiers_train": "predict compares probabilities with the tuned threshold, not 1/2; scikit-learn "
         "declares the same for TunedThresholdClassifierCV"
     }
 }
@@ -185,7 +185,7 @@ def test_cv_results_hold_the_out_of_fold_scores(data):
 
 
 def test_thresholds_are_strict_and_half_way_between_scores():
-    """The label is positive from 2 on: the cut is 1.5, which itself is not above the cut."""
+    """The label is positive from 2 on: the threshold is 1.5, and 1.5 is not above it."""
     X, Y = np.repeat([[0.0], [1.0], [2.0], [3.0]], 10, axis=0), np.repeat([0, 0, 1, 1], 10)[:, None]
     X, Y = np.hstack([X, X]), np.hstack([Y, Y])
     model = TunedThresholdMultiLabelClassifierCV(Scores()).fit(X, Y)
@@ -208,7 +208,7 @@ def test_tuning_improves_held_out_macro_f1_of_rare_labels(load_tabular):
 
 @pytest.mark.filterwarnings("ignore:Label not .* is present in all training examples")
 def test_pooling_rare_labels_keeps_real_predictions_from_harm(load_tabular):
-    """Lucky cuts of labels with one or two positives predict them for nearly all rows."""
+    """Lucky thresholds of labels with one or two positives predict them for nearly all rows."""
     X, Y, X_test, Y_test = load_tabular("medical")
     logistic = OneVsRestClassifier(LogisticRegression(solver="liblinear"))
     micro, macro = (
@@ -383,7 +383,7 @@ class TestSplits:
         ))  # fmt: skip
 
     def test_thresholds_come_from_pooled_scores_not_from_averages(self):
-        """With one positive in each of 5 folds, no fold could place a cut that all agree on."""
+        """With one positive in each of 5 folds, no fold could place a threshold that all agree on."""
         X, Y = scored_labels(n_samples=100)
         Y[:, 0] = 0
         Y[::20, 0] = 1
@@ -525,8 +525,8 @@ class TestTargets:
         results = model.fit(X, Y[:, 0]).cv_results_
         y, scores = Y[results["indices"], 0], results["scores"][:, 0]
         values = [
-            get_scorer(scoring)._score_func(y, (scores > cut).astype(int), **get_scorer(scoring)._kwargs)
-            for cut in np.append(-np.inf, np.unique(scores))
+            get_scorer(scoring)._score_func(y, (scores > threshold).astype(int), **get_scorer(scoring)._kwargs)
+            for threshold in np.append(-np.inf, np.unique(scores))
         ]
         assert model.best_score_ == pytest.approx(max(values), abs=1e-12)
 
@@ -791,7 +791,11 @@ class TestMetadata:
 
     @pytest.mark.parametrize(
         ("weight", "message"),
-        [(-np.ones(200), "nonnegative"), (np.zeros(200), "nonnegative"), (np.ones((200, 3)), r"shape \(n_samples,\)")],
+        [
+            (-np.ones(200), "sample_weight must not be negative"),
+            (np.zeros(200), "sample_weight must have a positive value"),
+            (np.ones((200, 3)), r"shape \(n_samples,\)"),
+        ],
         ids=["negative", "zero", "2-D"],
     )
     def test_weights_that_make_no_sense_are_refused(self, weight, message, routing):

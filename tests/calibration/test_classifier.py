@@ -282,7 +282,7 @@ def test_sparse_y_gives_sparse_predictions_of_the_same_values(data, container):
 
 
 def test_data_frames_keep_their_names(data):
-    """Feature names come from the classifier; rows are cut with their columns."""
+    """Feature names come from the classifier; rows are split with their columns."""
     pd = pytest.importorskip("pandas")
     X, Y, X_test, *_ = data
     frame, labels = pd.DataFrame(X, columns=["u", "v"]), pd.DataFrame(Y, columns=["right", "up"])
@@ -407,7 +407,7 @@ def test_rare_labels_raise_no_warning_where_their_positives_come_together(method
 
 
 def test_a_class_with_fewer_rows_than_folds_is_a_rare_label():
-    """Rows of two classes are cut as those of one label, without the warning of StratifiedKFold."""
+    """Rows of two classes are split as those of one label, without the warning of StratifiedKFold."""
     X, Y = _rare_label_data()
     model = CalibratedMultiLabelClassifierCV(RidgeClassifier(), ensemble=False)
 
@@ -525,8 +525,8 @@ def test_weights_that_the_classifier_cannot_take_are_used_for_the_maps_with_a_wa
     assert model.calibrated_classifiers_[0].n_positive.sum() == pytest.approx(Y.sum(), rel=0.1)
 
 
-def test_fit_parameters_are_cut_with_the_rows(data):
-    """What has one entry a row is cut, anything else passed on."""
+def test_fit_parameters_are_split_with_the_rows(data):
+    """What has one entry per row is split, anything else passed on."""
     X, Y, *_ = data
     note = np.arange(len(X))
 
@@ -857,9 +857,9 @@ def test_targets_that_are_no_labels_are_refused(y, message):
     ("weight", "message"),
     [
         (np.ones(5), "inconsistent numbers of samples"),
-        (np.ones((6, 3)), r"n_labels\) = \(6, 2\), got \(6, 3\)"),
-        (-np.ones(6), "must be nonnegative"),
-        (np.zeros(6), "must not be zero"),
+        (np.ones((6, 3)), r"n_labels\), here \(6,\) or \(6, 2\), got \(6, 3\)"),
+        (-np.ones(6), "sample_weight must not be negative"),
+        (np.zeros(6), "sample_weight must have a positive value"),
         (np.full(6, np.nan), "sample_weight contains NaN"),
     ],
     ids=["rows", "columns", "negative", "zero", "nan"],

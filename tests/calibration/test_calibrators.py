@@ -13,7 +13,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
 from sklearn.utils.fixes import parse_version
 
-from sk_quadrant._meta.calibrators import METHODS, HeldOut, LogOdds, fit_isotonic, fit_sigmoid, fit_temperature
+from sk_quadrant._calibration.calibration_set import CalibrationSet
+from sk_quadrant._calibration.calibrators import METHODS, LogOdds, fit_isotonic, fit_sigmoid, fit_temperature
+from sk_quadrant._targets import Targets
 
 
 class _FirstColumn(ClassifierMixin, BaseEstimator):
@@ -32,6 +34,12 @@ class _FirstColumn(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         return (self.decision_function(X) > 0).astype(int)
+
+
+def calibration_set(scores, targets, weight=None):
+    """Return the calibration set of targets in which NaN is unknown."""
+    mask = ~np.isnan(targets)
+    return CalibrationSet.of(scores, Targets(np.where(mask, targets, 0.0), None if mask.all() else mask, weight))
 
 
 def _scikit_learn_proba(method, scores, targets, weight=None):
@@ -62,7 +70,7 @@ def test_maps_equal_those_of_scikit_learn(method, weighted):
     scores, targets = _draw()
     weight = np.random.default_rng(1).integers(0, 4, len(scores)).astype(float) if weighted else None
 
-    proba = METHODS[method](HeldOut.of(scores, targets, weight)).predict(scores)
+    proba = METHODS[method](calibration_set(scores, targets, weight)).predict(scores)
 
     expected = [_scikit_learn_proba(method, s, t, weight) for s, t in zip(scores.T, targets.T, strict=True)]
     np.testing.assert_allclose(proba, np.transpose(expected), atol=1e-6)
@@ -74,7 +82,7 @@ def test_temperature_equals_that_of_scikit_learn_once_smoothing_is_negligible():
     scores, targets = _draw()
     scores = scores / scores.std(axis=0)
 
-    proba = fit_temperature(HeldOut.of(scores, targets, np.full(len(scores), 1e9))).predict(scores)
+    proba = fit_temperature(calibration_set(scores, targets, np.full(len(scores), 1e9))).predict(scores)
 
     expected = [_scikit_learn_proba("temperature", s, t) for s, t in zip(scores.T, targets.T, strict=True)]
     np.testing.assert_allclose(proba, np.transpose(expected), atol=1e-6)
@@ -95,7 +103,7 @@ def test_logistic_maps_minimise_the_log_loss_of_smoothed_targets(fit, soft):
         u = scores * parameters[0] + (parameters[1] if len(parameters) == 2 else 0.0)
         return (weight * (np.logaddexp(0, u) - smoothed * u)).sum()
 
-    fitted = fit(HeldOut.of(scores, targets, weight))
+    fitted = fit(calibration_set(scores, targets, weight))
     best = minimize(loss, np.zeros(2 if fit is fit_sigmoid else 1), tol=1e-10)
 
     parameters = np.concatenate([fitted.slope, fitted.intercept])[: len(best.x)]
@@ -108,9 +116,9 @@ def test_a_pooled_map_is_the_map_of_one_label_with_all_entries():
     scores, targets = _draw()
     weight = np.random.default_rng(3).uniform(0, 2, scores.shape)
 
-    pooled = fit_sigmoid(HeldOut.of(scores, targets, weight).pooled())
+    pooled = fit_sigmoid(calibration_set(scores, targets, weight).pooled())
 
-    long = fit_sigmoid(HeldOut.of(scores.reshape(-1, 1), targets.reshape(-1, 1), weight.reshape(-1, 1)))
+    long = fit_sigmoid(calibration_set(scores.reshape(-1, 1), targets.reshape(-1, 1), weight.reshape(-1, 1)))
     assert pooled.slope.shape == (1,)
     np.testing.assert_array_equal(pooled.predict(scores), long.predict(scores))
 
@@ -119,10 +127,10 @@ def test_blocks_of_labels_and_rows_do_not_show():
     """A label's map does not depend on which labels are fitted with it, nor on how many rows fit in a block."""
     scores, targets = _draw(n_samples=3000, n_labels=70)
 
-    together = fit_sigmoid(HeldOut.of(scores, targets))
+    together = fit_sigmoid(calibration_set(scores, targets))
 
     for j in (0, 63, 64, 69):
-        alone = fit_sigmoid(HeldOut.of(scores[:, [j]], targets[:, [j]]))
+        alone = fit_sigmoid(calibration_set(scores[:, [j]], targets[:, [j]]))
         np.testing.assert_allclose([together.slope[j], together.intercept[j]], np.ravel([alone.slope, alone.intercept]))
 
 
@@ -132,8 +140,8 @@ def test_weight_two_is_a_repeated_row_and_weight_zero_a_removed_one(method):
     scores, targets = _draw()
     weight = np.random.default_rng(4).integers(0, 3, len(scores))
 
-    weighted = METHODS[method](HeldOut.of(scores, targets, weight.astype(float)))
-    repeated = METHODS[method](HeldOut.of(scores.repeat(weight, axis=0), targets.repeat(weight, axis=0)))
+    weighted = METHODS[method](calibration_set(scores, targets, weight.astype(float)))
+    repeated = METHODS[method](calibration_set(scores.repeat(weight, axis=0), targets.repeat(weight, axis=0)))
 
     np.testing.assert_allclose(weighted.predict(scores), repeated.predict(scores), atol=1e-9)
 
@@ -142,11 +150,11 @@ def test_weight_two_is_a_repeated_row_and_weight_zero_a_removed_one(method):
 def test_unknown_targets_and_infinite_scores_take_no_part(method):
     """A map is fitted to the finite scores of known targets alone."""
     scores, targets = _draw(n_labels=1)
-    few = METHODS[method](HeldOut.of(scores[20:], targets[20:]))
+    few = METHODS[method](calibration_set(scores[20:], targets[20:]))
     targets[:10] = np.nan
     scores[10:15], scores[15:20] = np.inf, -np.inf
 
-    fitted = METHODS[method](HeldOut.of(scores, targets))
+    fitted = METHODS[method](calibration_set(scores, targets))
 
     np.testing.assert_allclose(fitted.predict(scores[20:]), few.predict(scores[20:]), atol=1e-12)
 
@@ -155,7 +163,7 @@ def test_unknown_targets_and_infinite_scores_take_no_part(method):
 def test_infinite_scores_get_the_limits_of_the_map(method):
     """The probability of an infinite score is that of a very large one."""
     scores, targets = _draw(n_labels=1)
-    fitted = METHODS[method](HeldOut.of(scores, targets))
+    fitted = METHODS[method](calibration_set(scores, targets))
 
     np.testing.assert_allclose(
         fitted.predict(np.array([[-np.inf], [np.inf]])), fitted.predict(np.array([[-1e9], [1e9]]))
@@ -168,9 +176,9 @@ def test_infinite_scores_get_the_limits_of_the_map(method):
 def test_one_sided_labels_get_the_smoothed_frequency(method, pooled, value, expected):
     """All methods answer (n_positive + 1) / (n + 2) where only one of 0 and 1 was seen."""
     scores = np.linspace(-1, 1, 20)[:, np.newaxis]
-    held_out = HeldOut.of(scores, np.full_like(scores, value))
+    calibration = calibration_set(scores, np.full_like(scores, value))
 
-    fitted = METHODS[method](held_out.pooled() if pooled else held_out)
+    fitted = METHODS[method](calibration.pooled() if pooled else calibration)
 
     np.testing.assert_allclose(fitted.predict(np.array([[-3.0], [0.0], [np.inf]])), expected, rtol=1e-9)
 
@@ -180,7 +188,7 @@ def test_labels_without_known_target_get_one_half(method):
     """Nothing known is a probability of (0 + 1) / (0 + 2)."""
     scores = np.linspace(-1, 1, 20)[:, np.newaxis]
 
-    fitted = METHODS[method](HeldOut.of(scores, np.full_like(scores, np.nan)))
+    fitted = METHODS[method](calibration_set(scores, np.full_like(scores, np.nan)))
 
     np.testing.assert_allclose(fitted.predict(scores), 0.5)
 
@@ -189,9 +197,9 @@ def test_labels_without_known_target_get_one_half(method):
 def test_constant_scores_give_a_constant_probability_near_the_frequency(value):
     """Scores that say nothing leave what is known without them, on other scores too."""
     targets = np.repeat([[1.0], [0.0]], [3, 7], axis=0)
-    held_out = HeldOut.of(np.full((10, 1), value), targets)
+    calibration = calibration_set(np.full((10, 1), value), targets)
 
-    sigmoid, isotonic = fit_sigmoid(held_out), fit_isotonic(held_out)
+    sigmoid, isotonic = fit_sigmoid(calibration), fit_isotonic(calibration)
 
     smoothed_frequency = (3 * 4 / 5 + 7 * 1 / 9) / 10
     np.testing.assert_allclose(sigmoid.predict(np.array([[value], [value + 1]])), smoothed_frequency)
@@ -202,7 +210,7 @@ def test_scores_equal_but_for_rounding_are_constant():
     """Sums in another order differ in the last digit, which is not a difference between rows."""
     scores = np.where(np.arange(20) % 3 == 0, 0.1 + 0.2, 0.3)[:, np.newaxis]
 
-    fitted = fit_sigmoid(HeldOut.of(scores, (np.arange(20) % 3 == 0).astype(float)[:, np.newaxis]))
+    fitted = fit_sigmoid(calibration_set(scores, (np.arange(20) % 3 == 0).astype(float)[:, np.newaxis]))
 
     assert fitted.slope[0] == 0
 
@@ -212,7 +220,7 @@ def test_separable_scores_stay_finite_and_confident_by_how_many_there_are(fit):
     """Smoothing bounds the slope: 100 rows on the right side earn more confidence than 4."""
     few, many = (np.linspace(-2, 2, n)[:, np.newaxis] for n in (4, 100))
 
-    proba = [fit(HeldOut.of(s, (s > 0).astype(float))).predict(np.array([[2.0]])).item() for s in (few, many)]
+    proba = [fit(calibration_set(s, (s > 0).astype(float))).predict(np.array([[2.0]])).item() for s in (few, many)]
 
     assert 0.7 < proba[0] < 0.9
     assert 0.99 < proba[1] < 1
@@ -223,7 +231,7 @@ def test_scores_that_point_the_wrong_way_lose_their_say(method, lowest, highest)
     """A map that cannot decrease ends up nearly constant."""
     scores = np.linspace(-1, 1, 200)[:, np.newaxis]
 
-    proba = METHODS[method](HeldOut.of(scores, (scores < 0).astype(float))).predict(scores)
+    proba = METHODS[method](calibration_set(scores, (scores < 0).astype(float))).predict(scores)
 
     assert lowest < proba.min() <= proba.max() < highest
 
@@ -232,7 +240,7 @@ def test_sigmoid_turns_scores_round_that_point_the_wrong_way():
     """A negative slope is a legitimate map."""
     scores = np.linspace(-1, 1, 200)[:, np.newaxis]
 
-    proba = fit_sigmoid(HeldOut.of(scores, (scores < 0).astype(float))).predict(scores)
+    proba = fit_sigmoid(calibration_set(scores, (scores < 0).astype(float))).predict(scores)
 
     assert proba[0] > 0.9
     assert proba[-1] < 0.1
@@ -245,9 +253,9 @@ def test_sigmoid_does_not_depend_on_unit_and_zero_of_scores(scale):
     scores = (scores - scores.mean()) / scores.std()
     other = (scores + 5.0) * scale
 
-    proba = fit_sigmoid(HeldOut.of(other, targets)).predict(other)
+    proba = fit_sigmoid(calibration_set(other, targets)).predict(other)
 
-    np.testing.assert_allclose(proba, fit_sigmoid(HeldOut.of(scores, targets)).predict(scores), rtol=1e-7)
+    np.testing.assert_allclose(proba, fit_sigmoid(calibration_set(scores, targets)).predict(scores), rtol=1e-7)
 
 
 def test_isotonic_is_the_regression_of_scikit_learn():
@@ -255,7 +263,7 @@ def test_isotonic_is_the_regression_of_scikit_learn():
     scores, targets = _draw(n_labels=2)
     grid = np.linspace(-5, 5, 50)[:, np.newaxis].repeat(2, axis=1)
 
-    proba = fit_isotonic(HeldOut.of(scores, targets)).predict(grid)
+    proba = fit_isotonic(calibration_set(scores, targets)).predict(grid)
 
     for j in range(2):
         regression = IsotonicRegression(out_of_bounds="clip").fit(scores[:, j], targets[:, j])
@@ -269,7 +277,7 @@ def test_many_rows_recover_the_true_probabilities(method):
     scores = rng.normal(size=(40_000, 1))
     truth = expit(1.7 * scores)
 
-    proba = METHODS[method](HeldOut.of(scores, (rng.random(scores.shape) < truth).astype(float))).predict(scores)
+    proba = METHODS[method](calibration_set(scores, (rng.random(scores.shape) < truth).astype(float))).predict(scores)
 
     assert np.abs(proba - truth).mean() < 0.012
 
@@ -286,9 +294,9 @@ def test_probabilities_are_never_nan(data, method, pooled):
         np.reshape(data.draw(st.lists(values, min_size=size, max_size=size)), shape)
         for values in (score, target, st.sampled_from([0.0, 1.0, 1e-12, 1e12]))
     )
-    held_out = HeldOut.of(scores, targets, weight)
+    calibration = calibration_set(scores, targets, weight)
 
-    fitted = METHODS[method](held_out.pooled() if pooled else held_out)
+    fitted = METHODS[method](calibration.pooled() if pooled else calibration)
 
     proba = fitted.predict(np.vstack([scores, np.full((1, shape[1]), 0.5), np.full((1, shape[1]), -np.inf)]))
     assert np.all((proba >= 0) & (proba <= 1))

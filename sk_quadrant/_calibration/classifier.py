@@ -3,70 +3,57 @@
 from __future__ import annotations
 
 import warnings
-from copy import deepcopy
 from functools import reduce
 from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import LeaveOneOut
-from sklearn.utils import Bunch, check_array, get_tags, indexable
+from sklearn.utils import Bunch, indexable
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.parallel import Parallel
 from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
 
-from sk_quadrant._meta.calibrated_pairs import (
-    Calibration,
-    TrainingData,
-    fit_ensemble,
-    fit_frozen,
-    fit_out_of_fold,
-    pair_of,
-    plain_pair,
-    warn_of_one_sided_folds,
-)
-from sk_quadrant._meta.calibrators import METHODS, FloatArray
-from sk_quadrant._meta.fitted_attributes import publish
-from sk_quadrant._meta.folds import check_label_cv
-from sk_quadrant._multilabel.label_matrix import LabelForm, LabelMatrix, read_label_matrix
-from sk_quadrant._multilabel.masked import masked_as_nan
-from sk_quadrant._saved_state import SavedState, plain
+from sk_quadrant._calibration.calibrators import METHODS
+from sk_quadrant._calibration.pairs import Calibration, pair_from_dict, warn_of_one_sided_folds
+from sk_quadrant._meta_estimator import FitData, MetaClassifier
+from sk_quadrant._targets import check_sample_weight, read_for_any_classifier, weight_targets
 
 
-class CalibratedMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class CalibratedMultiLabelClassifierCV(MetaClassifier):
     """Calibrate the probabilities of a multi-label classifier by cross-validation.
 
     The multi-label counterpart of :class:`~sklearn.calibration.CalibratedClassifierCV`, which refuses multi-label
     targets. A map from score to probability is fitted to scores of rows that the classifier was not trained on, so
-    that it also corrects what over-fitting does to the scores. The score is the :term:`decision_function` of the
+    that it also corrects the effect of over-fitting on the scores. The score is the :term:`decision_function` of the
     classifier if it has one, a hinge model for example, and the log-odds of its :term:`predict_proba` otherwise.
 
     Parameters
     ----------
     estimator : estimator instance
-        Multi-label classifier with `decision_function` or `predict_proba`, which may be a list of one array a label. A
-        fitted one is calibrated as it is when wrapped in :class:`~sklearn.frozen.FrozenEstimator`; keeping the rows
-        for calibration apart from those it was trained on is then left to the user.
+        Multi-label classifier with `decision_function` or `predict_proba`, which may be a list of one array per label.
+        A fitted one is calibrated as it is if wrapped in :class:`~sklearn.frozen.FrozenEstimator`: give other rows to
+        `fit` than those it was trained on.
 
     method : {"sigmoid", "temperature", "isotonic"}, default="sigmoid"
         Family of the map from a score s to a probability.
 
         - "sigmoid": `sigmoid(a * s + b)`, Platt's method. The choice when in doubt.
-        - "temperature": `sigmoid(s / T)` with T > 0. Only for scores that are log-odds but for their scale: it
-          cannot move the score at which the probability is 1/2.
-        - "isotonic": a nondecreasing step function, linear between the steps. It needs many positives, about 1000
-          rows and 50 positives a label: fitted to few, it jumps from 0 to 1 somewhere between them.
+        - "temperature": `sigmoid(s / T)` with T > 0. Only for scores that are a multiple of log-odds: the
+          probability stays 1/2 at score 0.
+        - "isotonic": a nondecreasing step function, linear between the steps. It needs about 1000 rows and 50
+          positives per label: fitted to few positives, it jumps from 0 to 1 between two scores.
 
         Sigmoid and temperature are fitted to Platt's smoothed targets, `(n_positive + 1) / (n_positive + 2)` for a
         positive and `1 / (n_negative + 2)` for a negative, and so stay finite when scores separate the labels.
         :class:`~sklearn.calibration.CalibratedClassifierCV` does so for "sigmoid" only.
 
     scope : {"label", "pooled"}, default="label"
-        "label" fits one map a label, "pooled" a single one to the entries of all labels. A single map has far more
-        data: take it when labels are rare and scores mean the same for all labels, as those of one set-wise loss do.
+        "label" fits one map per label, "pooled" a single one to the entries of all labels. A single map has far more
+        data: take it if labels are rare and scores mean the same for all labels, as with one set-wise loss.
 
     cv : int, cross-validation generator or iterable, default=None
         Splitting strategy: None for 5 folds, the number of folds, a :term:`CV splitter`, or an iterable of
@@ -93,8 +80,11 @@ class CalibratedMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEstimato
     classes_ : ndarray of shape (n_labels,) or (2,)
         The indices of the labels; for 1-D `y`, its two classes.
 
+    encoding_ : Encoding
+        How `y` was encoded: its classes or labels, and the form of predictions.
+
     calibrated_classifiers_ : list of objects with `estimator`, `calibrator` and `predict_proba`
-        The pairs of a trained classifier and its map: one a fold, or a single one when there is no ensemble.
+        The pairs of a trained classifier and its map: one per fold, or a single one without an ensemble.
 
     n_features_in_ : int
         Number of features seen during :term:`fit`. Only defined if `estimator` has such an attribute when fitted.
@@ -112,13 +102,13 @@ class CalibratedMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEstimato
     Notes
     -----
     - A label whose known calibration targets are all 0 (or all 1) gets the constant probability
-      `(n_positive + 1) / (n + 2)`, whatever the method. With `ensemble=True` this can befall a rare label on some
-      folds only; a warning then says on how many labels. `ensemble=False` or `scope="pooled"` avoid it.
+      `(n_positive + 1) / (n + 2)`, whatever the method. With `ensemble=True` this can happen to a rare label on some
+      folds only; a warning then gives the number of such labels. `ensemble=False` or `scope="pooled"` avoid it.
     - Constant scores give a constant probability. A label whose scores point the wrong way gets a negative slope
       from "sigmoid", nearly 1/2 from "temperature" and nearly a constant from "isotonic".
-    - Probabilities of exactly 0 or 1 have no finite log-odds. They are moved half way to the nearest probability
-      that the held-out rows show. Infinite values of `decision_function` take no part in fitting a map and get its
-      limit; NaN is an error.
+    - Probabilities of exactly 0 or 1 have no finite log-odds. They are moved half way to the nearest probability of
+      the held-out rows. Infinite values of `decision_function` are ignored when a map is fitted and get its limit;
+      NaN is an error.
     - All probabilities are finite and strictly between 0 and 1. A closed end is replaced by the nearest number.
     - Isotonic maps tie scores, which changes rankings; the other two keep the order of scores within a label.
 
@@ -187,7 +177,7 @@ class CalibratedMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEstimato
 
         **params : dict
             Parameters of the `fit` method of `estimator`, and of the splitter with metadata routing. Those with one
-            entry a row are cut with the rows.
+            entry per row are split with the rows.
 
         Returns
         -------
@@ -212,13 +202,14 @@ class CalibratedMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEstimato
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         X, y, sample_weight = indexable(X, y, sample_weight)
-        labels = _read_targets(y)
-        weight = _check_weight(sample_weight, labels.form.n_labels, _num_samples(X))
+        y, encoding, targets = _read_labels(y)
+        weight = check_sample_weight(sample_weight, _num_samples(X), encoding.n_labels)
+        targets = weight_targets(targets, encoding, None, weight)
         routed = self._route(sample_weight, params)
-        data = TrainingData(X, labels, weight, routed.estimator.fit)
+        data = FitData(X, y, encoding, targets, routed.estimator.fit)
         pairs = self._fit_pairs(data, routed.splitter.split)
-        classes = np.arange(labels.form.n_labels) if labels.form.classes is None else labels.form.classes
-        publish(self, pairs[0].estimator, calibrated_classifiers_=pairs, classes_=classes, _form=labels.form)
+        classes = encoding.classes
+        self._publish(pairs[0].estimator, calibrated_classifiers_=pairs, classes_=classes, encoding_=encoding)
         return self
 
     def predict_proba(self, X):
@@ -235,14 +226,14 @@ class CalibratedMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEstimato
             Probability of each label, float64, in the open interval (0, 1). For 1-D `y`, the probabilities of its
             two classes.
         """
-        proba = self._positive_proba(X)
-        return _strictly_inside(proba if self._form.classes is None else np.hstack([1 - proba, proba]))
+        proba = self._positive_proba(X)  # before encoding_, which an unfitted object lacks
+        return _strictly_inside(self.encoding_.complete(proba))
 
     def predict(self, X):
         """Predict the labels whose calibrated probability is above 1/2.
 
-        This is the cut that is best for Hamming loss and, for 1-D `y`, for accuracy. It differs from the cut of
-        `estimator` itself.
+        This threshold is the best for Hamming loss and, for 1-D `y`, for accuracy. It differs from that of
+        `estimator`.
 
         Parameters
         ----------
@@ -254,8 +245,8 @@ class CalibratedMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEstimato
         {ndarray, CSR matrix} of shape (n_samples, n_labels), or ndarray of shape (n_samples,)
             Indicator matrix, int64, sparse if `y` was sparse in `fit`; for 1-D `y`, its classes.
         """
-        is_positive = self._positive_proba(X) > 0.5
-        return self._form.decode(is_positive)
+        proba = self._positive_proba(X)
+        return self.encoding_.decode([self.encoding_.decide(proba, 0.5)])
 
     def get_metadata_routing(self):
         """Get the metadata routing of this object.
@@ -274,23 +265,18 @@ class CalibratedMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEstimato
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags = deepcopy(get_tags(self.estimator).input_tags)
-        tags.classifier_tags.multi_class = False
-        tags.classifier_tags.multi_label = True  # not all multi-label classifiers say so: OneVsRestClassifier does not
         tags.target_tags.multi_output = True
         return tags
 
     def _pack(self, state):
-        if "_form" in state:
-            state["_form"] = plain(state["_form"])
-            state["calibrated_classifiers_"] = list(map(plain_pair, state["calibrated_classifiers_"]))
-        return state
+        pairs = state.get("calibrated_classifiers_")
+        packed = {} if pairs is None else {"calibrated_classifiers_": [pair.to_dict() for pair in pairs]}
+        return super()._pack(state) | packed
 
     def _unpack(self, state):
-        if "_form" in state:
-            state["_form"] = LabelForm(**state["_form"])
-            state["calibrated_classifiers_"] = list(map(pair_of, state["calibrated_classifiers_"]))
-        return state
+        saved = state.get("calibrated_classifiers_")
+        pairs = {} if saved is None else {"calibrated_classifiers_": list(map(pair_from_dict, saved))}
+        return super()._unpack(state) | pairs
 
     def _route(self, sample_weight, params):
         """Return the parameters for the estimator's fit and the splitter's split."""
@@ -309,22 +295,21 @@ class CalibratedMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEstimato
         return Bunch(estimator=Bunch(fit=params), splitter=Bunch(split={}))
 
     def _fit_pairs(self, data, split_params):
-        calibrate = Calibration(self.method, self.scope == "pooled")
+        calibration = Calibration(self.estimator, data, self.method, self.scope == "pooled")
         frozen = isinstance(self.estimator, FrozenEstimator)
         ensemble = not frozen if self.ensemble == "auto" else bool(self.ensemble)
         if frozen and not ensemble:
-            return [fit_frozen(self.estimator, data, calibrate)]
+            return [calibration.frozen()]
         if ensemble and isinstance(self.cv, LeaveOneOut):
             raise ValueError(
                 "cv=LeaveOneOut() leaves one row to fit each map of an ensemble. Use ensemble=False, or a splitter "
                 "whose test parts have enough rows of every label."
             )
-        cv = check_label_cv(self.cv, data.labels.values > 0.5)
-        splits = list(cv.split(data.X, data.labels.y, **split_params))
+        splits = data.split(self.cv, split_params)
         parallel = Parallel(n_jobs=self.n_jobs)
         if not ensemble:
-            return [fit_out_of_fold(self.estimator, data, splits, calibrate, parallel)]
-        pairs = fit_ensemble(self.estimator, data, splits, calibrate, parallel)
+            return [calibration.out_of_fold(splits, parallel)]
+        pairs = calibration.ensemble(splits, parallel)
         if self.scope == "label":
             warn_of_one_sided_folds(pairs)
         return pairs
@@ -335,37 +320,18 @@ class CalibratedMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEstimato
         return total / len(self.calibrated_classifiers_)
 
 
-def _read_targets(y: Any) -> LabelMatrix:
-    """Return the labels in y, probabilities among them."""
-    labels = read_label_matrix(y, for_multiclass="sklearn.calibration.CalibratedClassifierCV")
-    entries, classes = labels.entries, labels.form.classes
-    if np.any((entries < 0) | (entries > 1)):
-        raise ValueError(
-            "y must be an indicator matrix of shape (n_samples, n_labels) with values in [0, 1], or NaN where a label "
-            f"is unknown, got values from {np.nanmin(entries)} to {np.nanmax(entries)}."
-        )
-    if classes is not None and len(classes) < 2:
-        raise ValueError(f"y of shape (n_samples,) must hold two classes, got 1 class: {classes.tolist()}.")
-    return labels
+def _read_labels(y):
+    """Return y as any classifier takes it, its encoding and its targets."""
+    y, encoding, targets = read_for_any_classifier(
+        y, soft=True, for_multiclass="sklearn.calibration.CalibratedClassifierCV"
+    )
+    if encoding.exclusive and len(encoding.classes) < 2:
+        classes = encoding.classes.tolist()
+        raise ValueError(f"y of shape (n_samples,) must hold two classes, got 1 class: {classes}.")
+    return y, encoding, targets
 
 
-def _check_weight(sample_weight: Any, n_labels: int, n_samples: int) -> FloatArray | None:
-    """Return the weights of the maps."""
-    if sample_weight is None:
-        return None
-    weight = check_array(masked_as_nan(sample_weight), ensure_2d=False, dtype=np.float64, input_name="sample_weight")
-    if weight.shape not in ((n_samples,), (n_samples, n_labels)):
-        raise ValueError(
-            f"sample_weight must have shape (n_samples,) = ({n_samples},) or (n_samples, n_labels) = "
-            f"({n_samples}, {n_labels}), got {weight.shape}."
-        )
-    if weight.min() < 0 or weight.max() == 0:
-        raise ValueError("sample_weight must be nonnegative, and one weight at least must not be zero.")
-    return np.asarray(weight)
-
-
-def _strictly_inside(proba: FloatArray) -> FloatArray:
-    """Move probabilities of 0 and 1 to the nearest numbers inside, of which the logarithm is finite."""
+def _strictly_inside(proba):
+    """Move probabilities of 0 and 1 to the nearest numbers inside, whose logarithms are finite."""
     limits = np.finfo(np.float64)
-    inside: FloatArray = np.clip(proba, float(limits.tiny), 1 - float(limits.eps) / 2)
-    return inside
+    return np.clip(proba, limits.tiny, 1 - limits.eps / 2)

@@ -1,67 +1,54 @@
-"""TunedThresholdMultiLabelClassifierCV: one threshold a label, or one for all, by cross-validation."""
+"""TunedThresholdMultiLabelClassifierCV: one threshold per label, or one for all, by cross-validation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from copy import deepcopy
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context, clone
+from sklearn.base import _fit_context, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import get_scorer_names
-from sklearn.utils import get_tags, indexable
+from sklearn.utils import indexable
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _raise_for_params, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _estimator_has, check_is_fitted, column_or_1d
 
-from sk_quadrant._meta.cuts import HeldOut, Metric, tune_cuts
-from sk_quadrant._meta.fitted_attributes import publish
-from sk_quadrant._meta.folds import check_label_cv
-from sk_quadrant._meta.held_out_scores import (
-    FloatArray,
-    Split,
-    TrainingData,
-    fixed_cuts,
-    read_targets,
-    rows_held_out,
-    train_and_score,
+from sk_quadrant._meta_estimator import FitData, FloatArray, MetaClassifier, Split
+from sk_quadrant._targets import (
+    RESPONSE_METHODS,
+    Encoding,
+    Targets,
+    check_known,
+    first_method,
+    is_label_matrix,
+    masked_as_nan,
+    read_for_any_classifier,
+    respond,
 )
-from sk_quadrant._meta.threshold_scoring import OWN_SCORERS, Scoring, scorer_named
-from sk_quadrant._multilabel.label_matrix import LabelForm
-from sk_quadrant._multilabel.responses import RESPONSE_METHODS, first_method, respond
-from sk_quadrant._saved_state import SavedState, plain
+from sk_quadrant._thresholds.held_out import HeldOut, fit_and_score, fixed_thresholds, rows_held_out, score
+from sk_quadrant._thresholds.scoring import OWN_SCORERS, Scoring, scorer_named
+from sk_quadrant._thresholds.search import Metric, tune_thresholds
 
 
-def _estimator_has(name: str) -> Callable[[Any], bool]:
-    """Return a check for available_if that raises the AttributeError of the estimator itself."""
-
-    def check(self: Any) -> bool:
-        getattr(getattr(self, "estimator_", self.estimator), name)
-        return True
-
-    return check
-
-
-class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class TunedThresholdMultiLabelClassifierCV(MetaClassifier):
     """Multi-label classifier that tunes its decision thresholds by cross-validation.
 
     The multi-label counterpart of :class:`~sklearn.model_selection.TunedThresholdClassifierCV`, which refuses
     multi-label targets. It predicts a label where the score of `estimator` is above the label's threshold, strictly.
-    Thresholds are chosen on scores of rows that the classifier was not trained on, among all cuts between adjacent
+    Thresholds are chosen on scores of rows that the classifier was not trained on, among all values between adjacent
     distinct scores rather than on a grid.
 
     Parameters
     ----------
     estimator : estimator instance
-        Multi-label classifier with `predict_proba`, which may be a list of one array a label, or
+        Multi-label classifier with `predict_proba`, which may be a list of one array per label, or
         `decision_function`. A :class:`~sklearn.frozen.FrozenEstimator` is used as it is, without cross-validation:
-        rows given to `fit` are then to be others than those it was trained on.
+        give other rows to `fit` than those it was trained on.
 
     scoring : str or callable, default="f1_macro"
         The metric to maximise over all held-out predictions. Either a string, see :ref:`scoring_string_names`, or
@@ -72,26 +59,27 @@ class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEsti
         - "neg_hamming_loss": exactly, likewise.
         - "f1_micro": exactly. The threshold of each label maximises ``2 TP - q P`` with P the number of predictions
           and q the best micro-F1, the fixed point of Dinkelbach's iteration [3]_ [4]_.
-        - "f1_samples" and "accuracy" (all labels of a row right): one label after the other is moved to its best
-          place given the others, each step exactly, until none moves.
-        - any other: likewise, where the scorer is called for each place. A label with more than 64 cuts is searched
-          coarse to fine, with about 100 to 250 calls.
+        - "f1_samples" and "accuracy" (all labels of a row right): one label after the other gets its best threshold
+          given the others, each step exactly, until none changes.
+        - any other: likewise, where the scorer is called for each threshold. A label with more than 64 of them is
+          searched coarse to fine, with about 100 to 250 calls.
 
         The last two start at the best of the exact solutions of the first three metrics, "f1_samples" and "accuracy"
-        also at the best threshold for all labels, and so are never worse; they need not find the very best. A scorer
-        object made of one of the named metrics is searched the same way.
+        also at the best threshold for all labels, and so are never worse; they need not find the maximum. A scorer
+        object of one of the named metrics is searched in the same way.
 
     scope : {"label", "shared"}, default="label"
-        "label" tunes one threshold a label, "shared" a single one for all of them, exactly but for scorers that are
-        called. Take "shared" if scores mean the same for all labels and these are few or rare.
+        "label" tunes one threshold per label, "shared" a single one for all of them, exactly unless the scorer has
+        to be called. Take "shared" if scores mean the same for all labels and labels are few or rare.
 
     response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
-        What the thresholds cut. "auto" takes `predict_proba` if `estimator` has it, else `decision_function`.
+        What is compared with the thresholds. "auto" takes `predict_proba` if `estimator` has it, else
+        `decision_function`.
 
     min_positives : int, default=5
         Smallest number of positives that a threshold may be chosen on. The labels with fewer share one, the best for
-        them taken together or, if even together they have fewer, the best single one for all labels: the best
-        threshold of a label with three positives is an accident. 0 gives every label its own, whatever it costs.
+        them taken together or, if even together they have fewer, the best single one for all labels: with very few
+        positives the best threshold is mostly noise. 0 disables pooling.
 
     cv : int, float, cross-validation generator, iterable or "prefit", default=None
         Splitting strategy:
@@ -99,14 +87,14 @@ class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEsti
         - None or an int: 5, or that many, folds. Rows are stratified by the rarest of their positive labels, without
           shuffling and without randomness, so that every label is spread over the folds as evenly as rows with
           several labels allow;
-        - a float in (0, 1): a single split with that fraction of the rows held out, stratified the same way;
+        - a float in (0, 1): a single split with that fraction of the rows held out, stratified in the same way;
         - a :term:`CV splitter`, such as `MultilabelStratifiedKFold` of the iterative-stratification package, or an
           iterable of (train, test) indices;
-        - "prefit": no split; `estimator` is fitted already, on other rows than those given to `fit`.
+        - "prefit": no split; `estimator` is fitted already, to other rows than those given to `fit`.
 
     refit : bool, default=True
-        Whether to train `estimator` on all rows once the thresholds are found. It can be False, which keeps the
-        classifier that gave the held-out scores, for a single split only, and must be for ``cv="prefit"``.
+        Whether to train `estimator` on all rows once the thresholds are found. False keeps the classifier of the
+        held-out scores; it is allowed for a single split only, and required for ``cv="prefit"``.
 
     max_passes : int, default=10
         Largest number of passes over the labels, for metrics that are searched one label after the other.
@@ -137,7 +125,10 @@ class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEsti
         The labels that share their threshold, because of `scope` or `min_positives`.
 
     response_method_ : {"decision_function", "predict_proba"}
-        The method whose values the thresholds cut.
+        The method whose values are compared with the thresholds.
+
+    encoding_ : Encoding
+        How `y` was encoded: its classes or labels, and the form of predictions.
 
     cv_results_ : dict
         Held-out scores, with entries "scores" of shape (n_held_out, n_labels), -inf or inf where the training part
@@ -162,21 +153,21 @@ class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEsti
 
     Notes
     -----
-    - The held-out scores of all splits are pooled and the thresholds chosen once. A threshold for each split,
-      averaged, would rest on a fifth of the positives of a label each, none at all for a rare one, and the average
-      of two good cuts need not be a good cut. Pooling supposes that the classifiers of different splits give scores
-      on one scale, as do those trained on four fifths of the same rows with the same parameters.
-    - Between cuts that are equally good the higher one is taken, which predicts fewer labels. A threshold lies half
-      way between two scores.
-    - A label that is 0 in all of `y` is never predicted and one that is 1 in all of it always is. Where this holds
-      for the training part of a split only, the held-out rows of this split count as predicted never, or always,
-      whatever the score: there the classifier knows nothing of the label. With ``cv="prefit"``, or a frozen
-      estimator, where what it was trained on is unknown, scores count as they are.
-    - Scores all equal leave the choice to predict a label always or never. With scores that know little, the best
-      F1 is often that of predicting a label for all rows [1]_; "f1_micro" is less prone to it than "f1_macro".
+    - The held-out scores of all splits are pooled and the thresholds chosen once. The average of one threshold per
+      split would use a fifth of the positives of a label each time, none at all for a rare one, and the average of
+      two good thresholds need not be good. Pooling assumes that the classifiers of different splits give scores on
+      one scale, as do those trained on four fifths of the same rows with the same parameters.
+    - Of equally good thresholds the highest is taken, which predicts the fewest labels. A threshold is the midpoint
+      of two adjacent scores.
+    - A label that is 0 in all rows of `y` is never predicted, one that is 1 in all rows always. Where this holds for
+      the training rows of a split only, the held-out rows of this split count as predicted never, or always,
+      whatever the score: this classifier knows nothing about the label. With ``cv="prefit"`` or a frozen estimator,
+      whose training rows are unknown, scores count as they are.
+    - If all scores are equal, a label is predicted always or never. With uninformative scores the best F1 is often
+      that of predicting a label for all rows [1]_; this happens less with "f1_micro" than with "f1_macro".
     - Unknown labels, NaN in `y`, are ignored by the five named metrics. `estimator` has to accept them.
     - A 1-D `y` counts as one label, the second of its classes: "f1_macro" is then the F1 of this class.
-    - Searching n rows and L labels takes O(n L log n) for the exact metrics, and O(n L log n) a pass for
+    - Searching n rows and L labels takes O(n L log n) for the exact metrics, and O(n L log n) per pass for
       "f1_samples" and "accuracy".
 
     References
@@ -268,8 +259,8 @@ class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEsti
 
         **params : dict
             Parameters for the `fit` method of `estimator`, for the scorer and for the splitter, as they request them
-            by metadata routing, which has to be enabled. `sample_weight` of shape (n_samples,) that the scorer
-            requests weighs the rows in the search.
+            by metadata routing, which has to be enabled. A `sample_weight` of shape (n_samples,) that the scorer
+            requests weights the rows in the search.
 
         Returns
         -------
@@ -279,31 +270,26 @@ class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEsti
         Raises
         ------
         ValueError
-            If `y` is not of these forms, if `refit` does not fit `cv`, if `estimator` lacks `response_method`, gives
-            NaN or cannot be trained on a part of the rows, or if `scoring` does not depend on predictions. The object
-            stays as it was.
+            If `y` is not of these forms, if `cv` does not allow `refit`, if `estimator` lacks `response_method`,
+            gives NaN or cannot be trained on some of the rows, or if `scoring` does not depend on predictions. The
+            object stays as it was.
         """
         _raise_for_params(params, self, None)
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         X, y = indexable(X, y)
-        targets = read_targets(y)
+        y, encoding, targets = _read_labels(y)
         routed = process_routing(self, "fit", **params)
         scoring = Scoring.of(self._scorer(), self.scoring, routed.scorer.score, targets)
-        data = TrainingData(X, targets, self._check_response_method(), routed.estimator.fit)
-        splits = self._check_splits(data, routed.splitter.split)
-        estimator, scores = self._train(data, splits)
-        tuned = self._tune(*scoring.hold_out(data, rows_held_out(splits), scores), fixed_cuts(targets, splits))
+        method = self._check_response_method()
+        data = FitData(X, y, encoding, targets, routed.estimator.fit)
+        splits = self._split(data, routed.splitter.split)
+        classifier, scores = self._train(data, splits, method)
+        metric, held_out = scoring.hold_out(data, rows_held_out(splits), scores)
+        tuned = self._tune(metric, held_out, fixed_thresholds(data, splits))
         if self.store_cv_results:
             tuned["cv_results_"] = _cv_results(splits, scores)
-        publish(
-            self,
-            estimator,
-            estimator_=estimator,
-            response_method_=data.response_method,
-            _form=targets.form,
-            **tuned,
-        )
+        self._publish(classifier, estimator_=classifier, response_method_=method, encoding_=encoding, **tuned)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -320,8 +306,8 @@ class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEsti
             Indicator matrix, int64, sparse if `y` was sparse in `fit`; for 1-D `y`, its classes.
         """
         check_is_fitted(self, "estimator_")
-        scores = respond(self.estimator_, X, self.response_method_, self._form).values
-        return self._form.decode(scores > self.best_threshold_)
+        scores = respond(self.estimator_, X, self.response_method_, self.encoding_).values
+        return self.encoding_.decode([self.encoding_.decide(scores, self.best_threshold_)])
 
     @available_if(_estimator_has("predict_proba"))
     def predict_proba(self, X: Any) -> Any:
@@ -394,19 +380,6 @@ class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEsti
             .add(scorer=self._scorer(), method_mapping=MethodMapping().add(caller="fit", callee="score"))
         )
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags = deepcopy(get_tags(self.estimator).input_tags)
-        tags.classifier_tags.multi_class = False
-        tags.classifier_tags.multi_label = True  # not all multi-label classifiers say so: OneVsRestClassifier does not
-        return tags
-
-    def _pack(self, state: dict[str, Any]) -> dict[str, Any]:
-        return state | {"_form": plain(state["_form"])} if "_form" in state else state
-
-    def _unpack(self, state: dict[str, Any]) -> dict[str, Any]:
-        return state | {"_form": LabelForm(**state["_form"])} if "_form" in state else state
-
     def _scorer(self) -> Any:
         return scorer_named(self.scoring) if isinstance(self.scoring, str) else self.scoring
 
@@ -420,49 +393,53 @@ class TunedThresholdMultiLabelClassifierCV(SavedState, ClassifierMixin, MetaEsti
             f"{type(self.estimator).__name__} does not have; use 'auto' or another estimator."
         )
 
-    def _check_splits(self, data: TrainingData, split_params: Mapping[str, Any]) -> list[Split]:
+    def _split(self, data: FitData, split_params: Mapping[str, Any]) -> list[Split]:
         is_prefit = isinstance(self.cv, str)
         if is_prefit and self.refit:
             raise ValueError("When cv='prefit', refit cannot be True; set refit=False.")
         if is_prefit or isinstance(self.estimator, FrozenEstimator):
-            return [Split(None, np.arange(data.n_samples))]
-        cv = check_label_cv(self.cv, data.targets.values, self.random_state)
-        y = data.targets.values if sparse.issparse(data.targets.y) else data.targets.y  # few splitters take a sparse y
-        rows = np.arange(data.n_samples)
-        splits = [Split(rows[train], rows[test]) for train, test in cv.split(data.X, y, **split_params)]
-        if not splits:
-            raise ValueError(f"cv must give at least one split, got none from cv={self.cv}.")
+            return [data.prefit_split()]
+        splits = data.split(self.cv, split_params, self.random_state)
         if not self.refit and len(splits) > 1:
             raise ValueError(f"When cv has several splits, refit cannot be False, got cv={self.cv} of {len(splits)}.")
         return splits
 
-    def _train(self, data: TrainingData, splits: list[Split]) -> tuple[Any, FloatArray]:
+    def _train(self, data: FitData, splits: list[Split], method: str) -> tuple[Any, FloatArray]:
         """Return the classifier that is to predict, and the held-out scores of all splits."""
         if splits[0].train is None:
             _check_fitted(self.estimator)
-            return self.estimator, data.scores(self.estimator, splits[0])
+            return self.estimator, score(self.estimator, data, splits[0], method)
         if not self.refit:
-            estimator = data.train(clone(self.estimator), splits[0].train)
-            return estimator, data.scores(estimator, splits[0])
+            classifier = data.fit(clone(self.estimator), splits[0].train)
+            return classifier, score(classifier, data, splits[0], method)
         scores = Parallel(n_jobs=self.n_jobs)(
-            delayed(train_and_score)(clone(self.estimator), data, split) for split in splits
+            delayed(fit_and_score)(clone(self.estimator), data, split, method) for split in splits
         )
-        return data.train(clone(self.estimator), None), np.concatenate(scores)
+        return data.fit(clone(self.estimator)), np.concatenate(scores)
 
-    def _tune(self, metric: Metric, held_out: HeldOut, fixed_cuts: FloatArray) -> dict[str, Any]:
+    def _tune(self, metric: Metric, held_out: HeldOut, fixed: FloatArray) -> dict[str, Any]:
         """Return the attributes that the search gives."""
-        cuts, pooled = tune_cuts(
+        thresholds, pooled = tune_thresholds(
             metric,
             held_out,
-            fixed_cuts=fixed_cuts,
+            fixed=fixed,
             shared=self.scope == "shared",
             min_positives=self.min_positives,
             max_passes=self.max_passes,
         )
-        score = metric.value(held_out, cuts)
-        if not np.isfinite(score):
+        best_score = metric.value(held_out, thresholds)
+        if not np.isfinite(best_score):
             raise ValueError(f"scoring={self.scoring!r} must give a finite number for some thresholds, got none.")
-        return {"best_threshold_": cuts, "pooled_": pooled, "best_score_": score}
+        return {"best_threshold_": thresholds, "pooled_": pooled, "best_score_": best_score}
+
+
+def _read_labels(y: Any) -> tuple[Any, Encoding, Targets]:
+    """Return y as any classifier takes it, its encoding and its targets."""
+    if np.ndim(y) == 2 and not is_label_matrix(y):
+        y = column_or_1d(masked_as_nan(y), warn=True)
+    y, encoding, targets = read_for_any_classifier(y, soft=False)
+    check_known(*targets.known_weight())
+    return y, encoding, targets
 
 
 def _cv_results(splits: list[Split], scores: FloatArray) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""The calibration set: held-out scores, what they should have been, and how much each entry counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sk_quadrant._blocks import row_blocks
+from sk_quadrant._meta_estimator import BoolArray, FloatArray, IndexArray
+from sk_quadrant._targets import Targets
+
+ENTRIES_AT_ONCE = 2**15  # the temporaries of one block stay in cache
+LARGEST = 1e300  # differences of larger scores overflow: they count as infinite
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """Scores of rows that the classifier was not fitted to, with targets and weights.
+
+    Attributes
+    ----------
+    scores, targets, weight : ndarray of shape (n_samples, n_labels)
+        Finite scores, targets in [0, 1], and weights, which are 0 where a target is unknown. A weight of 2 is a
+        repeated row.
+    """
+
+    scores: FloatArray
+    targets: FloatArray
+    weight: FloatArray
+
+    @classmethod
+    def of(cls, scores: FloatArray, targets: Targets, rows: IndexArray | None = None) -> CalibrationSet:
+        """Return the set of some rows, None for all; unknown targets and infinite scores get weight 0.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_rows, n_labels)
+            Scores of these rows, without NaN.
+        targets : Targets
+            Targets and weights of all rows.
+        rows : ndarray, default=None
+        """
+        weight = np.ones(1) if targets.weight is None else targets.weight if rows is None else targets.weight[rows]
+        weight = np.broadcast_to(weight[:, np.newaxis] if weight.ndim == 1 else weight, scores.shape)
+        values = targets.dense(rows).astype(np.float64)
+        counts = (np.abs(scores) <= LARGEST) & targets.known(rows)
+        if counts.all():
+            return cls(scores, values, weight)
+        return cls(*(np.where(counts, array, 0.0) for array in (scores, values, weight)))
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+        return int(self.scores.shape[1])
+
+    def pooled(self) -> CalibrationSet:
+        """Return the entries of all labels as those of one label."""
+        return CalibrationSet(*(values.reshape(-1, 1) for values in (self.scores, self.targets, self.weight)))
+
+    def labels(self, columns: slice) -> CalibrationSet:
+        """Return some of the labels."""
+        return CalibrationSet(*(values[:, columns] for values in (self.scores, self.targets, self.weight)))
+
+    def blocks(self) -> Iterator[CalibrationSet]:
+        """Yield blocks of rows."""
+        for rows in row_blocks(len(self.scores), max(1, ENTRIES_AT_ONCE // self.n_labels)):
+            yield CalibrationSet(self.scores[rows], self.targets[rows], self.weight[rows])
+
+    @cached_property
+    def n_positive(self) -> FloatArray:
+        """Total weight of the positives of each label."""
+        return column_sums(self.weight, self.targets)
+
+    @cached_property
+    def n_negative(self) -> FloatArray:
+        """Total weight of the negatives of each label."""
+        sums = [column_sums(block.weight, 1 - block.targets) for block in self.blocks()]
+        return np.asarray(np.sum(sums, axis=0))
+
+    @property
+    def one_sided(self) -> BoolArray:
+        """Whether the known targets of a label are all 0 or all 1, or none is known."""
+        return np.asarray((self.n_positive == 0) | (self.n_negative == 0))
+
+    @property
+    def frequency(self) -> FloatArray:
+        """Smoothed frequency (n_positive + 1) / (n + 2) of each label: Laplace's rule of succession."""
+        return (self.n_positive + 1) / (self.n_positive + self.n_negative + 2)
+
+
+def column_sums(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the sum of a * b over rows."""
+    sums: FloatArray = np.einsum("ij,ij->j", a, b)
+    return sums

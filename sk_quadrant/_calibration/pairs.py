@@ -1,0 +1,157 @@
+"""Pairs of a fitted classifier and the map from its scores to probabilities, and the ways to make them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils.parallel import delayed
+
+from sk_quadrant._calibration.calibration_set import CalibrationSet
+from sk_quadrant._calibration.calibrators import MAPS, METHODS, CalibrationMap, LogOdds
+from sk_quadrant._meta_estimator import FitData, FloatArray, IndexArray, Split, encoding_of_saved
+from sk_quadrant._saved_state import plain
+from sk_quadrant._targets import Encoding, Response, first_method, respond
+
+
+@dataclass(frozen=True)
+class CalibratedClassifier:
+    """A fitted classifier and the map from its scores to probabilities.
+
+    Attributes
+    ----------
+    estimator : object
+        Fitted classifier.
+    log_odds : LogOdds or None
+        How probabilities of the classifier become scores; None if it has decision values.
+    calibrator : CalibrationMap
+        Map from scores to probabilities.
+    n_positive, n_negative : ndarray of shape (n_labels,)
+        Weight of the positives and negatives that the map was fitted to.
+    encoding : Encoding
+        How y was encoded.
+    """
+
+    estimator: Any
+    log_odds: LogOdds | None
+    calibrator: CalibrationMap
+    n_positive: FloatArray
+    n_negative: FloatArray
+    encoding: Encoding
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Return calibrated probabilities of shape (n_samples, n_labels)."""
+        response = respond(self.estimator, X, _score_method(self.estimator), self.encoding)
+        values = response.values.astype(np.float64, copy=False)
+        return self.calibrator.predict(values if self.log_odds is None else self.log_odds.scores(values))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values and arrays, and the estimators."""
+        calibrator = {"name": type(self.calibrator).__name__, **plain(self.calibrator)}
+        log_odds = None if self.log_odds is None else plain(self.log_odds)
+        return plain(self) | {"calibrator": calibrator, "log_odds": log_odds, "encoding": self.encoding.to_dict()}
+
+
+def pair_from_dict(values: Mapping[str, Any]) -> CalibratedClassifier:
+    """Return the pair of what `CalibratedClassifier.to_dict` returned."""
+    values = dict(values)
+    calibrator, log_odds = dict(values.pop("calibrator")), values.pop("log_odds")
+    encoding = values.pop("form") if "form" in values else values.pop("encoding")  # "form" until 0.1.0.dev0
+    return CalibratedClassifier(
+        **values,
+        calibrator=MAPS[calibrator.pop("name")](**calibrator),
+        log_odds=None if log_odds is None else LogOdds(**log_odds),
+        encoding=encoding_of_saved(encoding),
+    )
+
+
+def _score_method(estimator: Any) -> str:
+    """Return the method whose values are calibrated: that for decision values, or else for probabilities."""
+    return first_method(estimator, ("decision_function",)) or "predict_proba"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How pairs are made of the clones of an estimator.
+
+    Attributes
+    ----------
+    estimator : object
+        Classifier, which stays as it is.
+    data : FitData
+    method : {"sigmoid", "temperature", "isotonic"}
+    pooled : bool
+        Whether one map serves all labels.
+    """
+
+    estimator: Any
+    data: FitData
+    method: str
+    pooled: bool
+
+    def ensemble(self, splits: list[Split], parallel: Any) -> list[CalibratedClassifier]:
+        """Return a pair of classifier and map for each split."""
+        return list(parallel(delayed(self._pair_of_split)(split) for split in splits))
+
+    def out_of_fold(self, splits: list[Split], parallel: Any) -> CalibratedClassifier:
+        """Return the classifier fitted to all rows with the map of its clones' out-of-fold scores."""
+        rows = np.concatenate([split.test for split in splits])
+        if not np.array_equal(np.sort(rows), np.arange(self.data.n_samples)):
+            raise ValueError("With ensemble=False, each row must be in exactly one test part of cv. Use ensemble=True.")
+        responses = list(parallel(delayed(self._response_of_split)(split) for split in splits))
+        values = np.empty((len(rows), self.data.encoding.n_labels))
+        values[rows] = np.concatenate([response.values for response in responses])
+        classifier = self.data.fit(clone(self.estimator))
+        return self._calibrate(classifier, Response(values, responses[0].is_probability))
+
+    def frozen(self) -> CalibratedClassifier:
+        """Return the classifier as it is with the map of all rows."""
+        classifier = self.data.fit(clone(self.estimator))
+        split = self.data.prefit_split()
+        return self._calibrate(classifier, self.data.respond(classifier, split, _score_method(classifier)))
+
+    def _pair_of_split(self, split: Split) -> CalibratedClassifier:
+        return self._calibrate(*self._fit_and_respond(split), split.test)
+
+    def _response_of_split(self, split: Split) -> Response:
+        return self._fit_and_respond(split)[1]
+
+    def _fit_and_respond(self, split: Split) -> tuple[Any, Response]:
+        classifier = self.data.fit(clone(self.estimator), split.train)
+        return classifier, self.data.respond(classifier, split, _score_method(classifier))
+
+    def _calibrate(self, classifier: Any, response: Response, rows: IndexArray | None = None) -> CalibratedClassifier:
+        """Return a classifier with the map of its response for some rows, None for all."""
+        values = response.values.astype(np.float64, copy=False)
+        log_odds = LogOdds.of(values) if response.is_probability else None
+        scores = values if log_odds is None else log_odds.scores(values)
+        calibration_set = CalibrationSet.of(scores, self.data.targets, rows)
+        calibrator = METHODS[self.method](calibration_set.pooled() if self.pooled else calibration_set)
+        return CalibratedClassifier(
+            classifier,
+            log_odds,
+            calibrator,
+            calibration_set.n_positive,
+            calibration_set.n_negative,
+            self.data.encoding,
+        )
+
+
+def warn_of_one_sided_folds(pairs: list[CalibratedClassifier]) -> None:
+    """Warn when a label has both values in the data but only one in some fold."""
+    n_positive = np.array([pair.n_positive for pair in pairs])
+    n_negative = np.array([pair.n_negative for pair in pairs])
+    has_both = (n_positive.sum(axis=0) > 0) & (n_negative.sum(axis=0) > 0)
+    one_sided = ((n_positive == 0) | (n_negative == 0)).any(axis=0) & has_both
+    if one_sided.any():
+        warnings.warn(
+            f"{one_sided.sum()} of {len(one_sided)} labels have no positive or no negative row in the test part of a "
+            "fold: their calibrated probability there is the constant (n_positive + 1) / (n + 2). Use ensemble=False, "
+            'scope="pooled" or fewer folds.',
+            UserWarning,
+            stacklevel=5,
+        )

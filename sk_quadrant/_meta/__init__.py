@@ -1,1 +1,0 @@
-"""Parts of the meta-estimators: held-out scores, cuts and calibrators of any multi-label classifier."""

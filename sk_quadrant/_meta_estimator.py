@@ -1,0 +1,160 @@
+"""What the meta-estimators share: data that clones of a classifier are fitted to and respond to, and a base class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.validation import _check_method_params, _num_samples
+
+from sk_quadrant._saved_state import SavedState
+from sk_quadrant._targets import (
+    Binary,
+    Encoding,
+    MultiLabel,
+    Response,
+    Targets,
+    check_label_cv,
+    encoding_from_dict,
+    respond,
+)
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+IndexArray = NDArray[np.intp]
+
+DELEGATED = ("n_features_in_", "feature_names_in_", "label_names_in_")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows to fit a classifier to, None if it is fitted already, and rows held out."""
+
+    train: IndexArray | None
+    test: IndexArray
+
+
+@dataclass(frozen=True)
+class FitData:
+    """Rows that classifiers are fitted to and respond to.
+
+    Attributes
+    ----------
+    X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+    y : {array-like, CSR matrix, dataframe} of shape (n_samples, n_labels), or array-like of shape (n_samples,)
+        Labels as the classifiers take them.
+    encoding : Encoding
+        How `y` is encoded.
+    targets : Targets
+        The labels as numbers, and the weights of the meta-estimator.
+    fit_params : mapping
+        Parameters of `fit`; those with one entry per row are split with the rows.
+    """
+
+    X: Any
+    y: Any
+    encoding: Encoding
+    targets: Targets
+    fit_params: Mapping[str, Any]
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return int(_num_samples(self.X))
+
+    def split(self, cv: Any, split_params: Mapping[str, Any], random_state: Any = None) -> list[Split]:
+        """Return the splits of `cv`, as `check_label_cv` reads it."""
+        splitter = check_label_cv(cv, self.targets.values > 0.5, random_state)
+        y = self.targets.dense() if sparse.issparse(self.y) else self.y  # few splitters take a sparse y
+        rows = np.arange(self.n_samples)
+        splits = [Split(rows[train], rows[test]) for train, test in splitter.split(self.X, y, **split_params)]
+        if not splits:
+            raise ValueError(f"cv must give at least one split, got none from cv={cv}.")
+        return splits
+
+    def prefit_split(self) -> Split:
+        """Return all rows as held out, for a classifier that is fitted already."""
+        return Split(None, np.arange(self.n_samples))
+
+    def fit(self, estimator: Any, rows: IndexArray | None = None) -> Any:
+        """Fit a classifier to some rows, None for all, or raise an error that names the labels with a single class."""
+        X, y, params = self.X, self.y, self.fit_params
+        if rows is not None:
+            X, y = _safe_split(estimator, X, y, rows)
+            params = _check_method_params(self.X, params=params, indices=rows)
+        try:
+            return estimator.fit(X, y, **params)
+        except ValueError as error:
+            constant = np.flatnonzero(np.logical_or(*self.constant_labels(rows)))
+            if constant.size == 0:
+                raise
+            raise ValueError(
+                f"{type(estimator).__name__} could not be trained on {_num_samples(X)} rows where {constant.size} "
+                f"labels, with indices {constant[:5].tolist()} and so on, have a single class. Use fewer folds or a "
+                "stratified cv, leave these labels out, or take an estimator that accepts them, such as "
+                "OneVsRestClassifier."
+            ) from error
+
+    def respond(self, classifier: Any, split: Split, method: str) -> Response:
+        """Return the response of a fitted classifier for the held-out rows of a split."""
+        X = self.X
+        if split.train is not None:
+            X, _ = _safe_split(classifier, X, None, split.test, split.train)
+        return respond(classifier, X, method, self.encoding)
+
+    def constant_labels(self, rows: IndexArray | None = None) -> tuple[BoolArray, BoolArray]:
+        """Return which labels are 0 wherever they are known in some rows, None for all, and which others are 1."""
+        values = self.targets.dense(rows)
+        never = np.logical_not(values.any(axis=0))
+        always = np.all((values == 1) | ~self.targets.known(rows), axis=0)
+        return never, always & ~never
+
+
+class MetaClassifier(SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+    """Base of the meta-estimators, which know from `fit` how y was encoded."""
+
+    def _publish(self, classifier: Any, **attributes: Any) -> None:
+        """Replace the attributes of an earlier fit, in one step that nothing can interrupt.
+
+        Parameters
+        ----------
+        classifier : object
+            Fitted classifier, whose DELEGATED attributes the meta-estimator has too.
+        **attributes : dict
+            The new attributes.
+        """
+        parameters = {name: value for name, value in vars(self).items() if not name.endswith("_")}
+        delegated = {name: getattr(classifier, name) for name in DELEGATED if hasattr(classifier, name)}
+        self.__dict__ = parameters | delegated | attributes
+
+    def _pack(self, state: dict[str, Any]) -> dict[str, Any]:
+        return state | {"encoding_": state["encoding_"].to_dict()} if "encoding_" in state else state
+
+    def _unpack(self, state: dict[str, Any]) -> dict[str, Any]:
+        former = state.pop("_form", None)  # the name before `encoding_`
+        saved = state.get("encoding_", former)
+        return state if saved is None else state | {"encoding_": encoding_of_saved(saved)}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags = deepcopy(get_tags(self.estimator).input_tags)
+        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_label = True  # not all multi-label classifiers say so: OneVsRestClassifier does not
+        return tags
+
+
+def encoding_of_saved(values: Mapping[str, Any]) -> Encoding:
+    """Return the encoding of plain values, also those saved before encodings had a kind."""
+    if "kind" in values:
+        return encoding_from_dict(values)
+    if values["classes"] is not None:
+        return Binary(values["classes"])
+    return MultiLabel(np.arange(values["n_labels"]), container=values["container"])

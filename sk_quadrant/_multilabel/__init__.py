@@ -1,1 +1,0 @@
-"""Labels and answers of any multi-label classifier, whatever they look like."""

@@ -1,0 +1,92 @@
+"""y of a classifier that may be any: what is passed on to it, and the same labels as targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
+from sklearn.utils.multiclass import type_of_target
+
+from sk_quadrant._targets.encodings import Encoding, MultiLabel, container_of, recognize
+from sk_quadrant._targets.masked import masked_as_nan
+from sk_quadrant._targets.reading import column_names, read_matrix
+from sk_quadrant._targets.targets import Targets
+
+
+def read_for_any_classifier(y: Any, *, soft: bool, for_multiclass: str = "") -> tuple[Any, Encoding, Targets]:
+    """Return y as any multi-label classifier takes it, its encoding and its targets.
+
+    Parameters
+    ----------
+    y : {array-like, sparse matrix, dataframe} of shape (n_samples, n_labels), or array-like of shape (n_samples,)
+        Label matrix, NaN for unknown labels, or one or two classes.
+    soft : bool
+        Whether a label matrix may hold probabilities.
+    for_multiclass : str, default=""
+        Name of the estimator for a 1-D y of more classes.
+
+    Returns
+    -------
+    y : {ndarray, CSR matrix, dataframe} of shape (n_samples, n_labels), or array-like of shape (n_samples,)
+        Integers have 8 bytes, entries of a CSR matrix are unique, masked ones are NaN.
+    encoding : Encoding
+    targets : Targets
+
+    Raises
+    ------
+    ValueError
+        If y is not of these forms.
+    """
+    y = masked_as_nan(y)
+    if np.ndim(y) == 1 and not sparse.issparse(y):
+        _check_binary(y, for_multiclass)
+        encoding = recognize(y, min_classes=1)
+        return y, encoding, encoding.encode(y, missing_labels="error")
+    values = _unique_entries(check_array(y, accept_sparse="csr", ensure_all_finite="allow-nan", input_name="y"))
+    _check_entries(values, soft)
+    y = y if hasattr(y, "iloc") else values
+    labels = MultiLabel(np.arange(values.shape[1]), column_names(y), container_of(values))
+    return _widened(y, values.dtype), labels, _matrix_targets(values)
+
+
+def _check_binary(y: Any, for_multiclass: str) -> None:
+    y_type = type_of_target(y, input_name="y", raise_unknown=True)
+    if y_type != "binary":
+        raise ValueError(
+            f"Only binary classification is supported for y of shape (n_samples,), got a {y_type} target. "
+            + (f"Use {for_multiclass} for multiclass targets, or pass" if for_multiclass else "Pass")
+            + " the labels as an indicator matrix of shape (n_samples, n_labels)."
+        )
+
+
+def _unique_entries(values: Any) -> Any:
+    """Return a CSR matrix in which each entry is one number, not a sum of several; an array as it is."""
+    if sparse.issparse(values) and not values.has_canonical_format:
+        values = values.copy()
+        values.sum_duplicates()
+    return values
+
+
+def _check_entries(values: Any, soft: bool) -> None:
+    entries = values.data if sparse.issparse(values) else values
+    is_allowed = (entries >= 0) & (entries <= 1) if soft else (entries == 0) | (entries == 1)
+    others = entries[~(is_allowed | np.isnan(entries))]
+    if others.size:
+        allowed_values = "with values in [0, 1]" if soft else "of 0 and 1"
+        raise ValueError(
+            f"y must be an indicator matrix of shape (n_samples, n_labels) {allowed_values}, or NaN where a label is "
+            f"unknown, got values from {others.min()} to {others.max()}."
+        )
+
+
+def _widened(y: Any, dtype: np.dtype[Any]) -> Any:
+    # LabelBinarizer, and with it OneVsRestClassifier, permutes the columns of int8 beyond 127 labels
+    return y.astype(np.int64) if dtype.kind in "iu" and dtype.itemsize < 8 else y
+
+
+def _matrix_targets(values: Any) -> Targets:
+    if sparse.issparse(values) and not ((values.data == 0) | (values.data == 1)).all():
+        values = values.toarray()  # sparse targets hold neither NaN nor probabilities
+    return read_matrix(values, missing_labels="ignore")

@@ -1,0 +1,227 @@
+"""Metrics in which labels interact: one label after the other gets its best threshold, given those of the others.
+
+Each step raises the metric, until a pass over all labels changes nothing. That need not be the maximum, so that the
+search starts at the best of several thresholds: those that are exact for other metrics.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from sk_quadrant._blocks import row_blocks
+from sk_quadrant._meta_estimator import BoolArray, FloatArray, IndexArray
+from sk_quadrant._thresholds.exact_search import (
+    ROUNDING,
+    Curve,
+    Hamming,
+    MacroF1,
+    MicroF1,
+    best_shared_threshold,
+    between,
+)
+from sk_quadrant._thresholds.held_out import HeldOut
+
+RANKS_AT_ONCE = 64
+ENTRIES_AT_ONCE = 2**17  # the temporaries of a block of rows stay small
+
+MetricOfRows = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
+
+
+class _State(Protocol):
+    """Thresholds, and the metric there."""
+
+    thresholds: FloatArray
+    value: float
+
+    def improve(self, group: IndexArray) -> bool:
+        """Move the threshold of a group to a better place, if one is found; return whether one was."""
+
+
+def _climb(states: Sequence[_State], groups: Sequence[IndexArray], max_passes: int) -> FloatArray:
+    """Improve the best state, one group after the other, until a pass over all of them changes nothing."""
+    state = max(states, key=lambda state: state.value)
+    for _ in range(max_passes):
+        improved = [state.improve(group) for group in groups]
+        if not any(improved) or len(groups) == 1:
+            return state.thresholds
+    warnings.warn(
+        f"The search for thresholds still improved in the last of max_passes={max_passes} passes over the labels; "
+        "increase max_passes.",
+        ConvergenceWarning,
+        stacklevel=2,
+    )
+    return state.thresholds
+
+
+def _starts(held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray) -> list[FloatArray]:
+    return [metric.tune(held_out, groups, thresholds, 1) for metric in (MacroF1(), MicroF1(), Hamming())]
+
+
+def all_right(true_positive: FloatArray, predicted: FloatArray, positive: FloatArray | float) -> FloatArray:
+    """Return 1 where exactly the positives are predicted, 0 elsewhere."""
+    return np.asarray((true_positive == positive) & (predicted == positive), dtype=np.float64)
+
+
+class RowMetric:
+    """Mean over rows of a metric of each row's counts. Each step of the search is exact.
+
+    Parameters
+    ----------
+    of_row : callable
+        (true positives, predictions, positives) of rows -> metric of the rows.
+    """
+
+    def __init__(self, of_row: MetricOfRows) -> None:
+        self.of_row = of_row
+
+    def value(self, held_out: HeldOut, thresholds: FloatArray) -> float:
+        """Return the mean of the metric over rows."""
+        return _RowState(self.of_row, held_out, thresholds).value
+
+    def tune(
+        self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
+    ) -> FloatArray:
+        """Return thresholds not worse than the exact ones for F1 and the Hamming loss, and the best single one."""
+        starts = [thresholds]
+        if len(groups) > 1:  # for one group a step is the whole search
+            shared = self.tune(held_out, [np.concatenate(groups)], thresholds, 1)
+            starts = [*_starts(held_out, groups, thresholds), shared]
+        return _climb([_RowState(self.of_row, held_out, start) for start in starts], groups, max_passes)
+
+
+class _RowState:
+    """The counts of each row at the present thresholds."""
+
+    def __init__(self, of_row: MetricOfRows, held_out: HeldOut, thresholds: FloatArray) -> None:
+        predicted = held_out.predictions(thresholds)
+        self.of_row, self.held_out, self.thresholds = of_row, held_out, thresholds.copy()
+        self.positive = held_out.targets.sum(axis=1, dtype=np.float64)
+        self.true_positive = (predicted & held_out.targets).sum(axis=1, dtype=np.float64)
+        self.predicted = predicted.sum(axis=1, dtype=np.float64)
+        self.value = self._mean(self.true_positive, self.predicted)
+
+    def improve(self, group: IndexArray) -> bool:
+        """Move the threshold of a group to its best place given the others; return whether that is better."""
+        labels = self.held_out.labels(group)
+        now = labels.predictions(self.thresholds[group])
+        others = (
+            self.true_positive - np.count_nonzero(now & labels.targets, axis=1),
+            self.predicted - np.count_nonzero(now, axis=1),
+        )
+        threshold = best_shared_threshold(labels, self._steps(labels, *others))
+        new = labels.predictions(np.asarray(threshold))
+        true_positive = others[0] + np.count_nonzero(new & labels.targets, axis=1)
+        predicted = others[1] + np.count_nonzero(new, axis=1)
+        value = self._mean(true_positive, predicted)
+        if value <= self.value + ROUNDING:
+            return False
+        self.thresholds[group] = threshold
+        self.true_positive, self.predicted, self.value = true_positive, predicted, value
+        return True
+
+    def _steps(
+        self, labels: HeldOut, true_positive: FloatArray, predicted: FloatArray
+    ) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Yield known scores, flat, and what the mean gains when the threshold falls below each, by blocks of rows."""
+        known = labels.is_known()
+        for rows in row_blocks(len(known), max(1, ENTRIES_AT_ONCE // labels.n_labels)):
+            ordered, hits, present = _descending(labels.scores[rows], labels.targets[rows], known[rows])
+            before = true_positive[rows, None], predicted[rows, None]
+            positive = self.positive[rows, None]
+            after = before[0] + np.cumsum(hits, axis=1), before[1] + np.cumsum(present, axis=1)
+            gains = np.diff(self.of_row(*after, positive), axis=1, prepend=self.of_row(*before, positive))
+            if labels.weight is not None:
+                gains *= labels.weight[rows, None]
+            yield ordered[present], gains[present]
+
+    def _mean(self, true_positive: FloatArray, predicted: FloatArray) -> float:
+        return self.held_out.row_mean(self.of_row(true_positive, predicted, self.positive))
+
+
+def _descending(scores: FloatArray, targets: BoolArray, known: BoolArray) -> tuple[FloatArray, BoolArray, BoolArray]:
+    """Return each row of the three in descending order of its scores."""
+    if scores.shape[1] == 1:
+        return scores, targets, known
+    order = np.argsort(-scores, axis=1)
+    scores = np.take_along_axis(scores, order, axis=1)
+    return scores, np.take_along_axis(targets, order, axis=1), np.take_along_axis(known, order, axis=1)
+
+
+class PredictionMetric:
+    """Any metric of the predictions. A label with many distinct scores is searched coarse to fine.
+
+    Parameters
+    ----------
+    of_predictions : callable
+        Predictions, an ndarray of bool of shape (n_samples, n_labels) -> metric, higher is better.
+    """
+
+    def __init__(self, of_predictions: Callable[[BoolArray], float]) -> None:
+        self.of_predictions = of_predictions
+
+    def value(self, held_out: HeldOut, thresholds: FloatArray) -> float:
+        """Return the metric of the predictions."""
+        return self.of_predictions(held_out.predictions(thresholds))
+
+    def tune(
+        self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
+    ) -> FloatArray:
+        """Return thresholds not worse than the exact ones for F1 and for the Hamming loss."""
+        starts = _starts(held_out, groups, thresholds)
+        return _climb([_PredictionState(self.of_predictions, held_out, start) for start in starts], groups, max_passes)
+
+
+class _PredictionState:
+    """The predictions at the present thresholds."""
+
+    def __init__(self, of_predictions: Callable[[BoolArray], float], held_out: HeldOut, thresholds: FloatArray) -> None:
+        self.of_predictions, self.held_out, self.thresholds = of_predictions, held_out, thresholds.copy()
+        self.predicted = held_out.predictions(thresholds)
+        self.value = of_predictions(self.predicted)
+
+    def improve(self, group: IndexArray) -> bool:
+        """Move the threshold of a group to a better place, if one is found; return whether one was."""
+        labels = self.held_out.labels(group)
+        thresholds = _all_thresholds(labels.scores)
+        below_positive = np.searchsorted(thresholds, Curve.of(labels).threshold)
+        first = np.union1d(_spread(thresholds.size), below_positive[_spread(below_positive.size)])
+        rank, value = _search_ranks(lambda rank: self._value_at(group, thresholds[rank]), first)
+        if not value > self.value:
+            return False
+        self.thresholds[group], self.value = thresholds[rank], value
+        self.predicted[:, group] = self.held_out.predictions(self.thresholds)[:, group]
+        return True
+
+    def _value_at(self, group: IndexArray, threshold: float) -> float:
+        predicted = self.predicted.copy()
+        predicted[:, group] = self.held_out.scores[:, group] > threshold
+        return self.of_predictions(predicted)
+
+
+def _all_thresholds(scores: FloatArray) -> FloatArray:
+    """Return a threshold between any two adjacent scores, and below and above all, in ascending order."""
+    distinct = np.unique(scores[scores > -np.inf])
+    return np.append(between(np.append(-np.inf, distinct[:-1]), distinct), np.inf)
+
+
+def _spread(size: int) -> IndexArray:
+    """Return up to RANKS_AT_ONCE ranks below size, from first to last."""
+    return np.unique(np.linspace(0, size - 1, RANKS_AT_ONCE).round().astype(np.intp))
+
+
+def _search_ranks(value_at: Callable[[int], float], ranks: IndexArray) -> tuple[int, float]:
+    """Return the best rank among those given and, coarse to fine, those around the best."""
+    values = {int(rank): value_at(int(rank)) for rank in ranks}
+    while True:
+        best = max(values, key=lambda rank: (values[rank], rank))
+        known = sorted(values)
+        low, high = known[max(known.index(best) - 1, 0)], known[min(known.index(best) + 1, len(known) - 1)]
+        inner = [rank for rank in (low + _spread(high - low + 1)).tolist() if rank not in values]
+        if not inner:
+            return best, values[best]
+        values.update((rank, value_at(rank)) for rank in inner)

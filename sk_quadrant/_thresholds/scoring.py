@@ -1,0 +1,113 @@
+"""The metric that thresholds are chosen by: recognised, or a scorer to call."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.metrics import get_scorer, hamming_loss, make_scorer
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _check_method_params
+
+from sk_quadrant._meta_estimator import BoolArray, FitData, FloatArray, IndexArray
+from sk_quadrant._targets import Encoding, MultiLabel, Targets, check_sample_weight
+from sk_quadrant._thresholds.coordinate_search import PredictionMetric
+from sk_quadrant._thresholds.held_out import HeldOut
+from sk_quadrant._thresholds.search import METRICS, Metric
+
+OWN_SCORERS = {"neg_hamming_loss": make_scorer(hamming_loss, greater_is_better=False)}
+
+
+def scorer_named(name: str) -> Any:
+    """Return the scorer of a name, those of scikit-learn and of this package alike."""
+    return deepcopy(OWN_SCORERS[name]) if name in OWN_SCORERS else get_scorer(name)
+
+
+def _formula(scorer: Any) -> tuple[Any, Any, dict[str, Any]]:
+    """Return what a scorer computes, without the parameters that change nothing for a label matrix."""
+    options = dict(getattr(scorer, "_kwargs", {}))
+    options.pop("pos_label", None)
+    if options.get("zero_division") in ("warn", 0):
+        options.pop("zero_division")
+    return getattr(scorer, "_score_func", None), getattr(scorer, "_sign", None), options
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """The metric to maximise.
+
+    Attributes
+    ----------
+    scorer : callable
+        A scorer of predictions.
+    params : mapping
+        The metadata that the scorer asked for.
+    name : str or None
+        The key of METRICS, None if the scorer has to be called.
+    """
+
+    scorer: Any
+    params: Mapping[str, Any]
+    name: str | None
+
+    @classmethod
+    def of(cls, scorer: Any, scoring: Any, params: Mapping[str, Any], targets: Targets) -> Scoring:
+        """Check the scorer and look for its metric among those whose search needs no calls."""
+        if "predict" not in np.atleast_1d(getattr(scorer, "_response_method", "predict")):
+            raise ValueError(f"scoring must depend on predictions for thresholds to matter, got {scoring!r}.")
+        names = [name for name in METRICS if _formula(scorer_named(name)) == _formula(scorer)]
+        name = names[0] if names and set(params) <= {"sample_weight"} else None
+        if name is None and targets.mask is not None:
+            raise ValueError(
+                f"scoring must be one of {sorted(METRICS)} when y has unknown labels (NaN), got {scoring!r}."
+            )
+        return cls(scorer, params, name)
+
+    def hold_out(self, data: FitData, rows: IndexArray, scores: FloatArray) -> tuple[Metric, HeldOut]:
+        """Return the metric and what it is computed from, for scores of some rows."""
+        params = _check_method_params(data.X, self.params, indices=rows)
+        targets, mask = data.targets.present(rows), data.targets.mask
+        if self.name is None:
+            return PredictionMetric(self._metric_of(data, rows, params)), HeldOut(scores, targets)
+        weight = check_sample_weight(params.get("sample_weight"), rows.size)
+        held_out = HeldOut(scores, targets, None if mask is None else mask[rows], weight)
+        return METRICS[self.name], held_out.without_idle_rows()
+
+    def _metric_of(self, data: FitData, rows: IndexArray, params: Mapping[str, Any]) -> Callable[[BoolArray], float]:
+        """Return what the scorer gives for predictions of some rows, -inf where that is not finite."""
+        X = _safe_indexing(data.X, rows)
+        y = _safe_indexing(data.y, rows) if data.encoding.exclusive else data.targets.present(rows).astype(int)
+
+        def metric(predicted: BoolArray) -> float:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UndefinedMetricWarning)
+                value = float(self.scorer(_Predictions(data.encoding, predicted), X, y, **params))
+            return value if np.isfinite(value) else -np.inf
+
+        return metric
+
+
+class _Predictions(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A classifier that is nothing but its predictions."""
+
+    def __init__(self, encoding: Encoding, predicted: BoolArray) -> None:
+        self.encoding = encoding
+        self.predicted = predicted
+
+    @property
+    def classes_(self) -> Any:
+        """Classes of y, or of each label."""
+        is_vector, n_labels = self.encoding.exclusive, self.encoding.n_labels
+        return self.encoding.classes if is_vector else [np.array([0, 1])] * n_labels
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the predictions as an ndarray, whatever X."""
+        encoding = self.encoding if self.encoding.exclusive else MultiLabel(self.encoding.classes)
+        return np.asarray(encoding.decode([self.predicted]))
