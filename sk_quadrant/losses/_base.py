@@ -103,8 +103,8 @@ class Loss(ABC):
           subgradient.
         - The curvature is finite and >= 0. For losses of this package it is the second derivative with respect to each
           score, its negative terms replaced by 0, or the squared gradient.
-        - A loss of continuous gradient is its own and only `continuation`. The others lead there by such losses, of the
-          same name, link and threshold.
+        - The losses of `continuation` have continuous gradients and the same name, link and threshold. A loss of
+          continuous gradient is its own and only continuation.
 
     **Precision**
         - Results have the dtype of the scores, at least single precision; half precisions are computed in single.

@@ -650,6 +650,21 @@ def test_decisions_by_score_and_by_probability_agree(loss):
 
 
 @pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        pytest.param(loss, field.name, id=f"{name}-{field.name}")
+        for name, loss in LOSSES.items()
+        for field in fields(loss)
+    ],
+)
+@pytest.mark.parametrize(("value", "error"), [(object(), TypeError), (float("nan"), ValueError)], ids=["object", "nan"])
+def test_no_parameter_takes_anything(loss, name, value, error):
+    """Neither an object without a meaning nor NaN is a value of any parameter."""
+    with pytest.raises(error, match=f"{loss.__name__}: {name} must be .* got "):
+        loss(**{name: value})
+
+
+@pytest.mark.parametrize(
     ("loss", "parameters", "error", "message"),
     [
         (BCEWithLogits, {"pos_weight": 0}, ValueError, r"pos_weight must be a real number in \(0, inf\), got 0"),
