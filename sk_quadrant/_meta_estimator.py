@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, _num_samples
 
+from sk_quadrant._arrays import BoolArray, IndexArray
 from sk_quadrant._saved_state import SavedState
 from sk_quadrant._targets import (
     Binary,
@@ -26,10 +26,6 @@ from sk_quadrant._targets import (
     encoding_from_dict,
     respond,
 )
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
-IndexArray = NDArray[np.intp]
 
 DELEGATED = ("n_features_in_", "feature_names_in_", "label_names_in_")
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.extmath import safe_sparse_dot
 
-from sk_quadrant._blocks import row_blocks
+from sk_quadrant._arrays import row_blocks
 from sk_quadrant._saved_state import plain
 from sk_quadrant._targets import Encoding, encoding_from_dict
 from sk_quadrant.losses import LOSSES, Loss

@@ -415,7 +415,7 @@ class FitComparison(Comparison):
 
     def _limit(self, dtype: str) -> float:
         """Return the memory target: half the input plus twelve copies of the weights of a block of labels, in bytes."""
-        from sk_quadrant._full_batch.problem import labels_per_block
+        from sk_quadrant._solvers.full_batch.solve import labels_per_block
 
         X, Y = self.data.features(dtype), self.data.Y
         n_rows, n_columns = X.shape[0], X.shape[1] + 1

@@ -200,7 +200,7 @@ def products_alone(pairs: int, dtype: str, device: str = "cpu") -> Contestant:
 @contextmanager
 def counted_products(n_labels: int) -> Iterator[list[float]]:
     """Yield a list with one number: pairs of products of the fits inside the context, averaged over labels."""
-    from sk_quadrant._full_batch.objective import Objective
+    from sk_quadrant._solvers.full_batch.objective import Objective
 
     pairs, evaluate = [0.0], Objective.evaluate
 

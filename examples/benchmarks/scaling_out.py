@@ -22,14 +22,14 @@ import torch
 import torch.distributed as dist
 from distributed import Client, LocalCluster, wait
 
-from sk_quadrant._full_batch.problem import RowProblem
-from sk_quadrant._inputs.data import TrainingData
-from sk_quadrant._inputs.targets import Targets
-from sk_quadrant._partitioned.partitions import LocalPartitions, Shard
-from sk_quadrant._partitioned.reading import Agreement, read_part
+from sk_quadrant._rows import Schema, TrainingRows, read_part
+from sk_quadrant._solvers.full_batch.shard import Evaluand, Shard
+from sk_quadrant._solvers.full_batch.solve import LabelProblems
+from sk_quadrant._solvers.full_batch.sums import local_sums
+from sk_quadrant._targets import read_targets
 from sk_quadrant.dask import DaskQuadrantMultiLabelClassifier
 from sk_quadrant.distributed._ranks import Ranks
-from sk_quadrant.distributed._shards import Desk, RankPartitions, lead, serve
+from sk_quadrant.distributed._sums import RankSums
 from sk_quadrant.losses import BCEWithLogits
 
 LOSS = BCEWithLogits()
@@ -43,16 +43,16 @@ def make_rows(n_rows, n_features, n_labels, chunk):
     return X, (X[:, :n_labels] + noise > 1).astype(np.uint8)
 
 
-def all_labels(problem):
-    """Return the indices of the labels, and parameters."""
-    labels = torch.arange(len(problem.frequency))
-    return labels, torch.full((len(labels), problem.design.n_columns), 0.01, dtype=torch.float64)
+def parameters(problems):
+    """Return the numbers of the labels, and parameters."""
+    labels = torch.arange(problems.rows.n_labels)
+    return labels, torch.full((len(labels), problems.space.n_columns), 0.01, dtype=torch.float64)
 
 
-def seconds_per_evaluation(problem, repeats):
+def seconds_per_evaluation(problems, repeats):
     """Return the median time of an evaluation of value and gradient for all labels."""
-    labels, theta = all_labels(problem)
-    objective = problem.objective(labels)
+    labels, theta = parameters(problems)
+    objective = problems.objective(labels)
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -61,26 +61,32 @@ def seconds_per_evaluation(problem, repeats):
     return float(np.median(times))
 
 
-def bytes_of_sums(problem):
+def bytes_of_sums(problems):
     """Return the bytes of a request for an evaluation, and of the sum of the replies."""
-    labels, theta = all_labels(problem)
-    question = labels, LOSS, theta, None, False
-    answer = problem.design.partitions.total(Shard.sums, *question)
-    return len(pickle.dumps(question)), len(pickle.dumps(answer))
+    labels, theta = parameters(problems)
+    request = labels, Evaluand(LOSS, *problems.space.split(theta))
+    reply = problems.rows.total(Shard.loss_sums, *request)
+    return len(pickle.dumps(request)), len(pickle.dumps(reply))
+
+
+def problems_of(sums):
+    """Return the problem of all labels, given the sums over rows."""
+    return LabelProblems.of(sums, LOSS, C=1.0, fit_intercept=True)
 
 
 def measure_one(X, Y, options):
     """Return seconds per evaluation of one process."""
-    data = TrainingData(X.compute(), Targets(Y.compute()))
-    problem = RowProblem(data, LOSS, C=1.0, fit_intercept=True, device=torch.device("cpu"))
-    return seconds_per_evaluation(problem, options.repeats)
+    encoding, targets = read_targets(Y.compute(), missing_labels="error")
+    rows = TrainingRows(X.compute(), targets, encoding)
+    sums = local_sums(rows, fit_intercept=True, device=torch.device("cpu"))
+    return seconds_per_evaluation(problems_of(sums), options.repeats)
 
 
 def measure_dask(X, Y, options):
     """Return seconds per evaluation of the cluster, and the bytes sent to and from all workers."""
-    problem = DaskQuadrantMultiLabelClassifier()._send(X, Y, None).problem(LOSS, C=1.0, fit_intercept=True)
-    seconds = seconds_per_evaluation(problem, options.repeats)
-    return seconds, len(problem.design.partitions.groups) * sum(bytes_of_sums(problem))
+    sums = DaskQuadrantMultiLabelClassifier()._send(X, Y, None).row_sums(fit_intercept=True)
+    problems = problems_of(sums)
+    return seconds_per_evaluation(problems, options.repeats), len(sums.groups) * sum(bytes_of_sums(problems))
 
 
 def measure_torchrun(n_rows, options):
@@ -101,22 +107,15 @@ def run_rank(options):
     X = rng.standard_normal((counts[ranks.rank], options.features))
     Y = X[:, : options.labels] + rng.standard_normal((len(X), options.labels)) > 1
     part = read_part(X, Y, None, missing_labels="error")
-    shared = {"class_weight": None, "label_smoothing": 0.0, "fit_intercept": True}
-    agreement = Agreement.of(ranks.gather(part.description), **shared)
-    desk = Desk(ranks, LocalPartitions([agreement.shard(part)]))
-    if ranks.rank:
-        serve(ranks, desk)
-    else:
-        data = RankPartitions(desk, agreement, n_rows=n_rows, block_rows=max(counts))
-        print(json.dumps(lead(ranks, lambda: _measure_ranks(data, ranks.size, options.repeats))))
+    schema = Schema.merge(ranks.gather(part.summary), class_weight=None, label_smoothing=0.0)
+    shard = Shard(schema.rows(part), fit_intercept=True, device=torch.device("cpu"))
+    problems = problems_of(RankSums(ranks, schema, lambda: [shard]))
+    _, reply = bytes_of_sums(problems)
+    sent = (ranks.size - 1) * 2 * reply  # a ring all-reduce sends the sum twice
+    seconds = seconds_per_evaluation(problems, options.repeats)
+    if not ranks.rank:
+        print(json.dumps([seconds, sent]))
     dist.destroy_process_group()
-
-
-def _measure_ranks(data, n_ranks, repeats):
-    problem = data.problem(LOSS, C=1.0, fit_intercept=True)
-    question, answer = bytes_of_sums(problem)
-    sent = (n_ranks - 1) * (question + 2 * answer)  # a ring all-reduce sends the sum twice
-    return seconds_per_evaluation(problem, repeats), sent
 
 
 def main(options):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sk_quadrant._blocks import row_blocks
-from sk_quadrant._meta_estimator import BoolArray, FloatArray, IndexArray
-from sk_quadrant._targets import Targets
+from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray, row_blocks
+
+if TYPE_CHECKING:
+    from sk_quadrant._targets import Targets
 
 ENTRIES_AT_ONCE = 2**15  # the temporaries of one block stay in cache
 LARGEST = 1e300  # differences of larger scores overflow: they count as infinite

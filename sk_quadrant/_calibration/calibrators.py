@@ -10,9 +10,9 @@ import numpy as np
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
+from sk_quadrant._arrays import FloatArray
 from sk_quadrant._calibration.calibration_set import CalibrationSet
 from sk_quadrant._calibration.logistic import fit_logistic
-from sk_quadrant._meta_estimator import FloatArray
 
 
 class CalibrationMap(Protocol):

@@ -30,9 +30,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sk_quadrant._blocks import row_blocks
+from sk_quadrant._arrays import FloatArray, row_blocks
 from sk_quadrant._calibration.calibration_set import CalibrationSet, column_sums
-from sk_quadrant._meta_estimator import FloatArray
 
 MAX_STEPS = 100
 MAX_HALVINGS = 40

@@ -11,9 +11,10 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.parallel import delayed
 
+from sk_quadrant._arrays import FloatArray, IndexArray
 from sk_quadrant._calibration.calibration_set import CalibrationSet
 from sk_quadrant._calibration.calibrators import MAPS, METHODS, CalibrationMap, LogOdds
-from sk_quadrant._meta_estimator import FitData, FloatArray, IndexArray, Split, encoding_of_saved
+from sk_quadrant._meta_estimator import FitData, Split, encoding_of_saved
 from sk_quadrant._saved_state import plain
 from sk_quadrant._targets import Encoding, Response, first_method, respond
 

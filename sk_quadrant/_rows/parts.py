@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.validation import _get_feature_names, _num_samples, check_array
 
-from sk_quadrant._blocks import row_blocks
+from sk_quadrant._arrays import row_blocks
 from sk_quadrant._rows.files import release_pages
 from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._targets import (

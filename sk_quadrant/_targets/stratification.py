@@ -15,7 +15,7 @@ from scipy import sparse
 from sklearn.model_selection import PredefinedSplit, check_cv
 from sklearn.utils import check_random_state
 
-IndexArray = NDArray[np.intp]
+from sk_quadrant._arrays import IndexArray
 
 
 def check_label_cv(cv: Any, is_positive: Any, random_state: Any = None) -> Any:

@@ -18,7 +18,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _estimator_has, check_is_fitted, column_or_1d
 
-from sk_quadrant._meta_estimator import FitData, FloatArray, MetaClassifier, Split
+from sk_quadrant._arrays import FloatArray
+from sk_quadrant._meta_estimator import FitData, MetaClassifier, Split
 from sk_quadrant._targets import (
     RESPONSE_METHODS,
     Encoding,

@@ -13,8 +13,7 @@ from typing import Protocol
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from sk_quadrant._blocks import row_blocks
-from sk_quadrant._meta_estimator import BoolArray, FloatArray, IndexArray
+from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray, row_blocks
 from sk_quadrant._thresholds.exact_search import (
     ROUNDING,
     Curve,

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sk_quadrant._meta_estimator import BoolArray, FloatArray, IndexArray
+from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
 from sk_quadrant._thresholds.held_out import HeldOut
 
 ROUNDING = 8 * np.finfo(np.float64).eps  # relative to what is added up: smaller differences are none

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sk_quadrant._meta_estimator import BoolArray, FitData, FloatArray, IndexArray, Split
+from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
+
+if TYPE_CHECKING:
+    from sk_quadrant._meta_estimator import FitData, Split
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from sklearn.metrics import get_scorer, hamming_loss, make_scorer
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params
 
-from sk_quadrant._meta_estimator import BoolArray, FitData, FloatArray, IndexArray
+from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
+from sk_quadrant._meta_estimator import FitData
 from sk_quadrant._targets import Encoding, MultiLabel, Targets, check_sample_weight
 from sk_quadrant._thresholds.coordinate_search import PredictionMetric
 from sk_quadrant._thresholds.held_out import HeldOut

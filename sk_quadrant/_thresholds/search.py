@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from sk_quadrant._meta_estimator import BoolArray, FloatArray, IndexArray
+from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
 from sk_quadrant._thresholds.coordinate_search import RowMetric, all_right
 from sk_quadrant._thresholds.exact_search import Hamming, MacroF1, MicroF1, f1
 from sk_quadrant._thresholds.held_out import HeldOut

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
-from sk_quadrant._blocks import row_blocks
+from sk_quadrant._arrays import row_blocks
 
 
 class Checkpoint(Callback):  # type: ignore[misc]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from sk_quadrant._blocks import row_blocks
+from sk_quadrant._arrays import row_blocks
 from sk_quadrant.displays._labels import Floats, find_column
 
 VALUES_AT_ONCE = 10_000_000  # 80 MB in float64

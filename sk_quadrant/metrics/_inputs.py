@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import check_array
 
-from sk_quadrant._blocks import row_blocks
+from sk_quadrant._arrays import row_blocks
 from sk_quadrant._targets import check_sample_weight, masked_as_nan, positive_probabilities, read_matrix
 
 BLOCK_ENTRIES = 2**18  # 2 MB of float64: the temporary arrays of a block of rows stay in the cache

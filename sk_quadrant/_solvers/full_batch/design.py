@@ -18,7 +18,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from sk_quadrant._blocks import row_blocks
+from sk_quadrant._arrays import row_blocks
 from sk_quadrant._solvers.full_batch.compressed import Compressed
 from sk_quadrant._solvers.tensors import as_tensor
 

@@ -1,8 +1,16 @@
-"""Blocks of rows: the one way to go through rows a part at a time."""
+"""Names of array types, and the one way to go through rows in blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.float64]
+BoolArray: TypeAlias = NDArray[np.bool_]
+IndexArray: TypeAlias = NDArray[np.intp]
 
 
 def row_blocks(n_rows: int, size: int) -> Iterator[slice]:
