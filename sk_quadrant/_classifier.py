@@ -17,10 +17,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_quadrant._model import FittedModel, loss_from_dict, loss_to_dict
-from sk_quadrant._rows import needs_classes, read_training_rows
+from sk_quadrant._rows import read_training_rows
 from sk_quadrant._saved_state import SavedState, upgrade_classifier
 from sk_quadrant._solvers import SOLVERS, solvers_that_can
-from sk_quadrant._targets import masked_as_nan
+from sk_quadrant._targets import is_label_matrix, masked_as_nan
 from sk_quadrant._training import (
     check_partial_fit,
     chunked_rows,
@@ -29,6 +29,7 @@ from sk_quadrant._training import (
     resolve_loss,
     unchanged_on_error,
     update_with_rows,
+    warm_start_of,
     warn_unless_converged,
 )
 from sk_quadrant.losses import LOSSES, Loss
@@ -303,7 +304,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
             If the loss turns infinite or NaN; the estimator stays as it was.
         """
         with unchanged_on_error(self):
-            start = self._present_model() if self.warm_start else None
+            start = warm_start_of(self)
             rows = self._read(X, y, sample_weight, reset=start is None)
             result = fit_rows(self, rows, start=start, score=self._score_of(X, y, sample_weight))
         warn_unless_converged(self, result, stacklevel=3)
@@ -332,17 +333,14 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         """
         with unchanged_on_error(self):
             check_partial_fit(self)
-            start = self._present_model()
+            start = getattr(self, "model_", None)
             X = self._check_features(X, reset=start is None)
-            if start is None and classes is None and needs_classes(y):
+            if start is None and classes is None and not is_label_matrix(y):
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             encoding = None if start is None else start.encoding
             rows = self._training_rows(X, y, sample_weight, encoding=encoding, classes=classes)
             update_with_rows(self, rows, start=start)
         return self
-
-    def _present_model(self):
-        return getattr(self, "model_", None)
 
     def _read(self, X, y, sample_weight, *, reset):
         """Return the rows to train on, in memory or in chunks that are read when they are needed."""

@@ -47,6 +47,11 @@ def solver_of(estimator: Any) -> Solver:
     return SOLVERS[estimator.solver]
 
 
+def warm_start_of(estimator: Any) -> FittedModel | None:
+    """Return the model that `fit` starts from, None for a start from the beginning."""
+    return getattr(estimator, "model_", None) if estimator.warm_start else None
+
+
 def reads_chunks(estimator: Any) -> bool:
     """Whether rows are read from disk each time they are needed."""
     return solver_of(estimator).needs_sums_only and estimator.batch_size != "auto"
@@ -242,13 +247,10 @@ def _draw_seed(estimator: Any, solver: Solver, *, goes_on: bool) -> tuple[int, d
     state = dict(getattr(estimator, "training_state_", {})) if goes_on else {}
     if not solver.random:
         return 0, state
-    random_state = deepcopy(state["random_state"]) if "random_state" in state else None
-    if random_state is None:
-        drawn_from = check_random_state(estimator.random_state)
-        seed = int(drawn_from.randint(np.iinfo(np.int32).max))
-        return seed, state | {"random_state": deepcopy(drawn_from)}
+    has_own = "random_state" in state
+    random_state = deepcopy(state["random_state"]) if has_own else check_random_state(estimator.random_state)
     seed = int(random_state.randint(np.iinfo(np.int32).max))
-    return seed, state | {"random_state": random_state}
+    return seed, state | {"random_state": random_state if has_own else deepcopy(random_state)}
 
 
 def _moments(estimator: Any) -> Any:

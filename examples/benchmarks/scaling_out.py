@@ -23,7 +23,7 @@ import torch.distributed as dist
 from distributed import Client, LocalCluster, wait
 
 from sk_quadrant._rows import Schema, TrainingRows, read_part
-from sk_quadrant._solvers.full_batch.shard import Evaluand, Shard
+from sk_quadrant._solvers.full_batch.shard import EvaluationPoint, Shard
 from sk_quadrant._solvers.full_batch.solve import LabelProblems
 from sk_quadrant._solvers.full_batch.sums import local_sums
 from sk_quadrant._targets import read_targets
@@ -64,7 +64,7 @@ def seconds_per_evaluation(problems, repeats):
 def bytes_of_sums(problems):
     """Return the bytes of a request for an evaluation, and of the sum of the replies."""
     labels, theta = parameters(problems)
-    request = labels, Evaluand(LOSS, *problems.space.split(theta))
+    request = labels, EvaluationPoint(LOSS, *problems.space.split(theta))
     reply = problems.rows.total(Shard.loss_sums, *request)
     return len(pickle.dumps(request)), len(pickle.dumps(reply))
 

@@ -1,7 +1,7 @@
 """Rows that a model is trained on: features and weighted targets, in memory or in parts. NumPy only."""
 
 from sk_quadrant._rows.parts import Chunks, Part, Schema, ShardedRows, Summary, read_part
-from sk_quadrant._rows.training import TrainingRows, needs_classes, read_training_rows, smooth
+from sk_quadrant._rows.training import TrainingRows, read_training_rows, smooth
 
 __all__ = [
     "Chunks",
@@ -10,7 +10,6 @@ __all__ = [
     "ShardedRows",
     "Summary",
     "TrainingRows",
-    "needs_classes",
     "read_part",
     "read_training_rows",
     "smooth",

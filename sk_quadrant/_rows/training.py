@@ -14,7 +14,6 @@ from sk_quadrant._targets import (
     Targets,
     check_known,
     check_sample_weight,
-    is_label_matrix,
     read_targets,
     weight_targets,
 )
@@ -127,11 +126,6 @@ def read_training_rows(
     targets = weight_targets(targets, encoding, class_weight, weight)
     check_known(*targets.known_weight())
     return TrainingRows(X, targets, encoding, label_smoothing)
-
-
-def needs_classes(y: Any) -> bool:
-    """Whether the first of several parts of y must come with all classes."""
-    return not is_label_matrix(y)
 
 
 def smooth(targets: Any, amount: float) -> Any:

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier, can_learn_in_parts, has_link
 from sk_quadrant._rows import ShardedRows, read_part
 from sk_quadrant._solvers import SOLVERS
-from sk_quadrant._training import fit_rows, merge_summaries, unchanged_on_error, warn_unless_converged
+from sk_quadrant._training import fit_rows, merge_summaries, unchanged_on_error, warm_start_of, warn_unless_converged
 from sk_quadrant.dask._blocks import check_collection, is_collection, map_rows, row_blocks
 
 
@@ -91,7 +91,7 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
         """
         with unchanged_on_error(self):
             self._check_solver()
-            start = getattr(self, "model_", None) if self.warm_start else None
+            start = warm_start_of(self)
             rows = self._send(X, y, sample_weight)
             validate_data(self, rows.schema.head, skip_check_array=True, reset=start is None)
             result = fit_rows(self, rows, start=start)

@@ -21,6 +21,8 @@ from sk_quadrant._training import (
     fit_rows,
     merge_summaries,
     reads_chunks,
+    solver_of,
+    warm_start_of,
     warn_unless_converged,
 )
 from sk_quadrant.distributed._batches import RankData, RankExchange
@@ -117,7 +119,7 @@ def _fit(ranks: Ranks, model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     """Fit on the rows of all ranks, and return the result of the solver."""
     if ranks.rank:
         model.verbose = 0
-    start = getattr(model, "model_", None) if model.warm_start else None
+    start = warm_start_of(model)
     own = ranks.attempt(lambda: OwnRows(model, X, y, sample_weight))
     everybody = ranks.gather((own.summaries, sample_weight is not None))
     if len({weighted for summaries, weighted in everybody if summaries}) > 1:
@@ -125,7 +127,7 @@ def _fit(ranks: Ranks, model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     schema = merge_summaries(model, [summary for summaries, _ in everybody for summary in summaries])
     counts = [sum(summary.n_rows for summary in summaries) for summaries, _ in everybody]
     validate_data(model, schema.head, skip_check_array=True, reset=start is None)
-    if model.random_state is None:
+    if solver_of(model).random and model.random_state is None:
         model.random_state = ranks.share(None if ranks.rank else check_random_state(None).randint(2**31 - 1))
     rows = ShardedRows(
         schema,

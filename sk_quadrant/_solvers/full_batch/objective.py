@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.shard import Evaluand
+from sk_quadrant._solvers.full_batch.shard import EvaluationPoint
 from sk_quadrant._solvers.tensors import take_labels
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Objective:
     def _evaluate(self, theta: Tensor, curvature: Curvature, *, constant: bool) -> Evaluation:
         space, penalty, coef = self.space, self.penalty, theta[:, : self.space.n_features]
         centred = space.mean is not None
-        sums = self.rows.loss_sums(Evaluand(self.loss, *space.split(theta), curvature, constant, centred))
+        sums = self.rows.loss_sums(EvaluationPoint(self.loss, *space.split(theta), curvature, constant, centred))
         # sum_i g_i (x_i - m) = sum_i g_i x_i - m sum_i g_i, with sum_i g_i in the column of the intercept
         gradient = space.centre(sums.gradient)
         gradient[:, : space.n_features].add_(coef, alpha=penalty)
@@ -176,6 +176,6 @@ class Objective:
         space = self.space
         varies = torch.ones(space.n_columns, dtype=theta.dtype, device=theta.device)
         varies[: space.n_features] = space.variance > 0
-        hessian = self.rows.hessian_sums(Evaluand(self.loss, *space.split(theta)), space.mean, varies)
+        hessian = self.rows.hessian_sums(EvaluationPoint(self.loss, *space.split(theta)), space.mean, varies)
         hessian.diagonal(dim1=1, dim2=2)[:, : space.n_features] += self.penalty
         return hessian

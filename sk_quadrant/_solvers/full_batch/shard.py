@@ -28,7 +28,7 @@ Curvature = Literal["mean", "diagonal"] | None
 REMEMBERED = 2  # a line search goes to and fro between the labels of a block and some of them
 
 
-class Evaluand(NamedTuple):
+class EvaluationPoint(NamedTuple):
     """A loss at scores ``X @ coef.T + shift``, and what is to be evaluated of it.
 
     Attributes
@@ -52,7 +52,7 @@ class Evaluand(NamedTuple):
     constant: bool = False
     centred: bool = False
 
-    def to(self, device: torch.device) -> Evaluand:
+    def to(self, device: torch.device) -> EvaluationPoint:
         """Return the same on a device."""
         return self._replace(coef=self.coef.to(device), shift=None if self.shift is None else self.shift.to(device))
 
@@ -145,7 +145,7 @@ class Block:
         """Return the weighted sum of each label's known targets, and that of their weights, double (n_labels,) each."""
         return self.targets.sums(self.design.row_weight)
 
-    def loss_sums(self, at: Evaluand) -> LossSums:
+    def loss_sums(self, at: EvaluationPoint) -> LossSums:
         """Return the sums of an evaluation, in one pass over the rows."""
         n_groups = self.n_labels if at.loss.labelwise else 1
         values = torch.zeros(n_groups, dtype=torch.float64, device=at.coef.device)
@@ -167,12 +167,12 @@ class Block:
         (gradient,) = gradients.totals()
         return LossSums(values, gradient, total, *([] if squares is None else squares.totals()))
 
-    def hessian_sums(self, at: Evaluand, mean: Tensor | None, varies: Tensor) -> Tensor:
+    def hessian_sums(self, at: EvaluationPoint, mean: Tensor | None, varies: Tensor) -> Tensor:
         """Return the sum of ``h_ij x_i x_i'`` over the rows i, double (n_labels, n_columns, n_columns).
 
         Parameters
         ----------
-        at : Evaluand
+        at : EvaluationPoint
         mean : Tensor of shape (n_features,) or None
             What the features are centred by.
         varies : Tensor of shape (n_columns,)
@@ -188,7 +188,7 @@ class Block:
                 hessian[label] += (columns * curvature[:, label, None]).T @ columns
         return hessian
 
-    def _scores(self, at: Evaluand, rows: slice) -> Tensor:
+    def _scores(self, at: EvaluationPoint, rows: slice) -> Tensor:
         """Return the scores of a block of rows, shape (n_labels, n_block_rows)."""
         if at.constant:
             scores = at.coef.new_zeros(self.n_labels, rows.stop - rows.start)
@@ -272,11 +272,11 @@ class Shard:
         """Return sums for some labels; see `Block.target_sums`."""
         return self._remembered_block(labels).target_sums()
 
-    def loss_sums(self, labels: Tensor, at: Evaluand) -> Sums:
+    def loss_sums(self, labels: Tensor, at: EvaluationPoint) -> Sums:
         """Return sums for some labels; see `Block.loss_sums`."""
         return self._remembered_block(labels).loss_sums(at)
 
-    def hessian_sums(self, labels: Tensor, at: Evaluand, mean: Tensor | None, varies: Tensor) -> Sums:
+    def hessian_sums(self, labels: Tensor, at: EvaluationPoint, mean: Tensor | None, varies: Tensor) -> Sums:
         """Return sums for some labels; see `Block.hessian_sums`."""
         return (self._remembered_block(labels).hessian_sums(at, mean, varies),)
 
@@ -306,7 +306,7 @@ def sum_over(shards: Iterable[Shard], query: Query, arguments: Iterable[Any]) ->
 def _ask(shard: Shard, query: Query, arguments: Iterable[Any]) -> Sums:
     """Return the sums of a shard, computed on its device, on the CPU."""
     device = shard.design.device
-    moved = (part.to(device) if isinstance(part, Tensor | Evaluand) else part for part in arguments)
+    moved = (part.to(device) if isinstance(part, Tensor | EvaluationPoint) else part for part in arguments)
     return tuple(None if part is None else part.cpu() for part in query(shard, *moved))
 
 

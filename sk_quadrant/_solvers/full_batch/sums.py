@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.shard import Evaluand, LossSums, Query, Shard, Sums, sum_over
+from sk_quadrant._solvers.full_batch.shard import EvaluationPoint, LossSums, Query, Shard, Sums, sum_over
 from sk_quadrant._solvers.tensors import torch_dtype
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ class BlockSums(Protocol):
         """Return sums of targets and weights."""
         ...
 
-    def loss_sums(self, at: Evaluand) -> LossSums:
+    def loss_sums(self, at: EvaluationPoint) -> LossSums:
         """Return the sums of an evaluation."""
         ...
 
-    def hessian_sums(self, at: Evaluand, mean: Tensor | None, varies: Tensor) -> Tensor:
+    def hessian_sums(self, at: EvaluationPoint, mean: Tensor | None, varies: Tensor) -> Tensor:
         """Return the Hessians without penalty."""
         ...
 
@@ -144,11 +144,11 @@ class ReducedBlock:
         total, weight = self.rows.total(Shard.target_sums, self.labels)
         return total, weight  # type: ignore[return-value]
 
-    def loss_sums(self, at: Evaluand) -> LossSums:
+    def loss_sums(self, at: EvaluationPoint) -> LossSums:
         """Return the sums of an evaluation; see `Block.loss_sums`."""
         return LossSums(*self.rows.total(Shard.loss_sums, self.labels, at))  # type: ignore[arg-type]
 
-    def hessian_sums(self, at: Evaluand, mean: Tensor | None, varies: Tensor) -> Tensor:
+    def hessian_sums(self, at: EvaluationPoint, mean: Tensor | None, varies: Tensor) -> Tensor:
         """Return Hessians without penalty; see `Block.hessian_sums`."""
         (hessian,) = self.rows.total(Shard.hessian_sums, self.labels, at, mean, varies)
         return hessian  # type: ignore[return-value]
