@@ -24,6 +24,7 @@ from sk_quadrant.losses._modified_huber import ModifiedHuber
 from sk_quadrant.losses._poly1 import Poly1
 from sk_quadrant.losses._shifted_sigmoid_bce import ShiftedSigmoidBCE
 from sk_quadrant.losses._sigmoid_bce import SigmoidBCE
+from sk_quadrant.losses._squared_error import SquaredError
 from sk_quadrant.losses._squared_hinge import SquaredHinge
 from sk_quadrant.losses._zlpr import ZLPR
 
@@ -41,6 +42,7 @@ LOSSES: dict[str, type[Loss]] = {
         ModifiedHuber,
         Hinge,
         Exponential,
+        SquaredError,
     )
 }
 
@@ -66,5 +68,6 @@ __all__ = [
     "ShiftedLogitLink",
     "ShiftedSigmoidBCE",
     "SigmoidBCE",
+    "SquaredError",
     "SquaredHinge",
 ]

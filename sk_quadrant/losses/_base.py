@@ -69,6 +69,9 @@ class Loss(ABC):
         Whether the loss is a sum over labels.
     soft_targets : bool
         Whether targets strictly between 0 and 1 are allowed.
+    quadratic : bool
+        Whether the loss is a quadratic function of each score, with a second derivative of 1. A linear model then
+        solves one linear system.
 
     Notes
     -----
@@ -103,6 +106,7 @@ class Loss(ABC):
           subgradient.
         - The curvature is finite and >= 0. For losses of this package it is the second derivative with respect to each
           score, its negative terms replaced by 0, or the squared gradient.
+        - The curvature of a `quadratic` loss is 1, and its gradient is linear in the scores.
         - The losses of `continuation` have continuous gradients and the same name, link and threshold. A loss of
           continuous gradient is its own and only continuation.
 
@@ -149,6 +153,7 @@ class Loss(ABC):
     name: ClassVar[str]
     labelwise: ClassVar[bool] = False
     soft_targets: ClassVar[bool] = True
+    quadratic: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Compute every formula of scores and targets, those of users included, in at least single precision."""

@@ -33,6 +33,7 @@ from sk_quadrant.losses import (
     Poly1,
     ShiftedSigmoidBCE,
     SigmoidBCE,
+    SquaredError,
     SquaredHinge,
 )
 
@@ -415,6 +416,15 @@ def test_curvature_is_the_second_derivative_or_the_squared_gradient(loss):
     assert is_second or np.allclose(curvature, gradient**2, rtol=1e-12, atol=0)
 
 
+@over([loss for loss in ALL if loss.quadratic])
+def test_quadratic_loss_has_unit_curvature(loss):
+    """The second derivative is 1 and the gradient moves as the score does: one linear system solves a linear model."""
+    scores, targets = draw("soft")
+    assert_array_equal(loss.curvature(scores, targets), torch.ones_like(scores))
+    moved = loss.gradient(scores + 0.5, targets) - loss.gradient(scores, targets)
+    assert_allclose(moved, 0.5, rtol=1e-14)
+
+
 @over(ALL)
 def test_continuation_is_of_smooth_losses(loss):
     """A loss that is minimised by way of others ends with losses that need no others, of its name and link."""
@@ -613,6 +623,7 @@ SIGMOID_OF_ONE = 0.7310585786300049
         (SquaredHinge(), 0, 0, 1 / 2),
         (ModifiedHuber(), 0, 0, 1 / 2),
         (Exponential(), 0, 0, 1 / 2),
+        (SquaredError(), 0, 0, 1 / 2),
         (Brier(), 0.5, 0.5, 1e-6),
     ],
     ids=repr,
