@@ -76,8 +76,8 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         Whether each label has an intercept.
     threshold : {"natural", "bayes"}, float or array-like of shape (n_labels,), default="natural"
         Threshold above which a label is predicted: "natural" is the loss's own score threshold, "bayes" a probability
-        of 1/2; a float or an array gives probability thresholds. Not used for a 1-D `y` with more than two classes,
-        where the largest score wins.
+        of 1/2; a float or an array gives probability thresholds, a Series, dict or one-row DataFrame by label name.
+        Not used for a 1-D `y` with more than two classes, where the largest score wins.
     solver : {"lbfgs", "adamw", "sgd"}, default="lbfgs"
         "lbfgs" solves for all rows at once, starts at zero and is deterministic. "adamw" and "sgd" (with Nesterov
         momentum 0.9) go through batches of rows.
@@ -111,8 +111,8 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         Beta(mixup_alpha, mixup_alpha). Not with "lbfgs".
     class_weight : dict, "balanced", list of these or None, default=None
         For a 1-D `y` the weights of its classes. For a label matrix the weights of absence and presence,
-        ``{0: w0, 1: w1}``, the same for all labels or a list with one for each; "balanced" is ``n / (2 * n_present)``
-        and ``n / (2 * n_absent)`` per label.
+        ``{0: w0, 1: w1}``, the same for all labels, or a list with one for each, or a dict by label name; "balanced" is
+        ``n / (2 * n_present)`` and ``n / (2 * n_absent)`` per label.
     missing_labels : {"error", "ignore"}, default="error"
         "ignore" takes NaN in `y` as an unknown label, which training ignores; "error" refuses it.
     early_stopping : bool, default=False
@@ -305,6 +305,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         """
         with unchanged_on_error(self):
             start = warm_start_of(self)
+            y = y if start is None else start.encoding.align(y)
             rows = self._read(X, y, sample_weight, reset=start is None)
             result = fit_rows(self, rows, start=start, score=self._score_of(X, y, sample_weight))
         warn_unless_converged(self, result, stacklevel=3)

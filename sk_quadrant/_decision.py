@@ -7,18 +7,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_quadrant._targets import read_label_values
+
 if TYPE_CHECKING:
     from sk_quadrant.losses import Loss
 
 
-def resolve_threshold(loss: Loss, threshold: Any, n_labels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def resolve_threshold(
+    loss: Loss, threshold: Any, n_labels: int, names: Any = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the cut of each label as a score and as a probability, two arrays of shape (n_labels,).
 
     Parameters
     ----------
     loss : Loss
-    threshold : {"natural", "bayes"}, float or array-like of shape (n_labels,)
+    threshold : {"natural", "bayes"}, float, array-like of shape (n_labels,), or values by label name
     n_labels : int
+    names : array-like of shape (n_labels,) or None, default=None
+        Names of the labels.
 
     Raises
     ------
@@ -32,15 +38,9 @@ def resolve_threshold(loss: Loss, threshold: Any, n_labels: int) -> tuple[NDArra
         raise ValueError(
             f"threshold must be 'natural' for {loss.name!r}, whose scores have no probability, got {threshold!r}."
         )
-    try:
-        probabilities = np.array(threshold, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"threshold must be one number or have shape ({n_labels},), got {threshold!r}.") from None
-    if probabilities.shape not in ((), (n_labels,)):
-        raise ValueError(f"threshold must be one number or have shape ({n_labels},), got {probabilities.shape}.")
+    probabilities = read_label_values(threshold, names, n_labels, name="threshold")
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise ValueError(f"threshold must be probabilities in [0, 1], got {threshold!r}.")
-    probabilities = np.broadcast_to(probabilities, n_labels).copy()
     return loss.link.cut(probabilities), probabilities
 
 

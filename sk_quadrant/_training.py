@@ -165,7 +165,9 @@ def _train(
     _check_parameters(estimator, solver, loss, is_soft=rows.is_soft)
     if start is not None:
         start.encoding.check_same(rows.encoding)
-    score_threshold, threshold = resolve_threshold(loss, estimator.threshold, rows.encoding.n_labels)
+    score_threshold, threshold = resolve_threshold(
+        loss, estimator.threshold, rows.encoding.n_labels, rows.encoding.names
+    )
     architecture = _architecture(estimator, rows.n_features)
     if start is not None and architecture != start.architecture:
         raise ValueError(

@@ -323,7 +323,7 @@ def test_predictions_check_features(method, bad, match):
         (X[:, :2], Y, "X has 2 features, but QuadrantMultiLabelClassifier is expecting 4"),
         (X, Y[:, :2], "y must have 3 labels as in the first call, got 2 labels"),
         (X, y + 5, r"y must have 3 labels as in the first call, got the classes \[5, 6\]"),
-        (X, pd.DataFrame(Y, columns=["c", "b", "a"]), r"y must have the columns of the first call in their order"),
+        (X, pd.DataFrame(Y, columns=["c", "b", "z"]), r"y must have the labels of fit as columns, \['a', 'b', 'c'\]"),
     ],
     ids=["features", "labels", "classes", "columns"],
 )
@@ -352,7 +352,11 @@ def test_a_warm_start_refuses_other_classes():
         ({"y": Y}, {"y": y}, r"y must have shape \(n_samples, n_labels\), at least 1 of each, got \(60,\)"),
         ({"y": y, "classes": [0, 1]}, {"y": y + 1}, r"has classes not in `self.classes_`.* y has new \[2\]"),
         ({"y": y, "classes": [0, 1]}, {"y": y, "classes": [0, 2]}, "classes=.* is not the same as in the first call"),
-        ({"y": pd.DataFrame(Y)}, {"y": pd.DataFrame(Y)[[2, 1, 0]]}, "y must have the columns of the first call"),
+        (
+            {"y": pd.DataFrame(Y, columns=["a", "b", "c"])},
+            {"y": pd.DataFrame(Y, columns=["a", "c", "d"])},
+            r"y must have the labels of fit as columns, \['a', 'b', 'c'\], in any order, got \['a', 'c', 'd'\]",
+        ),
     ],
     ids=["no classes", "classes of labels", "labels", "kind", "new class", "other classes", "columns"],
 )

@@ -14,6 +14,7 @@ from sk_quadrant._targets.encodings import (
     read_targets,
     recognize,
 )
+from sk_quadrant._targets.label_names import align_labels, find_label_names, read_label_values
 from sk_quadrant._targets.masked import masked_as_nan
 from sk_quadrant._targets.reading import as_classes, count_classes, is_label_matrix, read_matrix
 from sk_quadrant._targets.responses import (
@@ -36,18 +37,21 @@ __all__ = [
     "Multiclass",
     "Response",
     "Targets",
+    "align_labels",
     "as_classes",
     "check_known",
     "check_label_cv",
     "check_sample_weight",
     "count_classes",
     "encoding_from_dict",
+    "find_label_names",
     "first_method",
     "hold_out",
     "is_label_matrix",
     "masked_as_nan",
     "positive_probabilities",
     "read_for_any_classifier",
+    "read_label_values",
     "read_matrix",
     "read_targets",
     "recognize",

@@ -10,8 +10,9 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import type_of_target
 
 from sk_quadrant._targets.encodings import Encoding, MultiLabel, container_of, recognize
+from sk_quadrant._targets.label_names import column_names
 from sk_quadrant._targets.masked import masked_as_nan
-from sk_quadrant._targets.reading import column_names, read_matrix
+from sk_quadrant._targets.reading import read_matrix
 from sk_quadrant._targets.targets import Targets
 
 

@@ -39,22 +39,30 @@ def class_weights(index: NDArray[np.intp], classes: NDArray[Any], class_weight: 
     return np.asarray(weights[index])
 
 
-def label_weights(frequency: NDArray[np.float64], class_weight: Any) -> NDArray[np.float64]:
+def label_weights(frequency: NDArray[np.float64], class_weight: Any, names: Any = None) -> NDArray[np.float64]:
     """Return the weights of absence and presence of each label, shape (n_labels, 2).
 
     Parameters
     ----------
     frequency : ndarray of shape (n_labels,)
         Mean known target of each label.
-    class_weight : dict {0: w0, 1: w1}, "balanced", or list of n_labels of these or None
-        "balanced" takes n / (2 n_0) and n / (2 n_1) of each label.
+    class_weight : dict {0: w0, 1: w1}, "balanced", or a list of n_labels, or a dict by label name, of these or None
+        "balanced" takes n / (2 n_0) and n / (2 n_1) of each label. Labels that a dict by name lacks have weights of 1.
+    names : array-like of shape (n_labels,) or None, default=None
+        Names of the labels, None for their numbers.
 
     Raises
     ------
     ValueError
-        If a weight is not a number, negative or of no class, or the list has another length.
+        If a weight is not a number, negative or of no class or label, or the list has another length.
     """
     n_labels = len(frequency)
+    if isinstance(class_weight, Mapping) and any(
+        isinstance(value, Mapping) or value == "balanced" for value in class_weight.values()
+    ):
+        names = list(range(n_labels)) if names is None else list(names)
+        _check_keys(class_weight, names)
+        class_weight = [class_weight.get(name) for name in names]
     each = [class_weight] * n_labels if isinstance(class_weight, str | Mapping) else list(class_weight)
     if len(each) != n_labels:
         raise ValueError(f"class_weight must be one for all or a list of {n_labels}, got {len(each)}.")

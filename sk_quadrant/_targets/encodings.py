@@ -17,10 +17,10 @@ from scipy import sparse
 from sklearn.utils.multiclass import check_classification_targets
 
 from sk_quadrant._targets.class_weights import class_weights, label_weights
+from sk_quadrant._targets.label_names import align_labels, are_compatible, column_names
 from sk_quadrant._targets.reading import (
     as_classes,
     check_matrix_shape,
-    column_names,
     count_classes,
     is_label_matrix,
     read_matrix,
@@ -59,6 +59,15 @@ class Encoding(ABC):
     def positive(self) -> Any:
         """Class that a single label stands for."""
         return self.classes[-1]
+
+    @property
+    def names(self) -> NDArray[Any] | None:
+        """Names of the labels, None if they have none."""
+        return self.label_names
+
+    def align(self, y: Any, *, name: str = "y") -> Any:
+        """Return a DataFrame with its columns in the order of the labels; see `align_labels`."""
+        return align_labels(y, self.label_names, name=name)
 
     @property
     def decision_shape(self) -> tuple[int, ...]:
@@ -126,6 +135,9 @@ class Encoding(ABC):
         """Raise a ValueError unless another y has the same classes, or the same labels in the same order."""
         if self._description() != other._description():
             raise ValueError(f"y must have {self._description()} as in the first call, got {other._description()}.")
+        if not are_compatible(self.label_names, other.label_names):
+            first, names = list(self.label_names), list(other.label_names)  # type: ignore[arg-type]
+            raise ValueError(f"y must have the columns of the first call in their order, {first}, got {names}.")
 
     def _description(self) -> str:
         return f"the classes {self.classes.tolist()}"
@@ -201,6 +213,11 @@ class Multiclass(Encoding):
         """One column per class."""
         return len(self.classes)
 
+    @property
+    def names(self) -> NDArray[Any]:
+        """The classes."""
+        return self.classes
+
     def encode(self, y: Any, *, missing_labels: str) -> Targets:
         """Return the targets of y; see `Encoding.encode`."""
         return Targets((self._known_classes(y)[:, None] == self.classes).astype(np.uint8))
@@ -259,8 +276,8 @@ class MultiLabel(Encoding):
 
     def encode(self, y: Any, *, missing_labels: str) -> Targets:
         """Return the targets of y; see `Encoding.encode`."""
-        targets = read_matrix(y, missing_labels=missing_labels)
-        self.check_same(MultiLabel(np.arange(targets.n_labels), label_names=column_names(y)))
+        targets = read_matrix(self.align(y), missing_labels=missing_labels)
+        self.check_same(MultiLabel(np.arange(targets.n_labels)))
         return targets
 
     def decide(self, scores: Any, thresholds: Any) -> Any:
@@ -280,23 +297,15 @@ class MultiLabel(Encoding):
 
     def weight_classes(self, targets: Targets, class_weight: Any) -> NDArray[np.float64]:
         """Return the weight of absence or presence of each entry; see `Encoding.weight_classes`."""
-        absence, presence = label_weights(targets.frequency(), class_weight).T
+        absence, presence = label_weights(targets.frequency(), class_weight, self.names).T
         return np.asarray(absence + (presence - absence) * targets.dense(), dtype=np.float64)
 
     def resolve_class_weight(self, class_weight: Any, counts: NDArray[np.float64], n_known: Any) -> Any:
         """Return a list of weights of absence and presence; see `Encoding.resolve_class_weight`."""
         if class_weight is None:
             return None
-        weights = label_weights(counts / np.maximum(n_known, 1), class_weight)
+        weights = label_weights(counts / np.maximum(n_known, 1), class_weight, self.names)
         return [dict(enumerate(each.tolist())) for each in weights]
-
-    def check_same(self, other: Encoding) -> None:
-        """Raise a ValueError unless another y has the same labels in the same order; see `Encoding.check_same`."""
-        super().check_same(other)
-        if self.label_names is not None and other.label_names is not None:
-            first, names = self.label_names.tolist(), other.label_names.tolist()
-            if first != names:
-                raise ValueError(f"y must have the columns of the first call in their order, {first}, got {names}.")
 
     def _description(self) -> str:
         return f"{self.n_labels} labels"

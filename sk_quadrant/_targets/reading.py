@@ -15,11 +15,6 @@ from sk_quadrant._targets.masked import masked_as_nan
 from sk_quadrant._targets.targets import Targets
 
 
-def column_names(y: Any) -> NDArray[np.object_] | None:
-    """Return the columns of a DataFrame, None for anything else."""
-    return np.asarray(y.columns, dtype=object) if hasattr(y, "columns") else None
-
-
 def is_label_matrix(y: Any) -> bool:
     """Whether y is read as one column per label.
 

@@ -92,6 +92,7 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
         with unchanged_on_error(self):
             self._check_solver()
             start = warm_start_of(self)
+            y = y if start is None else start.encoding.align(y)
             rows = self._send(X, y, sample_weight)
             validate_data(self, rows.schema.head, skip_check_array=True, reset=start is None)
             result = fit_rows(self, rows, start=start)

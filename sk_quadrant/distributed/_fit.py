@@ -120,7 +120,7 @@ def _fit(ranks: Ranks, model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     if ranks.rank:
         model.verbose = 0
     start = warm_start_of(model)
-    own = ranks.attempt(lambda: OwnRows(model, X, y, sample_weight))
+    own = ranks.attempt(lambda: OwnRows(model, X, y if start is None else start.encoding.align(y), sample_weight))
     everybody = ranks.gather((own.summaries, sample_weight is not None))
     if len({weighted for summaries, weighted in everybody if summaries}) > 1:
         raise ValueError("sample_weight must be passed on all ranks or on none, got it on some.")

@@ -207,7 +207,14 @@ def test_names_of_labels_are_compared_where_both_have_them():
     encoding.check_same(recognize(_matrix))
     recognize(_matrix).check_same(encoding)
     with pytest.raises(ValueError, match=r"columns of the first call in their order, \['u', 'v', 'w'\], got \['v', "):
-        encoding.encode(DENSE["multilabel, frame"][["v", "u", "w"]], missing_labels="error")
+        encoding.check_same(recognize(DENSE["multilabel, frame"][["v", "u", "w"]]))
+
+
+def test_columns_in_another_order_are_realigned():
+    """The targets are those of the same labels."""
+    frame = DENSE["multilabel, frame"]
+    targets = recognize(frame).encode(frame[["v", "w", "u"]], missing_labels="error")
+    assert_array_equal(targets.dense(), frame)
 
 
 @every_form

@@ -1,0 +1,166 @@
+"""Labels have names: columns are realigned or refused, and values of labels are read by name."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.testing import assert_array_equal
+from scipy import sparse
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
+from sk_quadrant._targets import align_labels, find_label_names, read_label_values
+
+NAMES = ["u", "v", "w"]
+VALUES = np.array([[1, 2, 3], [4, 5, 6]])
+pairs = pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)])
+
+
+@pytest.mark.parametrize(
+    ("frame", "names"),
+    [
+        (pd.DataFrame(VALUES, columns=NAMES), NAMES),
+        (pl.DataFrame(VALUES, schema=NAMES), NAMES),
+        (pd.DataFrame(VALUES), [0, 1, 2]),
+        (pd.DataFrame(VALUES, columns=pairs), list(pairs)),
+        (pd.DataFrame(VALUES, columns=["u", 1, None]), ["u", 1, None]),
+    ],
+    ids=["pandas", "polars", "numbers", "pairs", "mixed"],
+)
+def test_columns_in_another_order_are_realigned(frame, names):
+    """Whatever the names are."""
+    moved = frame[[frame.columns[column] for column in (2, 0, 1)]]
+    assert_array_equal(align_labels(moved, names), VALUES)
+    assert align_labels(frame, names) is frame
+
+
+@pytest.mark.parametrize("y", [VALUES, sparse.csr_array(VALUES), VALUES.tolist(), pd.DataFrame(VALUES), None])
+def test_what_has_no_names_is_read_by_position(y):
+    """Arrays, and frames whose columns pandas has numbered."""
+    assert align_labels(y, NAMES) is y
+
+
+def test_a_fit_without_names_takes_any_names():
+    """Neither an array nor numbered columns can be compared with names."""
+    frame = pd.DataFrame(VALUES, columns=NAMES)
+    assert align_labels(frame, None) is frame
+    assert align_labels(frame, [0, 1, 2]) is frame
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [["u", "v", "x"], ["u", "v"], ["u", "v", "w", "x"], ["u", "u", "w"]],
+    ids=["other", "less", "more", "twice"],
+)
+def test_other_names_are_refused_with_both_lists(columns):
+    """The message names the argument."""
+    frame = pd.DataFrame(np.ones((2, len(columns))), columns=columns)
+    match = r"sample_weight must have the labels of fit as columns, \['u', 'v', 'w'\], in any order, got \['u', '[vu]'"
+    with pytest.raises(ValueError, match=match):
+        align_labels(frame, NAMES, name="sample_weight")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"w": 3.0, "u": 1.0, "v": 2.0},
+        pd.Series({"w": 3.0, "u": 1.0, "v": 2.0}),
+        pd.DataFrame({"w": [3.0], "u": [1.0], "v": [2.0]}),
+        pl.DataFrame({"w": [3.0], "u": [1.0], "v": [2.0]}),
+        [1.0, 2.0, 3.0],
+        np.array([1.0, 2.0, 3.0]),
+        pd.Series([1.0, 2.0, 3.0]),
+        pl.Series([1.0, 2.0, 3.0]),
+        {2: 3.0, 0: 1.0, 1: 2.0},
+    ],
+    ids=["dict", "Series", "frame", "polars frame", "list", "array", "Series, numbered", "polars Series", "positions"],
+)
+def test_values_of_labels_are_read_by_name_or_else_by_position(values):
+    """In float64 and in the order of the labels."""
+    assert_array_equal(read_label_values(values, NAMES, 3, name="C"), [1.0, 2.0, 3.0], strict=True)
+
+
+def test_numbers_that_are_names_are_names():
+    """Columns 7, 2 and 0 of a frame."""
+    assert_array_equal(read_label_values(pd.Series([1.0, 2.0, 3.0], [0, 2, 7]), [7, 2, 0], 3, name="C"), [3, 2, 1])
+    assert_array_equal(read_label_values({0: 1.0, 1: 2.0, 2: 3.0}, [2, 1, 0], 3, name="C"), [3, 2, 1])
+
+
+def test_one_number_is_for_all_labels():
+    """A new array, which may be written to."""
+    values = read_label_values(0.5, NAMES, 3, name="C")
+    values[0] = 1
+    assert_array_equal(values, [1, 0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "match"),
+    [
+        ({"u": 1, "v": 2}, NAMES, r"C must have one value for each of the labels \['u', 'v', 'w'\], got \['u', 'v'\]"),
+        (pd.Series({"u": 1, "v": 2, "x": 3}), NAMES, r"for each of the labels .* got \['u', 'v', 'x'\]"),
+        (
+            pd.Series({"u": 1, "v": 2, "w": 3}),
+            None,
+            "C has the names .* but the labels have none. Pass y as a DataFrame",
+        ),
+        ([1, 2], NAMES, r"C must be one number or have shape \(3,\), got \(2,\)"),
+        ("high", NAMES, r"C must be one number or have shape \(3,\), got 'high'"),
+    ],
+)
+def test_values_of_other_labels_are_refused(values, names, match):
+    """With both lists of names."""
+    with pytest.raises(ValueError, match=match):
+        read_label_values(values, names, 3, name="C")
+
+
+def test_names_of_labels_are_found_inside_of_pipelines_and_searches():
+    """scikit-learn's meta-estimators do not pass them on."""
+    X, Y = make_quadrants(60, random_state=0)
+    y = pd.DataFrame(Y, columns=["right", "up"])
+    search = GridSearchCV(make_pipeline(StandardScaler(), QuadrantMultiLabelClassifier()), {}, cv=2, scoring="f1_micro")
+    assert find_label_names(search) is None
+    for estimator in (search.fit(X, y), FrozenEstimator(search.best_estimator_), make_pipeline(search)):
+        assert_array_equal(find_label_names(estimator), ["right", "up"])
+
+
+@pytest.mark.parametrize("as_named", [dict, pd.Series, lambda d: pd.DataFrame([d]), lambda d: pl.DataFrame([d])])
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_a_named_threshold_is_that_of_the_label(as_named, frame):
+    """Whatever the order of its names."""
+    X, Y = make_quadrants(60, random_state=0)
+    y = frame({"spam": Y[:, 0], "ad": Y[:, 1]})
+    model = QuadrantMultiLabelClassifier(threshold=as_named({"ad": 0.9, "spam": 0.1})).fit(X, y)
+    assert_array_equal(model.threshold_, [0.1, 0.9])
+
+
+def test_class_weights_are_read_by_label_name():
+    """They are those of a list in the order of the labels, and labels that are not named have weights of 1."""
+    X, Y = make_quadrants(60, random_state=0)
+    y = pd.DataFrame(Y, columns=["spam", "ad"])
+    by_name = QuadrantMultiLabelClassifier(class_weight={"ad": {0: 1, 1: 9}, "spam": "balanced"}).fit(X, y)
+    listed = QuadrantMultiLabelClassifier(class_weight=["balanced", {0: 1, 1: 9}]).fit(X, y)
+    assert_array_equal(by_name.coef_, listed.coef_)
+    part = QuadrantMultiLabelClassifier(class_weight={"ad": {0: 1, 1: 9}}).fit(X, y)
+    assert_array_equal(part.coef_, QuadrantMultiLabelClassifier(class_weight=[None, {0: 1, 1: 9}]).fit(X, y).coef_)
+    with pytest.raises(ValueError, match=r"class_weight must have keys among \['spam', 'ad'\], got \['ham'\]"):
+        QuadrantMultiLabelClassifier(class_weight={"ham": {0: 1, 1: 9}}).fit(X, y)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_fit_that_goes_on_realigns_labels(frame, method):
+    """A warm start and partial_fit give the bits of the same labels in the first order."""
+    X, Y = make_quadrants(60, random_state=0)
+    y = frame({"right": Y[:, 0], "up": Y[:, 1]})
+
+    def trained(second):
+        clf = QuadrantMultiLabelClassifier(solver="adamw", warm_start=True, max_iter=2, tol=0, random_state=0)
+        return getattr(getattr(clf, method)(X, y), method)(X, second)
+
+    expected, found = trained(y), trained(y[["up", "right"]])
+    assert_array_equal(found.coef_, expected.coef_)
+    assert_array_equal(found.label_names_in_, ["right", "up"])
