@@ -68,7 +68,7 @@ class FitData:
 
     def split(self, cv: Any, split_params: Mapping[str, Any], random_state: Any = None) -> list[Split]:
         """Return the splits of `cv`, as `check_label_cv` reads it."""
-        splitter = check_label_cv(cv, self.targets.values > 0.5, random_state)
+        splitter = check_label_cv(cv, self.targets.values >= 0.5, random_state)
         y = self.targets.dense() if sparse.issparse(self.y) else self.y  # few splitters take a sparse y
         rows = np.arange(self.n_samples)
         splits = [Split(rows[train], rows[test]) for train, test in splitter.split(self.X, y, **split_params)]

@@ -24,7 +24,7 @@ from sk_quadrant._targets.responses import (
     positive_probabilities,
     respond,
 )
-from sk_quadrant._targets.stratification import check_label_cv, hold_out
+from sk_quadrant._targets.stratification import check_label_cv, hold_out, stratified_folds, stratified_parts
 from sk_quadrant._targets.targets import Targets
 from sk_quadrant._targets.weights import check_known, check_sample_weight, weight_targets
 
@@ -56,5 +56,7 @@ __all__ = [
     "read_targets",
     "recognize",
     "respond",
+    "stratified_folds",
+    "stratified_parts",
     "weight_targets",
 ]

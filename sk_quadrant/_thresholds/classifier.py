@@ -89,7 +89,7 @@ class TunedThresholdMultiLabelClassifierCV(MetaClassifier):
           shuffling and without randomness, so that every label is spread over the folds as evenly as rows with
           several labels allow;
         - a float in (0, 1): a single split with that fraction of the rows held out, stratified in the same way;
-        - a :term:`CV splitter`, such as `MultilabelStratifiedKFold` of the iterative-stratification package, or an
+        - a :term:`CV splitter`, such as :class:`~sk_quadrant.model_selection.MultilabelStratifiedKFold`, or an
           iterable of (train, test) indices;
         - "prefit": no split; `estimator` is fitted already, to other rows than those given to `fit`.
 
