@@ -14,7 +14,7 @@ from sk_quadrant._targets.encodings import (
     read_targets,
     recognize,
 )
-from sk_quadrant._targets.label_names import align_labels, find_label_names, read_label_values
+from sk_quadrant._targets.label_names import align_labels, column_names, find_label_names, read_label_values
 from sk_quadrant._targets.masked import masked_as_nan
 from sk_quadrant._targets.reading import as_classes, count_classes, is_label_matrix, read_matrix
 from sk_quadrant._targets.responses import (
@@ -42,6 +42,7 @@ __all__ = [
     "check_known",
     "check_label_cv",
     "check_sample_weight",
+    "column_names",
     "count_classes",
     "encoding_from_dict",
     "find_label_names",

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.metrics import precision_recall_fscore_support
+from sklearn.metrics import ConfusionMatrixDisplay, precision_recall_fscore_support
 
-from sk_quadrant.displays._fitted import check_classifiers, find_label_names, predict_labels
-from sk_quadrant.displays._labels import Floats, check_same_shape, choose_labels, name_labels, read_labels
-from sk_quadrant.displays._panels import PanelDisplay, Panels, check_matplotlib, check_parts, shorten
+from sk_quadrant._arrays import FloatArray
+from sk_quadrant._targets import align_labels, column_names
+from sk_quadrant.displays._fitted import predict_labels
+from sk_quadrant.displays._label_display import LabelDisplay
+from sk_quadrant.displays._labels import check_same_shape, choose_labels, name_labels, read_labels
+from sk_quadrant.displays._panels import Panels, check_matplotlib, check_parts, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,10 +28,11 @@ COLUMNS = ("precision", "recall", "f1", "support")
 CELL_INCHES = 0.36
 LETTER_INCHES = 0.08  # of the small size of ticks
 DIAGONAL = "0.88"
+LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
 
 
 @dataclass(eq=False, repr=False)
-class LabelConfusionDisplay(PanelDisplay):
+class LabelConfusionDisplay(LabelDisplay):
     """Confusions between labels, with precision, recall, F1 and support of each label.
 
     Use :meth:`from_estimator` or :meth:`from_predictions` to create one. Multi-label data do not say which wrong
@@ -64,13 +68,7 @@ class LabelConfusionDisplay(PanelDisplay):
     Attributes
     ----------
     axes_ : ndarray of shape (n_parts,), dtype=matplotlib Axes
-        Matrix and table.
-
-    ax_ : matplotlib Axes
-        The first of them.
-
-    figure_ : matplotlib Figure
-        Figure of the parts.
+        Matrix and table; `ax_` is the first of them, `figure_` their figure.
 
     im_ : matplotlib AxesImage or None
         Matrix with a masked diagonal.
@@ -113,36 +111,8 @@ class LabelConfusionDisplay(PanelDisplay):
     label_names: list[str]
 
     @classmethod
-    def from_estimator(
-        cls, estimator: Any, X: Any, y: Any, *, label_names: Sequence[Any] | None = None, **options: Any
-    ) -> LabelConfusionDisplay:
-        """Draw the confusions of a fitted classifier.
-
-        Parameters
-        ----------
-        estimator : estimator instance
-            Fitted multi-label classifier.
-
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
-            True labels, 0 or 1.
-
-        label_names : sequence of str of length n_labels, default=None
-            Names of the labels. None takes the columns of `y` or the estimator's `label_names_in_`.
-
-        **options
-            Further options of :meth:`from_predictions`.
-
-        Returns
-        -------
-        display : LabelConfusionDisplay
-        """
-        check_classifiers(f"{cls.__name__}.from_estimator", estimator)
-        predicted = predict_labels(estimator, X)
-        names = name_labels(label_names, predicted.shape[1], y=y, fitted=find_label_names(estimator))
-        return cls.from_predictions(y, predicted, label_names=names, **options)
+    def _ask(cls, estimator: Any, X: Any, **options: Any) -> dict[str, Any]:
+        return {"y_pred": predict_labels(estimator, X), **options}
 
     @classmethod
     def from_predictions(
@@ -180,11 +150,12 @@ class LabelConfusionDisplay(PanelDisplay):
         check_matplotlib(f"{cls.__name__}.from_predictions")
         if counting not in COUNTINGS:
             raise ValueError(f"counting must be one of {', '.join(COUNTINGS)}, got {counting!r}.")
-        truth, predicted = read_labels(y_true, parameter="y_true"), read_labels(y_pred, parameter="y_pred")
+        truth = read_labels(y_true, parameter="y_true")
+        predicted = read_labels(align_labels(y_pred, column_names(y_true), name="y_pred"), parameter="y_pred")
         check_same_shape(y_true=truth, y_pred=predicted)
         display = cls(
             count_confusions(truth, predicted, counting),
-            _tabulate(truth, predicted),
+            tabulate(truth, predicted),
             label_names=name_labels(label_names, truth.shape[1], y=y_true),
         )
         return display.plot(**options)
@@ -270,13 +241,10 @@ class LabelConfusionDisplay(PanelDisplay):
         self.colorbar_: Any = None
         by_part = dict(zip(parts, self.axes_, strict=True))
         if "matrix" in parts:
-            self._plot_matrix(by_part["matrix"], counts, [*names[:-1], "missed"], cmap)
+            words = _format_cells(counts, ".2f" if normalize else "")
+            with_words = n_shown <= 20 if include_values == "auto" else include_values
+            self._plot_matrix(by_part["matrix"], counts, words if with_words else None, [*names[:-1], "missed"], cmap)
             self._add_colorbar(panels, MEANINGS[normalize])
-            if include_values == "auto":
-                include_values = n_shown <= 20
-            if include_values:
-                self.text_ = _write_cells(by_part["matrix"], _format_cells(counts, ".2f" if normalize else ""))
-                _contrast(self.text_, self.im_)
         if "table" in parts:
             self._plot_table(by_part["table"])
         self.ax_.set_yticks(range(len(names)), names, fontsize="small")
@@ -313,7 +281,7 @@ class LabelConfusionDisplay(PanelDisplay):
         names = [shorten(self.label_names[j], width) for j in shown]
         return counts, [*names, *([f"{len(others)} other{'s' * (len(others) > 1)}"] if len(others) else []), "no label"]
 
-    def _plot_matrix(self, ax: Axes, counts: NDArray[Any], names: list[str], cmap: Any) -> None:
+    def _plot_matrix(self, ax: Axes, counts: NDArray[Any], words: Any, names: list[str], cmap: Any) -> None:
         """Draw the confusions; the diagonal and the sums of other labels are much larger and get no colour."""
         n_shown = len(self.shown_labels_)
         others = np.zeros(len(names), dtype=bool)
@@ -321,10 +289,23 @@ class LabelConfusionDisplay(PanelDisplay):
         hidden = np.eye(len(names), dtype=bool) | others | others[:, np.newaxis]
         confusions = np.ma.masked_array(counts, mask=hidden)
         top = _top(confusions[:n_shown, :n_shown], confusions)
+        matrix = ConfusionMatrixDisplay(np.where(hidden, 0, np.minimum(counts, top)), display_labels=names).plot(
+            ax=ax,
+            cmap=cmap,
+            colorbar=False,
+            include_values=words is not None,
+            xticks_rotation="vertical",
+            im_kw={"vmin": 0, "vmax": top, "aspect": "auto"},
+            text_kw={"fontsize": "x-small"},
+        )
+        matrix.im_.set_data(confusions)
+        self.im_, self.text_ = matrix.im_, matrix.text_
+        dark = (matrix.im_.to_rgba(confusions)[..., :3] @ LUMINANCE < 0.45) & ~hidden
+        for place, word in [] if words is None else np.ndenumerate(words):
+            matrix.text_[place].set(text=word, color="white" if dark[place] else "black")
         ax.set_facecolor(DIAGONAL)
-        self.im_ = ax.imshow(confusions, cmap=cmap, vmin=0, vmax=top, aspect="auto")
-        ax.set_xticks(range(len(names)), names, rotation=90, fontsize="small")
         ax.set_xlabel("predicted label")
+        ax.tick_params(labelsize="small")
 
     def _add_colorbar(self, panels: Panels, label: str) -> None:
         extent, dpi = self.im_.axes.get_window_extent(), panels.figure.dpi
@@ -341,17 +322,19 @@ class LabelConfusionDisplay(PanelDisplay):
 
     def _plot_table(self, ax: Axes) -> None:
         """Draw the ratios of each label with a shade light enough for dark letters, and its support."""
-        columns = [self.table[column][self.shown_labels_] for column in COLUMNS]
-        ratios = np.column_stack([*columns[:-1], np.full(len(columns[-1]), np.nan)])
-        words = [*_format_cells(ratios[:, :-1], ".2f").T, columns[-1].astype(str)]
-        ax.imshow(ratios, cmap="Blues", vmin=0, vmax=1.6, aspect="auto")
+        *ratios, support = (self.table[column][self.shown_labels_] for column in COLUMNS)
+        shades = np.column_stack([*ratios, np.full(len(support), np.nan)])
+        words = np.column_stack([_format_cells(shades[:, :-1], ".2f"), support.astype(str)])
+        ax.imshow(shades, cmap="Blues", vmin=0, vmax=1.6, aspect="auto")
         ax.set_xticks(range(len(COLUMNS)), COLUMNS, rotation=90, fontsize="small")
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
-        self.table_text_ = _write_cells(ax, np.column_stack(words))
+        self.table_text_ = np.empty(words.shape, dtype=object)
+        for (i, j), word in np.ndenumerate(words):
+            self.table_text_[i, j] = ax.text(j, i, word, ha="center", va="center", fontsize="x-small")
 
 
-def count_confusions(y_true: Floats, y_pred: Floats, counting: str) -> NDArray[Any]:
+def count_confusions(y_true: FloatArray, y_pred: FloatArray, counting: str) -> NDArray[Any]:
     """Return the matrix of shape (n_labels + 1, n_labels + 1) by one of the rules of `LabelConfusionDisplay`."""
     truth, predicted = sparse.csr_array(y_true), sparse.csr_array(y_pred)
     found = truth * predicted
@@ -371,7 +354,7 @@ def count_confusions(y_true: Floats, y_pred: Floats, counting: str) -> NDArray[A
     return matrix.astype(np.intp) if counting == "pairs" else matrix
 
 
-def _pair_counts(rows: Any, columns: Any, samples: NDArray[np.bool_], share: Floats) -> Floats:
+def _pair_counts(rows: Any, columns: Any, samples: NDArray[np.bool_], share: FloatArray) -> FloatArray:
     """Return the weighted number of samples with each pair of a label of `rows` and one of `columns`."""
     weighted = sparse.diags_array(share[samples]) @ columns[samples]
     return np.asarray((rows[samples].T @ weighted).toarray())
@@ -384,7 +367,7 @@ def _top(between_labels: Any, confusions: Any) -> float:
     return between if 0 < 3 * between < high else high
 
 
-def _tabulate(y_true: Floats, y_pred: Floats) -> dict[str, NDArray[Any]]:
+def tabulate(y_true: FloatArray, y_pred: FloatArray) -> dict[str, NDArray[Any]]:
     """Return the quality of each label; NaN for an undefined ratio."""
     labels = [1] if y_true.shape[1] == 1 else None  # scikit-learn reads one column as a binary target
     precision, recall, f1, support = precision_recall_fscore_support(
@@ -398,20 +381,6 @@ def _format_cells(values: NDArray[Any], form: str) -> NDArray[Any]:
     """Return numbers as words, a dash for NaN."""
     words = ["-" if np.isnan(value) else _brief(value, form) for value in values.flat]
     return np.reshape(words, values.shape)
-
-
-def _write_cells(ax: Axes, words: NDArray[Any]) -> NDArray[np.object_]:
-    texts = np.empty(words.shape, dtype=object)
-    for (i, j), word in np.ndenumerate(words):
-        texts[i, j] = ax.text(j, i, word, ha="center", va="center", fontsize="x-small")
-    return texts
-
-
-def _contrast(texts: NDArray[np.object_], image: Any) -> None:
-    """Write in white on the dark cells of an image."""
-    shades = image.cmap(image.norm(image.get_array()))[..., :3] @ (0.299, 0.587, 0.114)
-    for text in texts[(shades < 0.45) & ~np.ma.getmaskarray(image.get_array())]:
-        text.set_color("white")
 
 
 def _brief(value: Any, form: str) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sk_quadrant._arrays import FloatArray
+from sk_quadrant._targets import Response
 from sk_quadrant.displays._feature_grid import column_of, feature_names, make_grid
-from sk_quadrant.displays._fitted import check_classifiers, find_cuts, find_label_names, respond_and_predict
-from sk_quadrant.displays._labels import Floats, check_same_shape, choose_labels, name_labels, read_labels
+from sk_quadrant.displays._fitted import align_to_fit, check_classifiers, find_thresholds, predict_labels, respond
+from sk_quadrant.displays._labels import check_same_shape, choose_labels, name_labels, read_labels
 from sk_quadrant.displays._panels import COLORS, LEGEND_INCHES, PanelDisplay, Panels, line_style, shorten
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ class DecisionRegionDisplay(PanelDisplay):
     """Regions of two features in which a multi-label classifier predicts its labels.
 
     Use :meth:`from_estimator` to create one. By default each label has a panel, with the probability as shade and the
-    cut as a line. A combined panel has one line per label; its shade is a mixture of the colours of up to three labels,
-    weighted by probability, or the expected number of more labels.
+    threshold as a line. A combined panel has one line per label; its shade is a mixture of the colours of up to three
+    labels, weighted by probability, or the expected number of more labels.
 
     Parameters
     ----------
@@ -66,19 +68,13 @@ class DecisionRegionDisplay(PanelDisplay):
     Attributes
     ----------
     axes_ : ndarray of shape (n_panels,), dtype=matplotlib Axes
-        Panels, one per label, or a single one if combined.
-
-    ax_ : matplotlib Axes
-        The first of them.
-
-    figure_ : matplotlib Figure
-        Figure of the panels.
+        Panels, one per label, or a single one if combined; `ax_` is the first of them, `figure_` their figure.
 
     surfaces_ : list of matplotlib QuadMesh or AxesImage
         Shades of the panels.
 
     cut_lines_ : list of matplotlib QuadContourSet or None
-        Lines at the cuts, one per label; None for a label that is predicted everywhere or nowhere.
+        Lines at the thresholds, one per label; None for a label that is predicted everywhere or nowhere.
 
     colorbar_ : matplotlib Colorbar or None
         Colour bar of the shades.
@@ -98,17 +94,17 @@ class DecisionRegionDisplay(PanelDisplay):
     array([1., 0.])
     """
 
-    xx0: Floats
-    xx1: Floats
-    response: Floats
-    decisions: Floats
+    xx0: FloatArray
+    xx1: FloatArray
+    response: FloatArray
+    decisions: FloatArray
     _: KW_ONLY
-    cuts: Floats
+    cuts: FloatArray
     label_names: list[str]
     feature_names: tuple[str, str] = ("feature 0", "feature 1")
     is_probability: bool = True
-    points: Floats | None = None
-    point_labels: Floats | None = None
+    points: FloatArray | None = None
+    point_labels: FloatArray | None = None
     notes: Sequence[str] = ()
 
     @classmethod
@@ -173,10 +169,11 @@ class DecisionRegionDisplay(PanelDisplay):
         check_classifiers(f"{cls.__name__}.from_estimator", estimator)
         X = X if hasattr(X, "shape") else np.asarray(X)
         grid = make_grid(X, features, held, resolution=grid_resolution)
-        response, decisions = respond_and_predict(estimator, grid.chunks(), response_method)
+        response, decisions = _respond_and_predict(estimator, grid.chunks(), response_method)
+        y, label_names = align_to_fit(y, label_names, estimator)
         n_labels = decisions.shape[1]
         points, point_labels = _choose_points(X, y, grid.columns, n_labels)
-        names = name_labels(label_names, n_labels, y=y, fitted=find_label_names(estimator))
+        names = name_labels(label_names, n_labels, y=y)
         shown, note = choose_labels(
             labels, names, importance=np.ptp(response.values, axis=0), important="varying most", max_labels=max_labels
         )
@@ -186,7 +183,7 @@ class DecisionRegionDisplay(PanelDisplay):
             grid.xx1,
             response.values[:, shown].reshape(*grid.xx0.shape, -1),
             decisions[:, shown].reshape(*grid.xx0.shape, -1),
-            cuts=find_cuts(estimator, response, decisions)[shown],
+            cuts=find_thresholds(estimator, response, decisions)[shown],
             label_names=[names[j] for j in shown],
             feature_names=(feature_names(X)[grid.columns[0]], feature_names(X)[grid.columns[1]]),
             is_probability=response.is_probability,
@@ -271,11 +268,11 @@ class DecisionRegionDisplay(PanelDisplay):
         lines = [self._describe_line(j, name, style) for j, (name, style) in enumerate(zip(names, styles, strict=True))]
         return [*lines, *(_mixture_patches(names) if mixed else [])]
 
-    def _plot_mixture(self, shares: Floats) -> Any:
+    def _plot_mixture(self, shares: FloatArray) -> Any:
         extent = (self.xx0[0, 0], self.xx0[0, -1], self.xx1[0, 0], self.xx1[-1, 0])
         return self.ax_.imshow(_mix(shares), extent=extent, origin="lower", aspect="auto", interpolation="bilinear")
 
-    def _plot_number(self, numbers: Floats) -> Any:
+    def _plot_number(self, numbers: FloatArray) -> Any:
         return self.ax_.pcolormesh(self.xx0, self.xx1, numbers, cmap="Greys", vmin=0, alpha=0.5, rasterized=True)
 
     def _plot_cut(self, ax: Axes, j: int, style: dict[str, Any]) -> Any:
@@ -283,7 +280,7 @@ class DecisionRegionDisplay(PanelDisplay):
             return self._plot_contour(ax, self.decisions[..., j], [0.5], style)
         return self._plot_contour(ax, self.response[..., j], [self.cuts[j]], style)
 
-    def _plot_contour(self, ax: Axes, field: Floats, levels: Sequence[float], style: dict[str, Any]) -> Any:
+    def _plot_contour(self, ax: Axes, field: FloatArray, levels: Sequence[float], style: dict[str, Any]) -> Any:
         """Draw lines at the levels inside the range of the field; return None without any."""
         inside = [level for level in levels if field.min() < level < field.max()]
         if not inside:
@@ -313,7 +310,16 @@ class DecisionRegionDisplay(PanelDisplay):
         return _legend_line(f"{name}: {side}", {"linestyle": ""})
 
 
-def _choose_points(X: Any, y: Any, columns: tuple[int, int], n_labels: int) -> tuple[Floats | None, Floats | None]:
+def _respond_and_predict(estimator: Any, chunks: Iterable[Any], response_method: str) -> tuple[Response, FloatArray]:
+    """Return responses and predicted labels of all rows of the chunks."""
+    parts = [(respond(estimator, rows, response_method), predict_labels(estimator, rows)) for rows in chunks]
+    values = np.concatenate([response.values for response, _ in parts])
+    return Response(values, parts[0][0].is_probability), np.concatenate([predicted for _, predicted in parts])
+
+
+def _choose_points(
+    X: Any, y: Any, columns: tuple[int, int], n_labels: int
+) -> tuple[FloatArray | None, FloatArray | None]:
     """Return two features and the labels of at most `MAX_POINTS` samples."""
     if y is None:
         return None, None
@@ -325,7 +331,7 @@ def _choose_points(X: Any, y: Any, columns: tuple[int, int], n_labels: int) -> t
     return points[chosen], labels[chosen]
 
 
-def _mix(shares: Floats) -> Floats:
+def _mix(shares: FloatArray) -> FloatArray:
     """Return colours of shape (..., 3): white, from which each label subtracts the complement of its colour."""
     from matplotlib.colors import to_rgb
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from sk_quadrant._arrays import row_blocks
-from sk_quadrant.displays._labels import Floats, find_column
+from sk_quadrant._arrays import FloatArray, row_blocks
+from sk_quadrant.displays._labels import find_column
 
 VALUES_AT_ONCE = 10_000_000  # 80 MB in float64
 
@@ -35,8 +35,8 @@ class FeatureGrid:
     X: Any
     columns: tuple[int, int]
     held: list[Any]
-    xx0: Floats
-    xx1: Floats
+    xx0: FloatArray
+    xx1: FloatArray
 
     def chunks(self) -> Iterator[Any]:
         """Yield all points, row by row of the grid, as rows with all features."""
@@ -50,7 +50,8 @@ class FeatureGrid:
     def _to_rows(self, columns: list[NDArray[Any]]) -> Any:
         if hasattr(self.X, "iloc"):
             return self._to_frame(columns)
-        rows = np.column_stack(columns)
+        dtype = object if self.X.dtype == object else None  # words are no numbers, and numbers no words
+        rows = np.column_stack([values.astype(dtype or values.dtype) for values in columns])
         return sparse.csr_matrix(rows) if sparse.issparse(self.X) else rows
 
     def _to_frame(self, columns: list[NDArray[Any]]) -> Any:
@@ -94,7 +95,7 @@ def _find_feature(feature: Any, names: list[str]) -> int:
     return find_column(feature, names, parameter="features", matrix="X")
 
 
-def _span(values: NDArray[Any], resolution: int) -> Floats:
+def _span(values: NDArray[Any], resolution: int) -> FloatArray:
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     margin = 0.05 * (high - low) or 0.5
     return np.linspace(low - margin, high + margin, resolution)

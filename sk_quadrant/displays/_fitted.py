@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from sk_quadrant._targets import RESPONSE_METHODS, Response, first_method, positive_probabilities
-from sk_quadrant.displays._labels import Floats, read_labels
+from sk_quadrant import _targets
+from sk_quadrant._arrays import FloatArray
+from sk_quadrant._targets import (
+    RESPONSE_METHODS,
+    Binary,
+    Encoding,
+    MultiLabel,
+    Response,
+    align_labels,
+    find_label_names,
+    first_method,
+)
 from sk_quadrant.displays._panels import check_matplotlib
 
 
@@ -33,25 +44,27 @@ def respond(estimator: Any, X: Any, response_method: str = "auto") -> Response:
     method = first_method(estimator, methods)
     if method is None:
         raise AttributeError(f"{type(estimator).__name__} has none of: {', '.join(methods)}.")
-    answer = getattr(estimator, method)(X)
-    if method == "predict_proba":
-        return Response(_probabilities(answer, estimator, X), is_probability=True)
-    return Response(np.asarray(answer, dtype=np.float64).reshape(len(answer), -1), is_probability=False)
+    return _targets.respond(estimator, X, method, _encoding_of(estimator, estimator.predict(X[:1])))
 
 
-def predict_labels(estimator: Any, X: Any) -> Floats:
+def predict_labels(estimator: Any, X: Any) -> FloatArray:
     """Return the predicted labels as a dense array of shape (n_samples, n_labels)."""
-    return read_labels(estimator.predict(X), parameter="the prediction")
+    predicted = estimator.predict(X)
+    labels = _encoding_of(estimator, predicted).encode(predicted, missing_labels="error")
+    return labels.dense().astype(np.float64)
 
 
-def respond_and_predict(estimator: Any, chunks: Iterable[Any], response_method: str) -> tuple[Response, Floats]:
-    """Return responses and predicted labels of all rows of the chunks."""
-    parts = [(respond(estimator, rows, response_method), predict_labels(estimator, rows)) for rows in chunks]
-    values = np.concatenate([response.values for response, _ in parts])
-    return Response(values, parts[0][0].is_probability), np.concatenate([predicted for _, predicted in parts])
+def _encoding_of(estimator: Any, predicted: Any) -> Encoding:
+    """Return what was seen in fit, as far as predictions tell: two classes, or the number of labels."""
+    if sparse.issparse(predicted) or np.ndim(predicted) == 2:
+        return MultiLabel(np.arange(predicted.shape[1]))
+    classes = np.asarray(estimator.classes_)
+    if len(classes) > 2:
+        raise ValueError(f"Only binary and multi-label classifiers can be drawn, got one of {len(classes)} classes.")
+    return Binary(classes)
 
 
-def find_cuts(estimator: Any, response: Response, decisions: Floats) -> Floats:
+def find_thresholds(estimator: Any, response: Response, decisions: FloatArray) -> FloatArray:
     """Return the response above which the classifier predicts each label, shape (n_labels,).
 
     It is the threshold of the classifier, or 1/2 of a probability and 0 of a score, if the decisions agree with it.
@@ -59,39 +72,38 @@ def find_cuts(estimator: Any, response: Response, decisions: Floats) -> Floats:
     chain, which does not predict a label from its own response alone.
     """
     values, predicted = response.values, decisions > 0
-    cuts = _stated_cuts(estimator, response)
-    agrees = ((values > cuts) == predicted).mean(axis=0) > 0.999  # rounding may change a decision at the threshold
+    thresholds = _stated_thresholds(estimator, response)
+    agrees = ((values > thresholds) == predicted).mean(axis=0) > 0.999  # rounding may change one at the threshold
     low = np.max(values, axis=0, where=~predicted, initial=-np.inf)
     high = np.min(values, axis=0, where=predicted, initial=np.inf)
     separable = np.isfinite(low) & np.isfinite(high) & (low < high)
-    between = np.divide(low + high, 2, out=np.full_like(low, np.nan), where=separable)
-    return np.where(agrees, cuts, between)
+    between = np.divide(low + high, 2, out=np.full(len(low), np.nan), where=separable)
+    return np.where(agrees, thresholds, between)
 
 
-def _stated_cuts(estimator: Any, response: Response) -> Floats:
+def _stated_thresholds(estimator: Any, response: Response) -> FloatArray:
     """Return `best_threshold_` or `threshold_` if it is on the scale of the response, else the middle of the scale."""
     n_labels = response.values.shape[1]
-    cuts = find_attribute(estimator, "best_threshold_", "threshold_")
+    thresholds = find_attribute(estimator, "best_threshold_", "threshold_")
     method = find_attribute(estimator, "response_method_")  # only tuned classifiers have it
     on_probability = method == "predict_proba" if method else hasattr(estimator, "predict_proba")
-    if cuts is None or np.size(cuts) not in (1, n_labels) or on_probability != response.is_probability:
-        cuts = response.middle
-    return np.broadcast_to(np.asarray(cuts, dtype=np.float64), n_labels)
+    if thresholds is None or np.size(thresholds) not in (1, n_labels) or on_probability != response.is_probability:
+        thresholds = response.middle
+    return np.broadcast_to(np.asarray(thresholds, dtype=np.float64), n_labels)
 
 
 def find_attribute(estimator: Any, *names: str) -> Any:
     """Return the first of these attributes found on the estimator or on the one it wraps, else None."""
-    for part in _parts(estimator):
-        for name in names:
-            if getattr(part, name, None) is not None:
-                return getattr(part, name)
-    return None
+    found = (getattr(part, name, None) for part in _parts(estimator) for name in names)
+    return next((value for value in found if value is not None), None)
 
 
-def find_label_names(*estimators: Any) -> Any:
-    """Return the first `label_names_in_` of the estimators, else None."""
-    found = (find_attribute(estimator, "label_names_in_") for estimator in estimators)
-    return next((names for names in found if names is not None), None)
+def align_to_fit(y: Any, label_names: Any, *estimators: Any) -> tuple[Any, Any]:
+    """Return y with its columns in the order of the labels in fit, and label names: those given, else those of fit."""
+    fitted = [names for names in map(find_label_names, estimators) if names is not None]
+    for names in fitted:
+        y = align_labels(y, names)
+    return y, fitted[0] if label_names is None and fitted else label_names
 
 
 def _parts(estimator: Any) -> Iterator[Any]:
@@ -100,13 +112,3 @@ def _parts(estimator: Any) -> Iterator[Any]:
         yield estimator
         steps = getattr(estimator, "steps", None)
         estimator = steps[-1][1] if steps else getattr(estimator, "best_estimator_", None)
-
-
-def _probabilities(answer: Any, estimator: Any, X: Any) -> Floats:
-    """Return P(y = 1), one column per label; for a classifier of a 1-D y the columns of the answer are classes."""
-    one_label = not isinstance(answer, list) and np.ndim(estimator.predict(X[:1])) != 2
-    if one_label and np.shape(answer)[1] != 2:
-        raise ValueError(
-            f"Only binary and multi-label classifiers can be drawn, got one of {np.shape(answer)[1]} classes."
-        )
-    return np.asarray(positive_probabilities(answer, estimator, one_label=one_label), dtype=np.float64)

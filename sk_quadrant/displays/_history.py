@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sk_quadrant._arrays import FloatArray
 from sk_quadrant.displays._fitted import find_attribute
-from sk_quadrant.displays._labels import Floats
 from sk_quadrant.displays._panels import PanelDisplay, check_matplotlib, line_style, merge_style, shorten
 
 if TYPE_CHECKING:
@@ -41,13 +41,7 @@ class LearningHistoryDisplay(PanelDisplay):
     Attributes
     ----------
     axes_ : ndarray of shape (n_panels,), dtype=matplotlib Axes
-        Panels: losses, scores, or both.
-
-    ax_ : matplotlib Axes
-        The first of them.
-
-    figure_ : matplotlib Figure
-        Figure of the panels.
+        Panels: losses, scores, or both; `ax_` is the first of them, `figure_` their figure.
 
     lines_ : dict of {str: matplotlib Line2D}
         Curves.
@@ -69,9 +63,9 @@ class LearningHistoryDisplay(PanelDisplay):
     {'valid_f1': array([nan, 0.6])}
     """
 
-    epochs: Floats
-    losses: dict[str, Floats]
-    scores: dict[str, Floats]
+    epochs: FloatArray
+    losses: dict[str, FloatArray]
+    scores: dict[str, FloatArray]
     _: KW_ONLY
     step_name: str = "epoch"
 
@@ -185,7 +179,7 @@ class LearningHistoryDisplay(PanelDisplay):
         self.legend_ = panels.add_legend(list(self.lines_.values()))
         return self
 
-    def _plot_curve(self, ax: Axes, name: str, curve: Floats, line_kw: dict[str, Any] | None) -> None:
+    def _plot_curve(self, ax: Axes, name: str, curve: FloatArray, line_kw: dict[str, Any] | None) -> None:
         style = {**line_style(len(self.lines_)), "label": shorten(name.replace("_", " "), 24)}
         if np.isfinite(curve).sum() == 1:
             style["marker"] = "o"  # a single epoch has no line to show

@@ -3,40 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils import check_array
 
-Floats: TypeAlias = NDArray[np.float64]
-Indices: TypeAlias = NDArray[np.intp]
+from sk_quadrant._arrays import FloatArray, IndexArray
+from sk_quadrant._targets import masked_as_nan, read_matrix
 
 
-def read_labels(y: Any, *, parameter: str, missing: bool = False) -> Floats:
+def read_labels(y: Any, *, parameter: str, missing: bool = False) -> FloatArray:
     """Return 0/1 labels as a dense array of shape (n_samples, n_labels); `missing` allows NaN for unknown ones."""
-    values = read_matrix(y, parameter=parameter)
-    allowed = (values == 0) | (values == 1) | (missing & np.isnan(values))
+    targets = read_matrix(_as_matrix(y), missing_labels="ignore", name=parameter)
+    labels = np.where(targets.known(), targets.values, np.nan)
+    allowed = (labels == 0) | (labels == 1) | (missing & np.isnan(labels))
     if not allowed.all():
         raise ValueError(
-            f"{parameter} must hold 0 and 1{', or NaN where unknown' if missing else ''}, got {values[~allowed][0]:g}."
+            f"{parameter} must hold 0 and 1{', or NaN where unknown' if missing else ''}, got {labels[~allowed][0]:g}."
         )
-    return values
+    return np.asarray(labels, dtype=np.float64)
 
 
-def read_matrix(y: Any, *, parameter: str) -> Floats:
-    """Return numbers as a dense array of shape (n_samples, n_labels); a vector is one label."""
-    try:
-        values = np.asarray(y.toarray() if hasattr(y, "toarray") else y).astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{parameter} must be a matrix of numbers of shape (n_samples, n_labels), got {type(y).__name__}; "
-            "MultiLabelBinarizer makes one from lists of labels."
-        ) from error
-    if values.ndim == 1:
-        values = values[:, np.newaxis]
-    if values.ndim != 2 or values.size == 0:
-        raise ValueError(f"{parameter} must be of shape (n_samples, n_labels) and not empty, got shape {values.shape}.")
-    return values
+def _as_matrix(y: Any) -> Any:
+    """Return y with one column per label; a vector is one label."""
+    if sparse.issparse(y):
+        return y.toarray()
+    if hasattr(y, "to_frame"):  # a Series
+        return y.to_frame()
+    is_vector = y.ndim == 1 if hasattr(y, "ndim") else all(np.ndim(row) == 0 for row in y)
+    return np.asarray(masked_as_nan(y))[:, np.newaxis] if is_vector else y
+
+
+def read_scores(y_score: Any, *, parameter: str, truth: FloatArray) -> FloatArray:
+    """Return finite numbers, which must have the shape of the labels."""
+    scores = check_array(y_score, accept_sparse="csr", dtype=np.float64, ensure_2d=False, input_name=parameter)
+    scores = scores.toarray() if sparse.issparse(scores) else scores.reshape(len(scores), -1)
+    check_same_shape(y_true=truth, **{parameter: scores})
+    return np.asarray(scores)
 
 
 def check_same_shape(**matrices: NDArray[Any]) -> None:
@@ -46,19 +51,14 @@ def check_same_shape(**matrices: NDArray[Any]) -> None:
         raise ValueError(f"{first} and {second} must have the same shape, got {a.shape} and {b.shape}.")
 
 
-def name_labels(label_names: Sequence[Any] | None, n_labels: int, *, y: Any = None, fitted: Any = None) -> list[str]:
-    """Return the names given, else the columns of y or the names seen in fit, else numbered names."""
-    if label_names is not None:
-        if len(label_names) != n_labels:
-            raise ValueError(f"label_names must hold one name a label: expected {n_labels}, got {len(label_names)}.")
-        return [str(name) for name in label_names]
-    known = [[str(name) for name in names] for names in (getattr(y, "columns", None), fitted) if names is not None]
-    if len(known) == 2 and known[0] != known[1]:
-        raise ValueError(
-            f"The columns of y must be the labels the estimator was fitted on, in their order; got {known[0]}, "
-            f"expected {known[1]}."
-        )
-    return known[0] if known else [f"label {j}" for j in range(n_labels)]
+def name_labels(label_names: Sequence[Any] | None, n_labels: int, *, y: Any = None) -> list[str]:
+    """Return the names given, else the columns of y, else numbered names."""
+    if label_names is None:
+        columns = getattr(y, "columns", None)
+        return [f"label {j}" for j in range(n_labels)] if columns is None else [str(name) for name in columns]
+    if len(label_names) != n_labels:
+        raise ValueError(f"label_names must hold one name a label: expected {n_labels}, got {len(label_names)}.")
+    return [str(name) for name in label_names]
 
 
 def choose_labels(
@@ -69,7 +69,7 @@ def choose_labels(
     important: str,
     max_labels: int,
     may_be_empty: bool = False,
-) -> tuple[Indices, str]:
+) -> tuple[IndexArray, str]:
     """Return the columns to show and a note on how they were chosen.
 
     They are the requested `labels`, else all labels, else the `max_labels` with the highest `importance`, which the

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sk_quadrant._arrays import FloatArray
 from sk_quadrant.displays._fitted import find_attribute
-from sk_quadrant.displays._labels import Floats
 from sk_quadrant.displays._panels import (
     GREY,
     PanelDisplay,
@@ -65,13 +65,7 @@ class LossDisplay(PanelDisplay):
     Attributes
     ----------
     axes_ : ndarray of shape (n_parts, n_losses), dtype=matplotlib Axes
-        Panels.
-
-    ax_ : matplotlib Axes
-        The first of them.
-
-    figure_ : matplotlib Figure
-        Figure of the panels.
+        Panels; `ax_` is the first of them, `figure_` their figure.
 
     lines_ : dict of {(part, name): list of matplotlib Line2D}
         Curves, in the order of the targets; one for the link.
@@ -90,14 +84,14 @@ class LossDisplay(PanelDisplay):
     array([[0.21, 0.33, 0.42]])
     """
 
-    scores: Floats
-    targets: Floats
-    values: Floats
-    gradients: Floats
-    probabilities: Floats
+    scores: FloatArray
+    targets: FloatArray
+    values: FloatArray
+    gradients: FloatArray
+    probabilities: FloatArray
     _: KW_ONLY
-    thresholds: Floats
-    bayes_thresholds: Floats
+    thresholds: FloatArray
+    bayes_thresholds: FloatArray
     names: list[str]
 
     @classmethod
@@ -262,7 +256,7 @@ class LossDisplay(PanelDisplay):
         return lines
 
     def _plot_probability(
-        self, ax: Axes, threshold: float, curve: Floats, *, offset: tuple[int, int], **alignment: Any
+        self, ax: Axes, threshold: float, curve: FloatArray, *, offset: tuple[int, int], **alignment: Any
     ) -> None:
         """Mark a threshold on the link and write its probability beside it."""
         if self.scores[0] <= threshold <= self.scores[-1]:
@@ -312,7 +306,7 @@ def _title(loss: Any) -> str:
     return "\n".join([type(loss).__name__, *([", ".join(changed)] if changed else [])])
 
 
-def _score_grid(score_range: tuple[float, float], n_points: int) -> Floats:
+def _score_grid(score_range: tuple[float, float], n_points: int) -> FloatArray:
     low, high = score_range
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"score_range must be two finite numbers, the lower first, got {score_range}.")
@@ -321,7 +315,7 @@ def _score_grid(score_range: tuple[float, float], n_points: int) -> Floats:
     return np.linspace(low, high, n_points)
 
 
-def _check_targets(targets: Sequence[float]) -> Floats:
+def _check_targets(targets: Sequence[float]) -> FloatArray:
     values = np.asarray(targets, dtype=np.float64)
     if values.ndim != 1 or values.size == 0 or not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"targets must be numbers in [0, 1], got {targets}.")
@@ -329,8 +323,8 @@ def _check_targets(targets: Sequence[float]) -> Floats:
 
 
 def _curve(
-    loss: Any, scores: Floats, target: float, held: Sequence[tuple[float, float]] | None
-) -> tuple[Floats, Floats]:
+    loss: Any, scores: FloatArray, target: float, held: Sequence[tuple[float, float]] | None
+) -> tuple[FloatArray, FloatArray]:
     """Return the loss and its gradient at each score of one label, the other labels held constant."""
     if 0 < target < 1 and not loss.soft_targets:
         return np.full_like(scores, np.nan), np.full_like(scores, np.nan)
@@ -346,15 +340,15 @@ def _curve(
     return values[:, 0].numpy(), gradient[:, 0].numpy()
 
 
-def _probabilities(loss: Any, scores: Floats) -> Floats:
+def _probabilities(loss: Any, scores: FloatArray) -> FloatArray:
     """Return the probabilities of the scores; NaN without a link."""
     if loss.link is None:
         return np.full_like(scores, np.nan)
-    probabilities: Floats = loss.link.inverse(scores)
+    probabilities: FloatArray = loss.link.inverse(scores)
     return probabilities
 
 
-def _shared_top(curves: Floats) -> float:
+def _shared_top(curves: FloatArray) -> float:
     """Return the upper end of the axis shared by all losses; a loss far above the others is cut off."""
     tops = np.nanmax(np.abs(curves), axis=(1, 2))
     return float(min(tops.max(), 3 * np.median(tops))) or 1.0

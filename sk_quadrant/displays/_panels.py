@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -21,6 +21,7 @@ AxesArray: TypeAlias = NDArray[np.object_]
 # line style as well, for readers who do not see the colours.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINESTYLES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v")
 GREY = "0.45"
 LEGEND_INCHES = 1.4
 
@@ -63,17 +64,10 @@ def shorten(name: str, width: int) -> str:
 
 @dataclass(frozen=True)
 class Panels:
-    """Axes of a display and the figure around them.
+    """Axes of a display, row by row, and the figure around them.
 
-    Parameters
-    ----------
-    axes : ndarray of shape (n_panels,), dtype=matplotlib Axes
-        Panels, row by row.
-    figure : Figure or SubFigure
-        Figure of the panels.
-    legend_inches : float, default=None
-        Width kept for the legend at the right of the panels. None if the axes belong to the user, who may draw more in
-        the same figure.
+    `legend_inches` is the width kept for the legend at the right; None if the axes belong to the user, who may draw
+    more in the same figure.
     """
 
     axes: AxesArray
@@ -134,6 +128,7 @@ class PanelDisplay:
     axes_: AxesArray
     ax_: Axes
     figure_: Figure | SubFigure
+    legend_: Any
 
     def _make_panels(self, ax: Any, n_panels: int, **options: Any) -> Panels:
         """Return the panels to draw on and keep them, see `make_panels`."""
@@ -142,6 +137,17 @@ class PanelDisplay:
         self.axes_, self.ax_ = panels.axes, panels.axes[0]
         self.figure_ = panels.figure if ax is None else np.ravel(ax)[0].figure
         return panels
+
+    def _plot_lines(
+        self, curves: Mapping[str, Iterable[tuple[Any, Any]]], line_kw: dict[str, Any] | None, **style: Any
+    ) -> dict[str, list[Any]]:
+        """Draw the curves of each name, one per panel and in the same style, and return their lines."""
+        lines = {}
+        for i, (name, points) in enumerate(curves.items()):
+            marker = {"marker": MARKERS[i % len(MARKERS)], "markersize": 4} if style.get("marker") else {}
+            named = merge_style({**line_style(i), **style, **marker, "label": shorten(name, 24)}, line_kw)
+            lines[name] = [ax.plot(x, y, **named)[0] for ax, (x, y) in zip(self.axes_, points, strict=True)]
+        return lines
 
 
 def make_panels(
@@ -153,22 +159,10 @@ def make_panels(
     legend_inches: float = LEGEND_INCHES,
     **options: Any,
 ) -> Panels:
-    """Return panels row by row.
+    """Return panels row by row: axes of the user, a subfigure in place of a single one, or a new figure without.
 
-    Parameters
-    ----------
-    ax : Axes, array-like of Axes of shape (n_panels,) or None
-        Axes of the panels. A single axes is replaced by a subfigure with all panels, None makes a figure.
-    n_panels : int
-        Number of panels.
-    n_columns : int, default=None
-        Number of columns. None makes a grid slightly wider than high.
-    size : tuple of (float, float), default=(2.6, 2.3)
-        Width and height of a panel in inches, for a new figure.
-    legend_inches : float, default=LEGEND_INCHES
-        Width kept for the legend.
-    **options
-        Options of :meth:`matplotlib.figure.Figure.subplots`; panels share their axes by default.
+    `size` is that of a panel in a new figure, in inches. `n_columns=None` makes a grid slightly wider than high.
+    Further options are those of `Figure.subplots`; panels share their axes by default.
     """
     if ax is not None and (np.ndim(ax) > 0 or n_panels == 1):
         return _given_panels(np.ravel(ax), n_panels)

@@ -1,25 +1,24 @@
-"""Display of metrics against the cut-off."""
+"""Display of metrics against the threshold."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_quadrant.displays._fitted import check_classifiers, find_cuts, find_label_names, predict_labels, respond
-from sk_quadrant.displays._labels import (
-    Floats,
-    check_same_shape,
-    choose_labels,
-    name_labels,
-    read_labels,
-    read_matrix,
+from sk_quadrant._arrays import FloatArray
+from sk_quadrant._targets import read_label_values
+from sk_quadrant.displays._fitted import (
+    find_thresholds,
+    predict_labels,
+    respond,
 )
-from sk_quadrant.displays._panels import GREY, PanelDisplay, check_matplotlib, line_style, merge_style
+from sk_quadrant.displays._label_display import CurvesDisplay, read_scored_labels
+from sk_quadrant.displays._panels import GREY, Panels, check_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,13 +31,13 @@ Metric: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], float]
 class Counts(NamedTuple):
     """Numbers of decisions at each threshold, shape (n_thresholds,) or (n_labels, n_thresholds)."""
 
-    tp: Floats
-    fp: Floats
-    fn: Floats
-    tn: Floats
+    tp: FloatArray
+    fp: FloatArray
+    fn: FloatArray
+    tn: FloatArray
 
 
-RATIOS: dict[str, Callable[[Counts], tuple[Floats, Floats]]] = {
+RATIOS: dict[str, Callable[[Counts], tuple[FloatArray, FloatArray]]] = {
     "precision": lambda n: (n.tp, n.tp + n.fp),
     "recall": lambda n: (n.tp, n.tp + n.fn),
     "f1": lambda n: (2 * n.tp, 2 * n.tp + n.fp + n.fn),
@@ -48,25 +47,25 @@ RATIOS: dict[str, Callable[[Counts], tuple[Floats, Floats]]] = {
 
 
 @dataclass(eq=False, repr=False)
-class ThresholdDisplay(PanelDisplay):
-    """Precision, recall, F1 or other metrics against the cut-off, per label or pooled, with the chosen cut.
+class ThresholdDisplay(CurvesDisplay):
+    """Precision, recall, F1 or other metrics against the threshold, per label or pooled, with the chosen threshold.
 
     Use :meth:`from_estimator` or :meth:`from_predictions` to create one. A label is predicted if its score is
-    strictly above the cut-off.
+    strictly above the threshold.
 
     Parameters
     ----------
     thresholds : ndarray of shape (n_thresholds,)
-        Cut-offs, increasing.
+        Thresholds, increasing.
 
     scores : dict of {str: ndarray of shape (n_curves, n_thresholds)}
-        Metrics at the cut-offs, one row per label, or one row if pooled.
+        Metrics at the thresholds, one row per label, or one row if pooled.
 
     curve_names : list of str of length n_curves
         Titles of the panels.
 
     cuts : ndarray of shape (n_curves,) or (n_labels,), default=None
-        Chosen cuts: one per panel or, if pooled, one per label.
+        Chosen thresholds: one per panel or, if pooled, one per label.
 
     score_name : str, default="score"
         Name of the score, for the x axis.
@@ -77,19 +76,13 @@ class ThresholdDisplay(PanelDisplay):
     Attributes
     ----------
     axes_ : ndarray of shape (n_curves,), dtype=matplotlib Axes
-        Panels.
-
-    ax_ : matplotlib Axes
-        The first of them.
-
-    figure_ : matplotlib Figure
-        Figure of the panels.
+        Panels; `ax_` is the first of them, `figure_` their figure.
 
     lines_ : dict of {str: list of matplotlib Line2D}
         Curves of each metric, one per panel.
 
     cut_lines_ : list of matplotlib artists
-        Marks of the chosen cuts.
+        Marks of the chosen thresholds.
 
     legend_ : matplotlib Legend
         Legend.
@@ -103,63 +96,25 @@ class ThresholdDisplay(PanelDisplay):
     array([[1. , 0.5]])
     """
 
-    thresholds: Floats
-    scores: dict[str, Floats]
+    thresholds: FloatArray
+    scores: dict[str, FloatArray]
     _: KW_ONLY
     curve_names: list[str]
-    cuts: Floats | None = None
+    cuts: FloatArray | None = None
     score_name: str = "score"
     note: str = ""
 
+    _panel_sizes: ClassVar[tuple[tuple[float, float], tuple[float, float]]] = ((4.2, 3.2), (2.2, 1.9))
+    _legend_inches: ClassVar[float] = 1.4
+
     @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        y: Any,
-        *,
-        response_method: str = "auto",
-        cuts: Any = None,
-        label_names: Sequence[Any] | None = None,
-        **options: Any,
-    ) -> ThresholdDisplay:
-        """Draw the metrics of a fitted classifier.
-
-        Parameters
-        ----------
-        estimator : estimator instance
-            Fitted multi-label or binary classifier.
-
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
-            True labels, 0 or 1; NaN where unknown.
-
-        response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
-            Score to cut; "auto" is the probability if the estimator has one.
-
-        cuts : float or array-like of shape (n_labels,), default=None
-            Chosen cuts to mark. None takes the estimator's `best_threshold_` or `threshold_`, else 1/2 of a
-            probability and 0 of a score; if its predictions disagree, the midpoint of the scores between them.
-
-        label_names : sequence of str of length n_labels, default=None
-            Names of the labels. None takes the columns of `y` or the estimator's `label_names_in_`.
-
-        **options
-            Further options of :meth:`from_predictions`.
-
-        Returns
-        -------
-        display : ThresholdDisplay
-        """
-        check_classifiers(f"{cls.__name__}.from_estimator", estimator)
+    def _ask(
+        cls, estimator: Any, X: Any, *, response_method: str = "auto", cuts: Any = None, **options: Any
+    ) -> dict[str, Any]:
         response = respond(estimator, X, response_method)
         if cuts is None:
-            cuts = find_cuts(estimator, response, predict_labels(estimator, X))
-        names = name_labels(label_names, response.values.shape[1], y=y, fitted=find_label_names(estimator))
-        options = {"score_name": response.name, **options}
-        return cls.from_predictions(y, response.values, cuts=cuts, label_names=names, **options)
+            cuts = find_thresholds(estimator, response, predict_labels(estimator, X))
+        return {"y_score": response.values, "cuts": cuts, "score_name": response.name, **options}
 
     @classmethod
     def from_predictions(
@@ -196,10 +151,12 @@ class ThresholdDisplay(PanelDisplay):
             None draws one panel per label; "micro" pools the decisions of all labels; "macro" averages over labels.
 
         thresholds : array-like of shape (n_thresholds,), default="auto"
-            Cut-offs; the chosen cuts are added. "auto" takes evenly spaced ones and quantiles of the scores.
+            Thresholds; the chosen ones are added. "auto" takes evenly spaced ones and quantiles of the scores.
 
-        cuts : float or array-like of shape (n_labels,), default=None
-            Chosen cuts to mark.
+        cuts : float, array-like of shape (n_labels,) or dict of {label name: float}, default=None
+            Chosen thresholds to mark. With None, :meth:`from_estimator` takes the estimator's `best_threshold_` or
+            `threshold_`, else 1/2 of a probability and 0 of a score; if its predictions disagree, the midpoint of the
+            scores between them.
 
         labels : sequence of int or str, default=None
             Labels to show or to pool. None shows all labels, or the `max_labels` most frequent, and pools all.
@@ -228,69 +185,47 @@ class ThresholdDisplay(PanelDisplay):
         if average not in AVERAGES:
             raise ValueError(f"average must be None, 'micro' or 'macro', got {average!r}.")
         named = _name_metrics(metrics)
-        truth = read_labels(y_true, parameter="y_true", missing=True)
-        score = read_matrix(y_score, parameter="y_score")
-        check_same_shape(y_true=truth, y_score=score)
-        n_labels = truth.shape[1]
-        names = name_labels(label_names, n_labels, y=y_true)
-        shown, note = choose_labels(
-            labels,
-            names,
-            importance=np.nansum(truth, axis=0),
-            important="most frequent",
-            max_labels=n_labels if average is not None else max_labels,
+        data = read_scored_labels(
+            y_true,
+            y_score,
+            parameter="y_score",
+            labels=labels,
+            max_labels=max_labels if average is None else None,
+            label_names=label_names,
         )
-        chosen = None if cuts is None else _spread(cuts, n_labels)[shown]
+        (score,), shown = data.scores.values(), data.shown
+        chosen = None if cuts is None else read_label_values(cuts, data.names, len(data.names), name="cuts")[shown]
         grid = _threshold_grid(thresholds, score[:, shown], chosen)
         pools = [shown] if average == "micro" else shown[:, np.newaxis]
-        columns = [_known(truth[:, pool], score[:, pool]) for pool in pools]
+        columns = [_known(data.truth[:, pool], score[:, pool]) for pool in pools]
         counts = [_count(*column, grid) for column in columns]
         display = cls(
             grid,
             {name: _evaluate(metric, columns, counts, grid, average, zero_division) for name, metric in named.items()},
-            curve_names=[names[j] for j in shown] if average is None else [_name_pool(average, len(shown))],
+            curve_names=[data.names[j] for j in shown] if average is None else [_name_pool(average, len(shown))],
             cuts=chosen,
             score_name=score_name,
-            note=note,
+            note=data.note,
         )
         return display.plot(**options)
 
-    def plot(self, *, line_kw: dict[str, Any] | None = None, ax: Any = None) -> ThresholdDisplay:
-        """Draw.
+    def _titles(self) -> list[str]:
+        return self.curve_names
 
-        Parameters
-        ----------
-        line_kw : dict, default=None
-            Keywords of :meth:`matplotlib.axes.Axes.plot` for the curves.
-
-        ax : Axes or array-like of Axes of shape (n_panels,), default=None
-            Axes to draw on; several panels replace a single axes. None makes a figure.
-
-        Returns
-        -------
-        display : ThresholdDisplay
-        """
-        n_panels = len(self.curve_names)
-        panels = self._make_panels(ax, n_panels, size=(4.2, 3.2) if n_panels == 1 else (2.2, 1.9))
+    def _plot_curves(self, line_kw: dict[str, Any] | None) -> list[Any]:
+        curves = {metric: [(self.thresholds, curve) for curve in curves] for metric, curves in self.scores.items()}
+        # A metric changes only where the threshold passes a score, hence the steps.
+        self.lines_ = self._plot_lines(curves, line_kw, drawstyle="steps-post")
         self.cut_lines_: list[Any] = []
-        self.lines_: dict[str, list[Any]] = {}
-        for i, (metric, curves) in enumerate(self.scores.items()):
-            # A metric changes only where the threshold passes a score, hence the steps.
-            style = {**line_style(i), "drawstyle": "steps-post", "label": metric}
-            pairs = zip(self.axes_, curves, strict=True)
-            self.lines_[metric] = [
-                panel.plot(self.thresholds, curve, **merge_style(style, line_kw))[0] for panel, curve in pairs
-            ]
         for j, panel in enumerate(self.axes_):
-            self._plot_cuts(panel, j)
-        panels.add_titles(self.curve_names)
-        panels.label_axes(xlabel=f"cut-off of the {self.score_name}", brief="cut-off")
-        self.legend_ = panels.add_legend([*(lines[0] for lines in self.lines_.values()), *self.cut_lines_[:1]])
-        panels.add_note(self.note)
-        return self
+            self._mark_thresholds(panel, j)
+        return self.cut_lines_[:1]
 
-    def _plot_cuts(self, ax: Axes, j: int) -> None:
-        """Mark the cut of a panel by a line and by a dot on each curve, or several cuts by ticks at the lower end."""
+    def _label_axes(self, panels: Panels) -> None:
+        panels.label_axes(xlabel=f"threshold of the {self.score_name}", brief="threshold")
+
+    def _mark_thresholds(self, ax: Axes, j: int) -> None:
+        """Mark the threshold of a panel by a line and a dot on each curve, or several by ticks at the lower end."""
         if self.cuts is None:
             return
         cuts = self.cuts[j : j + 1] if len(self.curve_names) == len(self.cuts) else np.unique(self.cuts)
@@ -298,14 +233,14 @@ class ThresholdDisplay(PanelDisplay):
         if len(cuts) == 0:
             return
         if len(cuts) > 1:
-            style: dict[str, Any] = {
+            place: dict[str, Any] = {
                 "color": GREY,
                 "transform": ax.get_xaxis_transform(),
-                "label": "cuts of the labels",
+                "label": "thresholds of the labels",
             }
-            self.cut_lines_ += ax.plot(cuts, np.zeros(len(cuts)), "|", **style)
+            self.cut_lines_ += ax.plot(cuts, np.zeros(len(cuts)), "|", **place)
             return
-        self.cut_lines_.append(ax.axvline(cuts[0], color=GREY, linewidth=1.0, zorder=1, label="chosen cut"))
+        self.cut_lines_.append(ax.axvline(cuts[0], color=GREY, linewidth=1.0, zorder=1, label="chosen threshold"))
         i = np.searchsorted(self.thresholds, cuts[0])
         for lines in self.lines_.values():
             ax.plot(cuts, lines[j].get_ydata()[i : i + 1], "o", color=lines[j].get_color(), markersize=4)
@@ -334,16 +269,8 @@ def _name_pool(average: str, n_labels: int) -> str:
     return f"{average} average of {n_labels} label{'s' * (n_labels > 1)}"
 
 
-def _spread(cuts: Any, n_labels: int) -> Floats:
-    """Return one cut per label."""
-    values = np.asarray(cuts, dtype=np.float64)
-    if values.shape not in ((), (n_labels,)):
-        raise ValueError(f"cuts must be a number or of shape ({n_labels},), one a label; got shape {values.shape}.")
-    return np.broadcast_to(values, n_labels)
-
-
-def _threshold_grid(thresholds: Any, score: Floats, cuts: Floats | None) -> Floats:
-    """Return increasing cut-offs that include the chosen cuts."""
+def _threshold_grid(thresholds: Any, score: FloatArray, cuts: FloatArray | None) -> FloatArray:
+    """Return increasing thresholds that include the chosen ones."""
     if isinstance(thresholds, str):
         if thresholds != "auto":
             raise ValueError(f"thresholds must be 'auto' or numbers, got {thresholds!r}.")
@@ -360,13 +287,13 @@ def _threshold_grid(thresholds: Any, score: Floats, cuts: Floats | None) -> Floa
     return np.unique(values)
 
 
-def _known(truth: Floats, score: Floats) -> tuple[Floats, Floats]:
+def _known(truth: FloatArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return labels and scores of the known labels."""
     known = ~np.isnan(truth)
     return truth[known], score[known]
 
 
-def _count(truth: Floats, score: Floats, thresholds: Floats) -> Counts:
+def _count(truth: FloatArray, score: FloatArray, thresholds: FloatArray) -> Counts:
     """Return the decisions of one label at each threshold."""
     positive, negative = np.sort(score[truth == 1]), np.sort(score[truth == 0])
     tn = np.searchsorted(negative, thresholds, side="right").astype(np.float64)
@@ -376,12 +303,12 @@ def _count(truth: Floats, score: Floats, thresholds: Floats) -> Counts:
 
 def _evaluate(
     metric: Any,
-    columns: list[tuple[Floats, Floats]],
+    columns: list[tuple[FloatArray, FloatArray]],
     counts: list[Counts],
-    thresholds: Floats,
+    thresholds: FloatArray,
     average: str | None,
     zero_division: float,
-) -> Floats:
+) -> FloatArray:
     """Return a metric at each threshold, shape (n_curves, n_thresholds)."""
     if isinstance(metric, str):
         curves = np.array([_divide(*RATIOS[metric](numbers), zero_division) for numbers in counts])
@@ -394,5 +321,5 @@ def _evaluate(
     return curves
 
 
-def _divide(numerator: Floats, denominator: Floats, zero_division: float) -> Floats:
+def _divide(numerator: FloatArray, denominator: FloatArray, zero_division: float) -> FloatArray:
     return np.divide(numerator, denominator, out=np.full_like(numerator, zero_division), where=denominator > 0)

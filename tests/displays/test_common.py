@@ -42,6 +42,14 @@ def _names(display):
     return display.panel_names[1:]
 
 
+def _assert_same_lines(display, other):
+    """Check that two displays show the same lines and numbers."""
+    for ax, other_ax in zip(display.axes_, other.axes_, strict=True):
+        for line, other_line in zip(ax.lines, other_ax.lines, strict=True):
+            assert_allclose(other_line.get_xydata(), line.get_xydata())
+        assert [text.get_text() for text in ax.texts] == [text.get_text() for text in other_ax.texts]
+
+
 def test_import_needs_no_matplotlib():
     """Check that importing the displays imports neither matplotlib nor torch nor skorch."""
     code = (
@@ -175,14 +183,41 @@ def test_names_given_come_first(pyplot, data, classifier, Display):
 
 
 @by_classifier
-def test_columns_in_another_order_are_refused(pyplot, data, Display):
-    """Check that y whose columns are not those the classifier was fitted on is not drawn under wrong names."""
+def test_columns_in_another_order_are_realigned(pyplot, data, Display):
+    """Check that each column of y is drawn under its own name, against the scores of that label."""
     pandas = pytest.importorskip("pandas")
     X, y = data
     classifier = OneVsRestClassifier(LogisticRegression()).fit(X, y)
     classifier.label_names_in_ = np.array(["cat", "dog", "owl"])
-    with pytest.raises(ValueError, match="The columns of y must be the labels the estimator was fitted on"):
-        Display.from_estimator(classifier, X, pandas.DataFrame(y, columns=["dog", "cat", "owl"]))
+    frame = pandas.DataFrame(y, columns=["cat", "dog", "owl"])
+    displays = [
+        Display.from_estimator(classifier, X, frame[order]) for order in (["cat", "dog", "owl"], ["owl", "cat", "dog"])
+    ]
+    assert _names(displays[1]) == ["cat", "dog", "owl"]
+    _assert_same_lines(*displays)
+
+
+@by_classifier
+def test_columns_of_other_labels_are_refused(pyplot, data, Display):
+    """Check that y of labels the classifier was not fitted on is not drawn."""
+    pandas = pytest.importorskip("pandas")
+    X, y = data
+    classifier = OneVsRestClassifier(LogisticRegression()).fit(X, y)
+    classifier.label_names_in_ = np.array(["cat", "dog", "owl"])
+    with pytest.raises(ValueError, match=r"y must have the labels of fit as columns, \['cat', 'dog', 'owl'\], .*'fox'"):
+        Display.from_estimator(classifier, X, pandas.DataFrame(y, columns=["dog", "cat", "fox"]))
+
+
+@by_predictions
+def test_predictions_are_realigned_to_y(pyplot, data, Display):
+    """Check that a frame of predictions whose columns are in another order gives the same picture."""
+    pandas = pytest.importorskip("pandas")
+    _, y = data
+    truth = pandas.DataFrame(y, columns=["cat", "dog", "owl"])
+    predicted = pandas.DataFrame(np.roll(y, 1, axis=0), columns=truth.columns)
+    _assert_same_lines(
+        *(Display.from_predictions(truth, each) for each in (predicted, predicted[["owl", "cat", "dog"]]))
+    )
 
 
 @by_predictions
@@ -205,11 +240,12 @@ def test_shapes_must_agree(pyplot, data, Display):
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        ([[0, 2], [1, 0]], "y_true must hold 0 and 1.*, got 2"),
-        ([["cat"], ["dog", "owl"]], "y_true must be a matrix of numbers.*MultiLabelBinarizer"),
-        (np.zeros((0, 2)), r"y_true must be of shape \(n_samples, n_labels\) and not empty"),
+        ([[0, 0.5], [1, 0]], "y_true must hold 0 and 1.*, got 0.5"),
+        ([[0, 2], [1, 0]], "y_true must be 0, 1 or a probability .* got values from 0 to 2"),
+        ([["cat"], ["dog", "owl"]], "y_true must be 1-D or have rows of one length.*MultiLabelBinarizer"),
+        (np.zeros((0, 2)), r"y_true must have shape \(n_samples, n_labels\), at least 1 of each, got \(0, 2\)"),
     ],
-    ids=["counts", "sets", "empty"],
+    ids=["soft", "counts", "sets", "empty"],
 )
 def test_other_targets_are_refused(pyplot, Display, y, message):
     """Check the message for what is no indicator matrix."""
@@ -222,10 +258,9 @@ def test_sparse_labels_are_read(pyplot, data, Display):
     """Check that a sparse y gives what a dense one gives."""
     sparse = pytest.importorskip("scipy.sparse")
     _, y = data
-    drawn = [Display.from_predictions(labels, y, label_names="abc") for labels in (y, sparse.csr_matrix(y))]
-    for dense_axes, sparse_axes in zip(drawn[0].axes_, drawn[1].axes_, strict=True):
-        for dense_line, sparse_line in zip(dense_axes.lines, sparse_axes.lines, strict=True):
-            assert_allclose(sparse_line.get_xydata(), dense_line.get_xydata())
+    _assert_same_lines(
+        *(Display.from_predictions(labels, y, label_names="abc") for labels in (y, sparse.csr_matrix(y)))
+    )
 
 
 @by_classifier
@@ -309,6 +344,9 @@ def test_single_column_of_unknown_class_is_refused(data):
 
         def predict_proba(self, X):
             return [np.ones((len(X), 1))] * 3
+
+        def predict(self, X):
+            return np.ones((len(X), 3))
 
     with pytest.raises(ValueError, match="must have classes_ to tell which class a single column"):
         respond(Unclear(), X)

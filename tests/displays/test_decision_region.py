@@ -140,6 +140,26 @@ def test_other_values_are_held_at_the_most_frequent(pyplot, data, dtype):
     assert (held == words[1]).all()
 
 
+def test_words_in_an_array_stay_words_and_numbers_numbers(pyplot, data):
+    """Check rows of an object array, whose columns are of several types."""
+    X, y = data
+    seen = []
+
+    class Look(LogisticRegression):
+        def predict_proba(self, X):
+            seen.append(X)
+            return super().predict_proba(X[:, :2].astype(float))
+
+        def predict(self, X):
+            return super().predict(X[:, :2].astype(float))
+
+    words = np.array(["red", "blue", "blue"] * 50, dtype=object)
+    mixed = np.column_stack([X[:, :2].astype(object), words])
+    DecisionRegionDisplay.from_estimator(Look().fit(X[:, :2], y[:, 0]), mixed, grid_resolution=3)
+    assert all(isinstance(value, float) for value in np.concatenate(seen)[:, 0])
+    assert set(np.concatenate(seen)[:, 2]) == {"blue"}
+
+
 def test_sparse_features_stay_sparse(pyplot, data, monkeypatch):
     """Check that the classifier gets sparse rows, a chunk at a time, and the same answers."""
     X, y = data

@@ -119,7 +119,7 @@ def test_cuts_of_pooled_labels_are_ticks(pyplot, make_predictions):
     display = ThresholdDisplay.from_predictions(y_true, y_prob, average="micro", cuts=[0.3, 0.1, 0.3])
     (ticks,) = display.cut_lines_
     assert_array_equal(ticks.get_xdata(), [0.1, 0.3])
-    assert display.legend_.get_texts()[-1].get_text() == "cuts of the labels"
+    assert display.legend_.get_texts()[-1].get_text() == "thresholds of the labels"
 
 
 def test_a_label_without_a_cut_has_no_mark(pyplot, make_predictions):
@@ -127,6 +127,13 @@ def test_a_label_without_a_cut_has_no_mark(pyplot, make_predictions):
     y_true, y_prob, _, _ = make_predictions(3)
     display = ThresholdDisplay.from_predictions(y_true, y_prob, cuts=[np.nan, np.inf, 0.5])
     assert len(display.cut_lines_) == 1
+
+
+def test_thresholds_are_read_by_label_name(pyplot, make_predictions):
+    """Check that a dict of thresholds marks each label at its own."""
+    y_true, y_prob, _, _ = make_predictions(2)
+    display = ThresholdDisplay.from_predictions(y_true, y_prob, cuts={"b": 0.3, "a": 0.2}, label_names=["a", "b"])
+    assert_array_equal(display.cuts, [0.2, 0.3])
 
 
 @pytest.mark.parametrize("attribute", ["threshold_", "best_threshold_"])
@@ -230,7 +237,7 @@ def test_line_keywords_reach_the_lines(pyplot, make_predictions):
         ({"average": "samples"}, "average must be None, 'micro' or 'macro', got 'samples'"),
         ({"thresholds": "all"}, "thresholds must be 'auto' or numbers, got 'all'"),
         ({"thresholds": [np.nan]}, "thresholds must be finite numbers"),
-        ({"cuts": [0.1, 0.2, 0.3]}, r"cuts must be a number or of shape \(2,\), one a label; got shape \(3,\)"),
+        ({"cuts": [0.1, 0.2, 0.3]}, r"cuts must be one number or have shape \(2,\), got \(3,\)"),
     ],
     ids=["metric", "no metric", "average", "thresholds", "nan", "cuts"],
 )

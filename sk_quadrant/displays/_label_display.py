@@ -1,0 +1,189 @@
+"""Displays of labels: drawn from classifiers in one way, most of them as curves in one panel per label."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from sk_quadrant._arrays import FloatArray, IndexArray
+from sk_quadrant._targets import align_labels, column_names
+from sk_quadrant.displays._fitted import align_to_fit, check_classifiers, respond
+from sk_quadrant.displays._labels import choose_labels, name_labels, read_labels, read_scores
+from sk_quadrant.displays._panels import PanelDisplay, Panels
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class ScoredLabels:
+    """Labels and scores to draw.
+
+    Attributes
+    ----------
+    truth : ndarray of shape (n_samples, n_labels)
+        0, 1, or NaN where unknown.
+    scores : dict of {str: ndarray of shape (n_samples, n_labels)}
+        Scores by name of the classifier.
+    names : list of str of length n_labels
+        Names of all labels.
+    shown : ndarray of shape (n_shown,)
+        Columns of the labels that have a panel.
+    note : str
+        How these were chosen, for the figure.
+    """
+
+    truth: FloatArray
+    scores: dict[str, FloatArray]
+    names: list[str]
+    shown: IndexArray
+    note: str
+
+
+def read_scored_labels(
+    y_true: Any,
+    y_score: Any,
+    *,
+    parameter: str,
+    labels: Any,
+    max_labels: int | None,
+    label_names: Sequence[Any] | None,
+    may_be_empty: bool = False,
+) -> ScoredLabels:
+    """Return checked labels and scores, of one classifier or of a dict of them, and the labels to show."""
+    truth = read_labels(y_true, parameter="y_true", missing=True)
+    named = y_score if isinstance(y_score, Mapping) else {"classifier": y_score}
+    aligned = {str(name): align_labels(each, column_names(y_true), name=parameter) for name, each in named.items()}
+    scores = {name: read_scores(each, parameter=parameter, truth=truth) for name, each in aligned.items()}
+    names = name_labels(label_names, truth.shape[1], y=y_true)
+    shown, note = choose_labels(
+        labels,
+        names,
+        importance=np.nansum(truth, axis=0),
+        important="most frequent",
+        max_labels=len(names) if max_labels is None else max_labels,
+        may_be_empty=may_be_empty,
+    )
+    return ScoredLabels(truth, scores, names, shown, note)
+
+
+class LabelDisplay(PanelDisplay):
+    """A display of labels that can be drawn from classifiers or from what they predict."""
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, X: Any, y: Any, *, label_names: Sequence[Any] | None = None, **options: Any
+    ) -> Self:
+        """Draw the labels of a fitted classifier.
+
+        Parameters
+        ----------
+        estimator : estimator instance or dict of {name: estimator}
+            Fitted multi-label or binary classifier; where `from_predictions` takes a dict, also several by name.
+
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
+            True labels, as in `from_predictions`. Columns are brought into the order of fit.
+
+        label_names : sequence of str of length n_labels, default=None
+            Names of the labels. None takes the estimator's `label_names_in_` or the columns of `y`.
+
+        **options
+            Further options of `from_predictions`. A display of scores also takes `response_method`, "predict_proba",
+            "decision_function", or by default "auto": the probability if the estimator has one.
+
+        Returns
+        -------
+        display : display object
+            The display, drawn.
+        """
+        estimators = list(estimator.values()) if isinstance(estimator, Mapping) and cls._compares else [estimator]
+        check_classifiers(f"{cls.__name__}.from_estimator", *estimators)
+        y, names = align_to_fit(y, label_names, *estimators)
+        display: Self = cls.from_predictions(y, label_names=names, **cls._ask(estimator, X, **options))
+        return display
+
+    _compares: ClassVar[bool] = False  # several classifiers by name
+    from_predictions: ClassVar[Callable[..., Any]]
+
+    @classmethod
+    @abstractmethod
+    def _ask(cls, estimator: Any, X: Any, **options: Any) -> dict[str, Any]:
+        """Return the options of `from_predictions`: what a classifier predicts, and those given."""
+
+
+class CurvesDisplay(LabelDisplay):
+    """A display of curves in panels that share their axes and a legend."""
+
+    note: str
+    lines_: dict[str, list[Any]]
+    _panel_sizes: ClassVar[tuple[tuple[float, float], tuple[float, float]]]  # of a single panel, and of several
+    _legend_inches: ClassVar[float]
+
+    def plot(self, *, line_kw: dict[str, Any] | None = None, ax: Any = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        line_kw : dict, default=None
+            Keywords of :meth:`matplotlib.axes.Axes.plot` for the curves.
+
+        ax : Axes or array-like of Axes of shape (n_panels,), default=None
+            Axes to draw on; several panels replace a single axes. None makes a figure.
+
+        Returns
+        -------
+        display : display object
+            The display itself.
+        """
+        titles = self._titles()
+        size = self._panel_sizes[len(titles) > 1]
+        panels = self._make_panels(ax, len(titles), size=size, legend_inches=self._legend_inches)
+        further_handles = self._plot_curves(line_kw)
+        panels.add_titles(titles)
+        self._label_axes(panels)
+        self.legend_ = panels.add_legend([*(lines[0] for lines in self.lines_.values()), *further_handles])
+        panels.add_note(self.note)
+        return self
+
+    @abstractmethod
+    def _titles(self) -> list[str]:
+        """Return the names of the panels."""
+
+    @abstractmethod
+    def _plot_curves(self, line_kw: dict[str, Any] | None) -> list[Any]:
+        """Draw into the panels, keep `lines_`, and return what the legend shows besides."""
+
+    @abstractmethod
+    def _label_axes(self, panels: Panels) -> None:
+        """Name the axes."""
+
+
+@dataclass(eq=False, repr=False)
+class LabelCurvesDisplay(CurvesDisplay):
+    """A display of one curve per classifier and label, and of all labels together; the name of a panel is its title."""
+
+    curves: dict[str, list[Any]]
+    _: KW_ONLY
+    panel_names: list[str]
+    note: str = ""
+
+    _panel_sizes: ClassVar[tuple[tuple[float, float], tuple[float, float]]] = ((4.2, 4.0), (2.2, 2.4))
+    _legend_inches: ClassVar[float] = 1.8
+    _compares: ClassVar[bool] = True
+    _scores: ClassVar[str] = "y_score"  # parameter of `from_predictions`
+
+    @classmethod
+    def _ask(cls, estimator: Any, X: Any, *, response_method: str = "auto", **options: Any) -> dict[str, Any]:
+        named = estimator if isinstance(estimator, Mapping) else {type(estimator).__name__: estimator}
+        scores = {name: respond(member, X, response_method).values for name, member in named.items()}
+        return {cls._scores: scores, **options}
+
+    def _titles(self) -> list[str]:
+        return self.panel_names
