@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils.extmath import safe_sparse_dot
 
 from sk_quadrant._arrays import row_blocks
 from sk_quadrant._saved_state import plain
+from sk_quadrant._sparse_scores import SparseScores
 from sk_quadrant._targets import Encoding, encoding_from_dict
 from sk_quadrant.losses import LOSSES, Loss
 
@@ -90,6 +90,14 @@ class FittedModel:
         dtype: np.dtype[Any] = self.layers[0][0].dtype
         return dtype
 
+    @property
+    def order(self) -> str:
+        """Memory order of the weights of the first layer: "F" if they are held feature by feature, else "C"."""
+        weight = self.layers[0][0]
+        return (
+            "F" if not sparse.issparse(weight) and weight.flags.f_contiguous and not weight.flags.c_contiguous else "C"
+        )
+
     @cached_property
     def module(self) -> Any:
         """PyTorch module with these weights."""
@@ -133,9 +141,9 @@ class FittedModel:
 
     def score_blocks(self, X: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Yield blocks of rows and their scores; see `scores`."""
-        score = self._score_linear if self.is_linear else self._score_network
+        score, fewest_rows = self._scorer(X)
         widest = max(self.encoding.n_labels, *self.architecture.hidden_layer_sizes, 1)
-        for rows in row_blocks(X.shape[0], max(1, PREDICT_ELEMENTS // widest)):
+        for rows in row_blocks(X.shape[0], max(fewest_rows, PREDICT_ELEMENTS // widest)):
             with np.errstate(over="ignore", invalid="ignore"):
                 scores = score(X[rows])
                 total = scores.sum()
@@ -145,16 +153,17 @@ class FittedModel:
                 )
             yield rows, scores
 
-    def _score_linear(self, X: Any) -> NDArray[Any]:
+    def _scorer(self, X: Any) -> tuple[Callable[[Any], NDArray[Any]], int]:
+        """Return the function that scores blocks of some rows, and the fewest rows that a block should have."""
+        if not self.is_linear:
+            from sk_quadrant._solvers.modules import scores_of
+
+            return partial(scores_of, self.module), 1
         ((coef, intercept),) = self.layers
-        scores: NDArray[Any] = safe_sparse_dot(X, coef.T, dense_output=True)
-        scores += intercept
-        return scores
-
-    def _score_network(self, X: Any) -> NDArray[Any]:
-        from sk_quadrant._solvers.modules import scores_of
-
-        return scores_of(self.module, X)
+        if not sparse.issparse(X):
+            return lambda rows: _shifted(rows @ coef.T, intercept), 1
+        products = SparseScores(X, coef)
+        return lambda rows: _shifted(products.of(rows), intercept), products.fewest_rows
 
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Return the scores of checked rows, 1-D for a binary 1-D y; see `Encoding.centre`."""
@@ -195,6 +204,11 @@ class FittedModel:
             threshold=values["threshold"],
             score_threshold=values["score_threshold"],
         )
+
+
+def _shifted(scores: NDArray[Any], intercept: NDArray[Any]) -> NDArray[Any]:
+    scores += intercept
+    return scores
 
 
 def loss_to_dict(loss: Any) -> Any:

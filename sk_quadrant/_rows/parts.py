@@ -272,6 +272,11 @@ class ShardedRows:
         return self.schema.dtype
 
     @property
+    def is_sparse(self) -> bool:
+        """Whether the features are sparse."""
+        return self.schema.is_sparse
+
+    @property
     def is_soft(self) -> bool:
         """Whether a target is strictly between 0 and 1."""
         return self.schema.is_soft

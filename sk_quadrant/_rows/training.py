@@ -59,6 +59,11 @@ class TrainingRows:
         return dtype
 
     @property
+    def is_sparse(self) -> bool:
+        """Whether the features are sparse."""
+        return bool(sparse.issparse(self.X))
+
+    @property
     def is_soft(self) -> bool:
         """Whether a target is strictly between 0 and 1."""
         return self.targets.is_soft

@@ -140,14 +140,24 @@ def initial_layers(sizes: Sequence[int], *, fit_intercept: bool, dtype: Any, see
     return layers
 
 
-def read_layers(module: Any, *, copy: bool = True) -> Layers:
-    """Return weights and intercepts of each layer as arrays; without copy they may share the model's memory."""
-    layers = [(_array(layer.weight), _bias(layer)) for layer in module.layers]
-    return [(weight.copy(), bias.copy()) for weight, bias in layers] if copy else layers
+def read_layers(module: Any, *, copy: bool = True, feature_major: bool = False) -> Layers:
+    """Return weights and intercepts of each layer as arrays.
+
+    Parameters
+    ----------
+    module : LinearScores or Network
+    copy : bool, default=True
+        Without copy they may share the model's memory.
+    feature_major : bool, default=False
+        Whether the weights are held feature by feature, the order in which sparse rows are multiplied.
+    """
+    order = "F" if feature_major else "C"
+    layers = [(_array(layer.weight, order), _bias(layer)) for layer in module.layers]
+    return [(weight.copy(order="K"), bias.copy()) for weight, bias in layers] if copy else layers
 
 
-def _array(tensor: Tensor) -> NDArray[Any]:
-    return np.ascontiguousarray(tensor.detach().cpu().numpy())
+def _array(tensor: Tensor, order: Any = "C") -> NDArray[Any]:
+    return np.asarray(tensor.detach().cpu().numpy(), order=order)
 
 
 def _bias(layer: LinearScores) -> NDArray[Any]:

@@ -163,6 +163,7 @@ def _description(model: QuadrantMultiLabelClassifier) -> dict[str, Any]:
         "sparse_output": getattr(encoding, "container", None) is not None,
         "feature_names": _listed(getattr(model, "feature_names_in_", None)),
         "fit_intercept": model.model_.architecture.fit_intercept,
+        "order": model.model_.order,
         "n_iter": model.n_iter_,
         "parameters": {name: value for name, value in sorted(parameters.items()) if _is_plain(value)},
     }
@@ -225,7 +226,7 @@ def _model(arrays: Arrays, metadata: Mapping[str, str]) -> QuadrantMultiLabelCla
     feature_names = _as_objects(values["feature_names"])
     _check_arrays(arrays, encoding_from_dict(encoding), feature_names)
     fitted = {
-        "layers": [(arrays["coef"], arrays["intercept"])],
+        "layers": [(np.asarray(arrays["coef"], order=values.get("order", "C")), arrays["intercept"])],
         "architecture": {
             "hidden_layer_sizes": (),
             "activation": model.activation,

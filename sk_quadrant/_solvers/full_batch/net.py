@@ -77,7 +77,8 @@ class FullBatchNet(LabelNet):
 def solve(problem: Problem) -> FitResult:
     """Return the solution of a problem; see `Solver.solve`."""
     rows = problem.rows
-    module = build_module(problem.architecture, rows.n_features, rows.n_labels, rows.dtype, feature_major=False)
+    order = {"feature_major": rows.is_sparse}
+    module = build_module(problem.architecture, rows.n_features, rows.n_labels, rows.dtype, **order)
     device = problem.device if isinstance(rows, TrainingRows) else "cpu"  # where sums over several places arrive
     net = FullBatchNet(
         **net_parameters(module, problem.loss, device),
@@ -99,7 +100,7 @@ def solve(problem: Problem) -> FitResult:
     history = [{"epoch": epoch, "objective": value} for epoch, value in enumerate(trace.values)]
     return FitResult(
         net,
-        read_layers(net.module_, copy=False),
+        read_layers(net.module_, copy=False, **order),
         trace.n_iter,
         trace.values,
         history,

@@ -121,4 +121,5 @@ def _result(problem: Problem, net: MultiLabelNet, finished: bool) -> FitResult:
     moments = read_moments(net.optimizer_)
     if not all(np.isfinite(moment).all() for each in moments for moment in each.values()):  # steps were zero
         raise FloatingPointError("squares of gradients are not finite: scale the features of X")
-    return FitResult(net, read_layers(net.module_), len(losses), losses, history, converged, net.interrupted_, moments)
+    layers = read_layers(net.module_, feature_major=problem.rows.is_sparse)
+    return FitResult(net, layers, len(losses), losses, history, converged, net.interrupted_, moments)
