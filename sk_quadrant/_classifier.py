@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from functools import cached_property
+from inspect import signature
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -17,7 +18,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_quadrant._model import FittedModel, loss_from_dict, loss_to_dict
-from sk_quadrant._rows import read_training_rows
+from sk_quadrant._module_model import ModuleName
+from sk_quadrant._rows import ArrayInputs, Inputs, check_is_numeric, read_texts_or_dict, read_training_rows
 from sk_quadrant._saved_state import SavedState, upgrade_classifier
 from sk_quadrant._solvers import SOLVERS, solvers_that_can
 from sk_quadrant._targets import is_label_matrix, masked_as_nan
@@ -58,6 +60,14 @@ def can_learn_in_parts(estimator: Any) -> bool:
     return True
 
 
+def has_coefficients(estimator: Any) -> bool:
+    """Whether features have coefficients; raise an AttributeError with the reason if not."""
+    model = getattr(estimator, "model_", None)
+    if estimator.module is not None if model is None else not model.is_linear:
+        raise AttributeError(f"{type(estimator).__name__} has no coefficients of features with a module.")
+    return True
+
+
 class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifierMixin, BaseEstimator):
     """Linear multi-label classifier, or network, with a choice of losses, each with its own link and threshold.
 
@@ -71,7 +81,8 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     loss : str or Loss, default="bce_with_logits"
         A name in `sk_quadrant.losses.LOSSES`, or a loss object with its own parameters.
     C : float, default=1.0
-        Inverse strength of the penalty, ``np.inf`` for none.
+        Inverse strength of the penalty, ``np.inf`` for none. With a `module` all its trained parameters of two axes or
+        more are penalised, pretrained ones and embeddings included; ``np.inf`` is then the usual choice.
     fit_intercept : bool, default=True
         Whether each label has an intercept.
     threshold : {"natural", "bayes"}, float or array-like of shape (n_labels,), default="natural"
@@ -129,9 +140,24 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     warm_start : bool, default=False
         Whether `fit` starts from the present coefficients, and "adamw" and "sgd" with the moments they ended with.
     random_state : int, RandomState instance or None, default=None
-        Order of the rows, rows held out, and first weights of hidden layers; not used by "lbfgs".
+        Order of the rows, rows held out, and first weights of hidden layers; not used by "lbfgs". With a `module` also
+        its dropout, and its first weights if it is built here: those of an instance were drawn when it was made.
     device : str, default="cpu"
         Where to train: "cpu", "cuda", "cuda:N", "mps", or "auto" for a GPU if there is one.
+    module : torch.nn.Module, callable or None, default=None
+        Module to train in place of the linear model, with "adamw" or "sgd": an instance, which is copied for each fit,
+        or a class or function of (n_features, n_labels) that returns one. It gives scores of shape (n_rows, n_labels),
+        as a tensor, as `logits`, or as the first entry of a tuple. `X` may then also have more than two axes, be a
+        sequence of strings, or be a dict of arrays with one entry per row, which become keyword arguments. n_features
+        is ``X.shape[1]``, ``X.shape[1:]`` for more axes, and None for strings and dicts. Floats come in the precision
+        of the module, integers as they are.
+    param_groups : list of (str, dict) or None, default=None
+        Options of the optimizer, such as "lr" and "weight_decay", for the parameters of `module` whose name matches a
+        pattern, such as "encoder.*"; the first that matches counts. Schedules keep the ratios of learning rates.
+    micro_batch_size : int or None, default=None
+        Largest number of rows that go through `module` at a time, None for `batch_size`. The gradients of a batch's
+        parts are added up, which changes nothing but the use of memory, except for batch norm. Predictions take as many
+        rows at a time.
     callbacks : list or None, default=None
         skorch callbacks, used as they are, not copied. Where one looks at single batches, training takes skorch's
         slower steps. "lbfgs" counts as a single epoch.
@@ -213,6 +239,9 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
+        "module": [callable, None],
+        "param_groups": [list, tuple, None],
+        "micro_batch_size": [Interval(Integral, 1, None, closed="left"), None],
         "device": [str],
         "callbacks": [list, tuple, None],
         "verbose": ["verbose"],
@@ -246,6 +275,9 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         warm_start=False,
         random_state=None,
         device="cpu",
+        module=None,
+        param_groups=None,
+        micro_batch_size=None,
         callbacks=None,
         verbose=0,
     ):
@@ -274,6 +306,9 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         self.warm_start = warm_start
         self.random_state = random_state
         self.device = device
+        self.module = module
+        self.param_groups = param_groups
+        self.micro_batch_size = micro_batch_size
         self.callbacks = callbacks
         self.verbose = verbose
 
@@ -307,7 +342,8 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
             start = warm_start_of(self)
             y = y if start is None else start.encoding.align(y)
             rows = self._read(X, y, sample_weight, reset=start is None)
-            result = fit_rows(self, rows, start=start, score=self._score_of(X, y, sample_weight))
+            score = self._score_of(X if self.module is None else rows.X, y, sample_weight)
+            result = fit_rows(self, rows, start=start, score=score)
         warn_unless_converged(self, result, stacklevel=3)
         return self
 
@@ -369,7 +405,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
             candidate.__dict__.pop("feature_names_in_", None)
             candidate.model_ = model
             options = {} if weight is None else {"sample_weight": _safe_indexing(weight, rows)}
-            held_out = _safe_indexing(X, rows), _safe_indexing(y, rows)
+            held_out = X[rows] if isinstance(X, Inputs) else _safe_indexing(X, rows), _safe_indexing(y, rows)
             return _named_scores(scorer(candidate, *held_out, **options), model.encoding.classes)
 
         return score
@@ -417,10 +453,10 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
 
     def _linear_layer(self, name):
         if not self.model_.is_linear:
+            weights = "net_.module_" if self.model_.takes_inputs else "net_.module_.layers"
             raise AttributeError(
-                f"{name} is not available with hidden layers, whose features have no coefficients. The "
-                "weights of each layer are in net_.module_.layers; sklearn.inspection.permutation_importance ranks "
-                "features."
+                f"{name} is not available with {self.model_.summary}, which has no coefficients of features. The "
+                f"weights are in {weights}; sklearn.inspection.permutation_importance ranks features."
             )
         return self.model_.layers[0]
 
@@ -507,7 +543,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     def _check_X(self, X):
         if not hasattr(self, "model_"):
             check_is_fitted(self)
-        return X if self._is_as_checked(X) else self._check_features(X, reset=False)
+        return X if not self.model_.takes_inputs and self._is_as_checked(X) else self._check_features(X, reset=False)
 
     def _is_as_checked(self, X):
         """Whether X is certainly what its validation would return: for one row that takes longer than prediction."""
@@ -519,8 +555,36 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
             return bool(np.isfinite(values @ values))  # twice as fast as their sum
 
     def _check_features(self, X, *, reset):
+        if self.module is not None if reset else self.model_.takes_inputs:
+            return self._check_inputs(X, reset=reset)
         dtypes = [np.float64, np.float32]
         return validate_data(self, masked_as_nan(X), accept_sparse="csr", dtype=dtypes, reset=reset)
+
+    def _check_inputs(self, X, *, reset):
+        """Return what a module of the user takes, checked."""
+        inputs = read_texts_or_dict(X)
+        if inputs is None:
+            X = validate_data(self, masked_as_nan(X), allow_nd=True, reset=reset)
+            inputs = ArrayInputs(check_is_numeric(X, "X"))
+        elif reset:
+            for name in ("n_features_in_", "feature_names_in_"):
+                self.__dict__.pop(name, None)
+        return inputs if reset else self.model_.follow(inputs)
+
+    @classmethod
+    def _default_parameters(cls):
+        parameters = signature(cls.__init__).parameters.values()
+        return {one.name: one.default for one in parameters if one.default is not one.empty}
+
+    @available_if(has_coefficients)
+    def densify(self):
+        """Convert `coef_` to a dense array."""
+        return super().densify()
+
+    @available_if(has_coefficients)
+    def sparsify(self):
+        """Convert `coef_` to a sparse matrix."""
+        return super().sparsify()
 
     def _pack(self, state):
         """Leave out the net, which is built again from the coefficients, so that loading needs no PyTorch."""
@@ -532,18 +596,24 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         return state
 
     def _unpack(self, state):
-        state = upgrade_classifier(state)
+        state = self._default_parameters() | upgrade_classifier(state)  # an older version had fewer parameters
         if "loss" in state:
             state["loss"] = loss_from_dict(state["loss"])
         if "model_" in state:
             state["model_"] = FittedModel.from_dict(state["model_"])
         return state
 
+    def __repr__(self, N_CHAR_MAX=700):
+        if self.module is None:
+            return super().__repr__(N_CHAR_MAX)
+        shown = type(self)(**self.get_params(deep=False) | {"module": ModuleName.of(self.module)})
+        return BaseEstimator.__repr__(shown, N_CHAR_MAX)
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         tags.target_tags.multi_output = True
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.module is None
         return tags
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from sk_quadrant._saved_state import plain
 from sk_quadrant._sparse_scores import SparseScores
 from sk_quadrant._targets import Encoding, encoding_from_dict
 from sk_quadrant.losses import LOSSES, Loss
+
+if TYPE_CHECKING:
+    from sk_quadrant._solvers import FitResult
 
 PREDICT_ELEMENTS = 2**17  # scores of a block of rows, so that they never exist all at once
 
@@ -85,6 +88,17 @@ class FittedModel:
         return len(self.layers) == 1
 
     @property
+    def takes_inputs(self) -> bool:
+        """Whether X may be other things than a matrix, because a module of the user takes it."""
+        return False
+
+    @property
+    def summary(self) -> str:
+        """The kind of model in words."""
+        sizes = self.architecture.hidden_layer_sizes
+        return f"hidden layers of {sizes} units" if sizes else "a linear model"
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Precision of the weights."""
         dtype: np.dtype[Any] = self.layers[0][0].dtype
@@ -114,6 +128,27 @@ class FittedModel:
     def with_layers(self, layers: Layers) -> FittedModel:
         """Return the same model with other weights."""
         return replace(self, layers=layers, trained_module=None)
+
+    def with_weights(self, weights: Any) -> FittedModel:
+        """Return the same model with weights as a solver hands them out: layers, or a module of the user."""
+        return self.with_layers(weights)
+
+    def check_continues(self, start: FittedModel) -> None:
+        """Raise a ValueError unless training this model may start from another one."""
+        if start.takes_inputs or self.architecture != start.architecture:
+            raise ValueError(
+                "module, hidden_layer_sizes, activation, residual and fit_intercept must be those of the first call, "
+                f"{start.architecture}, got {self.architecture}."
+            )
+
+    def start(self) -> Any:
+        """Return what a solver starts from when it trains this model further."""
+        return self.dense_layers()
+
+    def trained(self, result: FitResult) -> FittedModel:
+        """Return the same model with what a solver has found."""
+        module = None if len(result.layers) == 1 else result.net.module_
+        return replace(self, layers=result.layers, trained_module=module)
 
     def scores(self, X: Any, transform: Callable[[Any], Any] | None = None) -> NDArray[Any]:
         """Return the scores of checked rows, shape (n_rows, n_labels).
@@ -194,6 +229,10 @@ class FittedModel:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FittedModel:
         """Return the model of what `to_dict` returned."""
+        if "trained_module" in values:
+            from sk_quadrant._module_model import ModuleModel
+
+            return ModuleModel.from_dict(values)
         architecture = dict(values["architecture"])
         architecture["hidden_layer_sizes"] = tuple(architecture["hidden_layer_sizes"])
         return cls(

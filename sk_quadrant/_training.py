@@ -10,11 +10,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -22,6 +21,7 @@ from sklearn.utils import check_random_state
 
 from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._model import Architecture, FittedModel
+from sk_quadrant._module_model import ModuleName, module_model
 from sk_quadrant._solvers import PARAMETERS, SOLVERS, FitResult, Problem, Solver, check_solver_can
 from sk_quadrant.losses import LOSSES, Loss
 
@@ -35,6 +35,12 @@ WHOLE_FIT_ONLY = {  # parameters that need to know all rows or epochs, with the 
     "learning_rate": "the number of steps is not known in advance",
     "warmup_fraction": "the number of steps is not known in advance",
 }
+
+NOT_WITH_MODULE: dict[str, Any] = {  # parameters of the package's own models, with the values that ask for nothing
+    "hidden_layer_sizes": (), "activation": "relu", "residual": False, "fit_intercept": True, "mixup_alpha": 0.0,
+    "coef_threshold": 0.0,
+}  # fmt: skip
+ONLY_WITH_MODULE = ("param_groups", "micro_batch_size")
 
 
 def resolve_loss(loss: Any) -> Loss:
@@ -54,7 +60,7 @@ def warm_start_of(estimator: Any) -> FittedModel | None:
 
 def reads_chunks(estimator: Any) -> bool:
     """Whether rows are read from disk each time they are needed."""
-    return solver_of(estimator).needs_sums_only and estimator.batch_size != "auto"
+    return solver_of(estimator).needs_sums_only and estimator.batch_size != "auto" and estimator.module is None
 
 
 def check_chunk_device(estimator: Any) -> None:
@@ -168,34 +174,33 @@ def _train(
     score_threshold, threshold = resolve_threshold(
         loss, estimator.threshold, rows.encoding.n_labels, rows.encoding.names
     )
-    architecture = _architecture(estimator, rows.n_features)
-    if start is not None and architecture != start.architecture:
-        raise ValueError(
-            "hidden_layer_sizes, activation, residual and fit_intercept must be those of the first call, "
-            f"{start.architecture}, got {architecture}."
-        )
+    architecture = Architecture() if estimator.module is not None else _architecture(estimator, rows.n_features)
     fitted = FittedModel([], architecture, rows.encoding, loss, threshold, score_threshold)
+    if estimator.module is not None:
+        fitted = module_model(fitted, estimator, signature=cast("Any", rows).X.signature())
+    if start is not None:
+        fitted.check_continues(start)
     seed, estimator.training_state_ = _draw_seed(estimator, solver, goes_on=start is not None)
     problem = Problem(
         rows=rows,
         loss=loss,
         architecture=architecture,
         device=resolve_device(estimator.device),
-        start=None if start is None else start.dense_layers(),
+        start=None if start is None else start.start(),
         moments=_moments(estimator),
         seed=seed,
         seed_is_free=estimator.random_state is None and start is None,
-        score=None if score is None else lambda layers, index: score(fitted.with_layers(layers), index),
+        score=None if score is None else lambda weights, index: score(fitted.with_weights(weights), index),
+        module=estimator.module,
         **{name: getattr(estimator, name) for name in PARAMETERS} | changes,
     )
     result = solver.solve(problem)
-    if not all(np.isfinite(part).all() for layer in result.layers for part in layer):
+    if not result.is_finite:
         raise FloatingPointError(
-            f"The coefficients became infinite or NaN with loss={loss.name!r} and solver={estimator.solver!r}. "
+            f"The weights became infinite or NaN with loss={loss.name!r} and solver={estimator.solver!r}. "
             "Scale X, lower learning_rate_init, or lower C."
         )
-    module = None if len(result.layers) == 1 else result.net.module_
-    estimator.model_ = replace(fitted, layers=result.layers, trained_module=module)
+    estimator.model_ = fitted.trained(result)
     estimator.net_ = result.net
     return result
 
@@ -207,16 +212,39 @@ def _check_parameters(estimator: Any, solver: Solver, loss: Loss, *, is_soft: bo
             f"loss={loss.name!r} takes targets 0 and 1 only, got soft targets in y or label_smoothing="
             f"{estimator.label_smoothing}."
         )
-    check_solver_can(solver, {name: getattr(estimator, name) for name in _asked_for(estimator)})
+    asked = {name: getattr(estimator, name) for name in _asked_for(estimator)}
+    if estimator.module is not None:
+        asked["module"] = ModuleName.of(estimator.module)
+    check_solver_can(solver, asked)
+    _check_beside_module(estimator)
     if estimator.scoring is not None and not estimator.early_stopping:
         raise ValueError(
             f"scoring={estimator.scoring!r} needs early_stopping=True, which holds out the rows that are scored."
         )
 
 
+def _check_beside_module(estimator: Any) -> None:
+    """Refuse parameters that mean nothing with a module of the user, or nothing without one."""
+    if estimator.module is None:
+        for name in ONLY_WITH_MODULE:
+            if getattr(estimator, name) is not None:
+                raise ValueError(f"{name}={getattr(estimator, name)!r} needs a module, got module=None.")
+        return
+    for name, neutral in NOT_WITH_MODULE.items():
+        value = getattr(estimator, name, neutral)
+        if np.size(value) != np.size(neutral) or (np.size(value) == 1 and value != neutral):
+            raise ValueError(
+                f"{name}={value!r} means nothing for a module, which has its own layers. Leave {name}={neutral!r} and "
+                "change the module."
+            )
+    if np.ndim(estimator.C):
+        raise ValueError("C must be one number with a module, whose weights belong to no label, got an array.")
+
+
 def _asked_for(estimator: Any) -> set[str]:
     """Return the names of the parameters of training by epochs that are not neutral."""
     asked = {
+        "module": estimator.module is not None,
         "hidden_layer_sizes": np.size(estimator.hidden_layer_sizes) > 0,
         "residual": estimator.residual,
         "learning_rate": estimator.learning_rate != "constant",

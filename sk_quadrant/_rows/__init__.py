@@ -1,16 +1,23 @@
 """Rows that a model is trained on: features and weighted targets, in memory or in parts. NumPy only."""
 
+from sk_quadrant._rows.inputs import ArrayInputs, Inputs, Signature, check_is_numeric, read_texts_or_dict
 from sk_quadrant._rows.parts import Chunks, Part, Schema, ShardedRows, Summary, read_part
-from sk_quadrant._rows.training import TrainingRows, read_training_rows, smooth
+from sk_quadrant._rows.training import InputRows, TrainingRows, read_training_rows, smooth
 
 __all__ = [
+    "ArrayInputs",
     "Chunks",
+    "InputRows",
+    "Inputs",
     "Part",
     "Schema",
     "ShardedRows",
+    "Signature",
     "Summary",
     "TrainingRows",
+    "check_is_numeric",
     "read_part",
+    "read_texts_or_dict",
     "read_training_rows",
     "smooth",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from sk_quadrant._rows.inputs import Inputs
 from sk_quadrant._targets import (
     Encoding,
     Targets,
@@ -76,16 +77,53 @@ class TrainingRows:
 
     def arrays(self) -> list[NDArray[Any]]:
         """Return all arrays that the rows consist of."""
-        X, values = self.X, self.targets.values
-        features = [X.data, X.indices, X.indptr] if sparse.issparse(X) else [X]
+        X = self.X
+        return [*([X.data, X.indices, X.indptr] if sparse.issparse(X) else [X]), *self._target_arrays()]
+
+    def _target_arrays(self) -> list[NDArray[Any]]:
+        values = self.targets.values
         targets = [values.data, values.indices, values.indptr] if sparse.issparse(values) else [values]
-        return [*features, *targets, *(part for part in (self.targets.mask, self.targets.weight) if part is not None)]
+        return [*targets, *(part for part in (self.targets.mask, self.targets.weight) if part is not None)]
 
     def label_columns(self, labels: NDArray[np.intp]) -> NDArray[Any]:
         """Return the targets of some labels, (n_rows, n_columns), as they are trained on."""
         values = self.targets.values
         columns = values[:, labels].toarray() if sparse.issparse(values) else values[:, labels]
         return np.asarray(smooth(columns.astype(self.dtype), self.label_smoothing) if self.label_smoothing else columns)
+
+
+@dataclass(frozen=True)
+class InputRows(TrainingRows):
+    """Rows for a module of the user, in memory.
+
+    Attributes
+    ----------
+    X : Inputs
+        What the module takes.
+    targets, encoding, label_smoothing
+        See `TrainingRows`.
+    """
+
+    X: Inputs
+
+    @property
+    def n_features(self) -> Any:
+        """What a function that builds a module is told of the rows."""
+        return self.X.n_features
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Precision of the targets where the module has none of its own."""
+        return np.dtype(np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory."""
+        return sum(map(n_bytes, self.arrays()))
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return all arrays that the rows consist of."""
+        return [*self.X.arrays(), *self._target_arrays()]
 
 
 def read_training_rows(
@@ -103,7 +141,7 @@ def read_training_rows(
 
     Parameters
     ----------
-    X : ndarray or sparse CSR matrix of shape (n_rows, n_features)
+    X : ndarray or sparse CSR matrix of shape (n_rows, n_features), or Inputs
         Checked features.
     y, sample_weight : array-like
         As in `fit` of the estimator.
@@ -130,7 +168,8 @@ def read_training_rows(
     weight = check_sample_weight(sample_weight, targets.n_samples, targets.n_labels)
     targets = weight_targets(targets, encoding, class_weight, weight)
     check_known(*targets.known_weight())
-    return TrainingRows(X, targets, encoding, label_smoothing)
+    kind = InputRows if isinstance(X, Inputs) else TrainingRows
+    return kind(X, targets, encoding, label_smoothing)
 
 
 def smooth(targets: Any, amount: float) -> Any:

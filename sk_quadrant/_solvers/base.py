@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sk_quadrant._rows import ShardedRows, TrainingRows
     from sk_quadrant.losses import Loss
 
-Score: TypeAlias = "Callable[[Layers, NDArray[np.intp]], dict[str, float]]"
+Score: TypeAlias = "Callable[[Any, NDArray[np.intp]], dict[str, float]]"
 Moments: TypeAlias = "list[dict[str, Any]]"
 
 
@@ -32,8 +32,8 @@ class Problem:
     loss : Loss
     architecture : Architecture
     device : torch.device
-    start : list of (weight, intercept) or None
-        Layers to start from, None for the initial weights of the solver.
+    start : list of (weight, intercept), torch.nn.Module or None
+        Layers or module of the user to start from, None for the initial weights of the solver.
     moments : list of dict or None
         What the optimizer remembers of earlier batches.
     seed : int
@@ -41,9 +41,11 @@ class Problem:
     seed_is_free : bool
         Whether the user has left the seed to chance.
     score : callable or None
-        (layers, indices of rows) -> scores by name, on the rows held out.
+        (layers or module of the user, indices of rows) -> scores by name, on the rows held out.
+    module : torch.nn.Module, callable or None
+        Module of the user, or a function of (n_features, n_labels) that returns it; None for the architecture.
     C, max_iter, tol, batch_size, learning_rate_init, learning_rate, warmup_fraction, mixup_alpha, early_stopping, \
-    validation_fraction, n_iter_no_change, callbacks, verbose
+    validation_fraction, n_iter_no_change, param_groups, micro_batch_size, callbacks, verbose
         Parameters of the estimator.
     """
 
@@ -51,11 +53,12 @@ class Problem:
     loss: Loss
     architecture: Architecture
     device: torch.device
-    start: Layers | None
+    start: Any
     moments: Moments | None
     seed: int
     seed_is_free: bool
     score: Score | None
+    module: Any
     C: float
     max_iter: int
     tol: float
@@ -67,13 +70,16 @@ class Problem:
     early_stopping: bool
     validation_fraction: float
     n_iter_no_change: int
+    param_groups: Sequence[tuple[str, dict[str, Any]]] | None
+    micro_batch_size: int | None
     callbacks: Sequence[Any] | None
     verbose: int
 
 
 PARAMETERS = (  # of the estimator, which a problem takes as they are
     "C", "max_iter", "tol", "batch_size", "learning_rate_init", "learning_rate", "warmup_fraction", "mixup_alpha",
-    "early_stopping", "validation_fraction", "n_iter_no_change", "callbacks", "verbose",
+    "early_stopping", "validation_fraction", "n_iter_no_change", "param_groups", "micro_batch_size", "callbacks",
+    "verbose",
 )  # fmt: skip
 
 
@@ -86,7 +92,7 @@ class FitResult:
     net : skorch.NeuralNet
         The trained net.
     layers : list of (ndarray, ndarray)
-        Weights (n_out, n_in) and intercepts (n_out,) of each layer.
+        Weights (n_out, n_in) and intercepts (n_out,) of each layer; none for a module of the user.
     n_iter : int
         Iterations of the solver, epochs for a mini-batch one.
     loss_curve : list of float
@@ -96,6 +102,8 @@ class FitResult:
     converged, interrupted : bool
     moments : list of dict
         Moments of a mini-batch solver for each parameter as plain arrays, empty for a full-batch one.
+    frozen_parts : tuple of str
+        Names of parts of a module of the user that training leaves in evaluation mode.
     """
 
     net: NeuralNet
@@ -106,6 +114,14 @@ class FitResult:
     converged: bool
     interrupted: bool
     moments: Moments = field(default_factory=list)
+    frozen_parts: tuple[str, ...] = ()
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all weights are finite."""
+        if self.layers:
+            return all(np.isfinite(part).all() for layer in self.layers for part in layer)
+        return all(bool(parameter.isfinite().all()) for parameter in self.net.module_.parameters())
 
 
 class Solver(ABC):

@@ -17,6 +17,7 @@ class LBFGS(Solver):
     name = "lbfgs"
     cannot: ClassVar[Mapping[str, str]] = {
         "hidden_layer_sizes": LINEAR_ONLY,
+        "module": LINEAR_ONLY,
         "residual": LINEAR_ONLY,
         "learning_rate": OWN_STEPS,
         "warmup_fraction": OWN_STEPS,

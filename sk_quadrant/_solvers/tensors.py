@@ -109,4 +109,4 @@ def split_targets(y: Any) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor 
 
 def without_ones(features: Any) -> Any:
     """Return features as the model takes them, without the column of ones of dense batches."""
-    return features if isinstance(features, SparseRows) else features[:, :-1]
+    return features[:, :-1] if isinstance(features, Tensor) else features

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
+from sk_quadrant._module_model import ModuleName
 from sk_quadrant._rows import Chunks, Part, Schema, ShardedRows, TrainingRows
 from sk_quadrant._solvers.devices import resolve_device
 from sk_quadrant._solvers.full_batch.shard import Shard
@@ -33,6 +34,7 @@ NOT_TOGETHER = {  # parameters that cannot be followed, with the reason
     "mixup_alpha": "rows would have to be mixed with those of other ranks",
     "scoring": "a scorer needs all rows that are held out in one place; early_stopping can watch the loss",
     "callbacks": "they would look at one rank's part of training",
+    "module": "the gradients of modules of the user are not summed over ranks; PyTorch's DistributedDataParallel does",
 }
 
 
@@ -111,7 +113,8 @@ def _check(estimator: Any) -> None:
     estimator._validate_params()
     for name, reason in NOT_TOGETHER.items():
         if getattr(estimator, name):
-            raise ValueError(f"{name} cannot be used with fit_distributed: {reason}. Got {getattr(estimator, name)!r}.")
+            value = ModuleName.of(estimator.module) if name == "module" else getattr(estimator, name)
+            raise ValueError(f"{name} cannot be used with fit_distributed: {reason}. Got {value!r}.")
     check_chunk_device(estimator)
 
 

@@ -24,6 +24,11 @@ def declare(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> 
     )
 
     check_is_fitted(model)
+    if model.model_.takes_inputs:
+        raise TypeError(
+            f"skl2onnx cannot convert {model.model_.summary}. Use torch.onnx.export; the user guide on networks shows "
+            "how the link and the threshold are included."
+        )
     in_double = any(isinstance(variable.type, DoubleTensorType) for variable in inputs)
     only_scores = model.loss_.link is None or scope.get_options(model, {"raw_scores": False})["raw_scores"]
     types = {

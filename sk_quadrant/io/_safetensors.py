@@ -136,8 +136,7 @@ def _check_model(model: Any) -> None:
         )
     check_is_fitted(model)
     if not model.model_.is_linear:
-        sizes = model.model_.architecture.hidden_layer_sizes
-        raise ValueError(f"model must be linear, got hidden layers of {sizes} units. Save networks by skops or ONNX.")
+        raise ValueError(f"model must be linear, got {model.model_.summary}. Save networks by skops or pickle.")
     if not isinstance(loss_to_dict(model.loss_), Mapping):
         raise TypeError(
             f"The loss of model must be one of sk_quadrant.losses, got {type(model.loss_).__name__}, whose formula a "

@@ -8,7 +8,6 @@ import numpy as np
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
-from sk_quadrant._solvers.modules import read_layers, write_layers
 from sk_quadrant._solvers.nets import TrainingFinished
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class HeldOutScore(Callback):  # type: ignore[misc]
     Parameters
     ----------
     score : callable
-        (layers, indices of rows) -> dict of scores by name.
+        (layers or module of the user, indices of rows) -> dict of scores by name.
     """
 
     def __init__(self, score: Score) -> None:
@@ -41,7 +40,7 @@ class HeldOutScore(Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any) -> None:
         """Compute and record the scores."""
-        for name, value in self.score(read_layers(net.module_), dataset_valid.index).items():
+        for name, value in self.score(net.present_weights(), dataset_valid.index).items():
             net.history.record(name, value)
 
 
@@ -83,10 +82,10 @@ class Patience(Callback):  # type: ignore[misc]
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Catch up with a history that has been restored."""
         self.seen_, self.misses_, self.best_ = 0, 0, -np.inf
-        best_layers = net.best_layers_
+        best = net.best_weights_
         self._read(net)
-        if self.seen_ and self.best_epoch_ < self.seen_ and best_layers is not None:
-            net.best_layers_ = best_layers
+        if self.seen_ and self.best_epoch_ < self.seen_ and best is not None:
+            net.best_weights_ = best
         self._finish_if_hopeless()
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
@@ -102,7 +101,7 @@ class Patience(Callback):  # type: ignore[misc]
             if value > self.best_:
                 self.best_, self.best_epoch_ = value, self.seen_
                 if self.keep_best:
-                    net.best_layers_ = read_layers(net.module_)
+                    net.best_weights_ = net.read_weights()
 
     def _finish_if_hopeless(self) -> None:
         if self.misses_ >= self.patience:
@@ -110,8 +109,8 @@ class Patience(Callback):  # type: ignore[misc]
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Put the best weights into the model."""
-        if self.keep_best and net.best_layers_ is not None:
-            write_layers(net.module_, net.best_layers_)
+        if self.keep_best and net.best_weights_ is not None:
+            net.write_weights(net.best_weights_)
 
 
 def epoch_row(row: dict[str, Any]) -> dict[str, Any]:

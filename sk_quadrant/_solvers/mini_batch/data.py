@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sk_quadrant._rows.training import smooth
+from sk_quadrant._solvers.own_modules import as_values, split_values
 from sk_quadrant._solvers.tensors import SparseRows, as_tensor, torch_dtype, without_ones
 from sk_quadrant.losses.weighting import split_weight
 
@@ -62,13 +63,16 @@ class BatchData(Dataset[Any]):
     ) -> None:
         self.training_rows, self.index = rows, index
         self.label_smoothing = rows.label_smoothing if label_smoothing is None else label_smoothing
-        self.X, self.dtype, targets = rows.X, torch_dtype(rows.dtype), rows.targets
+        self.X, self.dtype, targets = rows.X, self._dtype_of_targets(), rows.targets
         weight = None if targets.weight is None else as_tensor(targets.weight, dtype=self.dtype)
         self.mask = None if targets.mask is None else as_tensor(targets.mask)
         self.row_weight, self.label_weight = split_weight(weight, self.mask)
         chosen = slice(None) if index is None else torch.from_numpy(index)
         self.mean_weight = 1.0 if self.row_weight is None else float(self.row_weight[chosen].mean(dtype=torch.float64))
         self.values = targets.values.tocsr() if sparse.issparse(targets.values) else as_tensor(targets.values)
+
+    def _dtype_of_targets(self) -> torch.dtype:
+        return torch_dtype(self.training_rows.dtype)
 
     def __len__(self) -> int:
         return len(self.training_rows) if self.index is None else len(self.index)
@@ -111,7 +115,10 @@ class BatchData(Dataset[Any]):
     def subset(self, index: NDArray[np.intp], *, label_smoothing: float) -> BatchData:
         """Return some of the rows; nothing but the index is copied."""
         chosen = index if self.index is None else self.index[index]
-        return BatchData(self.training_rows, chosen, label_smoothing=label_smoothing)
+        return self._of_rows(chosen, label_smoothing)
+
+    def _of_rows(self, index: NDArray[np.intp], label_smoothing: float) -> BatchData:
+        return BatchData(self.training_rows, index, label_smoothing=label_smoothing)
 
     def rows(self, index: NDArray[np.intp], out: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
         """Return features and targets of some rows as new tensors.
@@ -156,6 +163,73 @@ class BatchData(Dataset[Any]):
         if self.row_weight is not None:
             batch["row_weight"] = self.row_weight.index_select(0, rows) / self.mean_weight
         return batch if len(batch) > 1 else targets
+
+
+class ModuleData(BatchData):
+    """Rows for a module of the user.
+
+    Parameters
+    ----------
+    rows : InputRows
+    precision : torch.dtype
+        Of the floats that the module is given.
+    index, label_smoothing
+        See `BatchData`.
+    """
+
+    def __init__(
+        self,
+        rows: TrainingRows,
+        precision: torch.dtype,
+        index: NDArray[np.intp] | None = None,
+        *,
+        label_smoothing: float | None = None,
+    ) -> None:
+        self.precision = precision
+        super().__init__(rows, index, label_smoothing=label_smoothing)
+
+    def _dtype_of_targets(self) -> torch.dtype:
+        return torch.promote_types(self.precision, torch.float32)
+
+    @property
+    def elements_per_row(self) -> float:
+        """Numbers that a row of inputs and targets holds."""
+        return float(self.X.numbers_per_row + self.training_rows.n_labels)
+
+    def rows(self, index: NDArray[np.intp], out: Any = None) -> tuple[Any, Any]:
+        """Return inputs and targets of some rows as new tensors; see `BatchData.rows`."""
+        rows = index if self.index is None else self.index[index]
+        return InputValues(as_values(self.X[rows].values, self.precision, None), len(rows)), self._targets(rows)
+
+    def _of_rows(self, index: NDArray[np.intp], label_smoothing: float) -> BatchData:
+        return ModuleData(self.training_rows, self.precision, index, label_smoothing=label_smoothing)
+
+
+class InputValues:
+    """What a module of the user is called with for some rows, in the form that chunks are split in.
+
+    Parameters
+    ----------
+    values : Tensor, list of str, or dict of Tensor
+    n_rows : int
+    """
+
+    def __init__(self, values: Any, n_rows: int) -> None:
+        self.values, self.n_rows = values, n_rows
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def split(self, sizes: list[int]) -> list[Any]:
+        """Return the values of groups of rows, as the module is called with them."""
+        return split_values(self.values, sizes)
+
+    def to(self, device: Any) -> InputValues:
+        """Return these values on a device."""
+        values = self.values
+        if isinstance(values, dict):
+            return InputValues({name: part.to(device) for name, part in values.items()}, self.n_rows)
+        return InputValues(values.to(device) if isinstance(values, Tensor) else values, self.n_rows)
 
 
 def overwrite(y: Any, new: Any) -> None:

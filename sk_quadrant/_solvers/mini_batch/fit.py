@@ -16,12 +16,14 @@ from sk_quadrant._solvers.mini_batch.callbacks import (
     StopUnlessFinite,
     epoch_row,
 )
-from sk_quadrant._solvers.mini_batch.data import BatchData
+from sk_quadrant._solvers.mini_batch.data import BatchData, ModuleData
+from sk_quadrant._solvers.mini_batch.module_net import ModuleNet
 from sk_quadrant._solvers.mini_batch.net import MultiLabelNet
 from sk_quadrant._solvers.mini_batch.schedule import Schedule
 from sk_quadrant._solvers.mini_batch.steps import read_moments, write_moments
 from sk_quadrant._solvers.modules import build_module, initial_layers, read_layers, write_layers
 from sk_quadrant._solvers.nets import net_parameters, run
+from sk_quadrant._solvers.own_modules import build_own_module, check_param_groups, float_dtype, seeded
 
 
 def solve(problem: Problem, optimizer: type[torch.optim.Optimizer], **options: Any) -> FitResult:
@@ -34,24 +36,53 @@ def solve(problem: Problem, optimizer: type[torch.optim.Optimizer], **options: A
     **options
         Parameters of the optimizer.
     """
+    if problem.module is not None:
+        with seeded(problem.seed, problem.device):
+            return _train(problem, *_own_module(problem, optimizer, options))
     rows = problem.rows
     data = BatchData(rows) if isinstance(rows, TrainingRows) else cast("Any", rows).batch_data()
-    net = _build(problem, len(data), optimizer, options)
+    net = _build(problem, MultiLabelNet, _initial_module(problem), len(data), optimizer, options)
     if problem.start is not None:
         write_layers(net.module_, problem.start)
+    return _train(problem, net, data)
+
+
+def _own_module(
+    problem: Problem, optimizer: type[torch.optim.Optimizer], options: dict[str, Any]
+) -> tuple[MultiLabelNet, BatchData]:
+    """Return the net and the data of a module of the user."""
+    rows: Any = problem.rows
+    module = problem.start
+    if module is None:
+        module = build_own_module(problem.module, rows.X, rows.n_labels, seed=problem.seed, device=problem.device)
+    check_param_groups(problem.param_groups or [], module)
+    options = options | {"param_groups": problem.param_groups or []}
+    net = _build(problem, ModuleNet, module, len(rows), optimizer, options, micro_batch_size=problem.micro_batch_size)
+    return net, ModuleData(rows, float_dtype(module))
+
+
+def _train(problem: Problem, net: MultiLabelNet, data: BatchData) -> FitResult:
+    """Run the epochs, and return the result."""
     if problem.moments:
-        write_moments(net.optimizer_, problem.moments)
+        write_moments(net.optimizer_, net.module_, problem.moments)
     finished = run(net, data)
     _forget_data(net)
     return _result(problem, net, finished)
 
 
 def _build(
-    problem: Problem, n_rows: int, optimizer: type[torch.optim.Optimizer], options: dict[str, Any]
+    problem: Problem,
+    kind: type[MultiLabelNet],
+    module: Any,
+    n_rows: int,
+    optimizer: type[torch.optim.Optimizer],
+    options: dict[str, Any],
+    **more: Any,
 ) -> MultiLabelNet:
     """Return an initialised net that trains as the problem asks for."""
-    net: MultiLabelNet = MultiLabelNet(
-        **net_parameters(_initial_module(problem), problem.loss, problem.device),
+    net: MultiLabelNet = kind(
+        **net_parameters(module, problem.loss, problem.device),
+        **more,
         **{f"optimizer__{name}": value for name, value in options.items()},
         C=problem.C,
         seed=problem.seed,
@@ -118,8 +149,8 @@ def _result(problem: Problem, net: MultiLabelNet, finished: bool) -> FitResult:
     if net.interrupted_ and not losses:
         raise KeyboardInterrupt("Training was interrupted before its first iteration.")
     converged = finished or (len(losses) == net.max_epochs and problem.learning_rate != "constant")
-    moments = read_moments(net.optimizer_)
+    moments = read_moments(net.optimizer_, net.module_)
     if not all(np.isfinite(moment).all() for each in moments for moment in each.values()):  # steps were zero
         raise FloatingPointError("squares of gradients are not finite: scale the features of X")
-    layers = read_layers(net.module_, feature_major=problem.rows.is_sparse)
-    return FitResult(net, layers, len(losses), losses, history, converged, net.interrupted_, moments)
+    layers = [] if problem.module is not None else read_layers(net.module_, feature_major=problem.rows.is_sparse)
+    return FitResult(net, layers, len(losses), losses, history, converged, net.interrupted_, moments, net.frozen_parts_)

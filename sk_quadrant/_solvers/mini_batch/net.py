@@ -24,7 +24,6 @@ from sk_quadrant._solvers.tensors import SparseRows
 from sk_quadrant._targets import hold_out
 
 if TYPE_CHECKING:
-    from sk_quadrant._model import Layers
     from sk_quadrant.losses import Loss
 
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
@@ -54,10 +53,12 @@ class MultiLabelNet(LabelNet):
 
     Attributes
     ----------
-    best_layers_ : list or None
+    best_weights_ : list, dict or None
         Weights of the best epoch, while they are looked out for.
     interrupted_ : bool
         Whether the user has stopped the training.
+    frozen_parts_ : tuple of str
+        Names of parts of a module of the user that training leaves in evaluation mode.
     """
 
     def __init__(
@@ -78,8 +79,9 @@ class MultiLabelNet(LabelNet):
         self.schedule = schedule
         self.mixup_alpha = mixup_alpha
         self.validation_fraction = validation_fraction
-        self.best_layers_: Layers | None = None
+        self.best_weights_: Any = None
         self.interrupted_ = False
+        self.frozen_parts_: tuple[str, ...] = ()
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -110,6 +112,7 @@ class MultiLabelNet(LabelNet):
     def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any) -> MultiLabelNet:
         """Run the epochs that are not in the history yet."""
         self.steps_: AnalyticSteps | None = None
+        self.largest_rates_ = [group["lr"] for group in self.optimizer_.param_groups]
         if epochs is None:
             epochs = max(0, self.max_epochs - len(self.history))
         try:
@@ -133,19 +136,22 @@ class MultiLabelNet(LabelNet):
     def _rates(self, batches: Batches) -> NDArray[np.float64]:
         """Return the learning rate of each step of the present epoch."""
         if self.schedule is None or self.schedule.is_constant:
-            return np.full(len(batches), self.optimizer_.param_groups[0]["lr"])
+            return np.full(len(batches), self.optimizer_.param_groups[-1]["lr"])
         steps = np.arange(len(batches)) + batches.epoch * len(batches)
         return self.schedule.rates(steps, self.max_epochs * len(batches))
 
     def _is_watched(self) -> bool:
         """Whether a callback, or a method of a subclass, wants to see single batches."""
-        hooked = any(
+        steps = ("train_step", "train_step_single", "validation_step", "get_loss", "infer")
+        return self._has_hook() or any(getattr(type(self), step) is not getattr(MultiLabelNet, step) for step in steps)
+
+    def _has_hook(self) -> bool:
+        """Whether a callback wants to see single batches."""
+        return any(
             getattr(type(callback), hook, None) is not getattr(Callback, hook)
             for _, callback in self.callbacks_
             for hook in BATCH_HOOKS
         )
-        steps = ("train_step", "train_step_single", "validation_step", "get_loss", "infer")
-        return hooked or any(getattr(type(self), step) is not getattr(MultiLabelNet, step) for step in steps)
 
     def _can_step(self, batches: Batches) -> bool:
         return type(self.criterion_) is LossCriterion and can_step(self, batches.data.X, self.device)
@@ -184,10 +190,16 @@ class MultiLabelNet(LabelNet):
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Take a step, at the learning rate of the schedule."""
-        if self.schedule is not None and not self.schedule.is_constant:
-            self.optimizer_.param_groups[0]["lr"] = next(self.pending_rates_)
+        self._follow_schedule(next(self.pending_rates_))
         step: dict[str, Any] = super().train_step(batch, **fit_params)
         return step
+
+    def _follow_schedule(self, rate: float) -> None:
+        """Set the rate of the step; groups of parameters keep the ratios that their largest rates have."""
+        if self.schedule is None or self.schedule.is_constant:
+            return
+        for group, largest in zip(self.optimizer_.param_groups, self.largest_rates_, strict=True):
+            group["lr"] = rate if largest == self.schedule.initial else rate * (largest / self.schedule.initial)
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         """Return scores; sparse rows go to the module as they are."""
@@ -223,14 +235,13 @@ class MultiLabelNet(LabelNet):
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         """Return the weights, the moments of the optimizer, and the best weights so far."""
-        layers = {"layer": read_layers(self.module_), "best": self.best_layers_ or []}
+        weights = {"layer": self.read_weights()}
+        if self.best_weights_ is not None:
+            weights["best"] = self.best_weights_
         arrays = {
-            f"{kind}-{k}-{part}": array
-            for kind, parts in layers.items()
-            for k, layer in enumerate(parts)
-            for part, array in zip(("weight", "bias"), layer, strict=True)
+            f"{kind}-{name}": array for kind, part in weights.items() for name, array in self.named_arrays(part).items()
         }
-        for k, moments in enumerate(read_moments(self.optimizer_)):
+        for k, moments in enumerate(read_moments(self.optimizer_, self.module_)):
             arrays |= {f"moment-{k}-{name}": array for name, array in moments.items()}
         return arrays
 
@@ -238,21 +249,41 @@ class MultiLabelNet(LabelNet):
         """Go back to what `progress` has returned."""
         self.seed = description["seed"]
         self.history = History(description["history"])
-        n_layers = len(self.module_.layers)
-        layers, best = (
-            [(arrays[f"{kind}-{k}-weight"], arrays[f"{kind}-{k}-bias"]) for k in range(n_layers)]
-            if f"{kind}-0-weight" in arrays
-            else None
-            for kind in ("layer", "best")
-        )
-        write_layers(self.module_, layers or [])
-        self.best_layers_ = best
-        moments: list[dict[str, NDArray[Any]]] = [{} for _ in self.module_.parameters()]
+        of_kind: dict[str, dict[str, NDArray[Any]]] = {"layer": {}, "best": {}, "moment": {}}
         for key, array in arrays.items():
-            kind, k, name = key.split("-", maxsplit=2)
-            if kind == "moment":
-                moments[int(k)][name] = array
-        write_moments(self.optimizer_, moments)
+            kind, name = key.split("-", maxsplit=1)
+            of_kind[kind][name] = array
+        self.best_weights_ = self.weights_from(of_kind["best"]) if of_kind["best"] else None
+        self.write_weights(self.weights_from(of_kind["layer"]))
+        moments: list[dict[str, NDArray[Any]]] = [{} for _ in self.module_.parameters()]
+        for key, array in of_kind["moment"].items():
+            k, name = key.split("-", maxsplit=1)
+            moments[int(k)][name] = array
+        write_moments(self.optimizer_, self.module_, moments)
+
+    def read_weights(self) -> Any:
+        """Return a copy of the weights."""
+        return read_layers(self.module_)
+
+    def present_weights(self) -> Any:
+        """Return the weights for a score, which does not keep them."""
+        return read_layers(self.module_)
+
+    def write_weights(self, weights: Any) -> None:
+        """Put weights into the module."""
+        write_layers(self.module_, weights)
+
+    def named_arrays(self, weights: Any) -> dict[str, NDArray[Any]]:
+        """Return weights as arrays by name."""
+        return {
+            f"{k}-{part}": array
+            for k, layer in enumerate(weights)
+            for part, array in zip(("weight", "bias"), layer, strict=True)
+        }
+
+    def weights_from(self, arrays: dict[str, NDArray[Any]]) -> Any:
+        """Return the weights that `named_arrays` has made arrays of."""
+        return [(arrays[f"{k}-weight"], arrays[f"{k}-bias"]) for k in range(len(self.module_.layers))]
 
 
 def net_of(module: Any, loss: Loss) -> NeuralNet:

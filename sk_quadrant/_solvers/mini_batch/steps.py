@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 
 from sk_quadrant._solvers.modules import ACTIVATIONS, LinearScores, Network
+from sk_quadrant._solvers.own_modules import as_array
 from sk_quadrant._solvers.tensors import SparseRows, without_ones
 
 if TYPE_CHECKING:
@@ -329,19 +330,17 @@ def fused_kernel_works(device: str) -> bool:
     return torch.allclose(theta, 1 - 0.1 * gradient.sign())
 
 
-def read_moments(optimizer: Optimizer) -> list[dict[str, Any]]:
-    """Return what an optimizer remembers of each parameter as new arrays."""
+def read_moments(optimizer: Optimizer, module: Any) -> list[dict[str, Any]]:
+    """Return what an optimizer remembers of each parameter of a module as new arrays."""
     return [
-        {name: value.detach().cpu().numpy().copy() for name, value in optimizer.state[parameter].items()}
-        for group in optimizer.param_groups
-        for parameter in group["params"]
+        {name: as_array(value) for name, value in optimizer.state[parameter].items()}
+        for parameter in module.parameters()
     ]
 
 
-def write_moments(optimizer: Optimizer, moments: list[dict[str, Any]]) -> None:
-    """Put into an optimizer what one of its kind remembered."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for parameter, state in zip(parameters, moments, strict=True):
+def write_moments(optimizer: Optimizer, module: Any, moments: list[dict[str, Any]]) -> None:
+    """Put into an optimizer what one of its kind remembered of the parameters of a module like this one."""
+    for parameter, state in zip(module.parameters(), moments, strict=True):
         for name, value in state.items():
             tensor = torch.as_tensor(value)
             memory = torch.empty_like(parameter if tensor.shape == parameter.shape else tensor)

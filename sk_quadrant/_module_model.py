@@ -1,0 +1,159 @@
+"""What a fit of a module of the user leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sk_quadrant._arrays import row_blocks
+from sk_quadrant._model import FittedModel
+
+if TYPE_CHECKING:
+    from sk_quadrant._rows import Inputs, Signature
+    from sk_quadrant._solvers import FitResult
+
+ROWS_AT_ONCE = 200  # of predictions with batch_size="auto", whose batches are as large
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleModel(FittedModel):
+    """A fitted module of the user. It has no layers; all else is as in `FittedModel`.
+
+    Attributes
+    ----------
+    trained_module : torch.nn.Module
+    signature : dict or None
+        What X has to be; None where that is not known, because the module was trained elsewhere.
+    description : str
+        Of the parameter `module` that was trained.
+    rows_at_once : int
+        Rows that go through the module at a time.
+    frozen_parts : tuple of str
+        Names of parts that training leaves in evaluation mode.
+    """
+
+    signature: Signature | None = None
+    description: str = field(default="", repr=False)
+    rows_at_once: int = ROWS_AT_ONCE
+    frozen_parts: tuple[str, ...] = ()
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether its weights are coefficients: of a module nobody knows."""
+        return False
+
+    @property
+    def takes_inputs(self) -> bool:
+        """Whether X may be other things than a matrix."""
+        return True
+
+    @property
+    def summary(self) -> str:
+        """The kind of model in words."""
+        return f"the module {ModuleName.of(self.trained_module)}"
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Precision of the scores."""
+        return np.dtype(np.float64)
+
+    def with_weights(self, weights: Any) -> ModuleModel:
+        """Return the same model with another module."""
+        return replace(self, trained_module=weights)
+
+    def trained(self, result: FitResult) -> ModuleModel:
+        """Return the same model with the module that a solver has trained."""
+        return replace(self, trained_module=result.net.module_, frozen_parts=result.frozen_parts)
+
+    def check_continues(self, start: FittedModel) -> None:
+        """Raise a ValueError unless training this model may start from another one."""
+        if not isinstance(start, ModuleModel) or start.description != self.description:
+            was = start.description if isinstance(start, ModuleModel) else start.architecture
+            raise ValueError(f"module must be that of the first call, {was}, got {self.description}.")
+
+    def start(self) -> Any:
+        """Return a copy of the module, to be trained further."""
+        module = deepcopy(self.trained_module).train()
+        for name in self.frozen_parts:
+            module.get_submodule(name).eval()
+        return module
+
+    def follow(self, inputs: Inputs) -> Inputs:
+        """Return rows as the module takes them, or raise a ValueError if they are something else."""
+        return inputs if self.signature is None else inputs.follow(self.signature)
+
+    def score_blocks(self, X: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Yield blocks of rows and their scores; see `FittedModel.scores`."""
+        from sk_quadrant._solvers.own_modules import scores_of_inputs
+
+        for rows in row_blocks(len(X), self.rows_at_once):
+            scores = scores_of_inputs(self.trained_module, X[rows], self.encoding.n_labels)
+            if not np.isfinite(scores).all():
+                raise FloatingPointError(
+                    "module gives scores that are infinite or NaN. Scale X before fit and predict."
+                )
+            yield rows, scores
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values and arrays, and the module on the CPU."""
+        own = {one.name: getattr(self, one.name) for one in fields(ModuleModel) if one.name in OWN_FIELDS}
+        return super().to_dict() | own | {"trained_module": on_cpu(self.trained_module)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModuleModel:
+        """Return the model of what `to_dict` returned."""
+        model = FittedModel.from_dict({name: part for name, part in values.items() if name not in OWN_FIELDS})
+        shared = {one.name: getattr(model, one.name) for one in fields(FittedModel)}
+        return cls(**shared | {name: values[name] for name in OWN_FIELDS})
+
+
+class ModuleName(str):
+    """Short name of a parameter `module`, which is shown without quotes."""
+
+    __repr__ = str.__str__
+
+    @classmethod
+    def of(cls, module: Any) -> ModuleName:
+        """Return the class of an instance with its number of parameters, and the name of a callable."""
+        if not hasattr(module, "state_dict") or isinstance(module, type):
+            return cls(getattr(module, "__qualname__", repr(module)))
+        n_parameters = sum(parameter.numel() for parameter in module.parameters() if hasattr(parameter, "data"))
+        return cls(f"<{type(module).__name__}, {n_parameters} parameters>")
+
+
+def module_model(fitted: FittedModel, estimator: Any, *, signature: Signature | None) -> ModuleModel:
+    """Return the model of a module of the user, without the module.
+
+    Parameters
+    ----------
+    fitted : FittedModel
+        What else there is to a model.
+    estimator : QuadrantMultiLabelClassifier
+        For its parameters `module`, `batch_size` and `micro_batch_size`.
+    signature : dict or None
+        Of the rows.
+    """
+    from sk_quadrant._solvers.own_modules import describe
+
+    size = estimator.micro_batch_size or estimator.batch_size
+    return ModuleModel(
+        **{one.name: getattr(fitted, one.name) for one in fields(FittedModel)},
+        signature=signature,
+        description=describe(estimator.module),
+        rows_at_once=ROWS_AT_ONCE if isinstance(size, str) else int(size),
+    )
+
+
+OWN_FIELDS = ("trained_module", "signature", "description", "rows_at_once", "frozen_parts")
+
+
+def on_cpu(module: Any) -> Any:
+    """Return a module if it is on the CPU, else a copy that is, so that it can be loaded anywhere."""
+    if all(part.device.type == "cpu" for part in (*module.parameters(), *module.buffers())):
+        return module
+    return deepcopy(module).cpu()

@@ -1,0 +1,300 @@
+"""What a module of the user may take: numeric arrays of two or more axes, texts, and dicts of arrays. NumPy only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils.validation import _num_samples, check_array
+
+from sk_quadrant._targets import masked_as_nan
+
+Signature = dict[str, Any]
+
+FORMS = (
+    "X for a module must be a numeric array of two or more axes, a sequence of strings, or a dict of arrays with one "
+    "entry per row (skorch.helper.SliceDict where rows are split)"
+)
+
+
+class Inputs(ABC):
+    """Rows of what a module takes, checked. They can be split like an array, by an index or a slice.
+
+    Attributes
+    ----------
+    kind : str
+        What the rows are, in words.
+    """
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    @abstractmethod
+    def __getitem__(self, rows: Any) -> Inputs:
+        """Return some of the rows."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of rows, where scikit-learn looks for it."""
+        return (len(self),)
+
+    @property
+    @abstractmethod
+    def values(self) -> Any:
+        """What the module is called with: an array, a list of strings, or a dict of arrays."""
+
+    @property
+    @abstractmethod
+    def numbers_per_row(self) -> float:
+        """About how much memory a row takes, in numbers."""
+
+    @abstractmethod
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return arrays that determine all rows."""
+
+    @property
+    def n_features(self) -> Any:
+        """What a function that builds a module is told of the rows."""
+        return None
+
+    def signature(self) -> Signature:
+        """Return what rows have in common, as plain values."""
+        return {"kind": self.kind}
+
+    def follow(self, signature: Signature) -> Inputs:
+        """Return the rows as a module of this signature takes them.
+
+        Raises
+        ------
+        ValueError
+            If they are something else.
+        """
+        if signature["kind"] != self.kind:
+            raise ValueError(f"X must be {signature['kind']} as in the first call, got {self.kind}.")
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayInputs(Inputs):
+    """Rows of a numeric array.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n_rows, ...)
+    """
+
+    array: NDArray[Any]
+    kind: ClassVar[str] = "a numeric array"
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, rows: Any) -> ArrayInputs:
+        return ArrayInputs(self.array[rows])
+
+    @property
+    def values(self) -> Any:
+        """The array; see `Inputs.values`."""
+        return self.array
+
+    @property
+    def numbers_per_row(self) -> float:
+        """Numbers in a row."""
+        return float(np.prod(self.array.shape[1:]))
+
+    @property
+    def n_features(self) -> Any:
+        """Number of columns; the shape of a row of three or more axes."""
+        return self.array.shape[1] if self.array.ndim == 2 else self.array.shape[1:]
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return the array."""
+        return [self.array]
+
+    def signature(self) -> Signature:
+        """Return number of axes and whether the numbers are floats."""
+        return {"kind": self.kind, "of": _description(self.array)}
+
+    def follow(self, signature: Signature) -> ArrayInputs:
+        """Return the rows, integers as floats where the first call had floats; see `Inputs.follow`."""
+        super().follow(signature)
+        return ArrayInputs(_follow(self.array, signature["of"], "X"))
+
+
+@dataclass(frozen=True, eq=False)
+class TextInputs(Inputs):
+    """Rows that are strings.
+
+    Parameters
+    ----------
+    texts : object ndarray of shape (n_rows,)
+    """
+
+    texts: NDArray[np.object_]
+    kind: ClassVar[str] = "a sequence of strings"
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, rows: Any) -> TextInputs:
+        return TextInputs(self.texts[rows])
+
+    @property
+    def values(self) -> Any:
+        """The strings as a list; see `Inputs.values`."""
+        return self.texts.tolist()
+
+    @property
+    def numbers_per_row(self) -> float:
+        """What a tokenizer may make of a string; see `Inputs.numbers_per_row`."""
+        return 256.0
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return the bytes of all strings and the length of each."""
+        encoded = [text.encode("utf-8", "surrogatepass") for text in self.texts]
+        lengths = np.array([len(text) for text in encoded])
+        return [np.frombuffer(b"".join(encoded), dtype=np.uint8), lengths]
+
+
+@dataclass(frozen=True, eq=False)
+class DictInputs(Inputs):
+    """Rows of several arrays by name, the keyword arguments of a module.
+
+    Parameters
+    ----------
+    parts : dict of ndarray of shape (n_rows, ...)
+    """
+
+    parts: dict[str, NDArray[Any]]
+    kind: ClassVar[str] = "a dict of arrays"
+
+    def __len__(self) -> int:
+        return len(next(iter(self.parts.values())))
+
+    def __getitem__(self, rows: Any) -> DictInputs:
+        return DictInputs({name: part[rows] for name, part in self.parts.items()})
+
+    @property
+    def values(self) -> Any:
+        """The arrays by name; see `Inputs.values`."""
+        return self.parts
+
+    @property
+    def numbers_per_row(self) -> float:
+        """Numbers in a row of all arrays."""
+        return float(sum(np.prod(part.shape[1:]) for part in self.parts.values()))
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return the arrays and their names."""
+        return [np.array(list(self.parts)), *self.parts.values()]
+
+    def signature(self) -> Signature:
+        """Return number of axes and kind of numbers by name."""
+        return {"kind": self.kind, "of": {name: _description(part) for name, part in self.parts.items()}}
+
+    def follow(self, signature: Signature) -> DictInputs:
+        """Return the rows in the order of the first call; see `Inputs.follow`."""
+        super().follow(signature)
+        expected = signature["of"]
+        if set(expected) != set(self.parts):
+            raise ValueError(f"X must have the keys of the first call, {sorted(expected)}, got {sorted(self.parts)}.")
+        return DictInputs({name: _follow(self.parts[name], of, f"X[{name!r}]") for name, of in expected.items()})
+
+
+def _description(array: NDArray[Any]) -> list[Any]:
+    return [array.ndim, array.dtype.kind == "f"]
+
+
+def _follow(array: NDArray[Any], description: list[Any], name: str) -> NDArray[Any]:
+    """Return an array as the first call had it, or raise a ValueError."""
+    ndim, has_floats = description
+    if array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} axes as in the first call, got shape {array.shape}.")
+    if has_floats:
+        return array if array.dtype.kind == "f" else array.astype(np.float64)
+    if array.dtype.kind == "f":
+        raise ValueError(f"{name} must hold integers as in the first call, got {array.dtype}.")
+    return array
+
+
+def read_texts_or_dict(X: Any) -> Inputs | None:
+    """Return rows that are texts or dicts, None for what has to be a numeric array.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If X is neither of the three.
+    """
+    if isinstance(X, Inputs):
+        return X
+    if sparse.issparse(X):
+        raise TypeError(
+            f"Sparse X is not possible with a module, got {type(X).__name__}. {FORMS}. Use X.toarray(), or "
+            "sklearn.decomposition.TruncatedSVD before this step."
+        )
+    if isinstance(X, Mapping):
+        return _read_dict(X)
+    return TextInputs(_as_texts(X)) if _looks_like_texts(X) else None
+
+
+def _read_dict(X: Mapping[Any, Any]) -> DictInputs:
+    if not X or not all(isinstance(name, str) for name in X):
+        raise ValueError(f"{FORMS}, got a dict with the keys {list(X)}.")
+    parts = {name: as_numbers(part, f"X[{name!r}]") for name, part in X.items()}
+    lengths = {name: len(part) for name, part in parts.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"All arrays of X must have the same number of rows, got {lengths}.")
+    return DictInputs(parts)
+
+
+def as_numbers(array: Any, name: str) -> NDArray[Any]:
+    """Return an array of numbers with its dtype; that of objects becomes float64."""
+    array = array.detach().cpu().numpy() if hasattr(array, "detach") else masked_as_nan(array)
+    try:
+        checked = check_array(array, dtype="numeric", ensure_2d=False, allow_nd=True, input_name=name)
+    except ValueError as error:
+        if "inhomogeneous" in str(error) or "setting an array element" in str(error):
+            raise ValueError(f"{name} has rows of different lengths. Pad them to one length.") from error
+        raise
+    return check_is_numeric(checked, name)
+
+
+def check_is_numeric(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Raise a ValueError unless an array holds real numbers; return it."""
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold real numbers, got {array.dtype}.")
+    return array
+
+
+def _looks_like_texts(X: Any) -> bool:
+    """Whether X holds something that can only be text, or is wrong."""
+    if isinstance(X, str):
+        raise ValueError(f"{FORMS}, got a single string. Put it into a list.")
+    if isinstance(X, list | tuple):
+        return len(X) > 0 and isinstance(X[0], str)
+    kind = getattr(getattr(X, "dtype", None), "kind", "f")
+    return bool(kind in "OUST" and getattr(X, "size", 0) and _first_is_text(X))
+
+
+def _first_is_text(X: Any) -> bool:
+    return isinstance(np.asarray(X, dtype=object).flat[0], str | bytes)
+
+
+def _as_texts(X: Any) -> NDArray[np.object_]:
+    """Return strings as an array, or raise an error that says which is none."""
+    texts = np.empty(_num_samples(X), dtype=object)
+    if np.ndim(X) > 1 and not isinstance(X, list | tuple):
+        raise ValueError(f"Strings in X must have shape (n_samples,), got {np.shape(X)}. Pass a single column.")
+    texts[:] = list(X)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"All entries of X must be strings as the first is, got X[{i}] = {text!r}.")
+    return texts

@@ -1,0 +1,236 @@
+"""Modules of the user: built or copied, called with rows, and their weights read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from fnmatch import fnmatch
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from sk_quadrant._solvers.tensors import as_tensor
+
+PLAIN_DTYPES = (torch.float16, torch.float32, torch.float64)  # the floats that NumPy has, too
+
+
+def describe(module: Any) -> str:
+    """Return a text by which two calls of `fit` can tell whether their module is the same."""
+    if isinstance(module, partial):
+        return f"{describe(module.func)}{module.args}{module.keywords}"
+    if isinstance(module, nn.Module):
+        return str(module)
+    return f"{getattr(module, '__module__', '')}.{getattr(module, '__qualname__', type(module).__qualname__)}"
+
+
+@contextmanager
+def seeded(seed: int, device: Any) -> Iterator[None]:
+    """Seed PyTorch, and put its global random states back as they were at the end."""
+    device = torch.device(device)
+    with torch.random.fork_rng([device.index or 0] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def build_own_module(module: Any, inputs: Any, n_labels: int, *, seed: int, device: Any) -> nn.Module:
+    """Return a module to train: a copy of an instance, or what a function of (n_features, n_labels) returns.
+
+    Parameters
+    ----------
+    module : torch.nn.Module or callable
+    inputs : Inputs
+        Rows, for the number of features and for modules that find out their sizes when they see some.
+    n_labels : int
+    seed : int
+        Of weights that are drawn here.
+    device : torch.device
+
+    Raises
+    ------
+    TypeError
+        If the function does not return a module.
+    ValueError
+        If no parameter can be trained.
+    """
+    with seeded(seed, device):
+        if isinstance(module, nn.Module):
+            built = deepcopy(module)
+        else:
+            built = module(inputs.n_features, n_labels)
+            if not isinstance(built, nn.Module):
+                raise TypeError(
+                    "module must be a torch.nn.Module or a callable (n_features, n_labels) that returns one, got a "
+                    f"callable that returns {type(built).__name__}."
+                )
+        if any(is_lazy(parameter) for parameter in built.parameters()):
+            scores_of_inputs(built, inputs[:2], n_labels)
+    if not any(parameter.requires_grad for parameter in built.parameters()):
+        raise ValueError(
+            "module must have a parameter that requires a gradient, got none: nothing could be trained. Unfreeze the "
+            "last layer, or use QuadrantMultiLabelClassifier.from_module for a module that is trained already."
+        )
+    return built
+
+
+def check_param_groups(groups: Sequence[Any], module: nn.Module) -> None:
+    """Raise a ValueError unless each group is a pattern, which matches a parameter, with options of the optimizer."""
+    names = [name for name, _ in module.named_parameters()]
+    for group in groups:
+        if not (isinstance(group, list | tuple) and len(group) == 2 and isinstance(group[0], str)):
+            raise ValueError(
+                f"param_groups must be a list of (pattern of names, dict of options of the optimizer), got {group!r}."
+            )
+        if not isinstance(group[1], Mapping) or "params" in group[1]:
+            raise ValueError(f"param_groups must have a dict of optimizer options for {group[0]!r}, got {group[1]!r}.")
+        if not any(fnmatch(name, group[0]) for name in names):
+            raise ValueError(
+                f"param_groups has the pattern {group[0]!r}, which matches no parameter of module. Its parameters are "
+                f"{', '.join(names[:8])}{', ...' if len(names) > 8 else ''}."
+            )
+
+
+def float_dtype(module: nn.Module) -> torch.dtype:
+    """Return the precision of the first parameter that has one, in which floats of X go to the module."""
+    return next((part.dtype for part in module.parameters() if part.is_floating_point()), torch.float32)
+
+
+def as_values(values: Any, dtype: torch.dtype, device: Any) -> Any:
+    """Return what a module is called with as tensors on a device, floats in a precision; strings as they are."""
+    if isinstance(values, dict):
+        return {name: as_values(part, dtype, device) for name, part in values.items()}
+    if isinstance(values, list):
+        return values
+    return as_tensor(values, dtype=dtype if values.dtype.kind == "f" else None, device=device)
+
+
+def split_values(values: Any, sizes: Sequence[int]) -> list[Any]:
+    """Return tensors, or lists, or dicts of tensors in groups of these numbers of rows."""
+    if isinstance(values, dict):
+        groups = zip(*(split_values(part, sizes) for part in values.values()), strict=True)
+        return [dict(zip(values, group, strict=True)) for group in groups]
+    if isinstance(values, list):
+        bounds = np.cumsum([0, *sizes])
+        return [values[start:stop] for start, stop in pairwise(bounds)]
+    return list(values.split(list(sizes)))
+
+
+def call(module: nn.Module, values: Any, shape: tuple[int, ...]) -> Tensor:
+    """Return the scores that a module gives for some rows.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    values : Tensor, list of str or dict of Tensor
+        Passed as the only argument, a dict as keyword arguments.
+    shape : (n_rows, n_labels)
+        That the scores must have.
+
+    Raises
+    ------
+    ValueError
+        If the scores have another shape, which the loss would broadcast in silence.
+    TypeError
+        If the module returns something else than scores.
+    """
+    try:
+        output = module(**values) if isinstance(values, dict) else module(values)
+    except ValueError as error:
+        if shape[0] == 1 and module.training:
+            raise ValueError(
+                f"module failed on a batch of one row: {error}. Batch norm needs more of them: use another batch_size."
+            ) from error
+        raise
+    scores = scores_in(output)
+    if scores.shape != shape:
+        raise ValueError(
+            f"module must return scores of shape (n_rows, n_labels), {shape} for these rows, got {tuple(scores.shape)}."
+        )
+    return scores
+
+
+def scores_in(output: Any) -> Tensor:
+    """Return the scores in what a module returns: a tensor, `logits`, or the first entry of a tuple."""
+    scores = getattr(output, "logits", None)
+    if scores is None:
+        scores = output["logits"] if isinstance(output, Mapping) and "logits" in output else output
+    if isinstance(scores, tuple | list) and scores:
+        scores = scores[0]
+    if not (isinstance(scores, Tensor) and scores.is_floating_point()):
+        got = scores.dtype if isinstance(scores, Tensor) else type(output).__name__
+        raise TypeError(
+            "module must return a floating-point tensor of scores, an object with `logits`, or a tuple whose first "
+            f"entry they are, got {got}."
+        )
+    return scores
+
+
+@torch.no_grad()
+def scores_of_inputs(module: nn.Module, inputs: Any, n_labels: int) -> NDArray[np.float64]:
+    """Return the scores of rows, as the module gives them outside of training, in double precision."""
+    if module.training:
+        module.eval()
+    first = next(module.parameters(), None)
+    device = torch.device("cpu") if first is None else first.device
+    values = as_values(inputs.values, float_dtype(module), device)
+    scores: NDArray[np.float64] = call(module, values, (len(inputs), n_labels)).to("cpu", torch.float64).numpy()
+    return scores
+
+
+def frozen_in_evaluation(module: nn.Module) -> list[str]:
+    """Return the names of parts that the user has frozen and put into evaluation mode, where training leaves them.
+
+    ``module.train()`` would change the running means of a frozen batch norm, and switch on the dropout of a frozen
+    encoder. A part of which some parameters are trained is trained as a whole, so that a pretrained encoder, which
+    libraries return in evaluation mode, gets its dropout.
+    """
+    return [
+        name
+        for name, part in module.named_modules()
+        if not part.training
+        and next(part.parameters(), None) is not None
+        and not any(parameter.requires_grad for parameter in part.parameters())
+    ]
+
+
+def penalised(module: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that the penalty applies to: those trained that have two axes or more."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad and parameter.ndim > 1]
+
+
+def read_state(module: nn.Module) -> dict[str, Any]:
+    """Return a copy of all that a module has learnt: parameters, buffers, and what else it saves."""
+    return {
+        name: value.detach().clone() if isinstance(value, Tensor) else deepcopy(value)
+        for name, value in module.state_dict().items()
+    }
+
+
+def state_arrays(state: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a state as arrays; those of a precision that NumPy lacks become single.
+
+    Raises
+    ------
+    TypeError
+        If the state holds something that is no tensor.
+    """
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"Checkpoint saves tensors only, but the state of module has {name} of type {type(value).__name__}."
+            )
+    return {name: as_array(value) for name, value in state.items()}
+
+
+def as_array(tensor: Tensor) -> NDArray[Any]:
+    """Return a tensor as a new array, in single precision if NumPy lacks its own."""
+    if tensor.is_floating_point() and tensor.dtype not in PLAIN_DTYPES:
+        tensor = tensor.float()
+    array: NDArray[Any] = tensor.detach().cpu().numpy().copy()
+    return array
