@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sk_quadrant._calibration import CalibratedMultiLabelClassifierCV
     from sk_quadrant._classifier import QuadrantMultiLabelClassifier
     from sk_quadrant._model import FittedModel
-    from sk_quadrant._thresholds import TunedThresholdMultiLabelClassifierCV
+    from sk_quadrant._thresholds import FixedThresholdMultiLabelClassifier, TunedThresholdMultiLabelClassifierCV
     from sk_quadrant.datasets import make_quadrants
 
 __version__ = "0.1.0.dev0"
@@ -19,6 +19,7 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "CalibratedMultiLabelClassifierCV",
     "FittedModel",
+    "FixedThresholdMultiLabelClassifier",
     "QuadrantMultiLabelClassifier",
     "TunedThresholdMultiLabelClassifierCV",
     "callbacks",
@@ -34,6 +35,7 @@ __all__ = [
 _HOMES = {
     "CalibratedMultiLabelClassifierCV": "_calibration",
     "FittedModel": "_model",
+    "FixedThresholdMultiLabelClassifier": "_thresholds",
     "QuadrantMultiLabelClassifier": "_classifier",
     "TunedThresholdMultiLabelClassifierCV": "_thresholds",
     "make_quadrants": "datasets",

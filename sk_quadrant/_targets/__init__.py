@@ -14,6 +14,7 @@ from sk_quadrant._targets.encodings import (
     read_targets,
     recognize,
 )
+from sk_quadrant._targets.fitted import encoding_of_predictions, stated_thresholds
 from sk_quadrant._targets.label_names import align_labels, column_names, find_label_names, read_label_values
 from sk_quadrant._targets.masked import masked_as_nan
 from sk_quadrant._targets.reading import as_classes, count_classes, is_label_matrix, read_matrix
@@ -45,6 +46,7 @@ __all__ = [
     "column_names",
     "count_classes",
     "encoding_from_dict",
+    "encoding_of_predictions",
     "find_label_names",
     "first_method",
     "hold_out",
@@ -57,6 +59,7 @@ __all__ = [
     "read_targets",
     "recognize",
     "respond",
+    "stated_thresholds",
     "stratified_folds",
     "stratified_parts",
     "weight_targets",

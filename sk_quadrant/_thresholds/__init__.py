@@ -1,5 +1,6 @@
-"""Thresholds of any multi-label classifier, tuned by cross-validation."""
+"""Thresholds and rules around any multi-label classifier: given, or tuned by cross-validation."""
 
 from sk_quadrant._thresholds.classifier import TunedThresholdMultiLabelClassifierCV
+from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
 
-__all__ = ["TunedThresholdMultiLabelClassifierCV"]
+__all__ = ["FixedThresholdMultiLabelClassifier", "TunedThresholdMultiLabelClassifierCV"]

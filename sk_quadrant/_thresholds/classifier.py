@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from numbers import Integral
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context, clone
@@ -12,31 +13,25 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import indexable
-from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _raise_for_params, process_routing
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _estimator_has, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
-from sk_quadrant._arrays import FloatArray
-from sk_quadrant._meta_estimator import FitData, MetaClassifier, Split
+from sk_quadrant._arrays import BoolArray, FloatArray
+from sk_quadrant._meta_estimator import FitData, Split
 from sk_quadrant._targets import (
-    RESPONSE_METHODS,
     Encoding,
-    Targets,
-    check_known,
-    first_method,
-    is_label_matrix,
-    masked_as_nan,
-    read_for_any_classifier,
     respond,
 )
+from sk_quadrant._thresholds.base import ThresholdClassifier, read_labels
+from sk_quadrant._thresholds.constraints import Constraint
 from sk_quadrant._thresholds.held_out import HeldOut, fit_and_score, fixed_thresholds, rows_held_out, score
 from sk_quadrant._thresholds.scoring import OWN_SCORERS, Scoring, scorer_named
 from sk_quadrant._thresholds.search import Metric, tune_thresholds
 
 
-class TunedThresholdMultiLabelClassifierCV(MetaClassifier):
+class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
     """Multi-label classifier that tunes its decision thresholds by cross-validation.
 
     The multi-label counterpart of :class:`~sklearn.model_selection.TunedThresholdClassifierCV`, which refuses
@@ -125,6 +120,10 @@ class TunedThresholdMultiLabelClassifierCV(MetaClassifier):
     pooled_ : ndarray of bool of shape (n_labels,)
         The labels that share their threshold, because of `scope` or `min_positives`.
 
+    constraint_met_ : ndarray of bool of shape (n_labels,)
+        The labels that keep `constraint`. A label that cannot is never predicted for a precision, always for a recall,
+        and a warning names it. Only with a constraint.
+
     response_method_ : {"decision_function", "predict_proba"}
         The method whose values are compared with the thresholds.
 
@@ -170,6 +169,11 @@ class TunedThresholdMultiLabelClassifierCV(MetaClassifier):
     - A 1-D `y` counts as one label, the second of its classes: "f1_macro" is then the F1 of this class.
     - Searching n rows and L labels takes O(n L log n) for the exact metrics, and O(n L log n) per pass for
       "f1_samples" and "accuracy".
+    - With `min_labels` or `max_labels` one label after the other gets its best threshold given the others, for the five
+      named metrics each step exactly, in O(n L) per label. It need not be the best for all of them together.
+    - A constraint is kept for one threshold at a time; that the most favourable of many is chosen makes the bound
+      slightly optimistic. With "micro" and one threshold per label the best trade between labels is searched by a price
+      for each prediction, which need not be the best choice to the last row.
 
     References
     ----------
@@ -185,6 +189,8 @@ class TunedThresholdMultiLabelClassifierCV(MetaClassifier):
        Thresholds of probabilities are the right form of prediction for all averages of such metrics.
     .. [6] Y.-J. Lin, C.-J. Lin. :doi:`"On the thresholding strategy for infrequent labels in multi-label
        classification" <10.1145/3583780.3614996>`. CIKM 2023. Why the best F1 of a rare label over-fits.
+    .. [7] C. J. Clopper, E. S. Pearson. :doi:`"The use of confidence or fiducial limits illustrated in the case of the
+       binomial" <10.1093/biomet/26.4.404>`. Biometrika 26, 1934.
 
     Examples
     --------
@@ -205,11 +211,12 @@ class TunedThresholdMultiLabelClassifierCV(MetaClassifier):
     array([[1, 0]])
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
-        "estimator": [HasMethods(["fit", "predict_proba"]), HasMethods(["fit", "decision_function"])],
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **ThresholdClassifier._parameter_constraints,
         "scoring": [StrOptions({*get_scorer_names(), *OWN_SCORERS}), callable],
         "scope": [StrOptions({"label", "shared"})],
-        "response_method": [StrOptions({"auto", *RESPONSE_METHODS})],
+        "constraint": [tuple, list, None],
+        "confidence": [Interval(Real, 0.0, 1.0, closed="neither"), None],
         "min_positives": [Interval(Integral, 0, None, closed="left")],
         "cv": ["cv_object", StrOptions({"prefit"}), Interval(RealNotInt, 0.0, 1.0, closed="neither")],
         "refit": ["boolean"],
@@ -225,6 +232,11 @@ class TunedThresholdMultiLabelClassifierCV(MetaClassifier):
         *,
         scoring: Any = "f1_macro",
         scope: str = "label",
+        min_labels: int = 0,
+        max_labels: int | None = None,
+        rule: str | None = None,
+        constraint: Any = None,
+        confidence: float | None = 0.95,
         response_method: str = "auto",
         min_positives: int = 5,
         cv: Any = None,
@@ -237,6 +249,11 @@ class TunedThresholdMultiLabelClassifierCV(MetaClassifier):
         self.estimator = estimator
         self.scoring = scoring
         self.scope = scope
+        self.min_labels = min_labels
+        self.max_labels = max_labels
+        self.rule = rule
+        self.constraint = constraint
+        self.confidence = confidence
         self.response_method = response_method
         self.min_positives = min_positives
         self.cv = cv
@@ -279,22 +296,26 @@ class TunedThresholdMultiLabelClassifierCV(MetaClassifier):
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         X, y = indexable(X, y)
-        y, encoding, targets = _read_labels(y)
+        y, encoding, targets = read_labels(y, soft=False)
         routed = process_routing(self, "fit", **params)
         scoring = Scoring.of(self._scorer(), self.scoring, routed.scorer.score, targets)
         method = self._check_response_method()
+        rule, constraint = self._rule(), self._constraint()
+        rule.check(encoding.n_labels)
         data = FitData(X, y, encoding, targets, routed.estimator.fit)
         splits = self._split(data, routed.splitter.split)
         classifier, scores = self._train(data, splits, method)
-        metric, held_out = scoring.hold_out(data, rows_held_out(splits), scores)
-        tuned = self._tune(metric, held_out, fixed_thresholds(data, splits))
+        metric, held_out = scoring.hold_out(data, rows_held_out(splits), scores, rule)
+        tuned = self._tune(metric, constraint, held_out, fixed_thresholds(data, splits))
+        if constraint is not None:
+            _warn_of_unmet(constraint, tuned["constraint_met_"], encoding)
         if self.store_cv_results:
             tuned["cv_results_"] = _cv_results(splits, scores)
         self._publish(classifier, estimator_=classifier, response_method_=method, encoding_=encoding, **tuned)
         return self
 
     def predict(self, X: Any) -> Any:
-        """Predict the labels whose score is above their threshold.
+        """Predict the labels whose score is above their threshold, or the set that the rule makes of the scores.
 
         Parameters
         ----------
@@ -307,64 +328,8 @@ class TunedThresholdMultiLabelClassifierCV(MetaClassifier):
             Indicator matrix, int64, sparse if `y` was sparse in `fit`; for 1-D `y`, its classes.
         """
         check_is_fitted(self, "estimator_")
-        scores = respond(self.estimator_, X, self.response_method_, self.encoding_).values
-        return self.encoding_.decode([self.encoding_.decide(scores, self.best_threshold_)])
-
-    @available_if(_estimator_has("predict_proba"))
-    def predict_proba(self, X: Any) -> Any:
-        """Return the probabilities of the fitted estimator.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
-            Data, as `estimator` takes it.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_labels) or (n_samples, 2), or list of n_labels arrays of shape (n_samples, 2)
-            What `estimator_` returns.
-        """
-        check_is_fitted(self, "estimator_")
-        return self.estimator_.predict_proba(X)
-
-    @available_if(_estimator_has("predict_log_proba"))
-    def predict_log_proba(self, X: Any) -> Any:
-        """Return the logarithm of the probabilities of the fitted estimator.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
-            Data, as `estimator` takes it.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_labels) or (n_samples, 2), or list of n_labels arrays of shape (n_samples, 2)
-            What `estimator_` returns.
-        """
-        check_is_fitted(self, "estimator_")
-        return self.estimator_.predict_log_proba(X)
-
-    @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X: Any) -> Any:
-        """Return the decision values of the fitted estimator.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
-            Data, as `estimator` takes it.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_labels) or (n_samples,)
-            What `estimator_` returns.
-        """
-        check_is_fitted(self, "estimator_")
-        return self.estimator_.decision_function(X)
-
-    @property
-    def classes_(self) -> Any:
-        """Classes of the fitted estimator."""
-        return self.estimator_.classes_
+        scores = respond(self.estimator_, X, self.response_method_, self.encoding_)
+        return self._decide(scores, self.best_threshold_, self.encoding_)
 
     def get_metadata_routing(self) -> Any:
         """Get the metadata routing of this object.
@@ -383,16 +348,6 @@ class TunedThresholdMultiLabelClassifierCV(MetaClassifier):
 
     def _scorer(self) -> Any:
         return scorer_named(self.scoring) if isinstance(self.scoring, str) else self.scoring
-
-    def _check_response_method(self) -> str:
-        allowed = RESPONSE_METHODS if self.response_method == "auto" else (self.response_method,)
-        method = first_method(self.estimator, allowed)
-        if method is not None:
-            return method
-        raise ValueError(
-            f"response_method={self.response_method!r} needs an estimator with that method, which "
-            f"{type(self.estimator).__name__} does not have; use 'auto' or another estimator."
-        )
 
     def _split(self, data: FitData, split_params: Mapping[str, Any]) -> list[Split]:
         is_prefit = isinstance(self.cv, str)
@@ -418,29 +373,50 @@ class TunedThresholdMultiLabelClassifierCV(MetaClassifier):
         )
         return data.fit(clone(self.estimator)), np.concatenate(scores)
 
-    def _tune(self, metric: Metric, held_out: HeldOut, fixed: FloatArray) -> dict[str, Any]:
+    def _constraint(self) -> Constraint | None:
+        if self.constraint is None:
+            return None
+        if not self._rule().is_plain:
+            raise ValueError(
+                f"constraint={self.constraint!r} is not possible with min_labels, max_labels or rule, which predict "
+                "labels below their threshold or leave out others above it."
+            )
+        return Constraint.of(self.constraint, self.confidence)
+
+    def _tune(
+        self, metric: Metric, constraint: Constraint | None, held_out: HeldOut, fixed: FloatArray
+    ) -> dict[str, Any]:
         """Return the attributes that the search gives."""
         thresholds, pooled = tune_thresholds(
-            metric,
+            constraint or metric,
             held_out,
             fixed=fixed,
-            shared=self.scope == "shared",
+            shared=self.scope == "shared" or self.rule is not None,
             min_positives=self.min_positives,
             max_passes=self.max_passes,
         )
         best_score = metric.value(held_out, thresholds)
         if not np.isfinite(best_score):
             raise ValueError(f"scoring={self.scoring!r} must give a finite number for some thresholds, got none.")
-        return {"best_threshold_": thresholds, "pooled_": pooled, "best_score_": best_score}
+        met = {} if constraint is None else {"constraint_met_": constraint.met(held_out, thresholds, pooled)}
+        return {"best_threshold_": thresholds, "pooled_": pooled, "best_score_": best_score, **met}
 
 
-def _read_labels(y: Any) -> tuple[Any, Encoding, Targets]:
-    """Return y as any classifier takes it, its encoding and its targets."""
-    if np.ndim(y) == 2 and not is_label_matrix(y):
-        y = column_or_1d(masked_as_nan(y), warn=True)
-    y, encoding, targets = read_for_any_classifier(y, soft=False)
-    check_known(*targets.known_weight())
-    return y, encoding, targets
+def _warn_of_unmet(constraint: Constraint, met: BoolArray, encoding: Encoding) -> None:
+    """Name the labels that cannot keep a constraint."""
+    if met.all():
+        return
+    unmet = encoding.classes[-1:] if encoding.exclusive else np.arange(met.size)[~met]
+    names = unmet if encoding.names is None or encoding.exclusive else encoding.names[~met]
+    what = "never" if constraint.kind == "precision" else "always"
+    confidence = "" if constraint.confidence is None else f" with confidence {constraint.confidence}"
+    warnings.warn(
+        f"{(~met).sum()} of {met.size} labels cannot keep a {constraint.kind} of {constraint.bound}{confidence} on "
+        f"held-out rows and are {what} predicted: {list(names[:10])}{' and so on' if len(names) > 10 else ''}. Ask for "
+        "less, lower confidence, or give more rows.",
+        UserWarning,
+        stacklevel=4,
+    )
 
 
 def _cv_results(splits: list[Split], scores: FloatArray) -> dict[str, Any]:

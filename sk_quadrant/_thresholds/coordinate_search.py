@@ -31,7 +31,7 @@ ENTRIES_AT_ONCE = 2**17  # the temporaries of a block of rows stay small
 MetricOfRows = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
 
 
-class _State(Protocol):
+class State(Protocol):
     """Thresholds, and the metric there."""
 
     thresholds: FloatArray
@@ -41,7 +41,7 @@ class _State(Protocol):
         """Move the threshold of a group to a better place, if one is found; return whether one was."""
 
 
-def _climb(states: Sequence[_State], groups: Sequence[IndexArray], max_passes: int) -> FloatArray:
+def climb(states: Sequence[State], groups: Sequence[IndexArray], max_passes: int) -> FloatArray:
     """Improve the best state, one group after the other, until a pass over all of them changes nothing."""
     state = max(states, key=lambda state: state.value)
     for _ in range(max_passes):
@@ -57,7 +57,7 @@ def _climb(states: Sequence[_State], groups: Sequence[IndexArray], max_passes: i
     return state.thresholds
 
 
-def _starts(held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray) -> list[FloatArray]:
+def exact_starts(held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray) -> list[FloatArray]:
     return [metric.tune(held_out, groups, thresholds, 1) for metric in (MacroF1(), MicroF1(), Hamming())]
 
 
@@ -89,8 +89,8 @@ class RowMetric:
         starts = [thresholds]
         if len(groups) > 1:  # for one group a step is the whole search
             shared = self.tune(held_out, [np.concatenate(groups)], thresholds, 1)
-            starts = [*_starts(held_out, groups, thresholds), shared]
-        return _climb([_RowState(self.of_row, held_out, start) for start in starts], groups, max_passes)
+            starts = [*exact_starts(held_out, groups, thresholds), shared]
+        return climb([_RowState(self.of_row, held_out, start) for start in starts], groups, max_passes)
 
 
 class _RowState:
@@ -171,8 +171,8 @@ class PredictionMetric:
         self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
     ) -> FloatArray:
         """Return thresholds not worse than the exact ones for F1 and for the Hamming loss."""
-        starts = _starts(held_out, groups, thresholds)
-        return _climb([_PredictionState(self.of_predictions, held_out, start) for start in starts], groups, max_passes)
+        starts = exact_starts(held_out, groups, thresholds)
+        return climb([_PredictionState(self.of_predictions, held_out, start) for start in starts], groups, max_passes)
 
 
 class _PredictionState:
@@ -186,10 +186,10 @@ class _PredictionState:
     def improve(self, group: IndexArray) -> bool:
         """Move the threshold of a group to a better place, if one is found; return whether one was."""
         labels = self.held_out.labels(group)
-        thresholds = _all_thresholds(labels.scores)
+        thresholds = all_thresholds(labels.scores)
         below_positive = np.searchsorted(thresholds, Curve.of(labels).threshold)
-        first = np.union1d(_spread(thresholds.size), below_positive[_spread(below_positive.size)])
-        rank, value = _search_ranks(lambda rank: self._value_at(group, thresholds[rank]), first)
+        first = np.union1d(spread(thresholds.size), below_positive[spread(below_positive.size)])
+        rank, value = search_ranks(lambda rank: self._value_at(group, thresholds[rank]), first)
         if not value > self.value:
             return False
         self.thresholds[group], self.value = thresholds[rank], value
@@ -202,25 +202,25 @@ class _PredictionState:
         return self.of_predictions(predicted)
 
 
-def _all_thresholds(scores: FloatArray) -> FloatArray:
+def all_thresholds(scores: FloatArray) -> FloatArray:
     """Return a threshold between any two adjacent scores, and below and above all, in ascending order."""
     distinct = np.unique(scores[scores > -np.inf])
     return np.append(between(np.append(-np.inf, distinct[:-1]), distinct), np.inf)
 
 
-def _spread(size: int) -> IndexArray:
+def spread(size: int) -> IndexArray:
     """Return up to RANKS_AT_ONCE ranks below size, from first to last."""
     return np.unique(np.linspace(0, size - 1, RANKS_AT_ONCE).round().astype(np.intp))
 
 
-def _search_ranks(value_at: Callable[[int], float], ranks: IndexArray) -> tuple[int, float]:
+def search_ranks(value_at: Callable[[int], float], ranks: IndexArray) -> tuple[int, float]:
     """Return the best rank among those given and, coarse to fine, those around the best."""
     values = {int(rank): value_at(int(rank)) for rank in ranks}
     while True:
         best = max(values, key=lambda rank: (values[rank], rank))
         known = sorted(values)
         low, high = known[max(known.index(best) - 1, 0)], known[min(known.index(best) + 1, len(known) - 1)]
-        inner = [rank for rank in (low + _spread(high - low + 1)).tolist() if rank not in values]
+        inner = [rank for rank in (low + spread(high - low + 1)).tolist() if rank not in values]
         if not inner:
             return best, values[best]
         values.update((rank, value_at(rank)) for rank in inner)

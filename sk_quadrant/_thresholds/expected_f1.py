@@ -53,8 +53,8 @@ def expected_f1_sets(probabilities: FloatArray, min_labels: int = 0, max_labels:
 
     References
     ----------
-    .. [1] D. D. Lewis. :doi:`"Evaluating and optimizing autonomous text classification systems" <10.1145/215206.215366>`.
-       SIGIR 1995.
+    .. [1] D. D. Lewis. :doi:`"Evaluating and optimizing autonomous text classification systems"
+       <10.1145/215206.215366>`. SIGIR 1995.
     .. [2] N. Ye, K. M. A. Chai, W. S. Lee, H. L. Chieu. :arxiv:`"Optimizing F-measures: a tale of two approaches"
        <1206.4625>`. ICML 2012.
     .. [3] W. Waegeman, K. Dembczynski, A. Jachnik, W. Cheng, E. Hullermeier. "On the Bayes-optimality of F-measure

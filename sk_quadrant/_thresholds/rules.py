@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray, row_blocks
+from sk_quadrant._arrays import BoolArray, FloatArray, row_blocks
 from sk_quadrant._thresholds.expected_f1 import expected_f1_sets
 
 RULES = ("expected_f1",)
@@ -111,8 +111,3 @@ def shifted(probabilities: FloatArray, thresholds: FloatArray) -> FloatArray:
     threshold = np.where(inside, thresholds, 0.5)
     present, absent = probabilities * (1 - threshold), (1 - probabilities) * threshold
     return np.where(inside, present / (present + absent), probabilities > thresholds)
-
-
-def top_counts(margin: FloatArray, k: int) -> IndexArray:
-    """Return the columns of the k largest entries of each row, in descending order, of equal ones the first."""
-    return np.argsort(-margin, axis=1, kind="stable")[:, :k]

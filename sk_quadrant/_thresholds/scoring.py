@@ -21,6 +21,8 @@ from sk_quadrant._meta_estimator import FitData
 from sk_quadrant._targets import Encoding, MultiLabel, Targets, check_sample_weight
 from sk_quadrant._thresholds.coordinate_search import PredictionMetric
 from sk_quadrant._thresholds.held_out import HeldOut
+from sk_quadrant._thresholds.ruled_search import COUNT_METRICS, RuledMetric
+from sk_quadrant._thresholds.rules import Rule
 from sk_quadrant._thresholds.search import METRICS, Metric
 
 OWN_SCORERS = {"neg_hamming_loss": make_scorer(hamming_loss, greater_is_better=False)}
@@ -71,15 +73,18 @@ class Scoring:
             )
         return cls(scorer, params, name)
 
-    def hold_out(self, data: FitData, rows: IndexArray, scores: FloatArray) -> tuple[Metric, HeldOut]:
-        """Return the metric and what it is computed from, for scores of some rows."""
+    def hold_out(self, data: FitData, rows: IndexArray, scores: FloatArray, rule: Rule) -> tuple[Metric, HeldOut]:
+        """Return the metric of the label sets of a rule and what it is computed from, for scores of some rows."""
         params = _check_method_params(data.X, self.params, indices=rows)
         targets, mask = data.targets.present(rows), data.targets.mask
         if self.name is None:
-            return PredictionMetric(self._metric_of(data, rows, params)), HeldOut(scores, targets)
+            of_predictions = self._metric_of(data, rows, params)
+            ruled = RuledMetric(rule, lambda _, sets: of_predictions(sets))
+            return PredictionMetric(of_predictions) if rule.is_plain else ruled, HeldOut(scores, targets)
         weight = check_sample_weight(params.get("sample_weight"), rows.size)
         held_out = HeldOut(scores, targets, None if mask is None else mask[rows], weight)
-        return METRICS[self.name], held_out.without_idle_rows()
+        metric = METRICS[self.name] if rule.is_plain else RuledMetric(rule, COUNT_METRICS[self.name])
+        return metric, held_out.without_idle_rows()
 
     def _metric_of(self, data: FitData, rows: IndexArray, params: Mapping[str, Any]) -> Callable[[BoolArray], float]:
         """Return what the scorer gives for predictions of some rows, -inf where that is not finite."""

@@ -13,16 +13,20 @@ from sk_quadrant._thresholds.exact_search import Hamming, MacroF1, MicroF1, f1
 from sk_quadrant._thresholds.held_out import HeldOut
 
 
-class Metric(Protocol):
-    """A metric of predictions, higher is better, and the search for the thresholds where it is highest."""
-
-    def value(self, held_out: HeldOut, thresholds: FloatArray) -> float:
-        """Return the metric of the predictions at thresholds of shape (n_labels,)."""
+class Search(Protocol):
+    """A search for thresholds."""
 
     def tune(
         self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
     ) -> FloatArray:
         """Return better thresholds, one for all labels of a group; labels in no group keep theirs."""
+
+
+class Metric(Search, Protocol):
+    """A metric of predictions, higher is better, and the search for the thresholds where it is highest."""
+
+    def value(self, held_out: HeldOut, thresholds: FloatArray) -> float:
+        """Return the metric of the predictions at thresholds of shape (n_labels,)."""
 
 
 METRICS: dict[str, Metric] = {
@@ -35,7 +39,7 @@ METRICS: dict[str, Metric] = {
 
 
 def tune_thresholds(
-    metric: Metric,
+    search: Search,
     held_out: HeldOut,
     *,
     fixed: FloatArray,
@@ -47,8 +51,8 @@ def tune_thresholds(
 
     Parameters
     ----------
-    metric : Metric
-        What to maximise.
+    search : Search
+        What to look for: the maximum of a metric, or thresholds that keep a constraint.
     held_out : HeldOut
         Scores and targets.
     fixed : ndarray of shape (n_labels,)
@@ -76,7 +80,7 @@ def tune_thresholds(
     if pool.size and (shared or n_positives[pool].sum() >= min_positives):
         groups.append(pool)
     elif pool.size:
-        start[pool] = metric.tune(held_out, [tuned], start, max_passes)[pool]
+        start[pool] = search.tune(held_out, [tuned], start, max_passes)[pool]
     pooled = np.zeros(held_out.n_labels, dtype=bool)
     pooled[pool] = True
-    return metric.tune(held_out, groups, start, max_passes), pooled
+    return search.tune(held_out, groups, start, max_passes), pooled

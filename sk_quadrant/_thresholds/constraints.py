@@ -1,0 +1,158 @@
+r"""Thresholds that keep a precision or a recall: the highest value of the other one that held-out scores allow.
+
+A proportion that was reached by k of n entries on held-out rows may be lower on others. What has to keep the bound is
+therefore the lower end of the one-sided interval of Clopper and Pearson (1934), the value p for which k or more of n
+has probability 1 - confidence, a quantile of Beta(k, n - k + 1). A precision of .9 at confidence .95 takes 29 right
+predictions of 29, or 45 of 46: labels with fewer positives cannot show it. The interval holds for a threshold that was
+given in advance; that of many thresholds the most favourable is chosen is not taken into account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import beta
+
+from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
+from sk_quadrant._thresholds.exact_search import Curve
+from sk_quadrant._thresholds.held_out import HeldOut
+
+CONSTRAINED = ("precision", "recall")
+N_HALVINGS = 30
+
+
+def lower_bound(k: FloatArray, n: FloatArray, confidence: float | None) -> FloatArray:
+    """Return the lower bound of Clopper and Pearson for a proportion that was k of n, k / n if confidence is None.
+
+    It is 0 for k = 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> lower_bound(np.array([29.0, 28.0]), np.array([29.0, 29.0]), 0.95).round(3)
+    array([0.902, 0.847])
+    """
+    k, n = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    if confidence is None:
+        return np.divide(k, n, out=np.zeros(np.broadcast(k, n).shape), where=n > 0)
+    return np.where(k > 0, beta.ppf(1 - confidence, np.maximum(k, 1e-300), np.maximum(n - k, 0) + 1), 0.0)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A precision or recall to keep.
+
+    Attributes
+    ----------
+    kind : {"precision", "recall"}
+        What is kept.
+    bound : float
+        Smallest value, in (0, 1].
+    average : {"label", "micro"}
+        Whether it is kept by each label, or by all of them counted together.
+    confidence : float or None
+        Confidence of the lower bound that has to keep it, None to take the value itself.
+    """
+
+    kind: str
+    bound: float
+    average: str
+    confidence: float | None
+
+    @classmethod
+    def of(cls, constraint: Any, confidence: float | None) -> Constraint:
+        """Read the parameter, or raise a ValueError."""
+        parts = tuple(constraint)
+        if (
+            len(parts) not in (2, 3)
+            or parts[0] not in CONSTRAINED
+            or not (isinstance(parts[1], (int, float)) and 0 < parts[1] <= 1)
+            or parts[2:] not in ((), ("label",), ("micro",))
+        ):
+            raise ValueError(
+                "constraint must be ('precision', value) or ('recall', value) with a value in (0, 1], and 'label' or "
+                f"'micro' as a third entry if you like, got {constraint!r}."
+            )
+        return cls(parts[0], float(parts[1]), parts[2] if len(parts) == 3 else "label", confidence)
+
+    def tune(
+        self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
+    ) -> FloatArray:
+        """Return the thresholds of the highest recall, or precision, that keep the other; see `Metric`.
+
+        Groups that cannot keep a precision are never predicted, those that cannot keep a recall always.
+        """
+        thresholds = thresholds.copy()
+        curves = [Curve.of(held_out.labels(group)) for group in groups]
+        scale = _rows_per_weight(held_out)
+        chosen: Sequence[int | None] = [self._best(curve, scale) for curve in curves]
+        if self.average == "micro":
+            chosen = self._micro(curves, scale)
+        for group, curve, k in zip(groups, curves, chosen, strict=True):
+            thresholds[group] = (np.inf if self.kind == "precision" else -np.inf) if k is None else curve.threshold[k]
+        return thresholds
+
+    def met(self, held_out: HeldOut, thresholds: FloatArray, pooled: BoolArray) -> BoolArray:
+        """Return which labels keep the constraint; those that share a threshold keep it together or not at all."""
+        counts = np.array(held_out.counts(thresholds)) * _rows_per_weight(held_out)
+        together = np.ones_like(pooled) if self.average == "micro" else pooled
+        counts[:, together] = counts[:, together].sum(axis=1, keepdims=True)
+        return self._keeps(*counts)
+
+    def _keeps(self, true_positive: FloatArray, predicted: FloatArray, positive: FloatArray | float) -> BoolArray:
+        total = predicted if self.kind == "precision" else np.full_like(predicted, positive)
+        return np.asarray(lower_bound(true_positive, total, self.confidence) >= self.bound)
+
+    def _best(self, curve: Curve, scale: float) -> int | None:
+        """Return the place on a curve of the highest other value, None if the constraint is nowhere kept."""
+        true_positive, predicted = curve.true_positive, curve.predicted
+        kept = np.flatnonzero(self._keeps(true_positive * scale, predicted * scale, curve.positive * scale))
+        if kept.size == 0:
+            return None
+        if self.kind == "precision":
+            return int(kept[-1])
+        return int(kept[np.argmax(true_positive[kept] / predicted[kept])])
+
+    def _micro(self, curves: Sequence[Curve], scale: float) -> Sequence[int | None]:
+        r"""Return the places on all curves, counted together, of the highest other value.
+
+        Where ``2 TP - q P`` is largest on each curve, the recall is the highest for its number of predictions; the
+        price q of a prediction that just keeps the constraint is found by halving intervals. Curves are then followed
+        further down one after the other as far as the constraint allows, for a precision.
+        """
+        positive = sum(curve.positive for curve in curves)
+        prices = np.linspace(0.0, 2.0, 65)
+
+        def places(price: float) -> list[int]:
+            return [int(np.argmax(curve.gain(price))) for curve in curves]
+
+        def keeps(chosen: Sequence[int]) -> bool:
+            found = sum(curve.true_positive[k] for curve, k in zip(curves, chosen, strict=True))
+            total = sum(curve.predicted[k] for curve, k in zip(curves, chosen, strict=True))
+            return bool(self._keeps(np.array([found * scale]), np.array([total * scale]), positive * scale)[0])
+
+        kept = [price for price in prices.tolist() if keeps(places(price))]
+        if not kept:
+            return [None] * len(curves)
+        good = kept[0] if self.kind == "precision" else kept[-1]
+        bad = good - prices[1] if self.kind == "precision" else good + prices[1]
+        for _ in range(N_HALVINGS):
+            middle = (good + bad) / 2
+            good, bad = (middle, bad) if keeps(places(middle)) else (good, middle)
+        chosen = places(good)
+        for j, curve in enumerate(curves if self.kind == "precision" else []):
+            while chosen[j] + 1 < curve.threshold.size:
+                further = [*chosen[:j], chosen[j] + 1, *chosen[j + 1 :]]
+                if not keeps(further):
+                    break
+                chosen = further
+        return chosen
+
+
+def _rows_per_weight(held_out: HeldOut) -> float:
+    """Return what weights are multiplied by to add up to the effective number of rows, (sum w)^2 / sum w^2."""
+    weight = held_out.weight
+    return 1.0 if weight is None else float(weight.sum() / (weight @ weight))
