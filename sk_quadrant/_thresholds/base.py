@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -94,12 +95,19 @@ class ThresholdClassifier(MetaClassifier):
         check_is_fitted(self, "estimator_")
         return self.estimator_
 
+    def _unpack(self, state: dict[str, Any]) -> dict[str, Any]:
+        parameters = signature(type(self)).parameters.values()
+        defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+        return super()._unpack(defaults | state)  # saved before a parameter existed
+
     def _rule(self) -> Rule:
         return Rule(self.min_labels, self.max_labels, self.rule)
 
     def _decide(self, response: Response, thresholds: FloatArray, encoding: Encoding) -> Any:
         """Return the predictions in the form of y."""
         decisions = self._rule().decide(response.values, thresholds)
+        if encoding.exclusive and len(encoding.classes) == 1:  # the only class is the negative one
+            decisions = np.zeros_like(decisions)
         return encoding.decode([encoding.decide(decisions, 0.5)])  # sparse if y was
 
     def _check_response_method(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sk_quadrant._calibration import CalibratedMultiLabelClassifierCV
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
-from sk_quadrant._thresholds import TunedThresholdMultiLabelClassifierCV
+from sk_quadrant._thresholds import FixedThresholdMultiLabelClassifier, TunedThresholdMultiLabelClassifierCV
 from sk_quadrant.io import _onnx_classifier, _onnx_meta_estimators
 
 ZIPMAP = {"zipmap": [True, False]}  # pipelines pass it on to their last step; it has no effect on labels with columns
@@ -46,14 +46,15 @@ def register_onnx_converters() -> None:
         parser=_onnx_classifier.declare,
         options={"raw_scores": [True, False], **ZIPMAP},
     )
-    update_registered_converter(
-        TunedThresholdMultiLabelClassifierCV,
-        "SkQuadrantTunedThreshold",
-        _onnx_meta_estimators.set_shapes,
-        _onnx_meta_estimators.convert_tuned,
-        parser=_onnx_meta_estimators.declare_tuned,
-        options=ZIPMAP,
-    )
+    for with_thresholds in (TunedThresholdMultiLabelClassifierCV, FixedThresholdMultiLabelClassifier):
+        update_registered_converter(
+            with_thresholds,
+            _onnx_meta_estimators.THRESHOLD_ALIASES[with_thresholds],
+            _onnx_meta_estimators.set_shapes,
+            _onnx_meta_estimators.convert_tuned,
+            parser=_onnx_meta_estimators.declare_tuned,
+            options=ZIPMAP,
+        )
     update_registered_converter(
         CalibratedMultiLabelClassifierCV,
         "SkQuadrantCalibrated",

@@ -11,18 +11,28 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._calibration.calibrators import LogisticMap
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
+from sk_quadrant._thresholds import FixedThresholdMultiLabelClassifier, TunedThresholdMultiLabelClassifierCV
 from sk_quadrant.io._onnx_classifier import dtype_of, is_text
 from sk_quadrant.io._onnx_values import Graph, Values
 
+THRESHOLD_ALIASES = {
+    TunedThresholdMultiLabelClassifierCV: "SkQuadrantTunedThreshold",
+    FixedThresholdMultiLabelClassifier: "SkQuadrantFixedThreshold",
+}
 LARGEST = np.finfo(np.float64).max
 
 
 def declare_tuned(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
-    """Declare the outputs of a classifier with tuned thresholds."""
-    check_is_fitted(model)
+    """Declare the outputs of a classifier with thresholds of its own, tuned or given."""
+    check_is_fitted(model, "estimator_")
+    if (model.min_labels, model.max_labels, model.rule) != (0, None, None):
+        raise ValueError(
+            f"min_labels, max_labels and rule of {type(model).__name__} cannot be converted to ONNX. Set them to 0, "
+            "None and None, convert, and apply the rule to the probabilities of the converted model."
+        )
     values = _declare_below(scope, model.estimator_, model.response_method_, inputs)
     name = "probabilities" if model.response_method_ == "predict_proba" else "scores"
-    return _declare(scope, model, "SkQuadrantTunedThreshold", inputs, [values], name)
+    return _declare(scope, model, THRESHOLD_ALIASES[type(model)], inputs, [values], name)
 
 
 def declare_calibrated(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
@@ -48,7 +58,8 @@ def convert_tuned(scope: Any, operator: Any, container: Any) -> None:
     model, graph, (labels, values) = operator.raw_operator, Graph(scope, container), operator.outputs
     answer = graph.value(operator.inputs[0].full_name).cast(np.float64)
     scores = _column_of_labels(graph, model, answer)
-    _write_labels(graph, model, graph.node("Greater", scores, model.best_threshold_), labels)
+    thresholds = model.best_threshold_ if hasattr(model, "best_threshold_") else model.threshold_
+    _write_labels(graph, model, graph.node("Greater", scores, thresholds), labels)
     shown = answer if values.raw_name == "probabilities" else scores
     graph.output(shown.cast(dtype_of(values)), values.full_name)
 

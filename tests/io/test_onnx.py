@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sk_quadrant import (
     CalibratedMultiLabelClassifierCV,
+    FixedThresholdMultiLabelClassifier,
     QuadrantMultiLabelClassifier,
     TunedThresholdMultiLabelClassifierCV,
 )
@@ -253,6 +254,23 @@ def test_tuned_thresholds_are_converted(response, target, data):
     assert_array_equal(found["label"], model.predict(X))
     shown = found["probabilities"] if response == "predict_proba" else found["scores"]
     assert_allclose(shown, getattr(model, response)(X).reshape(shown.shape), rtol=1e-9)
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+@pytest.mark.parametrize("response", ["predict_proba", "decision_function"])
+def test_given_thresholds_are_converted(response, target, data):
+    """Those of the parameter at the time of the conversion."""
+    X, y = data[0], target(data[1])
+    model = FixedThresholdMultiLabelClassifier(QuadrantMultiLabelClassifier(), response_method=response).fit(X, y)
+    assert_array_equal(converted(model.set_params(threshold=0.7), X)["label"], model.predict(X))
+
+
+@pytest.mark.parametrize("rule", [{"min_labels": 1}, {"max_labels": 1}, {"rule": "expected_f1"}], ids=str)
+def test_rules_are_refused(rule, data):
+    """With what to do instead."""
+    model = FixedThresholdMultiLabelClassifier(QuadrantMultiLabelClassifier(), **rule).fit(*data)
+    with pytest.raises(ValueError, match="apply the rule to the probabilities"):
+        converted(model, data[0])
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
