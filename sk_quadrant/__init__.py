@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sk_quadrant._classifier import QuadrantMultiLabelClassifier
     from sk_quadrant._model import FittedModel
     from sk_quadrant._thresholds import FixedThresholdMultiLabelClassifier, TunedThresholdMultiLabelClassifierCV
+    from sk_quadrant._top_labels import top_k_labels
     from sk_quadrant.datasets import make_quadrants
 
 __version__ = "0.1.0.dev0"
@@ -30,6 +31,7 @@ __all__ = [
     "make_quadrants",
     "metrics",
     "model_selection",
+    "top_k_labels",
 ]
 
 _HOMES = {
@@ -39,6 +41,7 @@ _HOMES = {
     "QuadrantMultiLabelClassifier": "_classifier",
     "TunedThresholdMultiLabelClassifierCV": "_thresholds",
     "make_quadrants": "datasets",
+    "top_k_labels": "_top_labels",
 }
 
 

@@ -18,7 +18,7 @@ from sk_quadrant._arrays import row_blocks
 TILE_ELEMENTS = 2**20  # weights whose memory order is changed at a time
 NARROWEST = 16  # labels: a row of a tile should fill some cache lines
 USES = 8  # of a weight whose order has been changed, on average, by which its change is paid for
-FEW_ROWS = 8  # sparse weights are transposed for more rows only: each row takes a tenth of the time
+FEW_ROWS = 512  # up to which sparse weights are gone through as they are, which takes less time than transposing them
 
 
 class SparseScores:
@@ -40,7 +40,8 @@ class SparseScores:
         self.coef, self.by_feature, self.fewest_rows = coef, None, 1
         if sparse.issparse(coef):
             if X.shape[0] > FEW_ROWS:
-                self.by_feature = coef.T.tocsr()
+                self.by_feature = coef.T.tocsr().astype(self.dtype, copy=False)
+            self.fewest_rows = FEW_ROWS
         elif coef.dtype == self.dtype and coef.T.flags.c_contiguous:
             self.by_feature = coef.T
         else:
@@ -49,17 +50,11 @@ class SparseScores:
     def of(self, rows: Any) -> NDArray[Any]:
         """Return ``rows @ coef.T``, shape (n_block_rows, n_labels)."""
         rows = rows.astype(self.dtype, copy=False)
-        if sparse.issparse(self.coef):
-            return self._times_sparse(rows)
         if self.by_feature is not None:
-            product: NDArray[Any] = rows @ self.by_feature
-            return product
+            return dense_product(rows, self.by_feature)
+        if sparse.issparse(self.coef):
+            return np.ascontiguousarray(dense_product(self.coef.astype(self.dtype, copy=False), rows.T.tocsr()).T)
         return self._in_tiles(rows)
-
-    def _times_sparse(self, rows: Any) -> NDArray[Any]:
-        if self.by_feature is None:
-            return np.asarray((self.coef @ rows.T.toarray()).T, dtype=self.dtype)
-        return dense_product(rows, self.by_feature.astype(self.dtype, copy=False))
 
     def _in_tiles(self, rows: Any) -> NDArray[Any]:
         features: Any = slice(None)
@@ -74,10 +69,12 @@ class SparseScores:
 
 
 def dense_product(a: Any, b: Any) -> NDArray[Any]:
-    """Return the product of two CSR matrices of one dtype as an array."""
-    try:
-        from sklearn.utils.sparsefuncs import sparse_matmul_to_dense  # three times as fast; since scikit-learn 1.7
-    except ImportError:
-        product: NDArray[Any] = (a @ b).toarray()
-        return product
-    return np.asarray(sparse_matmul_to_dense(a, b))
+    """Return the product of a CSR matrix with another one, or with an array, of the same dtype, as an array."""
+    if sparse.issparse(b):
+        try:
+            from sklearn.utils.sparsefuncs import sparse_matmul_to_dense  # three times as fast; since scikit-learn 1.7
+        except ImportError:
+            return np.asarray((a @ b).toarray())
+        return np.asarray(sparse_matmul_to_dense(a, b))
+    product: NDArray[Any] = a @ b
+    return product

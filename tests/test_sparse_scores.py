@@ -68,11 +68,12 @@ def test_weights_of_a_fit_on_sparse_rows_are_held_feature_by_feature(solver):
 @pytest.mark.parametrize("n_rows", [1, 600])
 def test_prediction_takes_little_memory_beside_the_weights(layout, n_rows):
     """Compare the peak with the size of the weights, 48 MB, of which no copy is made."""
-    model, X = fitted(20000, 300, density=0.005, n_rows=n_rows + 40)
+    model, _ = fitted(20000, 300, density=0.0005)
+    X = sparse.random(n_rows, 20000, 0.005, "csr", random_state=0)
     model.coef_ = LAYOUTS[layout](model.coef_)
     tracemalloc.start()
     try:
-        model.predict_proba(X[:n_rows])
+        model.predict_proba(X)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -1,0 +1,143 @@
+"""The most probable labels of each row, for any multi-label classifier, without a matrix of all probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
+
+from sk_quadrant._arrays import IndexArray, row_blocks
+from sk_quadrant._targets import RESPONSE_METHODS, find_label_names, first_method, positive_probabilities
+
+BLOCK_ELEMENTS = 2**22  # probabilities of all labels that exist at a time
+
+
+class TopLabels(NamedTuple):
+    """The most probable labels of each row, the most probable one first.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_samples, k)
+        Names of the labels, or their indices if the estimator knows no names.
+    values : ndarray of shape (n_samples, k)
+        Their probabilities, or scores.
+    response_method : {"predict_proba", "decision_function"}
+        Which of the two they are.
+    """
+
+    labels: NDArray[Any]
+    values: NDArray[Any]
+    response_method: str
+
+
+def top_k_labels(estimator: Any, X: Any, k: int) -> TopLabels:
+    """Return the k most probable labels of each row and their probabilities.
+
+    The probabilities of all labels exist for a block of rows at a time, 4 million numbers.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted multi-label classifier with `predict_proba` or, without it, `decision_function`: of this package, of
+        scikit-learn, a pipeline or a search. Where `predict_proba` is a list with the classes of each label, as that of
+        trees is, the probability of presence counts. A classifier of two classes is one of a single label, whose
+        probability is that of ``classes_[1]``.
+    X : {array-like, sparse matrix, DataFrame, list} of shape (n_samples, n_features)
+        Whatever the estimator takes.
+    k : int
+        Number of labels of each row, at most `n_labels`.
+
+    Returns
+    -------
+    TopLabels
+        Tuple of `labels`, `values` and `response_method`. Labels are names if `y` was a DataFrame in `fit` and the
+        estimator, the last step of the pipeline or the best estimator of the search has `label_names_in_`, otherwise
+        indices. Of labels with equal values the one with the smaller index comes first.
+
+    Raises
+    ------
+    ValueError
+        If k is not between 1 and the number of labels, if the classifier is one of more than two exclusive classes, or
+        if a value is NaN.
+    TypeError
+        If the estimator has neither method.
+
+    See Also
+    --------
+    sk_quadrant.metrics.precision_at_k_score : How many of these labels are present.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants, top_k_labels
+    >>> X, Y = make_quadrants(n_samples=400, random_state=0)
+    >>> clf = QuadrantMultiLabelClassifier().fit(X, Y)
+    >>> labels, probabilities, response_method = top_k_labels(clf, [[2.0, -1.0], [-1.0, 2.0]], k=1)
+    >>> labels
+    array([[0],
+           [1]])
+    >>> probabilities.round(2), response_method
+    (array([[1.],
+           [1.]]), 'predict_proba')
+    """
+    if not isinstance(k, Integral) or isinstance(k, bool | np.bool_) or k < 1:
+        raise ValueError(f"k must be an integer of at least 1, got {k!r}.")
+    method = first_method(estimator, RESPONSE_METHODS)
+    if method is None:
+        raise TypeError(f"estimator must have predict_proba or decision_function, got {type(estimator).__name__}.")
+    X = X.tocsr() if sparse.issparse(X) else X
+    respond = _label_values(estimator, X, method)
+    n_labels = respond(_safe_indexing(X, slice(0, 1))).shape[1]
+    if k > n_labels:
+        raise ValueError(f"k must be at most the number of labels, {n_labels}, got {k}.")
+    parts = [
+        _largest(respond(_safe_indexing(X, rows)), int(k))
+        for rows in row_blocks(_num_samples(X), max(1, BLOCK_ELEMENTS // n_labels))
+    ]
+    labels, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+    names = find_label_names(estimator)
+    return TopLabels(labels if names is None else names[labels], values, method)
+
+
+def _label_values(estimator: Any, X: Any, method: str) -> Callable[[Any], NDArray[Any]]:
+    """Return the function from rows to their values, one column for each label."""
+    one_label = np.ndim(estimator.predict(_safe_indexing(X, slice(0, 1)))) == 1
+    if one_label and len(estimator.classes_) > 2:
+        raise ValueError(
+            f"estimator must be a multi-label classifier, got a {type(estimator).__name__} of "
+            f"{len(estimator.classes_)} classes that exclude each other."
+        )
+
+    def respond(rows: Any) -> NDArray[Any]:
+        answer = getattr(estimator, method)(rows)
+        if method == "predict_proba":
+            positive = estimator.classes_[-1] if one_label else 1
+            values = positive_probabilities(answer, estimator, positive=positive, one_label=one_label)
+        else:
+            values = np.asarray(answer)
+            values = values[:, np.newaxis] if values.ndim == 1 else values
+        if np.isnan(values).any():
+            raise ValueError(f"{type(estimator).__name__}.{method} must not give NaN.")
+        return values
+
+    return respond
+
+
+def _largest(values: NDArray[Any], k: int) -> tuple[IndexArray, NDArray[Any]]:
+    """Return the columns of the k largest values of each row, and these values, in descending order."""
+    n_rows, n_columns = values.shape
+    smallest = np.partition(values, n_columns - k, axis=1)[:, n_columns - k, np.newaxis]
+    chosen = values >= smallest
+    for row in np.flatnonzero(chosen.sum(axis=1) > k):  # of columns with the smallest value, the first ones
+        tied = np.flatnonzero(values[row] == smallest[row])
+        chosen[row, tied[k - np.count_nonzero(values[row] > smallest[row]) :]] = False
+    columns = np.nonzero(chosen)[1].reshape(n_rows, k)
+    found = np.take_along_axis(values, columns, axis=1)
+    order = np.argsort(-found, axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(found, order, axis=1)
