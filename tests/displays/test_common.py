@@ -21,14 +21,22 @@ from sk_quadrant.displays import (
     DecisionRegionDisplay,
     LabelCalibrationDisplay,
     LabelConfusionDisplay,
+    LabelPrecisionRecallDisplay,
+    LabelRocCurveDisplay,
     LearningHistoryDisplay,
     LossDisplay,
     ThresholdDisplay,
 )
 from sk_quadrant.displays._fitted import respond
 
-CLASSIFIER_DISPLAYS = [DecisionRegionDisplay, LabelCalibrationDisplay, LabelConfusionDisplay, ThresholdDisplay]
-PREDICTION_DISPLAYS = [LabelCalibrationDisplay, LabelConfusionDisplay, ThresholdDisplay]
+PREDICTION_DISPLAYS = [
+    LabelCalibrationDisplay,
+    LabelConfusionDisplay,
+    LabelPrecisionRecallDisplay,
+    LabelRocCurveDisplay,
+    ThresholdDisplay,
+]
+CLASSIFIER_DISPLAYS = [DecisionRegionDisplay, *PREDICTION_DISPLAYS]
 
 by_classifier = pytest.mark.parametrize("Display", CLASSIFIER_DISPLAYS, ids=lambda display: display.__name__)
 by_predictions = pytest.mark.parametrize("Display", PREDICTION_DISPLAYS, ids=lambda display: display.__name__)
@@ -39,7 +47,7 @@ def _names(display):
     for attribute in ("label_names", "curve_names"):
         if hasattr(display, attribute):
             return getattr(display, attribute)
-    return display.panel_names[1:]
+    return [name for name in display.panel_names if "average" not in name and "pooled" not in name]
 
 
 def _assert_same_lines(display, other):
@@ -67,9 +75,10 @@ def test_import_needs_no_matplotlib():
         lambda: ThresholdDisplay.from_predictions([[1]], [[0.5]]),
         lambda: LabelCalibrationDisplay.from_predictions([[1]], [[0.5]]),
         lambda: LabelConfusionDisplay.from_predictions([[1]], [[1]]),
+        lambda: LabelRocCurveDisplay.from_predictions([[1]], [[1]]),
         lambda: LearningHistoryDisplay.from_history([{"train_loss": 1.0}]),
     ],
-    ids=["loss", "region", "threshold", "calibration", "confusion", "history"],
+    ids=["loss", "region", "threshold", "calibration", "confusion", "roc", "history"],
 )
 def test_missing_matplotlib_names_the_extra(monkeypatch, draw):
     """Check that drawing without matplotlib says how to install it."""

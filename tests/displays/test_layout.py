@@ -7,6 +7,8 @@ from sk_quadrant.displays import (
     DecisionRegionDisplay,
     LabelCalibrationDisplay,
     LabelConfusionDisplay,
+    LabelPrecisionRecallDisplay,
+    LabelRocCurveDisplay,
     LearningHistoryDisplay,
     LossDisplay,
     ThresholdDisplay,
@@ -45,6 +47,16 @@ def test_calibration_does_not_overlap(pyplot, make_predictions, assert_nothing_o
     display = LabelCalibrationDisplay.from_predictions(
         y_true, {"before": y_prob, "after": y_prob**2}, label_names=names
     )
+    assert_nothing_overlaps(display.figure_)
+
+
+@pytest.mark.parametrize(
+    ("Display", "n_labels"), [(LabelPrecisionRecallDisplay, 200), (LabelRocCurveDisplay, 2)], ids=["pr", "roc"]
+)
+def test_ranking_curves_do_not_overlap(pyplot, make_predictions, assert_nothing_overlaps, Display, n_labels):
+    """Check panels, titles, ticks and legends of precision-recall and ROC curves of two classifiers."""
+    y_true, y_prob, _, names = make_predictions(n_labels)
+    display = Display.from_predictions(y_true, {"one": y_prob, "other": 1 - y_prob}, label_names=names)
     assert_nothing_overlaps(display.figure_)
 
 

@@ -1,0 +1,351 @@
+"""Displays of precision-recall and ROC curves."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import (
+    PrecisionRecallDisplay,
+    RocCurveDisplay,
+    auc,
+    average_precision_score,
+    precision_recall_curve,
+    roc_curve,
+)
+
+from sk_quadrant._arrays import FloatArray
+from sk_quadrant._targets import check_sample_weight
+from sk_quadrant.displays._label_display import LabelCurvesDisplay, read_scored_labels
+from sk_quadrant.displays._panels import GREY, Panels, check_matplotlib, line_style, merge_style, shorten
+
+AVERAGES = ("micro", "macro")
+GRID = np.linspace(0, 1, 1001)  # of recalls or false positive rates, for macro averages
+Curve: TypeAlias = PrecisionRecallDisplay | RocCurveDisplay
+
+
+class RankingCurvesDisplay(LabelCurvesDisplay):
+    """A display of curves that depend on the order of scores only, each drawn by a display of scikit-learn."""
+
+    _score: ClassVar[str]  # area under the curve, as an attribute of scikit-learn's display
+    _score_name: ClassVar[str]
+    _legend_place: ClassVar[str]
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_score: Any,
+        *,
+        sample_weight: Any = None,
+        averages: Sequence[str] = AVERAGES,
+        labels: Any = None,
+        max_labels: int = 14,
+        label_names: Sequence[Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Draw the curves of scores.
+
+        Parameters
+        ----------
+        y_true : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
+            True labels, 0 or 1; NaN where unknown.
+
+        y_score : array-like of shape (n_samples, n_labels) or dict of {name: array-like}
+            Probabilities or scores, or those of several classifiers by name.
+
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+            Weights of samples, or of each of their labels.
+
+        averages : sequence of {"micro", "macro"}, default=("micro", "macro")
+            Averages over all labels, in the first panels. "micro" is the curve of all pairs of a sample and a label
+            together; "macro" is the mean of the curves of the labels that have one.
+
+        labels : sequence of int or str, default=None
+            Labels to show; an empty sequence shows only averages. None shows all labels, or the `max_labels` most
+            frequent.
+
+        max_labels : int, default=14
+            Number of labels shown when `labels` is None.
+
+        label_names : sequence of str of length n_labels, default=None
+            Names of all labels. None takes the columns of `y_true`.
+
+        **options
+            Options of `plot`.
+
+        Returns
+        -------
+        display : display object
+            The display, drawn.
+        """
+        check_matplotlib(f"{cls.__name__}.from_predictions")
+        averages = [averages] if isinstance(averages, str) else list(averages)
+        if set(averages) - set(AVERAGES):
+            raise ValueError(f"averages must be some of {', '.join(AVERAGES)}, got {averages}.")
+        data = read_scored_labels(
+            y_true,
+            y_score,
+            parameter="y_score",
+            labels=labels,
+            max_labels=max_labels,
+            label_names=label_names,
+            may_be_empty=True,
+        )
+        if not data.scores or not (averages or len(data.shown)):
+            raise ValueError("There is nothing to draw: averages and labels are empty, or y_score is.")
+        weight = check_sample_weight(sample_weight, *data.truth.shape)
+        weight = np.ones(1) if weight is None else weight
+        weight = np.broadcast_to(weight.reshape(len(weight), -1), data.truth.shape)
+        curves, notes = {}, {data.note}
+        for name, score in data.scores.items():
+            each = [cls._curve(*column) for column in zip(data.truth.T, score.T, weight.T, strict=True)]
+            if "macro" in averages:
+                notes.add(cls._describe_macro(each))
+            pools = {"micro": cls._curve, "macro": lambda *_, each=each: cls._macro(each)}
+            pooled = [pools[average](data.truth, score, weight) for average in averages]
+            curves[name] = [*pooled, *(each[j] for j in data.shown)]
+        names = [*(f"{average} average" for average in averages), *(data.names[j] for j in data.shown)]
+        return cls(curves, panel_names=names, note="; ".join(sorted(filter(None, notes)))).plot(**options)
+
+    @classmethod
+    def _curve(cls, truth: FloatArray, score: FloatArray, weight: FloatArray) -> Curve:
+        """Return the curve of the known labels with a weight, one of NaN if it is not defined."""
+        known = ~np.isnan(truth) & (weight > 0)
+        classes = set(truth[known])
+        if 1 not in classes or (cls._needs_negatives and 0 not in classes):
+            return cls._draw_undefined()
+        return cls._draw_known(truth[known].astype(int), score[known], weight[known])
+
+    _needs_negatives: ClassVar[bool]
+
+    @classmethod
+    @abstractmethod
+    def _draw_known(cls, truth: NDArray[Any], score: FloatArray, weight: FloatArray) -> Curve:
+        """Return the curve of vectors."""
+
+    @classmethod
+    @abstractmethod
+    def _draw_undefined(cls) -> Curve:
+        """Return a curve of NaN."""
+
+    @classmethod
+    @abstractmethod
+    def _mean(cls, curves: list[Any]) -> Curve:
+        """Return the mean of curves."""
+
+    @classmethod
+    def _macro(cls, curves: list[Curve]) -> Curve:
+        defined = cls._defined(curves)
+        return cls._mean(defined) if defined else cls._draw_undefined()
+
+    @classmethod
+    def _defined(cls, curves: list[Curve]) -> list[Curve]:
+        return [curve for curve in curves if not np.isnan(getattr(curve, cls._score))]
+
+    @classmethod
+    def _describe_macro(cls, curves: list[Curve]) -> str:
+        n_defined = len(cls._defined(curves))
+        return "" if n_defined == len(curves) else f"macro average of the {n_defined} labels that have a curve"
+
+    def _plot_curves(self, line_kw: dict[str, Any] | None) -> list[Any]:
+        self.lines_: dict[str, list[Any]] = {}
+        chance = {"label": "chance level", "color": GREY, "linestyle": ":", "linewidth": 1.0, "zorder": 1}
+        for i, (name, curves) in enumerate(self.curves.items()):
+            style = merge_style({**line_style(i), "linewidth": 1.4, "label": shorten(name, 24)}, line_kw)
+            for ax, curve in zip(self.axes_, curves, strict=True):
+                curve.plot(ax=ax, plot_chance_level=i == 0, chance_level_kw=chance)
+                curve.line_.set(**style)
+            self.lines_[name] = [curve.line_ for curve in curves]
+        first, *_ = self.curves.values()
+        self.chance_lines_ = [curve.chance_level_ for curve in first]
+        for j, ax in enumerate(self.axes_):
+            ax.set(xlabel="", ylabel="", **{f"{axis}ticks": [0, 0.5, 1] for axis in "xy"})
+            ax.set(**{f"{axis}ticklabels": ["0", "0.5", "1"] for axis in "xy"})
+            ax.legend(
+                [lines[j] for lines in self.lines_.values()],
+                [self._describe(curves[j]) for curves in self.curves.values()],
+                loc=self._legend_place,
+                fontsize="x-small",
+                handlelength=1.6 if len(self.curves) > 1 else 0,
+                borderpad=0.2,
+                edgecolor="none",
+            )
+        return self.chance_lines_[:1]
+
+    def _describe(self, curve: Curve) -> str:
+        """Return the area under a curve in words."""
+        score = getattr(curve, self._score)
+        return f"{self._score_name} undefined" if np.isnan(score) else f"{self._score_name} = {score:.2f}"
+
+
+class LabelPrecisionRecallDisplay(RankingCurvesDisplay):
+    """Precision-recall curves of each label, with micro and macro average.
+
+    Use :meth:`from_estimator` or :meth:`from_predictions` to create one. Several classifiers share the panels. AP is
+    the average precision, the area under the steps; the dotted line is the precision of random scores, the frequency of
+    the label.
+
+    Parameters
+    ----------
+    curves : dict of {str: list of :class:`~sklearn.metrics.PrecisionRecallDisplay` of length n_panels}
+        Curves by name of the classifier. A label without a known positive has a curve of NaN.
+
+    panel_names : list of str of length n_panels
+        Titles of the panels.
+
+    note : str, default=""
+        Text above the panels on what they leave out.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (n_panels,), dtype=matplotlib Axes
+        Panels; `ax_` is the first of them, `figure_` their figure.
+
+    lines_ : dict of {str: list of matplotlib Line2D}
+        Curves of each classifier, one per panel.
+
+    chance_lines_ : list of matplotlib Line2D
+        Lines of random scores, one per panel.
+
+    legend_ : matplotlib Legend
+        Legend.
+
+    See Also
+    --------
+    LabelRocCurveDisplay : The same for ROC curves.
+    sklearn.metrics.PrecisionRecallDisplay : The same for one label.
+
+    Notes
+    -----
+    The macro average takes the mean of the precisions of the labels at each recall, where the precision of a label is
+    that of its highest threshold with at least this recall. Its AP is the mean AP, as in
+    :func:`~sklearn.metrics.average_precision_score`.
+
+    Examples
+    --------
+    >>> from sk_quadrant.displays import LabelPrecisionRecallDisplay
+    >>> y_true, y_score = [[0, 1], [0, 0], [1, 1]], [[0.1, 0.9], [0.8, 0.2], [0.7, 0.6]]
+    >>> display = LabelPrecisionRecallDisplay.from_predictions(y_true, y_score, label_names=["cat", "dog"])
+    >>> display.panel_names
+    ['micro average', 'macro average', 'cat', 'dog']
+    >>> [float(curve.average_precision) for curve in display.curves["classifier"][2:]]
+    [0.5, 1.0]
+    """
+
+    curves: dict[str, list[PrecisionRecallDisplay]]
+
+    _score: ClassVar[str] = "average_precision"
+    _score_name: ClassVar[str] = "AP"
+    _legend_place: ClassVar[str] = "lower left"
+    _needs_negatives: ClassVar[bool] = False
+
+    @classmethod
+    def _draw_known(cls, truth: NDArray[Any], score: FloatArray, weight: FloatArray) -> Curve:
+        precision, recall, _ = precision_recall_curve(truth, score, sample_weight=weight, drop_intermediate=True)
+        return PrecisionRecallDisplay(
+            precision=precision,
+            recall=recall,
+            average_precision=float(average_precision_score(truth, score, sample_weight=weight)),
+            prevalence_pos_label=float(np.average(truth, weights=weight)),
+        )
+
+    @classmethod
+    def _draw_undefined(cls) -> Curve:
+        nan = np.array([np.nan])
+        return PrecisionRecallDisplay(precision=nan, recall=nan, average_precision=np.nan, prevalence_pos_label=np.nan)
+
+    @classmethod
+    def _mean(cls, curves: list[Any]) -> Curve:
+        # Recalls are decreasing; the first of equal ones from the right is that of the highest threshold.
+        precisions = [curve.precision[::-1][np.searchsorted(curve.recall[::-1], GRID)] for curve in curves]
+        return PrecisionRecallDisplay(
+            precision=np.mean(precisions, axis=0)[::-1],
+            recall=GRID[::-1],
+            average_precision=float(np.mean([curve.average_precision for curve in curves])),
+            prevalence_pos_label=float(np.mean([curve.prevalence_pos_label for curve in curves])),
+        )
+
+    def _label_axes(self, panels: Panels) -> None:
+        panels.label_axes(xlabel="recall", ylabel="precision")
+
+
+class LabelRocCurveDisplay(RankingCurvesDisplay):
+    """ROC curves of each label, with micro and macro average.
+
+    Use :meth:`from_estimator` or :meth:`from_predictions` to create one. Several classifiers share the panels. AUC is
+    the area under the curve; the dotted diagonal is that of random scores.
+
+    Parameters
+    ----------
+    curves : dict of {str: list of :class:`~sklearn.metrics.RocCurveDisplay` of length n_panels}
+        Curves by name of the classifier. A label without known positives or without known negatives has a curve of
+        NaN.
+
+    panel_names : list of str of length n_panels
+        Titles of the panels.
+
+    note : str, default=""
+        Text above the panels on what they leave out.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (n_panels,), dtype=matplotlib Axes
+        Panels; `ax_` is the first of them, `figure_` their figure.
+
+    lines_ : dict of {str: list of matplotlib Line2D}
+        Curves of each classifier, one per panel.
+
+    chance_lines_ : list of matplotlib Line2D
+        Diagonals, one per panel.
+
+    legend_ : matplotlib Legend
+        Legend.
+
+    See Also
+    --------
+    LabelPrecisionRecallDisplay : Precision-recall curves, which show more where labels are rare.
+    sklearn.metrics.RocCurveDisplay : The same for one label.
+
+    Notes
+    -----
+    The macro average takes the mean of the true positive rates of the labels at each false positive rate. Its AUC is
+    the mean AUC, as in :func:`~sklearn.metrics.roc_auc_score`.
+
+    Examples
+    --------
+    >>> from sk_quadrant.displays import LabelRocCurveDisplay
+    >>> y_true, y_score = [[0, 1], [0, 0], [1, 1]], [[0.1, 0.9], [0.8, 0.2], [0.7, 0.6]]
+    >>> display = LabelRocCurveDisplay.from_predictions(y_true, y_score, label_names=["cat", "dog"])
+    >>> [float(curve.roc_auc) for curve in display.curves["classifier"][2:]]
+    [0.5, 1.0]
+    """
+
+    curves: dict[str, list[RocCurveDisplay]]
+
+    _score: ClassVar[str] = "roc_auc"
+    _score_name: ClassVar[str] = "AUC"
+    _legend_place: ClassVar[str] = "lower right"
+    _needs_negatives: ClassVar[bool] = True
+
+    @classmethod
+    def _draw_known(cls, truth: NDArray[Any], score: FloatArray, weight: FloatArray) -> Curve:
+        fpr, tpr, _ = roc_curve(truth, score, sample_weight=weight)
+        return RocCurveDisplay(fpr=fpr, tpr=tpr, roc_auc=float(auc(fpr, tpr)))
+
+    @classmethod
+    def _draw_undefined(cls) -> Curve:
+        nan = np.array([np.nan])
+        return RocCurveDisplay(fpr=nan, tpr=nan, roc_auc=np.nan)
+
+    @classmethod
+    def _mean(cls, curves: list[Any]) -> Curve:
+        tpr = np.mean([np.interp(GRID, curve.fpr, curve.tpr) for curve in curves], axis=0)
+        mean_auc = float(np.mean([curve.roc_auc for curve in curves]))
+        return RocCurveDisplay(fpr=np.r_[0, GRID], tpr=np.r_[0, tpr], roc_auc=mean_auc)
+
+    def _label_axes(self, panels: Panels) -> None:
+        panels.label_axes(xlabel="false positive rate", ylabel="true positive rate")
