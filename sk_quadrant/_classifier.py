@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from copy import copy
+from copy import copy, deepcopy
+from dataclasses import replace
 from functools import cached_property
 from inspect import signature
 from numbers import Integral, Real
@@ -17,12 +18,13 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._model import FittedModel, loss_from_dict, loss_to_dict
 from sk_quadrant._module_model import ModuleName
 from sk_quadrant._rows import ArrayInputs, Inputs, check_is_numeric, read_texts_or_dict, read_training_rows
 from sk_quadrant._saved_state import SavedState, upgrade_classifier
 from sk_quadrant._solvers import SOLVERS, solvers_that_can
-from sk_quadrant._targets import is_label_matrix, masked_as_nan
+from sk_quadrant._targets import is_label_matrix, masked_as_nan, read_label_values
 from sk_quadrant._training import (
     check_partial_fit,
     chunked_rows,
@@ -88,7 +90,8 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     threshold : {"natural", "bayes"}, float or array-like of shape (n_labels,), default="natural"
         Threshold above which a label is predicted: "natural" is the loss's own score threshold, "bayes" a probability
         of 1/2; a float or an array gives probability thresholds, a Series, dict or one-row DataFrame by label name.
-        Not used for a 1-D `y` with more than two classes, where the largest score wins.
+        Not used for a 1-D `y` with more than two classes, where the largest score wins. A value set after fit is
+        used by the next prediction.
     solver : {"lbfgs", "adamw", "sgd"}, default="lbfgs"
         "lbfgs" solves for all rows at once, starts at zero and is deterministic. "adamw" and "sgd" (with Nesterov
         momentum 0.9) go through batches of rows.
@@ -173,7 +176,8 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     classes_ : ndarray of shape (n_classes,)
         Classes of a 1-D `y`, or ``arange(n_labels)``.
     threshold_ : ndarray of shape (n_labels,)
-        Probability above which each label is predicted; a score for a loss without a link.
+        Probability above which each label is predicted; a score for a loss without a link. It can be assigned, until
+        the next fit or change of `threshold`.
     loss_ : Loss
         The loss object.
     model_ : FittedModel
@@ -411,6 +415,27 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         return score
 
     @property
+    def model_(self):
+        """The fitted model as a value, with the threshold that the parameter asks for now."""
+        try:
+            model = self.__dict__["model_"]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'model_'") from None
+        followed = self.__dict__.get("_followed_threshold", self.threshold)  # models saved before follow their own
+        if followed is self.threshold or _are_same(followed, self.threshold):
+            return model
+        score_threshold, threshold = resolve_threshold(
+            model.loss, self.threshold, model.encoding.n_labels, model.encoding.names
+        )
+        self.model_ = replace(model, score_threshold=score_threshold, threshold=threshold)
+        return self.__dict__["model_"]
+
+    @model_.setter
+    def model_(self, model):
+        self.__dict__["model_"] = model
+        self._followed_threshold = deepcopy(self.threshold)
+
+    @property
     def classes_(self):
         """Classes of a 1-D `y`, or ``arange(n_labels)``."""
         return self.model_.encoding.classes
@@ -432,6 +457,16 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     def threshold_(self):
         """Probability above which each label is predicted; a score for a loss without a link."""
         return self.model_.threshold
+
+    @threshold_.setter
+    def threshold_(self, threshold):
+        model = self.model_
+        n_labels, names = model.encoding.n_labels, model.encoding.names
+        if model.loss.link is None:
+            score_threshold = threshold = read_label_values(threshold, names, n_labels, name="threshold_")
+        else:
+            score_threshold, threshold = resolve_threshold(model.loss, threshold, n_labels, names)
+        self.model_ = replace(model, score_threshold=score_threshold, threshold=threshold)
 
     @property
     def coef_(self):
@@ -615,6 +650,17 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         tags.target_tags.multi_output = True
         tags.input_tags.sparse = self.module is None
         return tags
+
+
+def _are_same(first: Any, second: Any) -> bool:
+    """Whether two values of a parameter are equal, arrays and named values included."""
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, str):
+        return bool(first == second)
+    if hasattr(first, "equals"):  # names and values of pandas
+        return bool(first.equals(second))
+    return bool(first == second) if isinstance(first, dict) else bool(np.array_equal(first, second))
 
 
 def _named_scores(scores: Any, labels: Any) -> dict[str, float]:
