@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from copy import copy, deepcopy
+from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
 from inspect import signature
@@ -12,21 +12,27 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
-from sklearn.metrics import check_scoring
-from sklearn.utils import _safe_indexing
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._model import FittedModel, loss_from_dict, loss_to_dict
 from sk_quadrant._module_model import ModuleName
-from sk_quadrant._rows import ArrayInputs, Inputs, check_is_numeric, read_texts_or_dict, read_training_rows
+from sk_quadrant._rows import (
+    ArrayInputs,
+    check_is_numeric,
+    divide,
+    read_texts_or_dict,
+    read_training_rows,
+    read_validation_rows,
+)
 from sk_quadrant._saved_state import SavedState, upgrade_classifier
 from sk_quadrant._solvers import SOLVERS, solvers_that_can
 from sk_quadrant._targets import is_label_matrix, masked_as_nan, read_label_values
 from sk_quadrant._training import (
     check_partial_fit,
+    check_watched_rows,
     chunked_rows,
     fit_rows,
     reads_chunks,
@@ -36,6 +42,7 @@ from sk_quadrant._training import (
     warm_start_of,
     warn_unless_converged,
 )
+from sk_quadrant._watched_score import WatchedScore
 from sk_quadrant.losses import LOSSES, Loss
 
 
@@ -135,9 +142,11 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     scoring : str, callable, list, tuple, dict or None, default=None
         What `early_stopping` monitors on the held-out rows: None for the loss, or a scikit-learn scorer. With several
         scorers (or one that returns a dict) the first is monitored and all are recorded; with one that returns an
-        array, one score per label, the mean is monitored. Row weights are passed on to the scorer.
-    validation_fraction : float, default=0.1
-        Share of the rows to hold out.
+        array, one score per label, the mean is monitored. Row weights are passed on to the scorer. Names are those of
+        :func:`sk_quadrant.metrics.get_scorer`; its own scorers take unknown labels. A score of NaN is an error.
+    validation_fraction : float or cross-validation splitter, default=0.1
+        Share of the rows to hold out, or a splitter whose first split says which ones: with
+        ``GroupShuffleSplit(n_splits=1)`` and ``fit(..., groups=groups)`` whole groups. Not used with `X_val`.
     n_iter_no_change : int, default=10
         Epochs without progress before "adamw" and "sgd" stop.
     warm_start : bool, default=False
@@ -239,7 +248,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         "missing_labels": [StrOptions({"error", "ignore"})],
         "early_stopping": ["boolean"],
         "scoring": [str, callable, list, tuple, dict, None],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), HasMethods(["split"])],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -317,7 +326,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, groups=None):
         """Fit the model.
 
         Parameters
@@ -329,6 +338,15 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
             ``missing_labels="ignore"``.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
             Weights of rows, or of each label of each row.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Features of the rows that `early_stopping` watches, none of which is trained on. In a
+            :class:`~sklearn.pipeline.Pipeline` they are transformed as `X` is with ``transform_input=["X_val"]``.
+        y_val : {array-like, sparse matrix, DataFrame} of shape (n_val,) or (n_val, n_labels), default=None
+            Their labels, in the form of `y`.
+        sample_weight_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
+            Their weights.
+        groups : array-like of shape (n_samples,), default=None
+            Groups of rows, for a splitter as `validation_fraction`.
 
         Returns
         -------
@@ -343,11 +361,15 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
             If the loss turns infinite or NaN; the estimator stays as it was.
         """
         with unchanged_on_error(self):
+            check_watched_rows(self, X_val, y_val, sample_weight_val, groups)
             start = warm_start_of(self)
             y = y if start is None else start.encoding.align(y)
             rows = self._read(X, y, sample_weight, reset=start is None)
-            score = self._score_of(X if self.module is None else rows.X, y, sample_weight)
-            result = fit_rows(self, rows, start=start, score=score)
+            watched = self._watched_rows(rows, X, y, groups, X_val, y_val, sample_weight_val)
+            score = WatchedScore.of(self, X if self.module is None else rows.X, y, sample_weight)
+            if X_val is not None:
+                score = WatchedScore.of(self, X_val if self.module is None else watched.X, y_val, sample_weight_val)
+            result = fit_rows(self, rows, start=start, score=score, validation=watched)
         warn_unless_converged(self, result, stacklevel=3)
         return self
 
@@ -397,22 +419,18 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         names = ("missing_labels", "class_weight", "label_smoothing")
         return read_training_rows(X, y, sample_weight, **{name: getattr(self, name) for name in names}, **options)
 
-    def _score_of(self, X, y, sample_weight):
-        """Return a function that scores a fitted model on some rows, or None if only the loss is watched."""
-        if self.scoring is None:
-            return None
-        scorer = check_scoring(self, scoring=list(self.scoring) if isinstance(self.scoring, tuple) else self.scoring)
-        weight = sample_weight if sample_weight is not None and np.ndim(sample_weight) == 1 else None
-
-        def score(model, rows):
-            candidate = copy(self)  # without the names of features, which the rows of X have lost
-            candidate.__dict__.pop("feature_names_in_", None)
-            candidate.model_ = model
-            options = {} if weight is None else {"sample_weight": _safe_indexing(weight, rows)}
-            held_out = X[rows] if isinstance(X, Inputs) else _safe_indexing(X, rows), _safe_indexing(y, rows)
-            return _named_scores(scorer(candidate, *held_out, **options), model.encoding.classes)
-
-        return score
+    def _watched_rows(self, rows, X, y, groups, X_val, y_val, sample_weight_val):
+        """Return the rows that early stopping watches, which rows it holds out, or None if it is to draw them."""
+        splits = hasattr(self.validation_fraction, "split")
+        if X_val is not None:
+            names = ("missing_labels", "class_weight")
+            if self.module is None:
+                X_val = self._check_numbers(X_val, reset=False)
+            else:
+                X_val = self._read_inputs(X_val, reset=False).follow(rows.X.signature())
+            options = {name: getattr(self, name) for name in names}
+            return read_validation_rows(rows, X_val, y_val, sample_weight_val, **options)
+        return divide(self.validation_fraction, X, y, groups) if self.early_stopping and splits else None
 
     @property
     def model_(self):
@@ -592,10 +610,19 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     def _check_features(self, X, *, reset):
         if self.module is not None if reset else self.model_.takes_inputs:
             return self._check_inputs(X, reset=reset)
+        return self._check_numbers(X, reset=reset)
+
+    def _check_numbers(self, X, *, reset):
+        """Return what a linear model or network of this package takes, checked."""
         dtypes = [np.float64, np.float32]
         return validate_data(self, masked_as_nan(X), accept_sparse="csr", dtype=dtypes, reset=reset)
 
     def _check_inputs(self, X, *, reset):
+        """Return what a module of the user takes, as in the first call."""
+        inputs = self._read_inputs(X, reset=reset)
+        return inputs if reset else self.model_.follow(inputs)
+
+    def _read_inputs(self, X, *, reset):
         """Return what a module of the user takes, checked."""
         inputs = read_texts_or_dict(X)
         if inputs is None:
@@ -604,7 +631,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         elif reset:
             for name in ("n_features_in_", "feature_names_in_"):
                 self.__dict__.pop(name, None)
-        return inputs if reset else self.model_.follow(inputs)
+        return inputs
 
     @classmethod
     def _default_parameters(cls):
@@ -661,14 +688,3 @@ def _are_same(first: Any, second: Any) -> bool:
     if hasattr(first, "equals"):  # names and values of pandas
         return bool(first.equals(second))
     return bool(first == second) if isinstance(first, dict) else bool(np.array_equal(first, second))
-
-
-def _named_scores(scores: Any, labels: Any) -> dict[str, float]:
-    """Return what a scorer has returned by names for the history, the one that is watched first."""
-    if isinstance(scores, dict):
-        named = {f"valid_{name}": float(score) for name, score in scores.items()}
-        return {"valid_score": next(iter(named.values())), **named}
-    if np.ndim(scores):
-        named = {f"valid_score_{label}": float(score) for label, score in zip(labels, scores, strict=True)}
-        return {"valid_score": float(np.mean(scores)), **named}
-    return {"valid_score": float(scores)}

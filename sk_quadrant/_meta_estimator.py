@@ -108,10 +108,7 @@ class FitData:
 
     def constant_labels(self, rows: IndexArray | None = None) -> tuple[BoolArray, BoolArray]:
         """Return which labels are 0 wherever they are known in some rows, None for all, and which others are 1."""
-        values = self.targets.dense(rows)
-        never = np.logical_not(values.any(axis=0))
-        always = np.all((values == 1) | ~self.targets.known(rows), axis=0)
-        return never, always & ~never
+        return self.targets.constant_labels(rows)
 
 
 class MetaClassifier(SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]

@@ -26,7 +26,7 @@ from sk_quadrant._solvers import PARAMETERS, SOLVERS, FitResult, Problem, Solver
 from sk_quadrant.losses import LOSSES, Loss
 
 if TYPE_CHECKING:
-    from sk_quadrant._rows import Schema, ShardedRows, Summary, TrainingRows
+    from sk_quadrant._rows import Division, Schema, ShardedRows, Summary, TrainingRows
 
 Score = Callable[[FittedModel, Any], dict[str, float]]
 
@@ -93,7 +93,12 @@ def chunked_rows(estimator: Any, X: Any, y: Any, sample_weight: Any) -> ShardedR
 
 
 def fit_rows(
-    estimator: Any, rows: TrainingRows | ShardedRows, *, start: FittedModel | None = None, score: Score | None = None
+    estimator: Any,
+    rows: TrainingRows | ShardedRows,
+    *,
+    start: FittedModel | None = None,
+    score: Score | None = None,
+    validation: TrainingRows | Division | None = None,
 ) -> FitResult:
     """Fit an estimator to rows, set its fitted attributes, and return the result of the solver.
 
@@ -105,8 +110,10 @@ def fit_rows(
         Where to start.
     score : callable or None, default=None
         (fitted model, numbers of rows) -> scores by name.
+    validation : TrainingRows, Division or None, default=None
+        Rows that early stopping watches, or which rows it holds out.
     """
-    result = _train(estimator, rows, start=start, score=score)
+    result = _train(estimator, rows, start=start, score=score, validation=validation)
     estimator.n_iter_, estimator.loss_curve_, estimator.history_ = result.n_iter, result.loss_curve, result.history
     _remember(estimator, moments=result.moments if estimator.warm_start else None)
     return result
@@ -127,6 +134,25 @@ def check_partial_fit(estimator: Any) -> None:
     for name in _asked_for(estimator) & WHOLE_FIT_ONLY.keys():
         raise ValueError(
             f"partial_fit does not support {name}={getattr(estimator, name)!r}: {WHOLE_FIT_ONLY[name]}. Use fit."
+        )
+
+
+def check_watched_rows(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, groups: Any) -> None:
+    """Refuse rows for early stopping to watch that are incomplete or would have no effect."""
+    given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val, "groups": groups}
+    names = [name for name, value in given.items() if value is not None]
+    if names and not estimator.early_stopping:
+        raise ValueError(f"{' and '.join(names)} need early_stopping=True, got {estimator.early_stopping!r}.")
+    if names:
+        check_solver_can(solver_of(estimator), {"early_stopping": True})
+    if (X_val is None) != (y_val is None) or (sample_weight_val is not None and X_val is None):
+        raise ValueError(f"X_val and y_val must be passed together, got {' and '.join(names)}.")
+    if groups is not None and X_val is not None:
+        raise ValueError("groups say which rows to hold out, and cannot be passed with X_val.")
+    if groups is not None and not hasattr(estimator.validation_fraction, "split"):
+        raise ValueError(
+            "groups need a splitter as validation_fraction, such as sklearn.model_selection.GroupShuffleSplit("
+            f"n_splits=1), got {estimator.validation_fraction!r}."
         )
 
 
@@ -162,6 +188,7 @@ def _train(
     *,
     start: FittedModel | None,
     score: Score | None = None,
+    validation: TrainingRows | Division | None = None,
     **changes: Any,
 ) -> FitResult:
     """Solve the problem of an estimator and rows, and set the fitted model."""
@@ -191,6 +218,7 @@ def _train(
         seed=seed,
         seed_is_free=estimator.random_state is None and start is None,
         score=None if score is None else lambda weights, index: score(fitted.with_weights(weights), index),
+        validation=validation,
         module=estimator.module,
         **{name: getattr(estimator, name) for name in PARAMETERS} | changes,
     )

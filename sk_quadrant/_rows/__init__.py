@@ -3,10 +3,12 @@
 from sk_quadrant._rows.inputs import ArrayInputs, Inputs, Signature, check_is_numeric, read_texts_or_dict
 from sk_quadrant._rows.parts import Chunks, Part, Schema, ShardedRows, Summary, read_part
 from sk_quadrant._rows.training import InputRows, TrainingRows, read_training_rows, smooth
+from sk_quadrant._rows.validation import Division, divide, read_validation_rows
 
 __all__ = [
     "ArrayInputs",
     "Chunks",
+    "Division",
     "InputRows",
     "Inputs",
     "Part",
@@ -16,8 +18,10 @@ __all__ = [
     "Summary",
     "TrainingRows",
     "check_is_numeric",
+    "divide",
     "read_part",
     "read_texts_or_dict",
     "read_training_rows",
+    "read_validation_rows",
     "smooth",
 ]

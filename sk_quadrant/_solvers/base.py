@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from skorch import NeuralNet
 
     from sk_quadrant._model import Architecture, Layers
-    from sk_quadrant._rows import ShardedRows, TrainingRows
+    from sk_quadrant._rows import Division, ShardedRows, TrainingRows
     from sk_quadrant.losses import Loss
 
-Score: TypeAlias = "Callable[[Any, NDArray[np.intp]], dict[str, float]]"
+Score: TypeAlias = "Callable[[Any, NDArray[np.intp] | None], dict[str, float]]"
 Moments: TypeAlias = "list[dict[str, Any]]"
 
 
@@ -41,7 +41,10 @@ class Problem:
     seed_is_free : bool
         Whether the user has left the seed to chance.
     score : callable or None
-        (layers or module of the user, indices of rows) -> scores by name, on the rows held out.
+        (layers or module of the user, indices of rows) -> scores by name, on the rows held out; None for those of
+        `validation`.
+    validation : TrainingRows, Division or None
+        Rows that early stopping watches, or which rows it holds out, None to draw them.
     module : torch.nn.Module, callable or None
         Module of the user, or a function of (n_features, n_labels) that returns it; None for the architecture.
     C, max_iter, tol, batch_size, learning_rate_init, learning_rate, warmup_fraction, mixup_alpha, early_stopping, \
@@ -58,6 +61,7 @@ class Problem:
     seed: int
     seed_is_free: bool
     score: Score | None
+    validation: TrainingRows | Division | None
     module: Any
     C: float
     max_iter: int

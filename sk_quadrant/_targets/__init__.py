@@ -26,7 +26,7 @@ from sk_quadrant._targets.responses import (
     respond,
 )
 from sk_quadrant._targets.stratification import check_label_cv, hold_out, stratified_folds, stratified_parts
-from sk_quadrant._targets.targets import Targets
+from sk_quadrant._targets.targets import Targets, one_class_labels
 from sk_quadrant._targets.weights import check_known, check_sample_weight, weight_targets
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "hold_out",
     "is_label_matrix",
     "masked_as_nan",
+    "one_class_labels",
     "positive_probabilities",
     "read_for_any_classifier",
     "read_label_values",

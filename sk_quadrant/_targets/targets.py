@@ -69,6 +69,13 @@ class Targets:
         """Return the unweighted sum of the known targets of each label."""
         return np.asarray(self.values.sum(axis=0, dtype=np.float64)).ravel()
 
+    def constant_labels(self, rows: Any = None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which labels are 0 wherever they are known in some rows, None for all, and which others are 1."""
+        values = self.dense(rows)
+        never = np.logical_not(values.any(axis=0))
+        always = np.all((values == 1) | ~self.known(rows), axis=0)
+        return never, always & ~never
+
     def frequency(self) -> NDArray[np.float64]:
         """Return the unweighted mean target of each label over its known rows."""
         return np.asarray(self.counts() / np.maximum(self.n_known(), 1), dtype=np.float64)
@@ -82,3 +89,10 @@ class Targets:
         if self.mask is None:
             return n_known, float(weight.sum()) * (self.n_labels / weight.shape[1])  # a row weight is of every label
         return n_known, float((weight * self.mask).sum())
+
+
+def one_class_labels(targets: Targets, names: NDArray[Any] | None = None) -> list[Any]:
+    """Return the labels that are present wherever they are known, or nowhere, by name or number."""
+    is_constant = np.logical_or(*targets.constant_labels())
+    found: list[Any] = (np.arange(targets.n_labels) if names is None else names)[is_constant].tolist()
+    return found

@@ -27,8 +27,9 @@ from sk_quadrant._targets import (
 from sk_quadrant._thresholds.base import ThresholdClassifier, read_labels
 from sk_quadrant._thresholds.constraints import Constraint
 from sk_quadrant._thresholds.held_out import HeldOut, fit_and_score, fixed_thresholds, rows_held_out, score
-from sk_quadrant._thresholds.scoring import OWN_SCORERS, Scoring, scorer_named
+from sk_quadrant._thresholds.scoring import Scoring
 from sk_quadrant._thresholds.search import Metric, tune_thresholds
+from sk_quadrant.metrics import get_scorer
 
 
 class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
@@ -213,7 +214,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **ThresholdClassifier._parameter_constraints,
-        "scoring": [StrOptions({*get_scorer_names(), *OWN_SCORERS}), callable],
+        "scoring": [StrOptions({*get_scorer_names(), "neg_hamming_loss"}), callable],
         "scope": [StrOptions({"label", "shared"})],
         "constraint": [tuple, list, None],
         "confidence": [Interval(Real, 0.0, 1.0, closed="neither"), None],
@@ -347,7 +348,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         )
 
     def _scorer(self) -> Any:
-        return scorer_named(self.scoring) if isinstance(self.scoring, str) else self.scoring
+        return get_scorer(self.scoring)
 
     def _split(self, data: FitData, split_params: Mapping[str, Any]) -> list[Split]:
         is_prefit = isinstance(self.cv, str)

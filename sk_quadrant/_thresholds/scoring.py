@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import get_scorer, hamming_loss, make_scorer
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params
 
@@ -24,13 +22,7 @@ from sk_quadrant._thresholds.held_out import HeldOut
 from sk_quadrant._thresholds.ruled_search import COUNT_METRICS, RuledMetric
 from sk_quadrant._thresholds.rules import Rule
 from sk_quadrant._thresholds.search import METRICS, Metric
-
-OWN_SCORERS = {"neg_hamming_loss": make_scorer(hamming_loss, greater_is_better=False)}
-
-
-def scorer_named(name: str) -> Any:
-    """Return the scorer of a name, those of scikit-learn and of this package alike."""
-    return deepcopy(OWN_SCORERS[name]) if name in OWN_SCORERS else get_scorer(name)
+from sk_quadrant.metrics import get_scorer
 
 
 def _formula(scorer: Any) -> tuple[Any, Any, dict[str, Any]]:
@@ -65,7 +57,7 @@ class Scoring:
         """Check the scorer and look for its metric among those whose search needs no calls."""
         if "predict" not in np.atleast_1d(getattr(scorer, "_response_method", "predict")):
             raise ValueError(f"scoring must depend on predictions for thresholds to matter, got {scoring!r}.")
-        names = [name for name in METRICS if _formula(scorer_named(name)) == _formula(scorer)]
+        names = [name for name in METRICS if _formula(get_scorer(name)) == _formula(scorer)]
         name = names[0] if names and set(params) <= {"sample_weight"} else None
         if name is None and targets.mask is not None:
             raise ValueError(

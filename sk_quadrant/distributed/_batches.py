@@ -117,6 +117,9 @@ class RankData(BatchData):
         ]
         return np.concatenate(parts)
 
+    def check_known(self, where: str) -> None:
+        """Do nothing, since rows may be on other ranks; see `BatchData.check_known`."""
+
     def subset(self, index: NDArray[np.intp], *, label_smoothing: float) -> RankData:
         """Return some of all rows; see `BatchData.subset`."""
         chosen = index if self.chosen is None else self.chosen[index]

@@ -115,6 +115,11 @@ def _check(estimator: Any) -> None:
         if getattr(estimator, name):
             value = ModuleName.of(estimator.module) if name == "module" else getattr(estimator, name)
             raise ValueError(f"{name} cannot be used with fit_distributed: {reason}. Got {value!r}.")
+    if hasattr(estimator.validation_fraction, "split"):
+        raise ValueError(
+            "validation_fraction must be a float for fit_distributed: a splitter needs the rows of all ranks in one "
+            f"place. Got {estimator.validation_fraction!r}."
+        )
     check_chunk_device(estimator)
 
 

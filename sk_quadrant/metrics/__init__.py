@@ -8,6 +8,7 @@ from sk_quadrant.metrics._calibration import expected_calibration_error
 from sk_quadrant.metrics._log_loss import multilabel_log_loss
 from sk_quadrant.metrics._ranking import precision_at_k_score, recall_at_k_score
 from sk_quadrant.metrics._scorers import (
+    get_scorer,
     make_multilabel_scorer,
     neg_expected_calibration_error_scorer,
     neg_multilabel_log_loss_scorer,
@@ -17,6 +18,7 @@ from sk_quadrant.metrics._scorers import (
 
 __all__ = [
     "expected_calibration_error",
+    "get_scorer",
     "make_multilabel_scorer",
     "multilabel_log_loss",
     "neg_expected_calibration_error_scorer",

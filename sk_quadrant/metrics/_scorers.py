@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
+from sklearn import metrics
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.validation import _check_response_method
@@ -93,6 +95,48 @@ _RANKING_RESPONSE = ("decision_function", "predict_proba")
 
 neg_multilabel_log_loss_scorer = make_multilabel_scorer(multilabel_log_loss, greater_is_better=False)
 neg_expected_calibration_error_scorer = make_multilabel_scorer(expected_calibration_error, greater_is_better=False)
+
+SCORERS = {
+    "neg_expected_calibration_error": neg_expected_calibration_error_scorer,
+    "neg_hamming_loss": metrics.make_scorer(metrics.hamming_loss, greater_is_better=False),
+    "neg_multilabel_log_loss": neg_multilabel_log_loss_scorer,
+}
+
+
+def get_scorer(scoring: Any) -> Any:
+    """Return the scorer of a name, those of this package and of scikit-learn alike.
+
+    Parameters
+    ----------
+    scoring : str or callable
+        "neg_hamming_loss", "neg_multilabel_log_loss", "neg_expected_calibration_error", or a name in
+        :func:`sklearn.metrics.get_scorer_names`. A callable is returned as it is.
+
+    Returns
+    -------
+    scorer : callable
+        Callable with the signature `scorer(estimator, X, y)`; greater is better. A copy, which may request metadata.
+
+    Raises
+    ------
+    ValueError
+        If there is no such name.
+
+    Examples
+    --------
+    >>> from sk_quadrant.metrics import get_scorer
+    >>> get_scorer("neg_hamming_loss")
+    make_scorer(hamming_loss, greater_is_better=False, response_method='predict')
+    """
+    if not isinstance(scoring, str):
+        return scoring
+    if scoring in SCORERS:
+        return deepcopy(SCORERS[scoring])
+    if scoring not in metrics.get_scorer_names():
+        raise ValueError(
+            f"scoring must be one of {sorted(SCORERS)} or sklearn.metrics.get_scorer_names(), got {scoring!r}."
+        )
+    return metrics.get_scorer(scoring)
 
 
 def precision_at_k_scorer(k: int = 1) -> _MultilabelScorer:

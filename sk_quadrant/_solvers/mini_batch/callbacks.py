@@ -19,11 +19,13 @@ class StopUnlessFinite(Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Look at the loss of the epoch."""
-        loss = net.history[-1]["train_loss"]
-        if not np.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss became {loss} in epoch {len(net.history)}; scale X or lower learning_rate_init"
-            )
+        row = net.history[-1]
+        for name, where in (("train_loss", ""), ("valid_loss", " of the rows that early_stopping watches")):
+            if not np.isfinite(row.get(name, 0.0)):
+                raise FloatingPointError(
+                    f"the loss{where} became {row[name]} in epoch {len(net.history)}; scale X or lower "
+                    "learning_rate_init"
+                )
 
 
 class HeldOutScore(Callback):  # type: ignore[misc]

@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sk_quadrant._rows.training import smooth
+from sk_quadrant._rows.validation import Division
 from sk_quadrant._solvers.own_modules import as_values, split_values
 from sk_quadrant._solvers.tensors import SparseRows, as_tensor, torch_dtype, without_ones
+from sk_quadrant._targets import hold_out
 from sk_quadrant.losses.weighting import split_weight
 
 if TYPE_CHECKING:
@@ -52,11 +54,14 @@ class BatchData(Dataset[Any]):
     ----------
     exchange : Exchange or None
         Where the sums over rows of other processes come from, None if all rows are in this process.
+    validation : BatchData, Division or None
+        Rows that early stopping watches, or which rows it holds out, None to draw them.
     mean_weight : float
         Mean weight of the rows.
     """
 
     exchange: Exchange | None = None
+    validation: BatchData | Division | None = None
 
     def __init__(
         self, rows: TrainingRows, index: NDArray[np.intp] | None = None, *, label_smoothing: float | None = None
@@ -94,7 +99,42 @@ class BatchData(Dataset[Any]):
 
     def arrays(self) -> list[NDArray[Any]]:
         """Return all arrays that the data consists of."""
-        return self.training_rows.arrays() + ([] if self.index is None else [self.index])
+        own = self.training_rows.arrays() + ([] if self.index is None else [self.index])
+        if isinstance(self.validation, Division):
+            return [*own, self.validation.train, self.validation.test]
+        return own if self.validation is None else own + self.validation.arrays()
+
+    def of(self, rows: TrainingRows) -> BatchData:
+        """Return other rows in the same form."""
+        return BatchData(rows)
+
+    def divide(self, fraction: float, seed: int) -> tuple[BatchData, BatchData]:
+        """Return the rows to train on and those that early stopping watches, a fraction of them if it has none yet."""
+        if isinstance(self.validation, BatchData):
+            return self, self.validation
+        division = self.validation
+        if division is None:
+            division = Division(*hold_out(self.presence(), fraction, seed))
+        parts = (
+            self.subset(division.train, label_smoothing=self.label_smoothing),
+            self.subset(division.test, label_smoothing=0.0),
+        )
+        for part, where in zip(parts, ("to train on", "that early_stopping watches"), strict=True):
+            part.check_known(where)
+        return parts
+
+    def check_known(self, where: str) -> None:
+        """Raise a ValueError unless a label of these rows is known, with a positive weight."""
+        targets = self.training_rows.targets
+        known = targets.known(self.index)
+        if targets.weight is not None:
+            weight = targets.weight if self.index is None else targets.weight[self.index]
+            known = known & (weight.reshape(len(known), -1) > 0)
+        if not known.any():
+            raise ValueError(
+                f"The {len(known)} rows {where} must have a known label with a positive weight, got none. Take another "
+                "validation_fraction or random_state, or pass X_val and y_val."
+            )
 
     def presence(self) -> NDArray[np.bool_]:
         """Return which labels are known to be present, shape (n_rows, n_labels)."""
@@ -200,6 +240,10 @@ class ModuleData(BatchData):
         """Return inputs and targets of some rows as new tensors; see `BatchData.rows`."""
         rows = index if self.index is None else self.index[index]
         return InputValues(as_values(self.X[rows].values, self.precision, None), len(rows)), self._targets(rows)
+
+    def of(self, rows: TrainingRows) -> BatchData:
+        """Return other rows in the same form; see `BatchData.of`."""
+        return ModuleData(rows, self.precision)
 
     def _of_rows(self, index: NDArray[np.intp], label_smoothing: float) -> BatchData:
         return ModuleData(self.training_rows, self.precision, index, label_smoothing=label_smoothing)

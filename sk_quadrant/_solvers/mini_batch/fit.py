@@ -63,6 +63,8 @@ def _own_module(
 
 def _train(problem: Problem, net: MultiLabelNet, data: BatchData) -> FitResult:
     """Run the epochs, and return the result."""
+    watched = problem.validation
+    data.validation = data.of(watched) if isinstance(watched, TrainingRows) else watched
     if problem.moments:
         write_moments(net.optimizer_, net.module_, problem.moments)
     finished = run(net, data)
@@ -89,7 +91,7 @@ def _build(
         seed_is_free=problem.seed_is_free,
         schedule=Schedule(problem.learning_rate_init, problem.learning_rate, problem.warmup_fraction),
         mixup_alpha=problem.mixup_alpha,
-        validation_fraction=problem.validation_fraction if problem.early_stopping else 0.0,
+        validation_fraction=_share_to_watch(problem),
         optimizer=optimizer,
         optimizer__weight_decay=0.0,  # decay decoupled from the gradient has another optimum than the objective
         optimizer__fused=problem.device.type in ("cpu", "cuda"),
@@ -99,6 +101,13 @@ def _build(
         callbacks=_callbacks(problem),
     ).initialize()
     return net
+
+
+def _share_to_watch(problem: Problem) -> float:
+    """Return the share of the rows that early stopping watches, 1 if it does not depend on the number of rows."""
+    if not problem.early_stopping:
+        return 0.0
+    return problem.validation_fraction if problem.validation is None else 1.0
 
 
 def _initial_module(problem: Problem) -> Any:

@@ -21,7 +21,6 @@ from sk_quadrant._solvers.mini_batch.steps import AnalyticSteps, can_step, read_
 from sk_quadrant._solvers.modules import read_layers, write_layers
 from sk_quadrant._solvers.nets import LabelNet, LossCriterion, net_parameters
 from sk_quadrant._solvers.tensors import SparseRows
-from sk_quadrant._targets import hold_out
 
 if TYPE_CHECKING:
     from sk_quadrant.losses import Loss
@@ -47,7 +46,7 @@ class MultiLabelNet(LabelNet):
     mixup_alpha : float, default=0.0
         If positive, rows are mixed within their batch.
     validation_fraction : float, default=0.0
-        Share of the rows held out, if positive.
+        Share of the rows held out, if positive; not used by data with a `validation` of its own.
     **kwargs
         Parameters of `skorch.NeuralNet`.
 
@@ -103,9 +102,7 @@ class MultiLabelNet(LabelNet):
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
         """Return the rows to train on and those held out, None if there are none."""
         if isinstance(X, BatchData) and self.validation_fraction:
-            training, held_out = hold_out(X.presence(), self.validation_fraction, self.seed)
-            smoothing = X.label_smoothing
-            return X.subset(training, label_smoothing=smoothing), X.subset(held_out, label_smoothing=0.0)
+            return X.divide(self.validation_fraction, self.seed)
         split: tuple[Any, Any] = super().get_split_datasets(X, y, **fit_params)
         return split
 

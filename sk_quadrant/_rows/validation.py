@@ -1,0 +1,86 @@
+"""Rows that early stopping watches: passed to `fit`, or held out by a splitter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from sk_quadrant._arrays import IndexArray
+from sk_quadrant._rows.inputs import Inputs
+from sk_quadrant._rows.training import TrainingRows, read_training_rows
+
+
+@dataclass(frozen=True)
+class Division:
+    """Numbers of the rows to train on and of those to watch."""
+
+    train: IndexArray
+    test: IndexArray
+
+
+def divide(splitter: Any, X: Any, y: Any, groups: Any) -> Division:
+    """Return the first split of a splitter.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one of its parts is empty.
+    """
+    options = {} if groups is None else {"groups": groups}
+    train, test = next(iter(splitter.split(X, y, **options)), ((), ()))
+    division = Division(np.asarray(train, dtype=np.intp), np.asarray(test, dtype=np.intp))
+    if not division.train.size or not division.test.size:
+        raise ValueError(
+            f"validation_fraction={splitter} must give rows to train on and rows to watch, got {division.train.size} "
+            f"and {division.test.size}."
+        )
+    return division
+
+
+def read_validation_rows(
+    rows: TrainingRows, X: Any, y: Any, sample_weight: Any, *, missing_labels: str, class_weight: Any
+) -> TrainingRows:
+    """Return rows to watch, which follow the rows that are trained on.
+
+    Parameters
+    ----------
+    rows : TrainingRows
+        Rows that are trained on: their encoding of y, "balanced" class weights, precision and kind of features.
+    X : ndarray or sparse CSR matrix of shape (n_rows, n_features), or Inputs
+        Checked features.
+    y, sample_weight : array-like
+        `y_val` and `sample_weight_val` of the estimator.
+    missing_labels, class_weight
+        Parameters of the estimator.
+
+    Raises
+    ------
+    ValueError
+        If y or sample_weight do not fit X or the encoding.
+    """
+    if not isinstance(X, Inputs):
+        X = X.astype(rows.dtype, copy=False)
+        if sparse.issparse(X) != sparse.issparse(rows.X):
+            X = X.toarray() if sparse.issparse(X) else sparse.csr_matrix(X)
+    try:
+        return read_training_rows(
+            X,
+            y,
+            sample_weight,
+            missing_labels=missing_labels,
+            class_weight=_resolved(class_weight, rows),
+            label_smoothing=0.0,
+            encoding=rows.encoding,
+        )
+    except ValueError as error:
+        raise ValueError(f"In X_val, y_val and sample_weight_val: {error}") from error
+
+
+def _resolved(class_weight: Any, rows: TrainingRows) -> Any:
+    """Return class weights with the numbers of the training rows in place of "balanced"."""
+    frequency = rows.encoding.complete(rows.targets.frequency()[np.newaxis])[0]  # of both classes of a binary y
+    n_known = len(rows) if rows.encoding.exclusive else rows.targets.n_known()
+    return rows.encoding.resolve_class_weight(class_weight, frequency * n_known, n_known)

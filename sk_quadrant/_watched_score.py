@@ -1,0 +1,113 @@
+"""The score that early stopping watches: a scorer, called on rows that are not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import check_scoring
+from sklearn.utils import _safe_indexing
+
+from sk_quadrant._model import FittedModel
+from sk_quadrant._rows import Inputs
+from sk_quadrant._targets import one_class_labels
+from sk_quadrant.metrics import get_scorer
+
+
+@dataclass(frozen=True)
+class WatchedScore:
+    """Scores by name of a fitted model on rows that are not trained on.
+
+    Attributes
+    ----------
+    estimator : QuadrantMultiLabelClassifier
+    scorer : callable
+    arrays : tuple
+        Features, labels, and weights or None: of `X_val`, or of all rows if some of them are held out.
+    """
+
+    estimator: Any
+    scorer: Callable[..., Any]
+    arrays: tuple[Any, Any, Any]
+
+    @classmethod
+    def of(cls, estimator: Any, X: Any, y: Any, sample_weight: Any) -> WatchedScore | None:
+        """Return the score that `scoring` of an estimator asks for, None if the loss is watched."""
+        if estimator.scoring is None:
+            return None
+        weight = sample_weight if sample_weight is not None and np.ndim(sample_weight) == 1 else None
+        return cls(estimator, check_scoring(estimator, scoring=_by_name(estimator.scoring)), (X, y, weight))
+
+    def __call__(self, model: FittedModel, rows: Any) -> dict[str, float]:
+        """Return the scores on some rows, None for all; the one that is watched is the first.
+
+        Raises
+        ------
+        ValueError
+            If the score that is watched is NaN, or the scorer does not take unknown labels.
+        """
+        X, y, weight = (part if part is None or rows is None else _rows_of(part, rows) for part in self.arrays)
+        y = model.encoding.align(y)
+        candidate = copy(self.estimator)
+        candidate.model_ = model
+        targets = model.encoding.encode(y, missing_labels=self.estimator.missing_labels)
+        try:
+            scores = self.scorer(candidate, X, y, **({} if weight is None else {"sample_weight": weight}))
+        except ValueError as error:
+            if targets.mask is None:
+                raise
+            raise ValueError(
+                f"scoring={self.estimator.scoring!r} does not take the unknown labels (NaN) of the rows that "
+                f"early_stopping watches: {error} Use None, for the loss, or a scorer of sk_quadrant.metrics, such as "
+                "'neg_multilabel_log_loss'."
+            ) from error
+        named = _named_scores(scores, model.encoding.classes)
+        if np.isnan(named["valid_score"]):
+            self._refuse_nan(scores, targets, model.encoding.names)
+        return named
+
+    def _refuse_nan(self, scores: Any, targets: Any, names: Any) -> None:
+        names = np.arange(targets.n_labels) if names is None else names
+        is_nan = np.ndim(scores) == 1 and len(scores) == len(names)
+        labels = names[np.isnan(scores)].tolist() if is_nan else one_class_labels(targets, names)
+        raise ValueError(
+            f"scoring={self.estimator.scoring!r} is NaN on the {targets.n_samples} rows that early_stopping watches: "
+            f"no epoch can be better than another. {_with_one_class(labels)}Use None, for the loss, another scorer, a "
+            "larger validation_fraction, or X_val and y_val."
+        )
+
+
+def _rows_of(array: Any, rows: Any) -> Any:
+    return array[rows] if isinstance(array, Inputs) else _safe_indexing(array, rows)
+
+
+def _with_one_class(labels: list[Any]) -> str:
+    if not labels:
+        return ""
+    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
+    return f"The score is undefined for labels with a single class there, {labels[:5]}{more}. "
+
+
+def _by_name(scoring: Any) -> Any:
+    """Return scorers, also of this package, in place of their names."""
+    if isinstance(scoring, str):
+        return get_scorer(scoring)
+    if isinstance(scoring, dict):
+        return {name: get_scorer(one) for name, one in scoring.items()}
+    if isinstance(scoring, (list, tuple)) and all(isinstance(one, str) for one in scoring):
+        return {name: get_scorer(name) for name in scoring}
+    return scoring
+
+
+def _named_scores(scores: Any, labels: Any) -> dict[str, float]:
+    """Return what a scorer has returned by names for the history, the one that is watched first."""
+    if isinstance(scores, dict):
+        named = {f"valid_{name}": float(score) for name, score in scores.items()}
+        return {"valid_score": next(iter(named.values())), **named}
+    if np.ndim(scores):
+        named = {f"valid_score_{label}": float(score) for label, score in zip(labels, scores, strict=True)}
+        return {"valid_score": float(np.mean(scores)), **named}
+    return {"valid_score": float(scores)}
