@@ -4,9 +4,11 @@ import importlib
 import inspect
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
+import sphinx_gallery
 from docutils import nodes
 
 DOCS = Path(__file__).resolve().parent
@@ -109,6 +111,18 @@ def write_losses(app, config):
         (generated / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def copy_pictures(app, env, docnames):
+    """Copy the pictures of the example with all displays, one a display, to where the pages of displays show them."""
+    source = (ROOT / "examples" / "plot_displays.py").read_text(encoding="utf-8")
+    generated = Path(app.srcdir) / "generated"
+    (generated / "displays").mkdir(exist_ok=True)
+    for number, name in enumerate(re.findall(r"^(\w+Display)\.from_", source, flags=re.MULTILINE), start=1):
+        picture = generated / "gallery" / "images" / f"sphx_glr_plot_displays_{number:03d}.png"
+        if not app.config.sphinx_gallery_conf["plot_gallery"]:  # examples are shown without running them
+            picture = Path(sphinx_gallery.__file__).with_name("_static") / "no_image.png"
+        shutil.copy(picture, generated / "displays" / f"{name}.png")
+
+
 def exists(name):
     """Return whether a dotted name can be imported."""
     parts = name.split(".")
@@ -147,5 +161,6 @@ def quote_attributes(app, what, name, obj, options, lines):
 def setup(app):
     """Connect."""
     app.connect("config-inited", write_losses)  # before pages are looked for
+    app.connect("env-before-read-docs", copy_pictures)  # after the examples have run
     app.connect("missing-reference", link_elsewhere)
     app.connect("autodoc-process-docstring", quote_attributes, priority=900)  # after numpydoc

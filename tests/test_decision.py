@@ -11,7 +11,7 @@ from sk_quadrant.losses import LOSSES, ZLPR, Asymmetric, BCEWithLogits, Focal
 
 WITH_LINK = [name for name in LOSSES if LOSSES[name]().link is not None]
 WITH_BAYES = [name for name in LOSSES if LOSSES[name]().bayes_threshold is not None]
-OTHER_NATURAL = {"shifted_sigmoid_bce": 1 / 3, "asymmetric": 0.14729, "hinge": 0.0}  # the last one is a score; others 1/2
+OTHER_NATURAL = {"shifted_sigmoid_bce": 1 / 3, "asymmetric": 0.14729, "hinge": 0.0}  # the last is a score; others 1/2
 
 
 @pytest.fixture(scope="module")

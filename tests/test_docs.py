@@ -150,3 +150,10 @@ def test_documentation_builds_without_warnings(tmp_path):
     assert all((pages / f"sk_quadrant.losses.{loss.__name__}.html").is_file() for loss in LOSSES.values())
     guide = (tmp_path / "site" / "user_guide" / "losses.html").read_text(encoding="utf-8")
     assert all(f"&quot;{name}&quot;" in guide for name in LOSSES)
+
+
+def test_every_display_has_a_picture():
+    """The example with all displays draws each of them once, and its pictures are shown on their pages."""
+    source = (ROOT / "examples" / "plot_displays.py").read_text(encoding="utf-8")
+    drawn = re.findall(r"^(\w+Display)\.from_", source, flags=re.MULTILINE)
+    assert sorted(drawn) == sorted(pytest.importorskip("sk_quadrant.displays").__all__)

@@ -1,0 +1,107 @@
+"""
+Which picture answers which question
+====================================
+
+Eight displays of any multi-label classifier, drawn by one line each: where a label ends in the data, what its score is
+worth, how a threshold trades precision for recall, which labels are confused, whether probabilities can be believed,
+and whether training has ended. They draw at most 16 labels, those that matter most, and say which they leave out.
+"""
+
+# %%
+# A classifier of six labels
+# --------------------------
+# Eight stations measure pressure and humidity once more, with noise. Displays take the names of labels from the columns
+# of ``Y``. The linear classifier is compared with naive Bayes, which takes every station for new information.
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import train_test_split
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import GaussianNB
+
+from sk_quadrant import QuadrantMultiLabelClassifier
+from sk_quadrant.displays import (
+    DecisionRegionDisplay,
+    LabelCalibrationDisplay,
+    LabelConfusionDisplay,
+    LabelPrecisionRecallDisplay,
+    LabelRocCurveDisplay,
+    LearningHistoryDisplay,
+    LossDisplay,
+    ThresholdDisplay,
+)
+
+LABELS = ["rain", "wind", "fog", "hail", "storm", "flood"]
+
+rng = np.random.default_rng(0)
+weather = rng.normal(size=(4000, 2))
+stations = np.tile(weather, 4) + rng.normal(scale=0.5, size=(4000, 8))
+X = pd.DataFrame(np.hstack([weather, stations]), columns=["pressure", "humidity", *(f"station {j}" for j in range(8))])
+scores = weather @ rng.normal(scale=1.5, size=(2, 6)) - np.array([0.0, 0.5, 1.0, 1.5, 2.5, 3.5])
+Y = pd.DataFrame((scores > rng.logistic(size=scores.shape)).astype(int), columns=LABELS)
+X_train, X_test, Y_train, Y_test = train_test_split(X, Y, random_state=0)
+
+classifier = QuadrantMultiLabelClassifier().fit(X_train, Y_train)
+bayes = OneVsRestClassifier(GaussianNB()).fit(X_train, Y_train)
+
+# %%
+# What does the loss want?
+# ------------------------
+# Loss, gradient and link against the score, with the threshold of the loss and the score of probability one half.
+
+LossDisplay.from_loss(["bce_with_logits", "shifted_sigmoid_bce", "asymmetric", "zlpr"])
+
+# %%
+# Where does the classifier say yes?
+# ----------------------------------
+# Two features at a time; the others are held at their medians. Dots are samples with and without the label.
+
+DecisionRegionDisplay.from_estimator(classifier, X_test, Y_test, features=("pressure", "humidity"))
+
+# %%
+# Where should the threshold be?
+# ------------------------------
+# Precision, recall and F1 against the threshold. The line is the threshold of the classifier.
+
+ThresholdDisplay.from_estimator(classifier, X_test, Y_test)
+
+# %%
+# How well are samples ranked for each label?
+# -------------------------------------------
+# Precision-recall curves of two classifiers; the dotted line is the precision of random scores. Where labels are rare,
+# these curves show more than ROC curves.
+
+LabelPrecisionRecallDisplay.from_estimator({"linear": classifier, "naive Bayes": bayes}, X_test, Y_test)
+
+# %%
+# The same with false positive rates
+# ----------------------------------
+# ROC curves do not depend on how frequent a label is.
+
+LabelRocCurveDisplay.from_estimator({"linear": classifier, "naive Bayes": bayes}, X_test, Y_test)
+
+# %%
+# Can probabilities be believed?
+# ------------------------------
+# Predicted probabilities against observed frequencies, and below the number of predictions. Naive Bayes is too sure.
+
+LabelCalibrationDisplay.from_estimator({"linear": classifier, "naive Bayes": bayes}, X_test, Y_test)
+
+# %%
+# Which label is taken for which?
+# -------------------------------
+# Rows are true labels, columns predicted ones; right decisions are grey. The table has precision, recall and F1.
+
+LabelConfusionDisplay.from_estimator(classifier, X_test, Y_test)
+
+# %%
+# Has training ended?
+# -------------------
+# Losses per epoch of a network that stops early; a dot marks the best epoch on the rows held out.
+
+network = QuadrantMultiLabelClassifier(
+    solver="adamw", hidden_layer_sizes=(32,), early_stopping=True, learning_rate_init=3e-3, random_state=0
+).fit(X_train, Y_train)
+LearningHistoryDisplay.from_estimator(network)
+plt.show()
