@@ -18,18 +18,19 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._model import FittedModel, loss_from_dict, loss_to_dict
-from sk_quadrant._module_model import ModuleName
+from sk_quadrant._module_model import ModuleName, is_instance, module_from_dict, module_to_dict
 from sk_quadrant._rows import (
     ArrayInputs,
     check_is_numeric,
     divide,
+    padding_explained,
     read_texts_or_dict,
     read_training_rows,
     read_validation_rows,
 )
 from sk_quadrant._saved_state import SavedState, upgrade_classifier
 from sk_quadrant._solvers import SOLVERS, solvers_that_can
-from sk_quadrant._targets import is_label_matrix, masked_as_nan, read_label_values
+from sk_quadrant._targets import MultiLabel, is_label_matrix, masked_as_nan, read_label_values
 from sk_quadrant._training import (
     check_partial_fit,
     check_watched_rows,
@@ -41,6 +42,7 @@ from sk_quadrant._training import (
     update_with_rows,
     warm_start_of,
     warn_unless_converged,
+    wrap_module,
 )
 from sk_quadrant._watched_score import WatchedScore
 from sk_quadrant.losses import LOSSES, Loss
@@ -373,6 +375,51 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         warn_unless_converged(self, result, stacklevel=3)
         return self
 
+    @classmethod
+    def from_module(cls, module, labels, *, solver="adamw", **params):
+        """Return a fitted classifier around a module that is trained already, elsewhere.
+
+        It predicts with the scores of the module and the link and threshold of `loss`. Tune thresholds or calibrate
+        probabilities on rows that the module was not trained on, by ``cv="prefit"`` of
+        :class:`~sk_quadrant.TunedThresholdMultiLabelClassifierCV` or a :class:`~sklearn.frozen.FrozenEstimator` in
+        :class:`~sk_quadrant.CalibratedMultiLabelClassifierCV`; train it further by `partial_fit`.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            It is copied, and put into evaluation mode.
+        labels : int or sequence of str
+            Number of labels, or their names.
+        solver : {"adamw", "sgd"}, default="adamw"
+            For `partial_fit`.
+        **params
+            Other parameters; `loss` is to be the one that the module was trained with.
+
+        Returns
+        -------
+        QuadrantMultiLabelClassifier
+            Fitted estimator. What `X` has to be is not known, so only the module checks it.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sk_quadrant import QuadrantMultiLabelClassifier
+        >>> network = torch.nn.Linear(3, 2)
+        >>> clf = QuadrantMultiLabelClassifier.from_module(network, ["soft", "hard"])
+        >>> clf.predict_proba([[0.0, 1.0, 2.0]]).shape
+        (1, 2)
+        """
+        if not is_instance(module):
+            raise TypeError(f"module must be a torch.nn.Module that is trained already, got {module!r}.")
+        names = None if isinstance(labels, Integral) else np.array(list(labels), dtype=object)
+        n_labels = int(labels) if names is None else len(names)
+        if n_labels < 1 or isinstance(labels, str):
+            raise ValueError(f"labels must be a number of labels, at least 1, or their names, got {labels!r}.")
+        clf = cls(module=module, solver=solver, **params)
+        clf._validate_params()
+        wrap_module(clf, MultiLabel(np.arange(n_labels), names))
+        return clf
+
     @available_if(can_learn_in_parts)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -626,7 +673,8 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         """Return what a module of the user takes, checked."""
         inputs = read_texts_or_dict(X)
         if inputs is None:
-            X = validate_data(self, masked_as_nan(X), allow_nd=True, reset=reset)
+            with padding_explained("X"):
+                X = validate_data(self, masked_as_nan(X), allow_nd=True, reset=reset)
             inputs = ArrayInputs(check_is_numeric(X, "X"))
         elif reset:
             for name in ("n_features_in_", "feature_names_in_"):
@@ -655,7 +703,13 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
             state["loss"] = loss_to_dict(state["loss"])
         if "model_" in state:
             state["model_"] = state["model_"].to_dict()
-        return state
+        return state | {"module": module_to_dict(state.get("module"))}
+
+    def __copy__(self):
+        """Return a shallow copy, which leaves out the net as a saved one does."""
+        clf = object.__new__(type(self))
+        clf.__dict__.update({name: value for name, value in vars(self).items() if name != "net_"})
+        return clf
 
     def _unpack(self, state):
         state = self._default_parameters() | upgrade_classifier(state)  # an older version had fewer parameters
@@ -663,7 +717,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
             state["loss"] = loss_from_dict(state["loss"])
         if "model_" in state:
             state["model_"] = FittedModel.from_dict(state["model_"])
-        return state
+        return state | {"module": module_from_dict(state["module"])}
 
     def __repr__(self, N_CHAR_MAX=700):
         if self.module is None:

@@ -111,6 +111,14 @@ class FitData:
         return self.targets.constant_labels(rows)
 
 
+def check_rows(X: Any) -> None:
+    """Raise a TypeError for a plain dict of arrays, whose rows nothing here or in scikit-learn can take apart."""
+    if isinstance(X, Mapping) and not hasattr(X, "shape"):
+        raise TypeError(
+            f"X must have rows that can be split, got a {type(X).__name__}. Pass skorch.helper.SliceDict(**X)."
+        )
+
+
 class MetaClassifier(SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     """Base of the meta-estimators, which know from `fit` how y was encoded."""
 

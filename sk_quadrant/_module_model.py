@@ -100,16 +100,17 @@ class ModuleModel(FittedModel):
             yield rows, scores
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values and arrays, and the module on the CPU."""
-        own = {one.name: getattr(self, one.name) for one in fields(ModuleModel) if one.name in OWN_FIELDS}
-        return super().to_dict() | own | {"trained_module": on_cpu(self.trained_module)}
+        """Return plain values and arrays, and the module without its tensors."""
+        own = {name: getattr(self, name) for name in OWN_FIELDS}
+        return super().to_dict() | own | {"trained_module": module_to_dict(self.trained_module)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModuleModel:
         """Return the model of what `to_dict` returned."""
         model = FittedModel.from_dict({name: part for name, part in values.items() if name not in OWN_FIELDS})
         shared = {one.name: getattr(model, one.name) for one in fields(FittedModel)}
-        return cls(**shared | {name: values[name] for name in OWN_FIELDS})
+        own = {name: values[name] for name in OWN_FIELDS}
+        return cls(**shared | own | {"trained_module": module_from_dict(values["trained_module"])})
 
 
 class ModuleName(str):
@@ -120,9 +121,11 @@ class ModuleName(str):
     @classmethod
     def of(cls, module: Any) -> ModuleName:
         """Return the class of an instance with its number of parameters, and the name of a callable."""
-        if not hasattr(module, "state_dict") or isinstance(module, type):
+        if not is_instance(module):
             return cls(getattr(module, "__qualname__", repr(module)))
-        n_parameters = sum(parameter.numel() for parameter in module.parameters() if hasattr(parameter, "data"))
+        from torch.nn.parameter import is_lazy
+
+        n_parameters = sum(parameter.numel() for parameter in module.parameters() if not is_lazy(parameter))
         return cls(f"<{type(module).__name__}, {n_parameters} parameters>")
 
 
@@ -152,8 +155,24 @@ def module_model(fitted: FittedModel, estimator: Any, *, signature: Signature | 
 OWN_FIELDS = ("trained_module", "signature", "description", "rows_at_once", "frozen_parts")
 
 
-def on_cpu(module: Any) -> Any:
-    """Return a module if it is on the CPU, else a copy that is, so that it can be loaded anywhere."""
-    if all(part.device.type == "cpu" for part in (*module.parameters(), *module.buffers())):
+def is_instance(module: Any) -> bool:
+    """Whether a parameter `module` is an instance of a module rather than something that makes one."""
+    return hasattr(module, "state_dict") and not isinstance(module, type)
+
+
+def module_to_dict(module: Any) -> Any:
+    """Return a parameter `module` as it is saved: an instance without its tensors, and anything else as it is."""
+    if not is_instance(module):
         return module
-    return deepcopy(module).cpu()
+    from sk_quadrant._solvers.module_parts import take_apart
+
+    return take_apart(module)
+
+
+def module_from_dict(module: Any) -> Any:
+    """Return the parameter `module` that `module_to_dict` has returned."""
+    if not isinstance(module, Mapping):
+        return module
+    from sk_quadrant._solvers.module_parts import put_together
+
+    return put_together(module)

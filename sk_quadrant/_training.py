@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from numbers import Integral
@@ -27,6 +28,7 @@ from sk_quadrant.losses import LOSSES, Loss
 
 if TYPE_CHECKING:
     from sk_quadrant._rows import Division, Schema, ShardedRows, Summary, TrainingRows
+    from sk_quadrant._targets import Encoding
 
 Score = Callable[[FittedModel, Any], dict[str, float]]
 
@@ -117,6 +119,28 @@ def fit_rows(
     estimator.n_iter_, estimator.loss_curve_, estimator.history_ = result.n_iter, result.loss_curve, result.history
     _remember(estimator, moments=result.moments if estimator.warm_start else None)
     return result
+
+
+def wrap_module(estimator: Any, encoding: Encoding) -> None:
+    """Set the fitted attributes of an estimator whose module has been trained elsewhere, without training it."""
+    from sk_quadrant._solvers.devices import resolve_device
+    from sk_quadrant._solvers.own_modules import frozen_in_evaluation
+
+    loss = resolve_loss(estimator.loss)
+    _check_parameters(estimator, solver_of(estimator), loss, is_soft=False)
+    cuts = resolve_threshold(loss, estimator.threshold, encoding.n_labels, encoding.names)
+    fitted = module_model(
+        FittedModel([], Architecture(), encoding, loss, threshold=cuts[1], score_threshold=cuts[0]),
+        estimator,
+        signature=None,
+    )
+    estimator.model_ = replace(
+        fitted,
+        trained_module=deepcopy(estimator.module).to(resolve_device(estimator.device)).eval(),
+        frozen_parts=tuple(frozen_in_evaluation(estimator.module)),
+    )
+    estimator.n_iter_, estimator.loss_curve_, estimator.history_ = 0, [], []
+    estimator.training_state_ = {}
 
 
 def update_with_rows(estimator: Any, rows: TrainingRows, *, start: FittedModel | None) -> None:

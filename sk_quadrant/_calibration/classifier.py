@@ -19,7 +19,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_para
 
 from sk_quadrant._calibration.calibrators import METHODS
 from sk_quadrant._calibration.pairs import Calibration, pair_from_dict, warn_of_one_sided_folds
-from sk_quadrant._meta_estimator import FitData, MetaClassifier
+from sk_quadrant._meta_estimator import FitData, MetaClassifier, check_rows
 from sk_quadrant._targets import check_sample_weight, read_for_any_classifier, weight_targets
 
 
@@ -201,6 +201,7 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         """
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        check_rows(X)
         X, y, sample_weight = indexable(X, y, sample_weight)
         y, encoding, targets = _read_labels(y)
         weight = check_sample_weight(sample_weight, _num_samples(X), encoding.n_labels)

@@ -1,6 +1,13 @@
 """Rows that a model is trained on: features and weighted targets, in memory or in parts. NumPy only."""
 
-from sk_quadrant._rows.inputs import ArrayInputs, Inputs, Signature, check_is_numeric, read_texts_or_dict
+from sk_quadrant._rows.inputs import (
+    ArrayInputs,
+    Inputs,
+    Signature,
+    check_is_numeric,
+    padding_explained,
+    read_texts_or_dict,
+)
 from sk_quadrant._rows.parts import Chunks, Part, Schema, ShardedRows, Summary, read_part
 from sk_quadrant._rows.training import InputRows, TrainingRows, read_training_rows, smooth
 from sk_quadrant._rows.validation import Division, divide, read_validation_rows
@@ -19,6 +26,7 @@ __all__ = [
     "TrainingRows",
     "check_is_numeric",
     "divide",
+    "padding_explained",
     "read_part",
     "read_texts_or_dict",
     "read_training_rows",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -49,7 +50,7 @@ class Inputs(ABC):
     @property
     @abstractmethod
     def values(self) -> Any:
-        """What the module is called with: an array, a list of strings, or a dict of arrays."""
+        """What the module is called with: an array, an array of strings, or a dict of arrays."""
 
     @property
     @abstractmethod
@@ -149,8 +150,8 @@ class TextInputs(Inputs):
 
     @property
     def values(self) -> Any:
-        """The strings as a list; see `Inputs.values`."""
-        return self.texts.tolist()
+        """The strings, of which the module gets a list; see `Inputs.values`."""
+        return self.texts
 
     @property
     def numbers_per_row(self) -> float:
@@ -258,13 +259,20 @@ def _read_dict(X: Mapping[Any, Any]) -> DictInputs:
 def as_numbers(array: Any, name: str) -> NDArray[Any]:
     """Return an array of numbers with its dtype; that of objects becomes float64."""
     array = array.detach().cpu().numpy() if hasattr(array, "detach") else masked_as_nan(array)
-    try:
+    with padding_explained(name):
         checked = check_array(array, dtype="numeric", ensure_2d=False, allow_nd=True, input_name=name)
+    return check_is_numeric(checked, name)
+
+
+@contextmanager
+def padding_explained(name: str) -> Iterator[None]:
+    """Say what to do about rows of different lengths, which NumPy calls inhomogeneous."""
+    try:
+        yield
     except ValueError as error:
-        if "inhomogeneous" in str(error) or "setting an array element" in str(error):
+        if "setting an array element" in str(error):
             raise ValueError(f"{name} has rows of different lengths. Pad them to one length.") from error
         raise
-    return check_is_numeric(checked, name)
 
 
 def check_is_numeric(array: NDArray[Any], name: str) -> NDArray[Any]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from fnmatch import fnmatch
 from functools import partial
+from inspect import signature
 from itertools import pairwise
 from typing import Any
 
@@ -79,16 +80,20 @@ def build_own_module(module: Any, inputs: Any, n_labels: int, *, seed: int, devi
     return built
 
 
-def check_param_groups(groups: Sequence[Any], module: nn.Module) -> None:
+def check_param_groups(groups: Sequence[Any], module: nn.Module, optimizer: type[torch.optim.Optimizer]) -> None:
     """Raise a ValueError unless each group is a pattern, which matches a parameter, with options of the optimizer."""
+    known = set(signature(optimizer).parameters) - {"params"}
     names = [name for name, _ in module.named_parameters()]
     for group in groups:
         if not (isinstance(group, list | tuple) and len(group) == 2 and isinstance(group[0], str)):
             raise ValueError(
                 f"param_groups must be a list of (pattern of names, dict of options of the optimizer), got {group!r}."
             )
-        if not isinstance(group[1], Mapping) or "params" in group[1]:
-            raise ValueError(f"param_groups must have a dict of optimizer options for {group[0]!r}, got {group[1]!r}.")
+        if not isinstance(group[1], Mapping) or not known.issuperset(group[1]):
+            raise ValueError(
+                f"param_groups must have a dict with options of {optimizer.__name__} for {group[0]!r}, such as "
+                f"'lr' and 'weight_decay', got {group[1]!r}."
+            )
         if not any(fnmatch(name, group[0]) for name in names):
             raise ValueError(
                 f"param_groups has the pattern {group[0]!r}, which matches no parameter of module. Its parameters are "
@@ -105,17 +110,17 @@ def as_values(values: Any, dtype: torch.dtype, device: Any) -> Any:
     """Return what a module is called with as tensors on a device, floats in a precision; strings as they are."""
     if isinstance(values, dict):
         return {name: as_values(part, dtype, device) for name, part in values.items()}
-    if isinstance(values, list):
+    if values.dtype.kind == "O":
         return values
     return as_tensor(values, dtype=dtype if values.dtype.kind == "f" else None, device=device)
 
 
 def split_values(values: Any, sizes: Sequence[int]) -> list[Any]:
-    """Return tensors, or lists, or dicts of tensors in groups of these numbers of rows."""
+    """Return tensors, arrays of strings, or dicts of tensors in groups of these numbers of rows."""
     if isinstance(values, dict):
         groups = zip(*(split_values(part, sizes) for part in values.values()), strict=True)
         return [dict(zip(values, group, strict=True)) for group in groups]
-    if isinstance(values, list):
+    if isinstance(values, np.ndarray):
         bounds = np.cumsum([0, *sizes])
         return [values[start:stop] for start, stop in pairwise(bounds)]
     return list(values.split(list(sizes)))
@@ -127,8 +132,8 @@ def call(module: nn.Module, values: Any, shape: tuple[int, ...]) -> Tensor:
     Parameters
     ----------
     module : torch.nn.Module
-    values : Tensor, list of str or dict of Tensor
-        Passed as the only argument, a dict as keyword arguments.
+    values : Tensor, array of str or dict of Tensor
+        See `pass_to`.
     shape : (n_rows, n_labels)
         That the scores must have.
 
@@ -140,7 +145,7 @@ def call(module: nn.Module, values: Any, shape: tuple[int, ...]) -> Tensor:
         If the module returns something else than scores.
     """
     try:
-        output = module(**values) if isinstance(values, dict) else module(values)
+        output = pass_to(module, values)
     except ValueError as error:
         if shape[0] == 1 and module.training:
             raise ValueError(
@@ -153,6 +158,13 @@ def call(module: nn.Module, values: Any, shape: tuple[int, ...]) -> Tensor:
             f"module must return scores of shape (n_rows, n_labels), {shape} for these rows, got {tuple(scores.shape)}."
         )
     return scores
+
+
+def pass_to(module: nn.Module, values: Any) -> Any:
+    """Return what a module returns for a tensor, for strings, as a list, or for a dict, as keyword arguments."""
+    if isinstance(values, dict):
+        return module(**values)
+    return module(values.tolist() if isinstance(values, np.ndarray) else values)
 
 
 def scores_in(output: Any) -> Tensor:

@@ -19,7 +19,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._arrays import BoolArray, FloatArray
-from sk_quadrant._meta_estimator import FitData, Split
+from sk_quadrant._meta_estimator import FitData, Split, check_rows
 from sk_quadrant._targets import (
     Encoding,
     respond,
@@ -296,6 +296,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         _raise_for_params(params, self, None)
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        check_rows(X)
         X, y = indexable(X, y)
         y, encoding, targets = read_labels(y, soft=False)
         routed = process_routing(self, "fit", **params)

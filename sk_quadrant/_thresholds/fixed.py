@@ -14,7 +14,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _raise
 from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._arrays import FloatArray
-from sk_quadrant._meta_estimator import FitData
+from sk_quadrant._meta_estimator import FitData, check_rows
 from sk_quadrant._targets import (
     Encoding,
     encoding_of_predictions,
@@ -175,6 +175,7 @@ default="auto"
         _raise_for_params(params, self, None)
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        check_rows(X)
         X, y = indexable(X, y)
         y, encoding, targets = read_labels(y, soft=True)
         method = self._check_response_method()

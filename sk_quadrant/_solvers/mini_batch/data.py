@@ -254,7 +254,7 @@ class InputValues:
 
     Parameters
     ----------
-    values : Tensor, list of str, or dict of Tensor
+    values : Tensor, array of str, or dict of Tensor
     n_rows : int
     """
 

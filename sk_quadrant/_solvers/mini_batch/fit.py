@@ -55,7 +55,7 @@ def _own_module(
     module = problem.start
     if module is None:
         module = build_own_module(problem.module, rows.X, rows.n_labels, seed=problem.seed, device=problem.device)
-    check_param_groups(problem.param_groups or [], module)
+    check_param_groups(problem.param_groups or [], module, optimizer)
     options = options | {"param_groups": problem.param_groups or []}
     net = _build(problem, ModuleNet, module, len(rows), optimizer, options, micro_batch_size=problem.micro_batch_size)
     return net, ModuleData(rows, float_dtype(module))

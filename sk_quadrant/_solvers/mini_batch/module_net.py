@@ -15,7 +15,9 @@ from sk_quadrant._solvers.own_modules import (
     as_values,
     call,
     describe,
+    float_dtype,
     frozen_in_evaluation,
+    pass_to,
     penalised,
     read_state,
     scores_in,
@@ -172,10 +174,8 @@ class ModuleNet(MultiLabelNet):
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         """Return the scores of a batch, for the methods of prediction of the net."""
-        values = as_values(x, next(self.module_.parameters()).dtype, self.device) if isinstance(x, np.ndarray) else x
-        if isinstance(values, Tensor):
-            values = values.to(self.device)
-        return scores_in(self.module_(**values) if isinstance(values, dict) else self.module_(values, **fit_params))
+        values = as_values(x, float_dtype(self.module_), self.device) if isinstance(x, np.ndarray) else x
+        return scores_in(pass_to(self.module_, x.to(self.device) if isinstance(x, Tensor) else values))
 
     def description(self) -> tuple[Any, ...]:
         """Return what, together with the data, determines the training."""
