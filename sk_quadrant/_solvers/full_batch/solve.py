@@ -14,6 +14,7 @@ from torch import Tensor
 from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.full_batch.objective import Objective
 from sk_quadrant._solvers.full_batch.preconditioner import SharedMetric, choose_metric
+from sk_quadrant._solvers.full_batch.rare_columns import RareColumns
 from sk_quadrant._solvers.full_batch.row_space import row_space
 from sk_quadrant._solvers.full_batch.space import Space
 from sk_quadrant._solvers.full_batch.stages import Minimization, Options, SinglePrecision
@@ -144,7 +145,10 @@ def minimize(
         What happened, over all labels, with the objective as a mean over the weight of the rows.
     """
     fit_intercept = intercept is not None
+    rare = None
     if isinstance(rows, TrainingRows):
+        if (rare := RareColumns.of(rows.X)) is not None:
+            rows = replace(rows, X=rare.X)
         sums: RowSums = local_sums(rows, fit_intercept=fit_intercept, device=coef.device)
     else:
         sums = rows.row_sums(fit_intercept=fit_intercept)
@@ -157,7 +161,8 @@ def minimize(
             objective = problems.objective(labels)
             theta = objective.start()
             if warm_start:
-                present = problems.space.theta_of(coef[labels], intercept[labels] if intercept is not None else None)
+                before = coef[labels] if rare is None else rare.reduce(coef[labels])
+                present = problems.space.theta_of(before, intercept[labels] if intercept is not None else None)
                 theta = theta.where(_is_better(objective, theta, present), present)
             theta, trace = problems.minimize(objective, theta, options)
         except KeyboardInterrupt:
@@ -166,7 +171,8 @@ def minimize(
             traces[-1].interrupted = True
             break
         traces.append(trace)
-        coef[labels], solved = problems.space.publish(theta)
+        weights, solved = problems.space.publish(theta)
+        coef[labels] = weights if rare is None else rare.restore(weights)
         if intercept is not None and solved is not None:
             intercept[labels] = solved
         if trace.interrupted:
