@@ -107,10 +107,10 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     max_iter : int, default=200
         Largest number of iterations, of epochs for "adamw" and "sgd".
     tol : float, default=1e-4
-        "lbfgs" stops when the estimated distance to the optimum falls below ``tol ** 2`` of the objective at the start,
-        which is about the relative error `tol` in the coefficients. "adamw" and "sgd" stop when `n_iter_no_change`
-        epochs have not improved the training loss by `tol`, or with `early_stopping` the loss or score on the held-out
-        rows; without `early_stopping` and with a falling learning rate they run all epochs.
+        "lbfgs" stops when the estimated distance to the optimum falls below ``tol ** 2`` of the objective, which is
+        about the relative error `tol` in the coefficients. "adamw" and "sgd" stop when `n_iter_no_change` epochs have
+        not improved the training loss by `tol`, or with `early_stopping` the loss or score on the held-out rows;
+        without `early_stopping` and with a falling learning rate they run all epochs.
     hidden_layer_sizes : int or array-like of shape (n_hidden_layers,), default=()
         Units of each hidden layer; without any the model is linear. Not with "lbfgs".
     activation : {"identity", "relu", "gelu", "tanh"}, default="relu"

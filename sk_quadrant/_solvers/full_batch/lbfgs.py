@@ -11,7 +11,7 @@ step length and stop, while all labels share the two matrix products of an itera
 one group, which makes it the usual L-BFGS.
 
 A group stops when half its squared Newton decrement :math:`g^\top H g / 2`, which estimates the distance of the
-objective to the optimum, is at most tol^2 of the objective at the start.
+objective to the optimum, is at most tol^2 of the objective, but see `reference`.
 
 References
 ----------
@@ -39,6 +39,14 @@ if TYPE_CHECKING:
 COMPACT = 0.25  # share of finished labels that makes dropping them worth the copying
 
 
+LEAST_REFERENCE = 0.01  # of separable data the objective falls towards 0 with the penalty
+
+
+def reference(values: Tensor, start: Tensor) -> Tensor:
+    """Return what a distance to the optimum is small or large against: the objective, or 1% of that at the start."""
+    return torch.maximum(values.abs(), LEAST_REFERENCE * start)
+
+
 class Pair(NamedTuple):
     """A curvature pair: a step, the change of the gradient along it, and 1 / <step, change> (0: not to be used)."""
 
@@ -58,7 +66,7 @@ class Minimizer:
         Start.
     tol : float
         A group stops when its estimated distance to the optimum, half its squared Newton decrement, is at most tol^2
-        times its objective at the start.
+        times `reference`.
     max_iter : int
     memory : int
         Number of curvature pairs.
@@ -138,7 +146,7 @@ class Minimizer:
             if slope.isnan().any():
                 raise FloatingPointError("the gradient of the loss became NaN")
             # -slope = g'Hg is the squared Newton decrement: half of it estimates the distance to the optimum
-            self._finish(-slope / 2 <= self.smallest * self.scale * self.damping)
+            self._finish(-slope / 2 <= self.smallest * reference(self.point.values, self.scale) * self.damping)
             if self.done.all():
                 break
             if self._compact_pays():

@@ -24,30 +24,21 @@ WORTH = 0.9  # share of columns left, above which another copy of the features d
 
 @dataclass(frozen=True)
 class RareColumns:
-    """What was done to the columns of features.
+    """Fewer columns, and what the original ones are in them.
 
     Attributes
     ----------
     X : sparse CSR array of shape (n_rows, n_kept + n_joined)
         Features with the columns that occur in several rows, then those that stand for the rare columns of a row.
-    n_features : int
-        Number of original columns.
-    kept : int ndarray of shape (n_kept,)
-        Original columns that occur in several rows.
-    rare : int ndarray of shape (n_rare,)
-        Original columns that occur in one row.
-    place : int ndarray of shape (n_rare,)
-        The column of `X` that each of them is part of.
-    share : ndarray of shape (n_rare,)
-        u / ||u||.
+    source : int ndarray of shape (n_features,)
+        The column of `X` that each original column is part of.
+    factor : ndarray of shape (n_features,)
+        Its part: 1 for a column that is kept, u / ||u|| for a rare one, 0 for one that never occurs.
     """
 
     X: Any
-    n_features: int
-    kept: NDArray[np.intp]
-    rare: NDArray[np.intp]
-    place: NDArray[np.intp]
-    share: NDArray[np.float64]
+    source: NDArray[np.intp]
+    factor: NDArray[np.float64]
 
     @classmethod
     def of(cls, X: Any) -> RareColumns | None:
@@ -55,48 +46,41 @@ class RareColumns:
         if not sparse.issparse(X):
             return None
         counts = np.bincount(X.indices, minlength=X.shape[1])
-        kept = np.flatnonzero(counts > 1)
         alone = counts[X.indices] == 1
-        values = np.where(alone, X.data, 0).astype(np.float64)
-        rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))[alone]
-        norms = np.sqrt(np.bincount(rows, weights=values[alone] ** 2, minlength=X.shape[0]))
-        with_rare = np.unique(rows)
-        n_columns = len(kept) + len(with_rare)
-        if n_columns > WORTH * X.shape[1] or not np.isfinite(norms).all():
+        rows, values = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))[alone], X.data[alone].astype(np.float64)
+        norms = np.sqrt(np.bincount(rows, weights=values**2, minlength=X.shape[0]))
+        kept, joined = np.flatnonzero(counts > 1), np.unique(rows)
+        if len(kept) + len(joined) > WORTH * X.shape[1] or not np.isfinite(norms).all():
             return None
-        of_row = np.zeros(X.shape[0], dtype=np.intp)
-        of_row[with_rare] = len(kept) + np.arange(len(with_rare))
-        column = np.zeros(X.shape[1], dtype=X.indices.dtype)
-        column[kept] = np.arange(len(kept))
-        common = sparse.csr_array(
-            (X.data[~alone], column[X.indices[~alone]], _pointers(X, ~alone)), shape=(X.shape[0], len(kept))
+        source, factor = np.zeros(X.shape[1], dtype=np.intp), np.zeros(X.shape[1])
+        source[kept], factor[kept] = np.arange(len(kept)), 1.0
+        rare = X.indices[alone]
+        source[rare] = len(kept) + np.searchsorted(joined, rows)
+        factor[rare] = np.divide(values, norms[rows], out=np.zeros(len(rows)), where=norms[rows] > 0)
+        before = np.concatenate([[0], np.cumsum(~alone)])  # entries kept
+        common = (X.data[~alone], source[X.indices[~alone]].astype(X.indices.dtype), before[X.indptr])
+        parts = (
+            sparse.csr_array(common, shape=(X.shape[0], len(kept))),
+            sparse.csr_array(
+                (norms[joined].astype(X.dtype), (joined, np.arange(len(joined)))), shape=(X.shape[0], len(joined))
+            ),
         )
-        joined = sparse.csr_array(
-            (norms[with_rare].astype(X.dtype), (with_rare, np.arange(len(with_rare)))),
-            shape=(X.shape[0], len(with_rare)),
-        )  # fmt: skip
-        share = np.divide(values[alone], norms[rows], out=np.zeros(len(rows)), where=norms[rows] > 0)
-        columns = sparse.hstack([common, joined], format="csr")
-        return cls(columns, X.shape[1], kept, X.indices[alone].astype(np.intp), of_row[rows], share)
+        return cls(sparse.hstack(parts, format="csr"), source, factor)
 
-    def restore(self, coef: Tensor) -> Tensor:
-        """Return the weights of the original columns, (n_labels, n_features), given those of the fewer ones."""
-        by_column = coef.T.contiguous()
-        full = by_column.new_zeros(self.n_features, len(coef))
-        full[self.kept] = by_column[: len(self.kept)]
-        full[self.rare] = by_column[self.place] * as_tensor(self.share, by_column.dtype, by_column.device)[:, None]
-        return full.T
+    def restore(self, coef: Tensor, into: Tensor, labels: Tensor) -> None:
+        """Write the weights of the original columns to some rows of a matrix, given those of the fewer columns.
+
+        Parameters
+        ----------
+        coef : Tensor of shape (n_labels, n_kept + n_joined)
+        into : Tensor of shape (n_all_labels, n_features)
+        labels : int Tensor of shape (n_labels,)
+        """
+        source, factor = as_tensor(self.source, device=into.device), as_tensor(self.factor, into.dtype, into.device)
+        for label, weights in zip(labels.tolist(), coef.contiguous(), strict=True):
+            torch.mul(weights[source], factor, out=into[label])
 
     def reduce(self, coef: Tensor) -> Tensor:
         """Return the weights of the fewer columns whose scores are those of the original ones: the inverse."""
-        reduced = coef.new_zeros(self.X.shape[1], len(coef))
-        by_column = coef.T
-        reduced[: len(self.kept)] = by_column[self.kept]
-        share = as_tensor(self.share, coef.dtype, coef.device)[:, None]
-        reduced.index_add_(0, torch.from_numpy(self.place).to(coef.device), by_column[self.rare] * share)
-        return reduced.T
-
-
-def _pointers(X: Any, chosen: NDArray[np.bool_]) -> NDArray[Any]:
-    """Return the row pointers of some of the entries."""
-    return np.concatenate([[0], np.cumsum(chosen)])[X.indptr].astype(X.indptr.dtype)
+        source, factor = as_tensor(self.source, device=coef.device), as_tensor(self.factor, coef.dtype, coef.device)
+        return coef.new_zeros(len(coef), self.X.shape[1]).index_add_(1, source, coef * factor)

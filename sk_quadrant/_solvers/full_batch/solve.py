@@ -16,6 +16,7 @@ from sk_quadrant._solvers.full_batch.objective import Objective
 from sk_quadrant._solvers.full_batch.preconditioner import SharedMetric, choose_metric
 from sk_quadrant._solvers.full_batch.rare_columns import RareColumns
 from sk_quadrant._solvers.full_batch.row_space import row_space
+from sk_quadrant._solvers.full_batch.row_span import RowSpan
 from sk_quadrant._solvers.full_batch.space import Space
 from sk_quadrant._solvers.full_batch.stages import Minimization, Options, SinglePrecision
 from sk_quadrant._solvers.full_batch.sums import LocalSums, RowSums, local_sums
@@ -47,6 +48,8 @@ class LabelProblems:
     metric : SharedMetric
     single : SinglePrecision or None
         The same in single precision, for the first steps, where that is faster.
+    span : RowSpan or None
+        The span of the rows, where that is faster.
     """
 
     rows: RowSums
@@ -55,6 +58,7 @@ class LabelProblems:
     penalty: float
     metric: SharedMetric
     single: SinglePrecision | None
+    span: RowSpan | None = None
 
     @classmethod
     def of(cls, rows: RowSums, loss: Loss, *, C: float, fit_intercept: bool) -> LabelProblems:
@@ -65,7 +69,11 @@ class LabelProblems:
             coordinates, space = reduced
             rows = cast("LocalSums", rows).with_design(coordinates)
         metric = choose_metric(space, rows)
-        return cls(rows, space, loss, 1 / C, metric, _single_precision(rows, space, loss, metric))
+        single = _single_precision(rows, space, loss, metric)
+        span = None
+        if design is not None and not space.dense and space.total_weight < space.n_features:
+            span = RowSpan(design if single is None else single.design)
+        return cls(rows, space, loss, 1 / C, metric, single, span)
 
     def blocks(self) -> Iterator[Tensor]:
         """Yield the indices of the labels of each block, frequent labels first for a labelwise loss."""
@@ -87,7 +95,7 @@ class LabelProblems:
         traces = []
         for loss in self.loss.continuation():
             minimization = Minimization(replace(objective, loss=loss), theta, options)
-            traces.append(minimization.run(self.metric, self.single))
+            traces.append(minimization.run(self.metric, self.single, self.span))
             theta = minimization.theta
             if traces[-1].interrupted:
                 break
@@ -172,7 +180,10 @@ def minimize(
             break
         traces.append(trace)
         weights, solved = problems.space.publish(theta)
-        coef[labels] = weights if rare is None else rare.restore(weights)
+        if rare is None:
+            coef[labels] = weights
+        else:
+            rare.restore(weights, coef, labels)
         if intercept is not None and solved is not None:
             intercept[labels] = solved
         if trace.interrupted:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sk_quadrant._solvers.full_batch.lbfgs import Minimizer
 from sk_quadrant._solvers.full_batch.newton import OwnMetric
+from sk_quadrant._solvers.full_batch.row_span import RowSpan, RowSpanMinimizer, RowSpanObjective
 from sk_quadrant._solvers.full_batch.trace import Trace
 from sk_quadrant._solvers.tensors import take_labels
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.design import Design
     from sk_quadrant._solvers.full_batch.objective import Evaluation, Objective
     from sk_quadrant._solvers.full_batch.preconditioner import Metric, SharedMetric
+    from sk_quadrant._solvers.full_batch.shard import Block
     from sk_quadrant._solvers.full_batch.space import Space
 
 ATTAINABLE = 3000  # rounding units: the relative accuracy of coefficients beyond which a step is noise
@@ -83,8 +85,13 @@ class Minimization:
         self.relative_to: Tensor | None = None
         self.traces: list[Trace] = []
 
-    def run(self, metric: Metric, single: SinglePrecision | None) -> Trace:
+    def run(self, metric: Metric, single: SinglePrecision | None, span: RowSpan | None = None) -> Trace:
         """Go through all stages that are needed and return what happened."""
+        if span is not None and self._suits_row_span():
+            self._in_row_span(span)
+            single = None
+            if not self._is_unfinished():
+                return self._summary()
         n_columns = self.objective.space.n_columns
         has_hessian = self.objective.has_hessian and n_columns <= MAX_OWN_COLUMNS
         least, most = PATIENCE
@@ -96,6 +103,9 @@ class Minimization:
             self._with_shared_metric(metric, max_iter=min(patience, self._steps_left()))
         if self._is_unfinished() and has_hessian:
             self._with_newton_steps()
+        return self._summary()
+
+    def _summary(self) -> Trace:
         trace = reduce(Trace.then, self.traces)
         trace.converged = bool(self.reached.all())
         return trace
@@ -109,6 +119,49 @@ class Minimization:
 
     def _steps_left(self) -> int:
         return self.options.max_iter - self._steps_taken()
+
+    def _suits_row_span(self) -> bool:
+        """Whether the span of the rows has the optimum, and the start."""
+        objective = self.objective
+        started = self.theta[:, : objective.space.n_features].any()
+        return objective.loss.convex and objective.penalty > 0 and not started
+
+    def _in_row_span(self, span: RowSpan) -> None:
+        objective, space = self.objective, self.objective.space
+        C = torch.full((objective.n_labels,), 1 / objective.penalty, dtype=torch.float64)
+        block = cast("Block", objective.rows)
+        minimizer = RowSpanMinimizer(
+            span,
+            RowSpanObjective(replace(block, design=span.design), objective.loss, C),
+            self.theta[:, -1] if space.fit_intercept else None,
+            objective.constant_labels() if space.fit_intercept else torch.zeros(len(C), dtype=torch.bool),
+            tol=max(self.tol, ATTAINABLE_IN_SINGLE * torch.finfo(torch.float32).eps),
+            max_iter=self.options.max_iter,
+            verbose=self.options.verbose,
+        )
+        try:
+            trace = minimizer.run()
+        except FloatingPointError:  # beyond the range of single precision
+            return
+        self.traces.append(trace)
+        self.relative_to = minimizer.relative_to / (C if objective.loss.labelwise else C[:1])
+        self.theta[:, : space.n_features] = span.combination(minimizer.rows)
+        if space.fit_intercept:
+            self.theta[:, -1] = minimizer.intercept
+        if not trace.interrupted and self.tol >= minimizer.tol:
+            self.reached = minimizer.reached & self._confirms(minimizer, RowSpanObjective(block, objective.loss, C))
+
+    def _confirms(self, minimizer: RowSpanMinimizer, objective: RowSpanObjective) -> Tensor:
+        """Return for which labels derivatives in the precision of the data are those that the minimizer has seen."""
+        if minimizer.scores.dtype == self.theta.dtype:
+            return torch.ones_like(minimizer.reached)
+        coef, shift = self.objective.space.split(self.theta)
+        scores = objective.block.design.raw_scores(coef, slice(0, objective.block.design.n_rows))
+        if shift is not None:
+            scores = scores + shift[:, None]
+        _, residuals = objective.evaluate(scores)
+        decrement = minimizer.squared_norm(residuals - minimizer.residuals) / 2
+        return (decrement <= (DISAGREEMENT * self.tol) ** 2 * minimizer.relative_to).expand(len(minimizer.reached))
 
     def _in_single_precision(self, single: SinglePrecision, *, max_iter: int) -> None:
         rows = replace(self.objective.rows, design=single.design)  # type: ignore[type-var]
