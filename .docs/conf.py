@@ -13,7 +13,7 @@ from docutils import nodes
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(DOCS)]  # the package, and gallery_order
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # for workers
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -30,6 +30,8 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.extlinks",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",
+    "sphinx_design",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
@@ -37,6 +39,7 @@ nitpicky = True
 default_role = "literal"
 templates_path = ["_templates"]
 exclude_patterns = ["_templates"]
+suppress_warnings = ["toc.multiple_toctrees"]  # the tutorial is an example as well
 
 autodoc_default_options = {"members": True, "inherited-members": True, "undoc-members": False}
 autodoc_typehints = "none"
@@ -56,7 +59,8 @@ sphinx_gallery_conf = {
     "ignore_pattern": r"benchmarks",
     "filename_pattern": r"plot_",
     "doc_module": ("sk_quadrant",),
-    "within_subsection_order": "ExampleTitleSortKey",
+    "within_subsection_order": "gallery_order.position",
+    "minigallery_sort_order": "gallery_order.position",
     "abort_on_example_error": True,
     "write_computation_times": False,
     "download_all_examples": False,
@@ -64,15 +68,19 @@ sphinx_gallery_conf = {
 }
 
 html_theme = "pydata_sphinx_theme"
-html_title = "sk-quadrant"
+html_title = f"sk-quadrant {version}"
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
 html_theme_options = {
     "show_prev_next": False,
     "navbar_align": "left",
+    "header_links_before_dropdown": 8,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"api": [], "coming_from": [], "index": []}
+WIDE = ("index", "install", "examples", "api", "coming_from", "benchmarks", "faq", "glossary", "architecture")
+html_sidebars = {page: [] for page in (*WIDE, "generated/gallery/plot_tutorial")}
 html_show_sourcelink = False
 
 # Where other projects document their names. Links are made without the network, and only to names that exist here.
