@@ -11,7 +11,7 @@ from sklearn.calibration import calibration_curve
 
 from sk_quadrant._arrays import FloatArray, IndexArray
 from sk_quadrant.displays._label_display import LabelCurvesDisplay, read_scored_labels
-from sk_quadrant.displays._panels import GREY, Panels, check_matplotlib, line_style
+from sk_quadrant.displays._panels import GREY, check_matplotlib, line_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -181,8 +181,8 @@ class LabelCalibrationDisplay(LabelCurvesDisplay):
         first_steps, *_ = self.count_steps_.values()
         return [diagonals[0], first_steps[0]]
 
-    def _label_axes(self, panels: Panels) -> None:
-        panels.label_axes(xlabel="predicted probability", ylabel="fraction of positives", brief="p")
+    def _axis_names(self) -> dict[str, str]:
+        return {"xlabel": "predicted probability", "ylabel": "fraction of positives", "brief": "p"}
 
 
 def _plot_reference(ax: Axes, top: int) -> Any:

@@ -16,7 +16,7 @@ from sk_quadrant._targets import align_labels, column_names
 from sk_quadrant.displays._fitted import predict_labels
 from sk_quadrant.displays._label_display import LabelDisplay
 from sk_quadrant.displays._labels import check_same_shape, choose_labels, name_labels, read_labels
-from sk_quadrant.displays._panels import Panels, check_matplotlib, check_parts, shorten
+from sk_quadrant.displays._panels import check_matplotlib, check_parts, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -234,7 +234,7 @@ class LabelConfusionDisplay(LabelDisplay):
         n_shown = len(self.shown_labels_)
         counts, names = self._shown_counts(normalize, width=24 if ax is None else 14)
         names = names if "matrix" in parts else names[:n_shown]
-        panels = self._make_parts(ax, parts, names)
+        self._make_parts(ax, parts, names)
         self.im_: Any = None
         self.text_: NDArray[np.object_] | None = None
         self.table_text_: NDArray[np.object_] | None = None
@@ -244,21 +244,21 @@ class LabelConfusionDisplay(LabelDisplay):
             words = _format_cells(counts, ".2f" if normalize else "")
             with_words = n_shown <= 20 if include_values == "auto" else include_values
             self._plot_matrix(by_part["matrix"], counts, words if with_words else None, [*names[:-1], "missed"], cmap)
-            self._add_colorbar(panels, MEANINGS[normalize])
+            self._add_colorbar(MEANINGS[normalize])
         if "table" in parts:
             self._plot_table(by_part["table"])
         self.ax_.set_yticks(range(len(names)), names, fontsize="small")
         self.ax_.set_ylim(len(names) - 0.5, -0.5)
         self.ax_.set_ylabel("true label")
-        panels.add_note(note)
+        self._add_note(note)
         return self
 
-    def _make_parts(self, ax: Any, parts: Sequence[str], names: list[str]) -> Panels:
-        """Return panels with cells of the same height in all parts, and of the same width in the matrix."""
+    def _make_parts(self, ax: Any, parts: Sequence[str], names: list[str]) -> None:
+        """Make panels with cells of the same height in all parts, and of the same width in the matrix."""
         widths = {"matrix": len(names) * CELL_INCHES, "table": len(COLUMNS) * 0.55}
         letters = LETTER_INCHES * max(map(len, names))
         width = sum(widths[part] for part in parts) + letters + 0.8  # 0.8 for the colour bar
-        return self._make_panels(
+        self._make_panels(
             ax,
             len(parts),
             n_columns=len(parts),
@@ -307,9 +307,9 @@ class LabelConfusionDisplay(LabelDisplay):
         ax.set_xlabel("predicted label")
         ax.tick_params(labelsize="small")
 
-    def _add_colorbar(self, panels: Panels, label: str) -> None:
-        extent, dpi = self.im_.axes.get_window_extent(), panels.figure.dpi
-        self.colorbar_ = panels.figure.colorbar(
+    def _add_colorbar(self, label: str) -> None:
+        extent, dpi = self.im_.axes.get_window_extent(), self._part.dpi
+        self.colorbar_ = self._part.colorbar(
             self.im_,
             ax=list(self.axes_),
             label=label,

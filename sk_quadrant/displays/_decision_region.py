@@ -14,7 +14,7 @@ from sk_quadrant._targets import Response
 from sk_quadrant.displays._feature_grid import column_of, feature_names, make_grid
 from sk_quadrant.displays._fitted import align_to_fit, check_classifiers, find_thresholds, predict_labels, respond
 from sk_quadrant.displays._labels import check_same_shape, choose_labels, name_labels, read_labels
-from sk_quadrant.displays._panels import COLORS, LEGEND_INCHES, PanelDisplay, Panels, line_style, shorten
+from sk_quadrant.displays._panels import COLORS, LEGEND_INCHES, PanelDisplay, line_style, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -218,17 +218,17 @@ class DecisionRegionDisplay(PanelDisplay):
         """
         n_panels = 1 if combined else len(self.label_names)
         size = (4.2, 3.6) if n_panels == 1 else (2.3, 2.2)
-        panels = self._make_panels(ax, n_panels, size=size, legend_inches=3.0 if combined else LEGEND_INCHES + 0.8)
+        self._make_panels(ax, n_panels, size=size, legend_inches=3.0 if combined else LEGEND_INCHES + 0.8)
         self.surfaces_: list[Any] = []
         self.cut_lines_: list[Any] = []
         handles = self._plot_combined() if combined else self._plot_labels(levels, cmap)
-        self._label_features(panels)
+        self._label_features()
         if not combined:
-            panels.add_titles(self.label_names)
+            self._add_titles(self.label_names)
         mixed = combined and len(self.label_names) <= MIXED_LABELS
-        self.colorbar_ = None if mixed else self._add_colorbar(panels, combined)
-        self.legend_ = panels.add_legend(handles)
-        panels.add_note(*self.notes)
+        self.colorbar_ = None if mixed else self._add_colorbar(combined)
+        self.legend_ = self._add_legend(handles)
+        self._add_note(*self.notes)
         return self
 
     def _plot_labels(self, levels: Sequence[float], cmap: Any) -> list[Any]:
@@ -289,18 +289,18 @@ class DecisionRegionDisplay(PanelDisplay):
         grid = {"colors": color, "linestyles": [linestyle], "linewidths": linewidth}
         return ax.contour(self.xx0, self.xx1, field, levels=inside, **grid)
 
-    def _label_features(self, panels: Panels) -> None:
+    def _label_features(self) -> None:
         for ax in self.axes_:
             ax.set_xlim(self.xx0[0, 0], self.xx0[0, -1])
             ax.set_ylim(self.xx1[0, 0], self.xx1[-1, 0])
-        first, second = (shorten(name, max(panels.title_width, 14)) for name in self.feature_names)
-        panels.label_axes(xlabel=first, ylabel=second)
+        first, second = (shorten(name, max(self._title_width, 14)) for name in self.feature_names)
+        self._name_axes(xlabel=first, ylabel=second)
 
-    def _add_colorbar(self, panels: Panels, combined: bool) -> Any:
+    def _add_colorbar(self, combined: bool) -> Any:
         name = "probability" if self.is_probability else "decision function"
         if combined:
             name = "expected number of labels" if self.is_probability else "number of labels"
-        return panels.figure.colorbar(self.surfaces_[0], ax=list(self.axes_), label=name, fraction=0.05, aspect=30)
+        return self._part.colorbar(self.surfaces_[0], ax=list(self.axes_), label=name, fraction=0.05, aspect=30)
 
     def _describe_line(self, j: int, name: str, style: dict[str, Any]) -> Any:
         """Return the legend entry of a label in the combined panel."""

@@ -164,9 +164,7 @@ class LearningHistoryDisplay(PanelDisplay):
         display : LearningHistoryDisplay
         """
         parts = {name: curves for name, curves in (("loss", self.losses), ("score", self.scores)) if curves}
-        panels = self._make_panels(
-            ax, len(parts), n_columns=1, size=(4.6, 2.2 if len(parts) > 1 else 3.2), sharey=False
-        )
+        self._make_panels(ax, len(parts), n_columns=1, size=(4.6, 2.2 if len(parts) > 1 else 3.2), sharey=False)
         self.lines_: dict[str, Any] = {}
         self.best_: dict[str, Any] = {}
         for panel, (part, curves) in zip(self.axes_, parts.items(), strict=True):
@@ -176,7 +174,7 @@ class LearningHistoryDisplay(PanelDisplay):
             panel.set_yscale(yscale if part == "loss" else "linear")
             panel.xaxis.get_major_locator().set_params(integer=True)
         self.axes_[-1].set_xlabel(self.step_name)
-        self.legend_ = panels.add_legend(list(self.lines_.values()))
+        self.legend_ = self._add_legend(list(self.lines_.values()))
         return self
 
     def _plot_curve(self, ax: Axes, name: str, curve: FloatArray, line_kw: dict[str, Any] | None) -> None:

@@ -13,7 +13,7 @@ from sk_quadrant._arrays import FloatArray, IndexArray
 from sk_quadrant._targets import align_labels, column_names
 from sk_quadrant.displays._fitted import align_to_fit, check_classifiers, respond
 from sk_quadrant.displays._labels import choose_labels, name_labels, read_labels, read_scores
-from sk_quadrant.displays._panels import PanelDisplay, Panels
+from sk_quadrant.displays._panels import PanelDisplay
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -124,7 +124,7 @@ class CurvesDisplay(LabelDisplay):
     note: str
     lines_: dict[str, list[Any]]
     _panel_sizes: ClassVar[tuple[tuple[float, float], tuple[float, float]]]  # of a single panel, and of several
-    _legend_inches: ClassVar[float]
+    _legend_width: ClassVar[float]
 
     def plot(self, *, line_kw: dict[str, Any] | None = None, ax: Any = None) -> Self:
         """Draw.
@@ -144,12 +144,12 @@ class CurvesDisplay(LabelDisplay):
         """
         titles = self._titles()
         size = self._panel_sizes[len(titles) > 1]
-        panels = self._make_panels(ax, len(titles), size=size, legend_inches=self._legend_inches)
+        self._make_panels(ax, len(titles), size=size, legend_inches=self._legend_width)
         further_handles = self._plot_curves(line_kw)
-        panels.add_titles(titles)
-        self._label_axes(panels)
-        self.legend_ = panels.add_legend([*(lines[0] for lines in self.lines_.values()), *further_handles])
-        panels.add_note(self.note)
+        self._add_titles(titles)
+        self._name_axes(**self._axis_names())
+        self.legend_ = self._add_legend([*(lines[0] for lines in self.lines_.values()), *further_handles])
+        self._add_note(self.note)
         return self
 
     @abstractmethod
@@ -161,8 +161,8 @@ class CurvesDisplay(LabelDisplay):
         """Draw into the panels, keep `lines_`, and return what the legend shows besides."""
 
     @abstractmethod
-    def _label_axes(self, panels: Panels) -> None:
-        """Name the axes."""
+    def _axis_names(self) -> dict[str, str]:
+        """Return the names of the axes; see `_name_axes`."""
 
 
 @dataclass(eq=False, repr=False)
@@ -175,7 +175,7 @@ class LabelCurvesDisplay(CurvesDisplay):
     note: str = ""
 
     _panel_sizes: ClassVar[tuple[tuple[float, float], tuple[float, float]]] = ((4.2, 4.0), (2.2, 2.4))
-    _legend_inches: ClassVar[float] = 1.8
+    _legend_width: ClassVar[float] = 1.8
     _compares: ClassVar[bool] = True
     _scores: ClassVar[str] = "y_score"  # parameter of `from_predictions`
 

@@ -16,7 +16,6 @@ from sk_quadrant.displays._fitted import find_attribute
 from sk_quadrant.displays._panels import (
     GREY,
     PanelDisplay,
-    Panels,
     check_matplotlib,
     check_parts,
     line_style,
@@ -191,7 +190,7 @@ class LossDisplay(PanelDisplay):
         display : LossDisplay
         """
         check_parts(parts, PARTS)
-        panels = self._make_columns(ax, len(parts))
+        self._make_columns(ax, len(parts))
         self.lines_: dict[tuple[str, str], list[Any]] = {}
         self.threshold_lines_: list[Any] = []
         self.bayes_threshold_lines_: list[Any] = []
@@ -205,21 +204,20 @@ class LossDisplay(PanelDisplay):
         for top, bottom, name in zip(self.axes_[0], self.axes_[-1], self.names, strict=True):
             top.set_title(name, fontsize="medium", parse_math=False)
             bottom.set_xlabel("score")
-        self.legend_ = panels.add_legend(self._legend_handles())
+        self.legend_ = self._add_legend(self._legend_handles())
         return self
 
-    def _make_columns(self, ax: Any, n_parts: int) -> Panels:
-        """Return panels, one column per loss; after `LOSSES_ACROSS` columns the next block of rows begins."""
+    def _make_columns(self, ax: Any, n_parts: int) -> None:
+        """Make panels, one column per loss; after `LOSSES_ACROSS` columns the next block of rows begins."""
         n_losses = len(self.names)
         n_columns = min(n_losses, LOSSES_ACROSS) if np.ndim(ax) == 0 else n_losses
         n_blocks = math.ceil(n_losses / n_columns)
-        panels = self._make_panels(ax, n_blocks * n_parts * n_columns, n_columns=n_columns, sharey="row")
+        self._make_panels(ax, n_blocks * n_parts * n_columns, n_columns=n_columns, sharey="row")
         blocks = self.axes_.reshape(n_blocks, n_parts, n_columns)
         columns = blocks.swapaxes(0, 1).reshape(n_parts, -1)
         self.axes_ = columns[:, :n_losses]
         if n_blocks > 1:
             remove_unused(self.axes_[-1], columns[:, n_losses:].ravel())
-        return panels
 
     def _plot_thresholds(self, ax: Axes, j: int) -> None:
         for threshold, style, lines in (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -62,81 +61,52 @@ def shorten(name: str, width: int) -> str:
     return name.replace("$", r"\$")  # matplotlib typesets text between two dollar signs as mathematics
 
 
-@dataclass(frozen=True)
-class Panels:
-    """Axes of a display, row by row, and the figure around them.
-
-    `legend_inches` is the width kept for the legend at the right; None if the axes belong to the user, who may draw
-    more in the same figure.
-    """
-
-    axes: AxesArray
-    figure: Figure | SubFigure
-    legend_inches: float | None = None
-
-    def add_legend(self, handles: Sequence[Any]) -> Any:
-        """Draw a legend beside the panels, or inside the last one if the axes belong to the user."""
-        if not handles:
-            return None
-        if self.legend_inches is None:
-            return self.axes[-1].legend(handles=handles, loc="best", fontsize="small")
-        return self.figure.legend(handles=handles, loc="outside right upper", fontsize="small", frameon=False)
-
-    def add_titles(self, names: Sequence[str]) -> None:
-        """Write a name above each panel, shortened to the width of the panel."""
-        for ax, name in zip(self.axes, names, strict=True):
-            ax.set_title(shorten(name, self.title_width), fontsize="medium")
-
-    def add_note(self, *sentences: str) -> None:
-        """Write above the panels what they leave out; axes of the user get no note."""
-        text = "; ".join(sentence for sentence in sentences if sentence)
-        if self.legend_inches is not None and text:
-            inches = self.figure.bbox.width / self.figure.dpi - self.legend_inches
-            lines = textwrap.fill(text, max(round(13 * inches), 20))  # 13 small letters per inch
-            self.figure.suptitle(lines, x=0.01, ha="left", fontsize="small", color=GREY)
-
-    def label_axes(self, *, xlabel: str, ylabel: str = "", brief: str = "") -> None:
-        """Name the axes once for all panels; axes of the user at the left and at the lower end, there in `brief`."""
-        if self.legend_inches is not None and len(self.axes) > 1:
-            self.figure.supxlabel(xlabel, fontsize="medium")
-            self.figure.supylabel(ylabel, fontsize="medium")
-            return
-        for ax in self.axes:
-            place = ax.get_subplotspec()
-            if place is None or not any(_is_below(place, other.get_subplotspec()) for other in self.axes):
-                ax.set_xlabel((brief or xlabel) if len(self.axes) > 1 else xlabel)
-            if place is None or place.is_first_col():
-                ax.set_ylabel(ylabel)
-
-    @property
-    def title_width(self) -> int:
-        """Number of letters that fit above a panel."""
-        inches = min(ax.get_window_extent().width for ax in self.axes) / self.figure.dpi
-        return max(int(11 * inches), 8)  # 11 letters of the size of titles per inch
-
-
-def _is_below(place: Any, other: Any) -> bool:
-    """Return whether another panel of the same grid is below this one."""
-    if other is None or other.get_gridspec() is not place.get_gridspec():
-        return False
-    return bool(other.colspan == place.colspan and other.rowspan.start >= place.rowspan.stop)
-
-
 class PanelDisplay:
-    """A display that keeps the panels it was drawn on."""
+    """A display that is drawn on panels: axes of the user, a subfigure in place of one of them, or a new figure."""
 
     axes_: AxesArray
     ax_: Axes
     figure_: Figure | SubFigure
     legend_: Any
 
-    def _make_panels(self, ax: Any, n_panels: int, **options: Any) -> Panels:
-        """Return the panels to draw on and keep them, see `make_panels`."""
+    def _make_panels(
+        self,
+        ax: Any,
+        n_panels: int,
+        *,
+        n_columns: int | None = None,
+        size: tuple[float, float] = (2.6, 2.3),
+        legend_inches: float = LEGEND_INCHES,
+        **options: Any,
+    ) -> None:
+        """Keep the panels to draw on, row by row.
+
+        `size` is that of a panel in a new figure, in inches. `n_columns=None` makes a grid slightly wider than high.
+        Further options are those of `Figure.subplots`; panels share their axes by default.
+        """
         check_matplotlib(f"{type(self).__name__}.plot")
-        panels = make_panels(ax, n_panels, **options)
-        self.axes_, self.ax_ = panels.axes, panels.axes[0]
-        self.figure_ = panels.figure if ax is None else np.ravel(ax)[0].figure
-        return panels
+        self._is_own = ax is None or (np.ndim(ax) == 0 and n_panels > 1)  # else the user may draw more in the figure
+        self._legend_inches = legend_inches
+        if self._is_own:
+            n_columns = n_columns or (n_panels if n_panels <= 3 else min(math.ceil(math.sqrt(n_panels)), 5))
+            n_rows = math.ceil(n_panels / n_columns)
+            self._part = (
+                _new_figure(size[0] * n_columns + legend_inches, size[1] * n_rows + 0.4)
+                if ax is None
+                else _replace_axes(ax)
+            )
+            margins = _fixed_margins(self._part, legend_inches)
+            grid = {"sharex": True, "sharey": True, "gridspec_kw": margins, **options}
+            axes = self._part.subplots(n_rows, n_columns, squeeze=False, **grid).ravel()
+            remove_unused(axes[max(n_panels - n_columns, 0) : n_panels], axes[n_panels:])
+            self.axes_ = axes[:n_panels]
+        else:
+            self.axes_ = np.ravel(ax)
+            if len(self.axes_) != n_panels:
+                raise ValueError(f"ax must hold one axes a panel: expected {n_panels}, got {len(self.axes_)}.")
+            self._part = self.axes_[0].figure
+        self.ax_ = self.axes_[0]
+        self.figure_ = self._part if ax is None else np.ravel(ax)[0].figure
 
     def _plot_lines(
         self, curves: Mapping[str, Iterable[tuple[Any, Any]]], line_kw: dict[str, Any] | None, **style: Any
@@ -149,36 +119,58 @@ class PanelDisplay:
             lines[name] = [ax.plot(x, y, **named)[0] for ax, (x, y) in zip(self.axes_, points, strict=True)]
         return lines
 
+    def _add_legend(self, handles: Sequence[Any]) -> Any:
+        """Draw a legend beside the panels, or inside the last one if the axes belong to the user."""
+        if not handles:
+            return None
+        if not self._is_own:
+            return self.axes_.ravel()[-1].legend(handles=handles, loc="best", fontsize="small")
+        return self._part.legend(handles=handles, loc="outside right upper", fontsize="small", frameon=False)
 
-def make_panels(
-    ax: Any,
-    n_panels: int,
-    *,
-    n_columns: int | None = None,
-    size: tuple[float, float] = (2.6, 2.3),
-    legend_inches: float = LEGEND_INCHES,
-    **options: Any,
-) -> Panels:
-    """Return panels row by row: axes of the user, a subfigure in place of a single one, or a new figure without.
+    def _add_titles(self, names: Sequence[str]) -> None:
+        """Write a name above each panel, shortened to the width of the panel."""
+        for ax, name in zip(self.axes_, names, strict=True):
+            ax.set_title(shorten(name, self._title_width), fontsize="medium")
 
-    `size` is that of a panel in a new figure, in inches. `n_columns=None` makes a grid slightly wider than high.
-    Further options are those of `Figure.subplots`; panels share their axes by default.
-    """
-    if ax is not None and (np.ndim(ax) > 0 or n_panels == 1):
-        return _given_panels(np.ravel(ax), n_panels)
-    n_columns = n_columns or (n_panels if n_panels <= 3 else min(math.ceil(math.sqrt(n_panels)), 5))
-    n_rows = math.ceil(n_panels / n_columns)
-    if ax is None:
-        import matplotlib.pyplot as plt
+    def _add_note(self, *sentences: str) -> None:
+        """Write above the panels what they leave out; axes of the user get no note."""
+        text = "; ".join(sentence for sentence in sentences if sentence)
+        if self._is_own and text:
+            inches = self._part.bbox.width / self._part.dpi - self._legend_inches
+            lines = textwrap.fill(text, max(round(13 * inches), 20))  # 13 small letters per inch
+            self._part.suptitle(lines, x=0.01, ha="left", fontsize="small", color=GREY)
 
-        figsize = (size[0] * n_columns + legend_inches, size[1] * n_rows + 0.4)
-        figure: Any = plt.figure(figsize=figsize, layout="constrained")
-    else:
-        figure = _replace_axes(ax)
-    grid = {"sharex": True, "sharey": True, "gridspec_kw": _fixed_margins(figure, legend_inches), **options}
-    axes = figure.subplots(n_rows, n_columns, squeeze=False, **grid).ravel()
-    remove_unused(axes[max(n_panels - n_columns, 0) : n_panels], axes[n_panels:])
-    return Panels(axes[:n_panels], figure, legend_inches)
+    def _name_axes(self, *, xlabel: str, ylabel: str = "", brief: str = "") -> None:
+        """Name the axes once for all panels; axes of the user at the left and at the lower end, there in `brief`."""
+        if self._is_own and len(self.axes_) > 1:
+            self._part.supxlabel(xlabel, fontsize="medium")
+            self._part.supylabel(ylabel, fontsize="medium")
+            return
+        for ax in self.axes_:
+            place = ax.get_subplotspec()
+            if place is None or not any(_is_below(place, other.get_subplotspec()) for other in self.axes_):
+                ax.set_xlabel((brief or xlabel) if len(self.axes_) > 1 else xlabel)
+            if place is None or place.is_first_col():
+                ax.set_ylabel(ylabel)
+
+    @property
+    def _title_width(self) -> int:
+        """Number of letters that fit above a panel."""
+        inches = min(ax.get_window_extent().width for ax in self.axes_) / self._part.dpi
+        return max(int(11 * inches), 8)  # 11 letters of the size of titles per inch
+
+
+def _is_below(place: Any, other: Any) -> bool:
+    """Return whether another panel of the same grid is below this one."""
+    if other is None or other.get_gridspec() is not place.get_gridspec():
+        return False
+    return bool(other.colspan == place.colspan and other.rowspan.start >= place.rowspan.stop)
+
+
+def _new_figure(width: float, height: float) -> Any:
+    import matplotlib.pyplot as plt
+
+    return plt.figure(figsize=(width, height), layout="constrained")
 
 
 def remove_unused(lowest: AxesArray, unused: AxesArray) -> None:
@@ -187,12 +179,6 @@ def remove_unused(lowest: AxesArray, unused: AxesArray) -> None:
         panel.remove()
     for panel in lowest:
         panel.tick_params(labelbottom=True)
-
-
-def _given_panels(axes: AxesArray, n_panels: int) -> Panels:
-    if len(axes) != n_panels:
-        raise ValueError(f"ax must hold one axes a panel: expected {n_panels}, got {len(axes)}.")
-    return Panels(axes, axes[0].figure)
 
 
 def _replace_axes(ax: Axes) -> SubFigure:

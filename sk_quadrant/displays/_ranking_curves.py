@@ -20,7 +20,7 @@ from sklearn.metrics import (
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant._targets import check_sample_weight
 from sk_quadrant.displays._label_display import LabelCurvesDisplay, read_scored_labels
-from sk_quadrant.displays._panels import GREY, Panels, check_matplotlib, line_style, merge_style, shorten
+from sk_quadrant.displays._panels import GREY, check_matplotlib, line_style, merge_style, shorten
 
 AVERAGES = ("micro", "macro")
 GRID = np.linspace(0, 1, 1001)  # of recalls or false positive rates, for macro averages
@@ -33,6 +33,7 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
     _score: ClassVar[str]  # area under the curve, as an attribute of scikit-learn's display
     _score_name: ClassVar[str]
     _legend_place: ClassVar[str]
+    _needs: ClassVar[frozenset[int]]  # values among the labels without which there is no curve
 
     @classmethod
     def from_predictions(
@@ -102,12 +103,13 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
         weight = np.broadcast_to(weight.reshape(len(weight), -1), data.truth.shape)
         curves, notes = {}, {data.note}
         for name, score in data.scores.items():
-            each = [cls._curve(*column) for column in zip(data.truth.T, score.T, weight.T, strict=True)]
-            if "macro" in averages:
-                notes.add(cls._describe_macro(each))
-            pools = {"micro": cls._curve, "macro": lambda *_, each=each: cls._macro(each)}
-            pooled = [pools[average](data.truth, score, weight) for average in averages]
-            curves[name] = [*pooled, *(each[j] for j in data.shown)]
+            single = [cls._curve(*column) for column in zip(data.truth.T, score.T, weight.T, strict=True)]
+            defined = [curve for curve in single if not np.isnan(getattr(curve, cls._score))]
+            macro = cls._mean(defined) if defined else cls._undefined()
+            pooled = [cls._curve(data.truth, score, weight) if each == "micro" else macro for each in averages]
+            if "macro" in averages and len(defined) < len(single):
+                notes.add(f"macro average of the {len(defined)} labels that have a curve")
+            curves[name] = [*pooled, *(single[j] for j in data.shown)]
         names = [*(f"{average} average" for average in averages), *(data.names[j] for j in data.shown)]
         return cls(curves, panel_names=names, note="; ".join(sorted(filter(None, notes)))).plot(**options)
 
@@ -115,41 +117,24 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
     def _curve(cls, truth: FloatArray, score: FloatArray, weight: FloatArray) -> Curve:
         """Return the curve of the known labels with a weight, one of NaN if it is not defined."""
         known = ~np.isnan(truth) & (weight > 0)
-        classes = set(truth[known])
-        if 1 not in classes or (cls._needs_negatives and 0 not in classes):
-            return cls._draw_undefined()
-        return cls._draw_known(truth[known].astype(int), score[known], weight[known])
-
-    _needs_negatives: ClassVar[bool]
+        if not all((truth[known] == value).any() for value in cls._needs):
+            return cls._undefined()
+        return cls._defined(truth[known].astype(int), score[known], weight[known])
 
     @classmethod
     @abstractmethod
-    def _draw_known(cls, truth: NDArray[Any], score: FloatArray, weight: FloatArray) -> Curve:
+    def _defined(cls, truth: NDArray[Any], score: FloatArray, weight: FloatArray) -> Curve:
         """Return the curve of vectors."""
 
     @classmethod
     @abstractmethod
-    def _draw_undefined(cls) -> Curve:
+    def _undefined(cls) -> Curve:
         """Return a curve of NaN."""
 
     @classmethod
     @abstractmethod
     def _mean(cls, curves: list[Any]) -> Curve:
         """Return the mean of curves."""
-
-    @classmethod
-    def _macro(cls, curves: list[Curve]) -> Curve:
-        defined = cls._defined(curves)
-        return cls._mean(defined) if defined else cls._draw_undefined()
-
-    @classmethod
-    def _defined(cls, curves: list[Curve]) -> list[Curve]:
-        return [curve for curve in curves if not np.isnan(getattr(curve, cls._score))]
-
-    @classmethod
-    def _describe_macro(cls, curves: list[Curve]) -> str:
-        n_defined = len(cls._defined(curves))
-        return "" if n_defined == len(curves) else f"macro average of the {n_defined} labels that have a curve"
 
     def _plot_curves(self, line_kw: dict[str, Any] | None) -> list[Any]:
         self.lines_: dict[str, list[Any]] = {}
@@ -241,10 +226,10 @@ class LabelPrecisionRecallDisplay(RankingCurvesDisplay):
     _score: ClassVar[str] = "average_precision"
     _score_name: ClassVar[str] = "AP"
     _legend_place: ClassVar[str] = "lower left"
-    _needs_negatives: ClassVar[bool] = False
+    _needs: ClassVar[frozenset[int]] = frozenset({1})
 
     @classmethod
-    def _draw_known(cls, truth: NDArray[Any], score: FloatArray, weight: FloatArray) -> Curve:
+    def _defined(cls, truth: NDArray[Any], score: FloatArray, weight: FloatArray) -> Curve:
         precision, recall, _ = precision_recall_curve(truth, score, sample_weight=weight, drop_intermediate=True)
         return PrecisionRecallDisplay(
             precision=precision,
@@ -254,7 +239,7 @@ class LabelPrecisionRecallDisplay(RankingCurvesDisplay):
         )
 
     @classmethod
-    def _draw_undefined(cls) -> Curve:
+    def _undefined(cls) -> Curve:
         nan = np.array([np.nan])
         return PrecisionRecallDisplay(precision=nan, recall=nan, average_precision=np.nan, prevalence_pos_label=np.nan)
 
@@ -269,8 +254,8 @@ class LabelPrecisionRecallDisplay(RankingCurvesDisplay):
             prevalence_pos_label=float(np.mean([curve.prevalence_pos_label for curve in curves])),
         )
 
-    def _label_axes(self, panels: Panels) -> None:
-        panels.label_axes(xlabel="recall", ylabel="precision")
+    def _axis_names(self) -> dict[str, str]:
+        return {"xlabel": "recall", "ylabel": "precision"}
 
 
 class LabelRocCurveDisplay(RankingCurvesDisplay):
@@ -329,15 +314,15 @@ class LabelRocCurveDisplay(RankingCurvesDisplay):
     _score: ClassVar[str] = "roc_auc"
     _score_name: ClassVar[str] = "AUC"
     _legend_place: ClassVar[str] = "lower right"
-    _needs_negatives: ClassVar[bool] = True
+    _needs: ClassVar[frozenset[int]] = frozenset({0, 1})
 
     @classmethod
-    def _draw_known(cls, truth: NDArray[Any], score: FloatArray, weight: FloatArray) -> Curve:
+    def _defined(cls, truth: NDArray[Any], score: FloatArray, weight: FloatArray) -> Curve:
         fpr, tpr, _ = roc_curve(truth, score, sample_weight=weight)
         return RocCurveDisplay(fpr=fpr, tpr=tpr, roc_auc=float(auc(fpr, tpr)))
 
     @classmethod
-    def _draw_undefined(cls) -> Curve:
+    def _undefined(cls) -> Curve:
         nan = np.array([np.nan])
         return RocCurveDisplay(fpr=nan, tpr=nan, roc_auc=np.nan)
 
@@ -347,5 +332,5 @@ class LabelRocCurveDisplay(RankingCurvesDisplay):
         mean_auc = float(np.mean([curve.roc_auc for curve in curves]))
         return RocCurveDisplay(fpr=np.r_[0, GRID], tpr=np.r_[0, tpr], roc_auc=mean_auc)
 
-    def _label_axes(self, panels: Panels) -> None:
-        panels.label_axes(xlabel="false positive rate", ylabel="true positive rate")
+    def _axis_names(self) -> dict[str, str]:
+        return {"xlabel": "false positive rate", "ylabel": "true positive rate"}

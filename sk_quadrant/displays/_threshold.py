@@ -18,7 +18,7 @@ from sk_quadrant.displays._fitted import (
     respond,
 )
 from sk_quadrant.displays._label_display import CurvesDisplay, read_scored_labels
-from sk_quadrant.displays._panels import GREY, Panels, check_matplotlib
+from sk_quadrant.displays._panels import GREY, check_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,7 +105,7 @@ class ThresholdDisplay(CurvesDisplay):
     note: str = ""
 
     _panel_sizes: ClassVar[tuple[tuple[float, float], tuple[float, float]]] = ((4.2, 3.2), (2.2, 1.9))
-    _legend_inches: ClassVar[float] = 1.4
+    _legend_width: ClassVar[float] = 1.4
 
     @classmethod
     def _ask(
@@ -221,8 +221,8 @@ class ThresholdDisplay(CurvesDisplay):
             self._mark_thresholds(panel, j)
         return self.cut_lines_[:1]
 
-    def _label_axes(self, panels: Panels) -> None:
-        panels.label_axes(xlabel=f"threshold of the {self.score_name}", brief="threshold")
+    def _axis_names(self) -> dict[str, str]:
+        return {"xlabel": f"threshold of the {self.score_name}", "brief": "threshold"}
 
     def _mark_thresholds(self, ax: Axes, j: int) -> None:
         """Mark the threshold of a panel by a line and a dot on each curve, or several by ticks at the lower end."""
