@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sk_quadrant.io._onnx import register_onnx_converters
+    from sk_quadrant.io._onnx_verification import verify_onnx
     from sk_quadrant.io._safetensors import load_safetensors, save_safetensors
 
-__all__ = ["load_safetensors", "register_onnx_converters", "save_safetensors"]
+__all__ = ["load_safetensors", "register_onnx_converters", "save_safetensors", "verify_onnx"]
 
 _HOMES = {
     "load_safetensors": "_safetensors",
     "register_onnx_converters": "_onnx",
     "save_safetensors": "_safetensors",
+    "verify_onnx": "_onnx_verification",
 }
 
 

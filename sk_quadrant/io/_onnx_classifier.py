@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sk_quadrant.io._onnx_steps import warn_of_steps
 from sk_quadrant.io._onnx_values import Graph, Values
 
 ALIAS = "SkQuadrantMultiLabelClassifier"
@@ -29,6 +30,7 @@ def declare(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> 
             f"skl2onnx cannot convert {model.model_.summary}. Use torch.onnx.export; the user guide on networks shows "
             "how the link and the threshold are included."
         )
+    warn_of_steps(scope, inputs)
     in_double = any(isinstance(variable.type, DoubleTensorType) for variable in inputs)
     only_scores = model.loss_.link is None or scope.get_options(model, {"raw_scores": False})["raw_scores"]
     types = {

@@ -9,6 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from sk_quadrant._calibration import CalibratedMultiLabelClassifierCV
 from sk_quadrant._calibration.calibrators import LogisticMap
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
 from sk_quadrant._thresholds import FixedThresholdMultiLabelClassifier, TunedThresholdMultiLabelClassifierCV
@@ -38,9 +39,7 @@ def declare_tuned(scope: Any, model: Any, inputs: Any, custom_parsers: Any = Non
 def declare_calibrated(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
     """Declare the outputs of a calibrated classifier."""
     check_is_fitted(model)
-    values = [
-        _declare_below(scope, pair.estimator, "decision_function", inputs) for pair in model.calibrated_classifiers_
-    ]
+    values = [_declare_below(scope, pair.estimator, _method_of(pair), inputs) for pair in model.calibrated_classifiers_]
     return _declare(scope, model, "SkQuadrantCalibrated", inputs, values, "probabilities")
 
 
@@ -57,7 +56,7 @@ def convert_tuned(scope: Any, operator: Any, container: Any) -> None:
     """Write the nodes that compare with thresholds."""
     model, graph, (labels, values) = operator.raw_operator, Graph(scope, container), operator.outputs
     answer = graph.value(operator.inputs[0].full_name).cast(np.float64)
-    scores = _column_of_labels(graph, model, answer)
+    scores = _column_of_labels(graph, model, answer, model.response_method_)
     thresholds = model.best_threshold_ if hasattr(model, "best_threshold_") else model.threshold_
     _write_labels(graph, model, graph.node("Greater", scores, thresholds), labels)
     shown = answer if values.raw_name == "probabilities" else scores
@@ -69,7 +68,10 @@ def convert_calibrated(scope: Any, operator: Any, container: Any) -> None:
     model, graph, (labels, values) = operator.raw_operator, Graph(scope, container), operator.outputs
     total: Any = 0.0
     for pair, variable in zip(model.calibrated_classifiers_, operator.inputs, strict=True):
-        scores = _column_of_labels(graph, model, graph.value(variable.full_name).cast(np.float64))
+        scores = _column_of_labels(graph, model, graph.value(variable.full_name).cast(np.float64), _method_of(pair))
+        if pair.log_odds is not None:
+            proba = scores.clip(pair.log_odds.low, pair.log_odds.high)
+            scores = np.log(proba / (1 - proba))
         total = total + _calibrated(graph, pair.calibrator, scores)
     proba = total / len(model.calibrated_classifiers_)
     _write_labels(graph, model, graph.node("Greater", proba, 0.5), labels)
@@ -82,18 +84,35 @@ def _declare_below(scope: Any, estimator: Any, method: str, inputs: Any) -> Any:
     from skl2onnx._parse import _parse_sklearn
     from skl2onnx.common.data_types import DoubleTensorType
 
-    while isinstance(estimator, FrozenEstimator):
-        estimator = estimator.estimator
-    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    if not isinstance(last, QuadrantMultiLabelClassifier):
+    estimator, last = _answering(estimator)
+    if isinstance(last, QuadrantMultiLabelClassifier):
+        scope.add_options(id(last), {"raw_scores": method == "decision_function"})
+    elif not isinstance(last, CalibratedMultiLabelClassifierCV):
         raise TypeError(
-            "The estimator of a meta-estimator must be a QuadrantMultiLabelClassifier, or a pipeline that ends in one, "
-            f"to be converted to ONNX, got {type(last).__name__}."
+            "The estimator of a meta-estimator must be a QuadrantMultiLabelClassifier, another meta-estimator of this "
+            f"package, or a pipeline that ends in one, to be converted to ONNX, got {type(last).__name__}."
         )
-    scope.add_options(id(last), {"raw_scores": method == "decision_function"})
     _, values = _parse_sklearn(scope, estimator, inputs)
     values.type = DoubleTensorType()
     return values
+
+
+def _answering(estimator: Any) -> tuple[Any, Any]:
+    """Return the estimator, or pipeline, whose probabilities and scores an estimator passes on, and its last step."""
+    if isinstance(estimator, FrozenEstimator):
+        return _answering(estimator.estimator)
+    if isinstance(estimator, (TunedThresholdMultiLabelClassifierCV, FixedThresholdMultiLabelClassifier)):
+        return _answering(estimator.estimator_)
+    if not isinstance(estimator, Pipeline):
+        return estimator, estimator
+    name, step = estimator.steps[-1]
+    below, last = _answering(step)
+    return Pipeline([*estimator.steps[:-1], (name, below)]), last
+
+
+def _method_of(pair: Any) -> str:
+    """Return the method of the classifier below whose values a pair calibrates."""
+    return "decision_function" if pair.log_odds is None else "predict_proba"
 
 
 def _declare(scope: Any, model: Any, alias: str, inputs: Any, below: list[Any], second: str) -> Any:
@@ -108,11 +127,11 @@ def _declare(scope: Any, model: Any, alias: str, inputs: Any, below: list[Any], 
     return operator.outputs
 
 
-def _column_of_labels(graph: Graph, model: Any, answer: Values) -> Values:
+def _column_of_labels(graph: Graph, model: Any, answer: Values, method: str) -> Values:
     """Return one column a label of what the classifier answers."""
     if not model.encoding_.exclusive:
         return answer
-    width = 2 if getattr(model, "response_method_", "") == "predict_proba" else 1  # two classes have two probabilities
+    width = 2 if method == "predict_proba" else 1  # two classes have two probabilities
     columns = graph.node("Reshape", answer, np.array([-1, width]))
     return graph.node("Gather", columns, np.array([width - 1]), axis=1)
 

@@ -299,10 +299,47 @@ def test_isotonic_maps_of_constant_labels_are_converted(data):
     assert_same(model.fit(X, Y), X, atol=1e-12)
 
 
+def nest(order, below, params):
+    """Return meta-estimators around each other, from the outermost."""
+    kinds = {
+        "tuned": TunedThresholdMultiLabelClassifierCV,
+        "fixed": FixedThresholdMultiLabelClassifier,
+        "calibrated": CalibratedMultiLabelClassifierCV,
+    }
+    for name in reversed(order.split(" of ")):
+        below = kinds[name](below, **params.get(name, {}))
+    return below
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+@pytest.mark.parametrize("calibration", ["sigmoid", "isotonic"])
+@pytest.mark.parametrize(
+    "order",
+    ["tuned of calibrated", "calibrated of tuned", "fixed of calibrated of tuned", "calibrated of calibrated"],
+)
+def test_meta_estimators_around_each_other_are_converted(order, calibration, target, data):
+    """In both orders that the guide shows, around a pipeline, with and without probabilities of its own."""
+    X, y = data[0][:300], target(data[1])[:300]
+    params = {"tuned": {"cv": 2}, "calibrated": {"cv": 2, "method": calibration}, "fixed": {"threshold": 0.3}}
+    for loss in ("asymmetric", "hinge"):
+        below = make_pipeline(StandardScaler(), QuadrantMultiLabelClassifier(loss))
+        model = nest(order, below, params).fit(X, y)
+        assert_same(model, X, atol=1e-9)
+
+
+def test_meta_estimators_in_pipelines_are_converted_below_each_other(data):
+    """A frozen pipeline that ends in a meta-estimator."""
+    X, Y = data
+    calibrated = CalibratedMultiLabelClassifierCV(QuadrantMultiLabelClassifier(), cv=2)
+    frozen = FrozenEstimator(make_pipeline(StandardScaler(), calibrated).fit(X, Y))
+    model = TunedThresholdMultiLabelClassifierCV(frozen).fit(X, Y)
+    assert_same(make_pipeline(StandardScaler(), model).fit(X, Y), X, atol=1e-9)
+
+
 def test_meta_estimators_around_others_are_refused(data):
     """With the class that was found."""
     model = TunedThresholdMultiLabelClassifierCV(OneVsRestClassifier(LogisticRegression()), cv=2).fit(*data)
-    with pytest.raises(TypeError, match=r"must be a QuadrantMultiLabelClassifier, or a .* got OneVsRestClassifier"):
+    with pytest.raises(TypeError, match=r"must be a QuadrantMultiLabelClassifier, another .* got OneVsRestClassifier"):
         converted(model, data[0])
 
 

@@ -1,0 +1,109 @@
+"""Comparison of a converted model with the estimator, on rows of data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+METHODS = {"label": "predict", "probabilities": "predict_proba", "scores": "decision_function"}
+DTYPES: Mapping[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(string)": object,
+}
+
+
+def verify_onnx(model_onnx: Any, estimator: Any, X: Any, *, rtol: float = 1e-4, atol: float = 1e-5) -> float:
+    """Check that a converted model predicts for some rows what the estimator predicts.
+
+    Not all steps of scikit-learn are the same in ONNX: ``TfidfVectorizer(sublinear_tf=True)`` is another function
+    there. Call this after each conversion, with rows like those that the model will see.
+
+    Parameters
+    ----------
+    model_onnx : onnx.ModelProto, bytes or path
+        What ``skl2onnx.to_onnx`` has returned for `estimator` after
+        :func:`~sk_quadrant.io.register_onnx_converters`.
+    estimator : object
+        Fitted classifier of this package, or pipeline that ends in one.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features), DataFrame, or texts of shape (n_samples,)
+        Rows to compare. The columns of a DataFrame go to the inputs with their names, if there are several inputs.
+    rtol, atol : float, default=1e-4 and 1e-5
+        Largest difference of probabilities or scores: ``atol + rtol * abs(expected)``. Steps before the model, and the
+        rows themselves, may be in single precision.
+
+    Returns
+    -------
+    difference : float
+        Largest absolute difference of probabilities or scores.
+
+    Raises
+    ------
+    ValueError
+        If a label or a probability or score differs, or the inputs do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
+    >>> from sk_quadrant.io import register_onnx_converters, verify_onnx
+    >>> X, Y = make_quadrants(n_samples=400, random_state=0)
+    >>> model = QuadrantMultiLabelClassifier(loss="zlpr").fit(X, Y)
+    >>> register_onnx_converters()  # doctest: +SKIP
+    >>> from skl2onnx import to_onnx  # doctest: +SKIP
+    >>> verify_onnx(to_onnx(model, X[:1]), model, X) < 1e-12  # doctest: +SKIP
+    True
+    """
+    found = _run(model_onnx, X)
+    expected = {name: _dense(getattr(estimator, METHODS[name])(X)) for name in found}
+    values = next(name for name in found if name != "label")
+    n_different = np.count_nonzero(found["label"] != expected["label"])
+    difference = abs(found[values] - expected[values].reshape(found[values].shape))
+    is_close = difference <= atol + rtol * abs(expected[values].reshape(found[values].shape))  # NaN is not
+    largest = float(difference.max(initial=0.0))
+    if n_different or not is_close.all():
+        raise ValueError(
+            f"The converted model differs from {type(estimator).__name__}: {n_different} of {expected['label'].size} "
+            f"labels, and {np.count_nonzero(~is_close)} of {is_close.size} {values} by more than atol={atol} and "
+            f"rtol={rtol}, the largest difference is {largest:.3g}. Compare the steps of the pipeline one by one: "
+            "features of texts often differ, and single precision may be too little."
+        )
+    return largest
+
+
+def _run(model_onnx: Any, X: Any) -> dict[str, NDArray[Any]]:
+    """Return the outputs of a converted model by name."""
+    import onnxruntime
+
+    source = model_onnx.SerializeToString() if hasattr(model_onnx, "SerializeToString") else model_onnx
+    session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    if "label" not in names or len(names) != 2 or not set(names) <= METHODS.keys():
+        raise ValueError(
+            "model_onnx must have the outputs 'label' and 'probabilities' or 'scores' of a classifier of this package, "
+            f"got {names}."
+        )
+    return dict(zip(names, session.run(names, _inputs(session.get_inputs(), X)), strict=True))
+
+
+def _inputs(inputs: Any, X: Any) -> dict[str, Any]:
+    if len(inputs) == 1:
+        return {inputs[0].name: _tensor(X, inputs[0])}
+    names = [each.name for each in inputs]
+    if not hasattr(X, "columns") or not set(names) <= set(X.columns):
+        raise ValueError(f"X must be a DataFrame with the columns {names}, the inputs of model_onnx.")
+    return {each.name: _tensor(X[each.name], each) for each in inputs}
+
+
+def _tensor(values: Any, description: Any) -> NDArray[Any]:
+    array = _dense(values).astype(DTYPES[description.type])
+    return array.reshape(-1, 1) if array.ndim == 1 else array
+
+
+def _dense(values: Any) -> NDArray[Any]:
+    return np.asarray(values.toarray() if sparse.issparse(values) else values)
