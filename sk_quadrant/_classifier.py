@@ -91,8 +91,10 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     ----------
     loss : str or Loss, default="bce_with_logits"
         A name in `sk_quadrant.losses.LOSSES`, or a loss object with its own parameters.
-    C : float, default=1.0
-        Inverse strength of the penalty, ``np.inf`` for none. With a `module` all its trained parameters of two axes or
+    C : float, or array-like, Series or dict with a value for each label, default=1.0
+        Inverse strength of the penalty, ``np.inf`` for none. Values for each label are for "lbfgs"; with the loss of
+        label j and its weights the objective is then ``sum_i w_i loss_i + sum_j 0.5 * ||coef_j||^2 / C_j``. A Series or
+        dict is read by label name. With a `module` all its trained parameters of two axes or
         more are penalised, pretrained ones and embeddings included; ``np.inf`` is then the usual choice.
     fit_intercept : bool, default=True
         Whether each label has an intercept.
@@ -106,11 +108,12 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         momentum 0.9) go through batches of rows.
     max_iter : int, default=200
         Largest number of iterations, of epochs for "adamw" and "sgd".
-    tol : float, default=1e-4
+    tol : float or "auto", default="auto"
         "lbfgs" stops when the estimated distance to the optimum falls below ``tol ** 2`` of the objective, which is
-        about the relative error `tol` in the coefficients. "adamw" and "sgd" stop when `n_iter_no_change` epochs have
-        not improved the training loss by `tol`, or with `early_stopping` the loss or score on the held-out rows;
-        without `early_stopping` and with a falling learning rate they run all epochs.
+        about the relative error `tol` in the coefficients; "auto" is 1e-3. "adamw" and "sgd" stop when
+        `n_iter_no_change` epochs have not improved the training loss by `tol`, or with `early_stopping` the loss or
+        score on the held-out rows; without `early_stopping` and with a falling learning rate they run all epochs;
+        "auto" is 1e-4.
     hidden_layer_sizes : int or array-like of shape (n_hidden_layers,), default=()
         Units of each hidden layer; without any the model is linear. Not with "lbfgs".
     activation : {"identity", "relu", "gelu", "tanh"}, default="relu"
@@ -231,12 +234,12 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "loss": [StrOptions(set(LOSSES)), Loss],
-        "C": [Interval(Real, 0, None, closed="neither"), Options(Real, {np.inf})],
+        "C": [Interval(Real, 0, None, closed="neither"), Options(Real, {np.inf}), "array-like", dict],
         "fit_intercept": ["boolean"],
         "threshold": [StrOptions({"natural", "bayes"}), Interval(Real, 0, 1, closed="both"), "array-like"],
         "solver": [StrOptions(set(SOLVERS))],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "tol": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions({"identity", "relu", "gelu", "tanh"})],
         "residual": ["boolean"],
@@ -271,7 +274,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         threshold="natural",
         solver="lbfgs",
         max_iter=200,
-        tol=1e-4,
+        tol="auto",
         hidden_layer_sizes=(),
         activation="relu",
         residual=False,

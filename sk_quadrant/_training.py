@@ -13,7 +13,7 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from numbers import Integral
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -24,6 +24,7 @@ from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._model import Architecture, FittedModel
 from sk_quadrant._module_model import ModuleName, module_model
 from sk_quadrant._solvers import PARAMETERS, SOLVERS, FitResult, Problem, Solver, check_solver_can
+from sk_quadrant._targets import read_label_values
 from sk_quadrant.losses import LOSSES, Loss
 
 if TYPE_CHECKING:
@@ -244,6 +245,8 @@ def _train(
         score=None if score is None else lambda weights, index: score(fitted.with_weights(weights), index),
         validation=validation,
         module=estimator.module,
+        C=_inverse_penalty(estimator.C, rows.encoding),
+        tol=solver.default_tol if estimator.tol == "auto" else estimator.tol,
         **{name: getattr(estimator, name) for name in PARAMETERS} | changes,
     )
     result = solver.solve(problem)
@@ -255,6 +258,16 @@ def _train(
     estimator.model_ = fitted.trained(result)
     estimator.net_ = result.net
     return result
+
+
+def _inverse_penalty(C: Any, encoding: Encoding) -> Any:
+    """Return C as a float, or as an array with a value for each label."""
+    if isinstance(C, Real):
+        return float(C)
+    values = read_label_values(C, encoding.names, encoding.n_labels, name="C")
+    if not (values > 0).all():
+        raise ValueError(f"C must be positive for every label, got {C!r}.")
+    return values
 
 
 def _check_parameters(estimator: Any, solver: Solver, loss: Loss, *, is_soft: bool) -> None:
@@ -289,13 +302,14 @@ def _check_beside_module(estimator: Any) -> None:
                 f"{name}={value!r} means nothing for a module, which has its own layers. Leave {name}={neutral!r} and "
                 "change the module."
             )
-    if np.ndim(estimator.C):
+    if not isinstance(estimator.C, Real):
         raise ValueError("C must be one number with a module, whose weights belong to no label, got an array.")
 
 
 def _asked_for(estimator: Any) -> set[str]:
     """Return the names of the parameters of training by epochs that are not neutral."""
     asked = {
+        "C": not isinstance(estimator.C, Real),
         "module": estimator.module is not None,
         "hidden_layer_sizes": np.size(estimator.hidden_layer_sizes) > 0,
         "residual": estimator.residual,

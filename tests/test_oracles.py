@@ -63,12 +63,29 @@ def test_bce_is_one_vs_rest_logistic_regression(name, C, load_tabular):
 
 
 def test_default_tolerance_gives_what_it_promises(load_tabular):
-    """With tol=1e-4 the coefficients are right to about 1e-4 of their norm."""
+    """With tol="auto", 1e-3, the coefficients are right to about 1e-3 of their norm."""
     X, Y, _, _ = load_tabular("emotions")
     X = StandardScaler().fit_transform(X.astype(np.float64))
     expected = QuadrantMultiLabelClassifier(**PRECISE).fit(X, Y).coef_
     error = np.linalg.norm(QuadrantMultiLabelClassifier().fit(X, Y).coef_ - expected, axis=1)
-    assert (error <= 1e-3 * np.linalg.norm(expected, axis=1)).all()
+    assert (error <= 3e-3 * np.linalg.norm(expected, axis=1)).all()
+
+
+@pytest.mark.parametrize("name", ["emotions", "yeast", pytest.param("scene", marks=pytest.mark.slow)])
+def test_default_tolerance_is_ten_times_closer_than_that_of_logistic_regression(name, load_tabular):
+    """By the objective, with the default parameters of both."""
+    X, Y, _, _ = load_tabular(name)
+    X = StandardScaler().fit_transform(X.astype(np.float64))
+
+    def objective(coef, intercept):
+        scores = X @ coef.T + intercept
+        return float((np.logaddexp(0, scores) - Y * scores).sum() + 0.5 * (coef**2).sum())
+
+    ours, exact = QuadrantMultiLabelClassifier().fit(X, Y), QuadrantMultiLabelClassifier(**PRECISE).fit(X, Y)
+    theirs = OneVsRestClassifier(LogisticRegression()).fit(X, Y).estimators_
+    coef, intercept = np.vstack([e.coef_ for e in theirs]), np.concatenate([e.intercept_ for e in theirs])
+    least = objective(exact.coef_, exact.intercept_)
+    assert objective(ours.coef_, ours.intercept_) - least <= (objective(coef, intercept) - least) / 10
 
 
 @on_both_formats

@@ -47,7 +47,9 @@ class Problem:
         Rows that early stopping watches, or which rows it holds out, None to draw them.
     module : torch.nn.Module, callable or None
         Module of the user, or a function of (n_features, n_labels) that returns it; None for the architecture.
-    C, max_iter, tol, batch_size, learning_rate_init, learning_rate, warmup_fraction, mixup_alpha, early_stopping, \
+    C : float or ndarray of shape (n_labels,)
+        Inverse strength of the penalty.
+    max_iter, tol, batch_size, learning_rate_init, learning_rate, warmup_fraction, mixup_alpha, early_stopping, \
     validation_fraction, n_iter_no_change, param_groups, micro_batch_size, callbacks, verbose
         Parameters of the estimator.
     """
@@ -63,7 +65,7 @@ class Problem:
     score: Score | None
     validation: TrainingRows | Division | None
     module: Any
-    C: float
+    C: Any
     max_iter: int
     tol: float
     batch_size: int | str
@@ -81,7 +83,7 @@ class Problem:
 
 
 PARAMETERS = (  # of the estimator, which a problem takes as they are
-    "C", "max_iter", "tol", "batch_size", "learning_rate_init", "learning_rate", "warmup_fraction", "mixup_alpha",
+    "max_iter", "batch_size", "learning_rate_init", "learning_rate", "warmup_fraction", "mixup_alpha",
     "early_stopping", "validation_fraction", "n_iter_no_change", "param_groups", "micro_batch_size", "callbacks",
     "verbose",
 )  # fmt: skip
@@ -140,12 +142,15 @@ class Solver(ABC):
         Whether it needs rows for sums over them only, so that they can stay on disk or on a cluster.
     random : bool
         Whether its result depends on a seed.
+    default_tol : float
+        The meaning of ``tol="auto"``.
     """
 
     name: ClassVar[str]
     cannot: ClassVar[Mapping[str, str]] = {}
     needs_sums_only: ClassVar[bool] = False
     random: ClassVar[bool] = True
+    default_tol: ClassVar[float] = 1e-4
 
     @abstractmethod
     def solve(self, problem: Problem) -> FitResult:

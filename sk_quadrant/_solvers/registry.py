@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from sk_quadrant._solvers.base import FitResult, Problem, Solver
 
 LINEAR_ONLY = "which solves linear models only"
+ONE_PENALTY = "whose penalty is the same for all labels"
 OWN_STEPS = "whose line search finds its own steps"
 
 
@@ -28,6 +29,7 @@ class LBFGS(Solver):
     }
     needs_sums_only = True
     random = False
+    default_tol = 1e-3  # the relative distance of the objective to the optimum is then 1e-6
 
     def solve(self, problem: Problem) -> FitResult:
         """Return the solution; see `Solver.solve`."""
@@ -40,6 +42,7 @@ class AdamW(Solver):
     """Mini-batches with adaptive steps."""
 
     name = "adamw"
+    cannot: ClassVar[Mapping[str, str]] = {"C": ONE_PENALTY}
 
     def solve(self, problem: Problem) -> FitResult:
         """Return the solution; see `Solver.solve`."""
@@ -54,6 +57,7 @@ class SGD(Solver):
     """Mini-batches with Nesterov momentum."""
 
     name = "sgd"
+    cannot: ClassVar[Mapping[str, str]] = {"C": ONE_PENALTY}
 
     def solve(self, problem: Problem) -> FitResult:
         """Return the solution; see `Solver.solve`."""

@@ -17,7 +17,7 @@ class FullBatchNet(LabelNet):
 
     Parameters
     ----------
-    C : float
+    C : float or ndarray of shape (n_labels,)
         Inverse strength of the penalty.
     tol, max_iter, warm_start, verbose_iterations
         See `minimize`.
@@ -33,7 +33,7 @@ class FullBatchNet(LabelNet):
     def __init__(
         self,
         *args: Any,
-        C: float = 1.0,
+        C: Any = 1.0,
         tol: float = 1e-4,
         max_iter: int = 200,
         warm_start_at_module: bool = False,

@@ -3,8 +3,8 @@ r"""The penalised objective of a block of labels: value, gradient and curvature,
 For label j with targets t and row weights v, and the whole label set at once for a set-wise loss,
 
 .. math::
-    f(\theta) = \sum_i v_i\, \ell(s_i, t_i) + \frac{1}{2 C} \lVert w \rVert^2, \qquad
-    \nabla_w f = \sum_i v_i\, \ell'(s_i, t_i)\, (x_i - m) + \frac{w}{C}.
+    f(\theta) = \sum_i v_i\, \ell(s_i, t_i) + \frac{1}{2 C_j} \lVert w \rVert^2, \qquad
+    \nabla_w f = \sum_i v_i\, \ell'(s_i, t_i)\, (x_i - m) + \frac{w}{C_j}.
 
 The rows enter by the sums of `BlockSums` alone.
 """
@@ -67,21 +67,21 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Objective:
-    """Weighted sum of losses of a linear model and its penalty, ``sum(w * l) + penalty / 2 * ||coef||^2``.
+    """Weighted sum of losses of a linear model and its penalty, ``sum(w * l) + sum_j penalty_j / 2 * ||coef_j||^2``.
 
     Parameters
     ----------
     space : Space
     rows : BlockSums
     loss : Loss
-    penalty : float
-        1 / C.
+    penalty : double Tensor of shape (n_labels,)
+        1 / C of each label.
     """
 
     space: Space
     rows: BlockSums
     loss: Loss
-    penalty: float
+    penalty: Tensor
 
     @property
     def n_labels(self) -> int:
@@ -95,7 +95,7 @@ class Objective:
 
     def take(self, labels: Tensor) -> Objective:
         """Return the objective of some of the labels, for a labelwise loss."""
-        return replace(self, rows=self.rows.take(labels))
+        return replace(self, rows=self.rows.take(labels), penalty=self.penalty[labels])
 
     def start(self) -> Tensor:
         """Return theta of the model without features: weights zero, intercepts fitted to the label frequencies."""
@@ -143,13 +143,13 @@ class Objective:
         return self._evaluate(theta, "mean", constant=True)
 
     def _evaluate(self, theta: Tensor, curvature: Curvature, *, constant: bool) -> Evaluation:
-        space, penalty, coef = self.space, self.penalty, theta[:, : self.space.n_features]
+        space, coef = self.space, theta[:, : self.space.n_features]
         centred = space.mean is not None
         sums = self.rows.loss_sums(EvaluationPoint(self.loss, *space.split(theta), curvature, constant, centred))
         # sum_i g_i (x_i - m) = sum_i g_i x_i - m sum_i g_i, with sum_i g_i in the column of the intercept
         gradient = space.centre(sums.gradient)
-        gradient[:, : space.n_features].add_(coef, alpha=penalty)
-        norms = 0.5 * penalty * torch.linalg.vecdot(coef, coef).double()
+        gradient[:, : space.n_features].addcmul_(coef, self.penalty.to(coef.dtype)[:, None])
+        norms = 0.5 * self.penalty * torch.linalg.vecdot(coef, coef).double()
         values = sums.values + (norms if self.loss.labelwise else norms.sum())
         return Evaluation(values, gradient, None if sums.curvature is None else self._diagonal(sums, sums.curvature))
 
@@ -164,7 +164,7 @@ class Objective:
             if space.fit_intercept:
                 diagonal[:, -1] = curvature
         weights = diagonal[:, : space.n_features]
-        weights += self.penalty
+        weights += self.penalty.to(weights.dtype)[:, None]
         weights.masked_fill_(space.variance == 0, math.inf)
         return diagonal
 
@@ -177,5 +177,5 @@ class Objective:
         varies = torch.ones(space.n_columns, dtype=theta.dtype, device=theta.device)
         varies[: space.n_features] = space.variance > 0
         hessian = self.rows.hessian_sums(EvaluationPoint(self.loss, *space.split(theta)), space.mean, varies)
-        hessian.diagonal(dim1=1, dim2=2)[:, : space.n_features] += self.penalty
+        hessian.diagonal(dim1=1, dim2=2)[:, : space.n_features] += self.penalty[:, None]
         return hessian

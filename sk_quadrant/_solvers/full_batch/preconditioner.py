@@ -145,16 +145,18 @@ class SharedPreconditioner:
     metric : SharedMetric
     curvature : Tensor of shape (n_labels, n_columns)
         Diagonal of the Hessian, penalty included.
-    penalty : float
+    penalty : double Tensor of shape (n_labels,)
         Curvature that the penalty adds.
     """
 
-    def __init__(self, metric: SharedMetric, curvature: Tensor, penalty: float) -> None:
+    def __init__(self, metric: SharedMetric, curvature: Tensor, penalty: Tensor) -> None:
         self.metric = metric
         self.scale = without_flat(curvature).rsqrt()
         if metric.eigenvalues is not None:
             d = len(metric.eigenvalues)
-            self.rho = (penalty * self.scale[:, :d] ** 2).mean(dim=1, keepdim=True).clamp(max=1.0)
+            self.rho = (
+                (penalty.to(curvature.dtype)[:, None] * self.scale[:, :d] ** 2).mean(dim=1, keepdim=True).clamp(max=1.0)
+            )
 
     @property
     def couples(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sk_quadrant._rows.training import TrainingRows
@@ -43,8 +44,8 @@ class LabelProblems:
     rows : RowSums
     space : Space
     loss : Loss
-    penalty : float
-        1 / C.
+    penalty : double Tensor of shape (n_labels,)
+        1 / C of each label.
     metric : SharedMetric
     single : SinglePrecision or None
         The same in single precision, for the first steps, where that is faster.
@@ -55,13 +56,13 @@ class LabelProblems:
     rows: RowSums
     space: Space
     loss: Loss
-    penalty: float
+    penalty: Tensor
     metric: SharedMetric
     single: SinglePrecision | None
     span: RowSpan | None = None
 
     @classmethod
-    def of(cls, rows: RowSums, loss: Loss, *, C: float, fit_intercept: bool) -> LabelProblems:
+    def of(cls, rows: RowSums, loss: Loss, *, C: float | NDArray[np.float64], fit_intercept: bool) -> LabelProblems:
         """Prepare what all labels share."""
         space = Space.of(rows, fit_intercept=fit_intercept)
         design = rows.design()
@@ -73,7 +74,8 @@ class LabelProblems:
         span = None
         if design is not None and not space.dense and space.total_weight < space.n_features:
             span = RowSpan(design if single is None else single.design)
-        return cls(rows, space, loss, 1 / C, metric, single, span)
+        penalty = torch.from_numpy(1 / np.broadcast_to(np.asarray(C, dtype=np.float64), rows.n_labels))
+        return cls(rows, space, loss, penalty.to(rows.device), metric, single, span)
 
     def blocks(self) -> Iterator[Tensor]:
         """Yield the indices of the labels of each block, frequent labels first for a labelwise loss."""
@@ -88,7 +90,7 @@ class LabelProblems:
 
     def objective(self, labels: Tensor) -> Objective:
         """Return the objective of some labels."""
-        return Objective(self.space, self.rows.block(labels), self.loss, self.penalty)
+        return Objective(self.space, self.rows.block(labels), self.loss, self.penalty[labels])
 
     def minimize(self, objective: Objective, theta: Tensor, options: Options) -> tuple[Tensor, Trace]:
         """Minimise over a block of labels, through the continuation of the loss, and return theta and the trace."""
@@ -127,7 +129,7 @@ def minimize(
     coef: Tensor,
     intercept: Tensor | None,
     *,
-    C: float,
+    C: float | NDArray[np.float64],
     tol: float,
     max_iter: int,
     warm_start: bool = False,

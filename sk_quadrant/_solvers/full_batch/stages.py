@@ -124,11 +124,13 @@ class Minimization:
         """Whether the span of the rows has the optimum, and the start."""
         objective = self.objective
         started = self.theta[:, : objective.space.n_features].any()
-        return objective.loss.convex and objective.penalty > 0 and not started
+        penalty = objective.penalty
+        same = objective.loss.labelwise or bool((penalty == penalty[0]).all())
+        return objective.loss.convex and same and bool((penalty > 0).all()) and not started
 
     def _in_row_span(self, span: RowSpan) -> None:
         objective, space = self.objective, self.objective.space
-        C = torch.full((objective.n_labels,), 1 / objective.penalty, dtype=torch.float64)
+        C = 1 / objective.penalty
         block = cast("Block", objective.rows)
         minimizer = RowSpanMinimizer(
             span,
