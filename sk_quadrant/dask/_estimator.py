@@ -26,8 +26,9 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
     coefficients are those of a fit on one machine, up to rounding. Blocks of rows stay where they are, and what moves
     does not grow with their number. If a worker dies its blocks are computed again where Dask knows how.
 
-    The current client is used (``distributed.Client()`` makes one). Predictions of collections are lazy arrays;
-    anything else is predicted at once, as `QuadrantMultiLabelClassifier` does.
+    The current client is used (``distributed.Client()`` makes one). Predictions of a Dask array or DataFrame are lazy
+    arrays, with sparse blocks if `y` was sparse in `fit`; anything else is predicted at once, as
+    `QuadrantMultiLabelClassifier` does.
 
     Parameters
     ----------
@@ -161,88 +162,23 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
         local.__setstate__(self.__getstate__())
         return local
 
-    def decision_function(self, X):
-        """Return the score of each row and label, as a lazy array for a collection.
-
-        Parameters
-        ----------
-        X : dask array or DataFrame, or array-like, of shape (n_samples, n_features)
-
-        Returns
-        -------
-        {dask array, ndarray} of shape (n_samples, n_labels), or (n_samples,) for a binary 1-D `y`
-            See `QuadrantMultiLabelClassifier.decision_function`.
-        """
-        if not is_collection(X):
-            return super().decision_function(X)
-        check_is_fitted(self)
-        empty = np.empty((0, *self.model_.encoding.decision_shape), self._score_dtype(X))
-        return self._map("decision_function", X, empty)
+    def decision_function(self, X):  # the documentation of the methods that predict is inherited
+        return self._by_blocks(
+            "decision_function", X, lambda dtype: _empty(dtype, *self.model_.encoding.decision_shape)
+        )
 
     def predict(self, X):
-        """Return the labels whose score exceeds their threshold, as a lazy array for a collection.
-
-        Parameters
-        ----------
-        X : dask array or DataFrame, or array-like, of shape (n_samples, n_features)
-
-        Returns
-        -------
-        {dask array, ndarray, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
-            In the form of `y` in `fit`; blocks are sparse if those of `y` were.
-        """
-        if not is_collection(X):
-            return super().predict(X)
-        check_is_fitted(self)
-        return self._map("predict", X, self.model_.encoding.prediction_meta)
+        return self._by_blocks("predict", X, lambda dtype: self.model_.encoding.prediction_meta)
 
     @available_if(has_link)
     def predict_proba(self, X):
-        """Return the probability of each label, as a lazy array for a collection.
-
-        Parameters
-        ----------
-        X : dask array or DataFrame, or array-like, of shape (n_samples, n_features)
-
-        Returns
-        -------
-        {dask array, ndarray} of shape (n_samples, n_labels)
-            See `QuadrantMultiLabelClassifier.predict_proba`.
-        """
-        if not is_collection(X):
-            return super().predict_proba(X)
-        check_is_fitted(self)
-        return self._map("predict_proba", X, np.empty((0, len(self.classes_)), self._score_dtype(X)))
+        return self._by_blocks("predict_proba", X, lambda dtype: _empty(dtype, len(self.classes_)))
 
     @available_if(has_link)
     def predict_log_proba(self, X):
-        """Return the logarithm of `predict_proba`.
-
-        Parameters
-        ----------
-        X : dask array or DataFrame, or array-like, of shape (n_samples, n_features)
-
-        Returns
-        -------
-        {dask array, ndarray} of shape (n_samples, n_labels)
-        """
-        if not is_collection(X):
-            return super().predict_log_proba(X)
-        return da.log(self.predict_proba(X))
+        return self._by_blocks("predict_log_proba", X, lambda dtype: _empty(dtype, len(self.classes_)))
 
     def score(self, X, y, sample_weight=None):
-        """Return the share of rows all of whose labels are predicted, or of right classes.
-
-        Parameters
-        ----------
-        X : dask array or DataFrame, or array-like, of shape (n_samples, n_features)
-        y : dask array, DataFrame or Series, or array-like, of shape (n_samples,) or (n_samples, n_labels)
-        sample_weight : dask array or Series, or array-like, of shape (n_samples,), default=None
-
-        Returns
-        -------
-        float
-        """
         if not is_collection(X):
             return super().score(X, y, sample_weight)
         model, count = dask.delayed(self.to_local(), pure=True), dask.delayed(_count_right)
@@ -250,12 +186,19 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
         right, total = np.sum(counts, axis=0)
         return float(right / total)
 
-    def _map(self, method, X, meta):
-        return map_rows(partial(_predict, method=method), self.to_local(), X, meta=meta)
+    def _by_blocks(self, method, X, make_meta):
+        """Return predictions, lazy ones for a collection; `make_meta(dtype)` returns those of no rows."""
+        if not is_collection(X):
+            return getattr(super(), method)(X)
+        check_is_fitted(self)
+        dtype = self.model_.dtype
+        if isinstance(X, da.Array) and X.dtype.kind == "f":
+            dtype = np.result_type(dtype, X.dtype)
+        return map_rows(partial(_predict, method=method), self.to_local(), X, meta=make_meta(dtype))
 
-    def _score_dtype(self, X):
-        own = self.model_.dtype
-        return np.result_type(own, X.dtype) if isinstance(X, da.Array) and X.dtype.kind == "f" else own
+
+def _empty(dtype, *row_shape):
+    return np.empty((0, *row_shape), dtype)
 
 
 def _client():

@@ -139,7 +139,7 @@ def _fit(ranks: Ranks, model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
         model.random_state = ranks.share(None if ranks.rank else check_random_state(None).randint(2**31 - 1))
     rows = ShardedRows(
         schema,
-        row_sums=partial(RankSums.of, ranks, schema, partial(own.shards, schema), device=model.device),
+        row_sums=partial(RankSums, ranks, schema, partial(own.shards, schema, model.device)),
         batch_data=partial(_batch_data, ranks, model, own, schema, counts),
     )
     result = fit_rows(model, rows, start=start)
@@ -176,9 +176,9 @@ class OwnRows:
             return schema.rows(part)
         return schema.no_rows()
 
-    def shards(self, schema: Schema, *, fit_intercept: bool, device: Any) -> Callable[[], Iterable[Shard]]:
+    def shards(self, schema: Schema, device: str, *, fit_intercept: bool) -> Callable[[], Iterable[Shard]]:
         """Return a function that returns the shards, those on disk made again at each call."""
-        make = partial(Shard, fit_intercept=fit_intercept, device=device)
+        make = partial(Shard, fit_intercept=fit_intercept, device=resolve_device(device))
         if isinstance(self.parts, Chunks) and self.summaries:
             parts = self.parts
             return lambda: (make(schema.rows(part)) for part in parts)

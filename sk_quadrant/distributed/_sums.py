@@ -10,7 +10,6 @@ from typing import Any
 from zlib import crc32
 
 from sk_quadrant._rows import Schema
-from sk_quadrant._solvers.devices import resolve_device
 from sk_quadrant._solvers.full_batch.shard import Query, Shard, Sums, sum_over
 from sk_quadrant._solvers.full_batch.sums import ShardedSums
 from sk_quadrant.distributed._ranks import Ranks
@@ -23,21 +22,23 @@ class RankSums(ShardedSums):
     ----------
     ranks : Ranks
     schema : Schema
-    shards : callable
-        Returns the shards of this rank, in memory or read from disk each time.
+    make_shards : callable
+        Takes `fit_intercept`, and returns a function that returns the shards of this rank, in memory or read from disk
+        each time.
+    fit_intercept : bool
     """
 
-    def __init__(self, ranks: Ranks, schema: Schema, shards: Callable[[], Iterable[Shard]]) -> None:
+    def __init__(
+        self,
+        ranks: Ranks,
+        schema: Schema,
+        make_shards: Callable[..., Callable[[], Iterable[Shard]]],
+        *,
+        fit_intercept: bool,
+    ) -> None:
         super().__init__(schema)
-        self.ranks, self.shards = ranks, shards
-
-    @classmethod
-    def of(
-        cls, ranks: Ranks, schema: Schema, shards: Callable[..., Any], *, device: str, fit_intercept: bool
-    ) -> RankSums:
-        """Return the sums over the rows of all ranks, given a function that makes the shards of this one."""
-        options = {"fit_intercept": fit_intercept, "device": resolve_device(device)}
-        return cls(ranks, schema, ranks.attempt(lambda: shards(**options)))
+        self.ranks = ranks
+        self.shards = ranks.attempt(lambda: make_shards(fit_intercept=fit_intercept))
 
     def total(self, query: Query, *arguments: Any) -> Sums:
         """Return the sum over all ranks.
