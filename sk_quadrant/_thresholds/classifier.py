@@ -22,6 +22,8 @@ from sk_quadrant._arrays import BoolArray, FloatArray
 from sk_quadrant._meta_estimator import FitData, Split, check_rows
 from sk_quadrant._targets import (
     Encoding,
+    Targets,
+    one_class_labels,
     respond,
 )
 from sk_quadrant._thresholds.base import ThresholdClassifier, read_labels
@@ -309,6 +311,12 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         classifier, scores = self._train(data, splits, method)
         metric, held_out = scoring.hold_out(data, rows_held_out(splits), scores, rule)
         tuned = self._tune(metric, constraint, held_out, fixed_thresholds(data, splits))
+        if not np.isfinite(tuned["best_score_"]):
+            single = one_class_labels(Targets(held_out.targets.astype(np.uint8), held_out.known), encoding.names)
+            raise ValueError(
+                f"scoring={self.scoring!r} must give a finite number for some thresholds, got none on the "
+                f"{len(held_out.scores)} held-out rows. Labels with a single class there: {single}."
+            )
         if constraint is not None:
             _warn_of_unmet(constraint, tuned["constraint_met_"], encoding)
         if self.store_cv_results:
@@ -398,8 +406,6 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
             max_passes=self.max_passes,
         )
         best_score = metric.value(held_out, thresholds)
-        if not np.isfinite(best_score):
-            raise ValueError(f"scoring={self.scoring!r} must give a finite number for some thresholds, got none.")
         met = {} if constraint is None else {"constraint_met_": constraint.met(held_out, thresholds, pooled)}
         return {"best_threshold_": thresholds, "pooled_": pooled, "best_score_": best_score, **met}
 

@@ -86,8 +86,12 @@ class Scoring:
         def metric(predicted: BoolArray) -> float:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UndefinedMetricWarning)
-                value = float(self.scorer(_Predictions(data.encoding, predicted), X, y, **params))
-            return value if np.isfinite(value) else -np.inf
+                value = self.scorer(_Predictions(data.encoding, predicted), X, y, **params)
+            if np.ndim(value) or isinstance(value, Mapping):
+                raise ValueError(
+                    f"scoring must give one number for all labels, got {value!r} from {self.scorer}. Average over labels."
+                )
+            return float(value) if np.isfinite(value) else -np.inf
 
         return metric
 

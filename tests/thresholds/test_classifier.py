@@ -309,6 +309,14 @@ class TestScoring:
         with pytest.raises(ValueError, match=f"scoring must depend on predictions .* got '{scoring}'"):
             TunedThresholdMultiLabelClassifierCV(LOGISTIC, scoring=scoring).fit(*data)
 
+    @pytest.mark.parametrize(
+        "scoring", [make_scorer(f1_score, average=None), lambda *_: {"f1": 1.0}], ids=["one a label", "dict"]
+    )
+    def test_scorer_of_several_numbers_is_refused(self, scoring, data):
+        """Their average has to be chosen by the user."""
+        with pytest.raises(ValueError, match="scoring must give one number for all labels, got .* Average over labels"):
+            TunedThresholdMultiLabelClassifierCV(LOGISTIC, scoring=scoring).fit(*data)
+
     def test_unknown_name_is_refused_with_the_allowed_ones(self, data):
         """Scikit-learn's message lists them."""
         with pytest.raises(ValueError, match=r"'scoring' parameter .*neg_hamming_loss.* Got 'hamming' instead"):
@@ -317,7 +325,7 @@ class TestScoring:
     def test_scorer_that_is_never_finite_is_refused(self, data):
         """NaN for all thresholds leaves nothing to choose."""
         scorer = make_scorer(lambda y, p: np.nan)
-        with pytest.raises(ValueError, match="must give a finite number for some thresholds"):
+        with pytest.raises(ValueError, match=r"must give a finite number .* got none on the .* single class there: \["):
             TunedThresholdMultiLabelClassifierCV(LOGISTIC, scoring=scorer).fit(*data)
 
 
