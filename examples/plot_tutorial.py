@@ -128,7 +128,9 @@ print({name.partition("__")[2]: value for name, value in search.best_params_.ite
 report("the best of the search", search.predict(texts_test))
 
 results = pd.DataFrame(search.cv_results_)
-print(results.pivot(index="param_" + list(grid)[0], columns="param_" + list(grid)[1], values="mean_test_score").round(2))
+print(
+    results.pivot(index="param_" + list(grid)[0], columns="param_" + list(grid)[1], values="mean_test_score").round(2)
+)
 
 # %%
 # The picture shows what the search saw: the squared hinge loss hardly depends on ``C``, and from ``C=10`` on the losses

@@ -100,3 +100,15 @@ def test_what_processes_send_does_not_grow_with_rows(tmp_path):
     sent = [[word for word, unit in pairwise(line) if unit == "KiB"] for line in (few, many)]
     assert sent[0] == sent[1]
     assert len(sent[0]) == 2
+
+
+@pytest.mark.slow
+def test_training_of_a_module_is_measured_beside_plain_skorch(tmp_path):
+    """There is a line for each contestant at each batch size, and plain skorch is the unit."""
+    command = [sys.executable, str(RUN.with_name("own_module.py")), "--samples", "300", "--repeats", "1"]
+    environment = os.environ | {"PYTHONPATH": str(RUN.parents[2])}
+    command += ["--batch-sizes", "16", "64"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()[1:]
+    assert len(lines) == 8
+    assert [line.split()[-1] for line in lines if "plain skorch" in line] == ["1.00", "1.00"]

@@ -26,6 +26,7 @@ MODULES = [
 ]
 OPTIONAL = {
     "user_guide/onnx": ["skl2onnx", "onnxruntime"],
+    "user_guide/onnx_modules": ["onnxscript", "onnxruntime"],
     "user_guide/persistence": ["safetensors", "skops"],
 }
 BLOCKS = {

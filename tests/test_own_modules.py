@@ -17,6 +17,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import parametrize_with_checks
 from skorch.callbacks import Callback
 from skorch.helper import SliceDict
 from torch import nn
@@ -596,3 +597,36 @@ def test_modules_train_and_predict_on_a_gpu():
     assert clf.model_.trained_module.head.weight.is_cuda
     proba = clf.predict_proba(COUNTS)
     np.testing.assert_allclose(pickle.loads(pickle.dumps(clf)).predict_proba(COUNTS), proba, atol=1e-5)
+
+
+class ZeroStart(nn.Module):
+    """Linear model in double precision that starts at zero."""
+
+    def __init__(self, n_features, n_labels):
+        super().__init__()
+        self.layer = nn.Linear(n_features, n_labels, dtype=torch.float64)
+        nn.init.zeros_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+
+    def forward(self, X):
+        """Return scores."""
+        return self.layer(X.to(self.layer.weight.dtype))
+
+
+NO_COEFFICIENTS = {
+    "check_class_weight_balanced_linear_classifier": "the check reads coef_, which a module has not; the class of the "
+    "estimator is a linear classifier, which is all that the check asks"
+}
+
+
+@pytest.mark.slow
+@parametrize_with_checks(
+    [
+        QuadrantMultiLabelClassifier(module=ZeroStart, solver="adamw", max_iter=50, learning_rate_init=0.05),
+        QuadrantMultiLabelClassifier(module=ZeroStart, solver="sgd", max_iter=50, learning_rate_init=0.003),
+    ],
+    expected_failed_checks=lambda estimator: NO_COEFFICIENTS,
+)
+def test_a_linear_layer_passes_the_checks_of_scikit_learn(estimator, check):
+    """As the package's own linear model does."""
+    check(estimator)
