@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from sk_quadrant import callbacks, datasets, displays, io, losses, metrics, model_selection
     from sk_quadrant._calibration import CalibratedMultiLabelClassifierCV
     from sk_quadrant._classifier import QuadrantMultiLabelClassifier
+    from sk_quadrant._cross_validation import QuadrantMultiLabelClassifierCV
     from sk_quadrant._model import FittedModel
     from sk_quadrant._thresholds import FixedThresholdMultiLabelClassifier, TunedThresholdMultiLabelClassifierCV
     from sk_quadrant._top_labels import top_k_labels
@@ -22,6 +23,7 @@ __all__ = [
     "FittedModel",
     "FixedThresholdMultiLabelClassifier",
     "QuadrantMultiLabelClassifier",
+    "QuadrantMultiLabelClassifierCV",
     "TunedThresholdMultiLabelClassifierCV",
     "callbacks",
     "datasets",
@@ -39,6 +41,7 @@ _HOMES = {
     "FittedModel": "_model",
     "FixedThresholdMultiLabelClassifier": "_thresholds",
     "QuadrantMultiLabelClassifier": "_classifier",
+    "QuadrantMultiLabelClassifierCV": "_cross_validation",
     "TunedThresholdMultiLabelClassifierCV": "_thresholds",
     "make_quadrants": "datasets",
     "top_k_labels": "_top_labels",

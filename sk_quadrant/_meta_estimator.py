@@ -82,10 +82,18 @@ class FitData:
 
     def fit(self, estimator: Any, rows: IndexArray | None = None) -> Any:
         """Fit a classifier to some rows, None for all, or raise an error that names the labels with a single class."""
-        X, y, params = self.X, self.y, self.fit_params
-        if rows is not None:
-            X, y = _safe_split(estimator, X, y, rows)
-            params = _check_method_params(self.X, params=params, indices=rows)
+        return self.fit_part(estimator, self.part(estimator, rows), rows)
+
+    def part(self, estimator: Any, rows: IndexArray | None) -> tuple[Any, Any, Mapping[str, Any]]:
+        """Return features, labels and fit parameters of some rows, None for all."""
+        if rows is None:
+            return self.X, self.y, self.fit_params
+        X, y = _safe_split(estimator, self.X, self.y, rows)
+        return X, y, _check_method_params(self.X, params=self.fit_params, indices=rows)
+
+    def fit_part(self, estimator: Any, part: tuple[Any, Any, Mapping[str, Any]], rows: IndexArray | None) -> Any:
+        """Fit a classifier to the part of some rows; see `fit`."""
+        X, y, params = part
         try:
             return estimator.fit(X, y, **params)
         except ValueError as error:

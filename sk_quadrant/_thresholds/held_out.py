@@ -102,7 +102,11 @@ def fit_and_score(estimator: Any, data: FitData, split: Split, method: str) -> F
 
 def score(classifier: Any, data: FitData, split: Split, method: str) -> FloatArray:
     """Return the held-out scores of a split; infinite for labels that its training rows have in one class only."""
-    scores = data.respond(classifier, split, method).values
+    return constant_as_infinite(data.respond(classifier, split, method).values, data, split)
+
+
+def constant_as_infinite(scores: FloatArray, data: FitData, split: Split) -> FloatArray:
+    """Return the held-out scores of a split, infinite for labels that its training rows have in one class only."""
     if split.train is None:  # the classifier may know the label from other rows
         return scores
     never, always = data.constant_labels(split.train)

@@ -34,6 +34,11 @@ def _formula(scorer: Any) -> tuple[Any, Any, dict[str, Any]]:
     return getattr(scorer, "_score_func", None), getattr(scorer, "_sign", None), options
 
 
+def is_of_predictions(scorer: Any) -> bool:
+    """Whether a scorer calls `predict`, as far as it says what it calls."""
+    return "predict" in np.atleast_1d(getattr(scorer, "_response_method", "predict"))
+
+
 @dataclass(frozen=True)
 class Scoring:
     """The metric to maximise.
@@ -55,7 +60,7 @@ class Scoring:
     @classmethod
     def of(cls, scorer: Any, scoring: Any, params: Mapping[str, Any], targets: Targets) -> Scoring:
         """Check the scorer and look for its metric among those whose search needs no calls."""
-        if "predict" not in np.atleast_1d(getattr(scorer, "_response_method", "predict")):
+        if not is_of_predictions(scorer):
             raise ValueError(f"scoring must depend on predictions for thresholds to matter, got {scoring!r}.")
         names = [name for name in METRICS if _formula(get_scorer(name)) == _formula(scorer)]
         name = names[0] if names and set(params) <= {"sample_weight"} else None

@@ -1,0 +1,469 @@
+"""QuadrantMultiLabelClassifierCV: loss, C, thresholds and calibration chosen in one fit."""
+
+from __future__ import annotations
+
+from itertools import product
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import _fit_context, clone
+from sklearn.metrics import get_scorer_names
+from sklearn.utils import Bunch, get_tags, indexable
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _num_samples, check_is_fitted
+
+from sk_quadrant._calibration import MAPS, METHODS
+from sk_quadrant._classifier import QuadrantMultiLabelClassifier
+from sk_quadrant._cross_validation.choice import AUTO_MAPS, Candidate, Judge, results_of
+from sk_quadrant._cross_validation.evaluation import HeldOutScores, ProbabilityMap, ThresholdSearch
+from sk_quadrant._cross_validation.path import fit_path, scores_of_loss
+from sk_quadrant._meta_estimator import FitData, MetaClassifier
+from sk_quadrant._saved_state import plain
+from sk_quadrant._targets import check_sample_weight, respond, weight_targets
+from sk_quadrant._thresholds import Scoring, is_of_predictions, read_labels
+from sk_quadrant.losses import LOSSES, Loss
+from sk_quadrant.metrics import get_scorer
+
+DEFAULT_LOSSES = ("bce_with_logits", "squared_hinge", "squared_error")
+THRESHOLDS = ("natural", "shared", "label")
+
+
+def has_probabilities(estimator: Any) -> bool:
+    """Whether the fitted classifier has probabilities; raise an AttributeError with the reason if not."""
+    if hasattr(estimator, "calibrator_") and estimator.calibrator_ is None:
+        return hasattr(estimator.estimator_, "predict_proba")
+    return True
+
+
+class QuadrantMultiLabelClassifierCV(MetaClassifier):
+    """QuadrantMultiLabelClassifier whose loss, C, thresholds and calibration are chosen by cross-validation in one fit.
+
+    Each loss and C is fitted once to each training part. The fits of a loss follow the path of ascending C, each from
+    the solution before. Thresholds and calibration maps cost no further fits: those that are tested on the held-out
+    rows of a split are made of the held-out scores of the other splits. The best candidate is fitted to all rows, with
+    thresholds and a map from the held-out scores of all splits.
+
+    Parameters
+    ----------
+    losses : str, Loss, or array-like of these, default=("bce_with_logits", "squared_hinge", "squared_error")
+        Losses to choose from.
+
+    Cs : int or array-like of float, default=7
+        Values of C to choose from; an int is that many, from 1e-3 to 1e3 with equal ratios.
+
+    scoring : str or callable, default="f1_macro"
+        The metric to maximise: a string, see :ref:`scoring_string_names`, or "neg_hamming_loss", or a scorer. Its mean
+        over the splits decides. For a metric of predictions thresholds are tuned for it; for one of probabilities or
+        decision values, such as `sk_quadrant.metrics.neg_multilabel_log_loss_scorer` or "average_precision", they stay
+        those of the loss.
+
+    thresholds : {"auto", "natural", "shared", "label"}, default="auto"
+        "natural" keeps the threshold of the loss (`threshold` of `estimator`), "shared" tunes one for all labels,
+        "label" one per label as :class:`TunedThresholdMultiLabelClassifierCV` does. "auto" takes the one of the three
+        with the best score.
+
+    calibration : {"auto", "sigmoid", "temperature", "isotonic"} or None, default="auto"
+        How scores become probabilities: None by the link of the loss, otherwise by a map as in
+        :class:`CalibratedMultiLabelClassifierCV`, one per label. "auto" takes the smallest log loss on held-out rows
+        among the link, "sigmoid" per label, and "sigmoid" and "isotonic" with one map for all labels. Does not change
+        predictions.
+
+    cv : int, float, cross-validation generator or iterable, default=None
+        Splitting strategy, as in :class:`TunedThresholdMultiLabelClassifierCV`: 5 folds by default. A tuned threshold
+        needs at least two splits.
+
+    min_positives : int, default=5
+        Smallest number of positives that a threshold may be chosen on; labels with fewer share one.
+
+    estimator : QuadrantMultiLabelClassifier or None, default=None
+        Where all other parameters come from, None for the defaults. It is cloned.
+
+    n_jobs : int, default=None
+        Number of jobs for paths of a split and a loss in parallel. None means 1 unless in a
+        :obj:`joblib.parallel_backend` context, -1 all processors.
+
+    random_state : int, RandomState instance or None, default=None
+        Draws the held-out rows when `cv` is a float.
+
+    verbose : int, default=0
+        Whether to print a line for each fit, and one for each candidate.
+
+    Attributes
+    ----------
+    estimator_ : QuadrantMultiLabelClassifier
+        The best candidate, fitted to all rows.
+
+    loss_ : Loss
+        Its loss.
+
+    C_ : float
+        Its C.
+
+    thresholds_ : {"natural", "shared", "label"}
+        How its thresholds were chosen.
+
+    best_threshold_ : ndarray of shape (n_labels,)
+        Its thresholds, as scores of the loss.
+
+    best_params_ : dict
+        The three choices above, with the names in `cv_results_`.
+
+    best_score_ : float
+        Mean score of the best candidate over splits.
+
+    best_index_ : int
+        Its place in `cv_results_`; of equally good candidates the first.
+
+    calibration_ : tuple of (str, bool) or None
+        Method of the map, and whether it is one for all labels; None for the link of the loss.
+
+    calibrator_ : CalibrationMap or None
+        The fitted map.
+
+    calibration_losses_ : dict
+        Mean log loss over splits by method.
+
+    cv_results_ : dict
+        A column for each name and a row for each candidate, as in :class:`~sklearn.model_selection.GridSearchCV`:
+        "params", "param_loss", "param_C", "param_thresholds", "mean_fit_time", "split0_test_score" and so on,
+        "mean_test_score", "std_test_score", "rank_test_score".
+
+    n_splits_ : int
+        Number of splits.
+
+    encoding_ : Encoding
+        How `y` was encoded.
+
+    classes_ : ndarray of shape (n_labels,) or (n_classes,)
+        The classes of `estimator_`.
+
+    n_features_in_ : int
+        Number of features seen during :term:`fit`.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features seen during :term:`fit`, if they had any.
+
+    label_names_in_ : ndarray of shape (n_labels,)
+        Names of the labels, if they had any.
+
+    See Also
+    --------
+    TunedThresholdMultiLabelClassifierCV : Thresholds of any classifier.
+    CalibratedMultiLabelClassifierCV : Calibration of any classifier.
+    sklearn.linear_model.LogisticRegressionCV : C of a single label.
+
+    Notes
+    -----
+    - A search by ``GridSearchCV`` of ``TunedThresholdMultiLabelClassifierCV`` fits each candidate 30 times with five
+      folds inside and outside; here it is five times. Thresholds are tested on a split after they were tuned on scores
+      of classifiers that have seen its rows in training, which is slightly optimistic, alike for all candidates.
+    - Put a scaler before it in a pipeline where features differ in scale.
+
+    Examples
+    --------
+    >>> from sk_quadrant import QuadrantMultiLabelClassifierCV, make_quadrants
+    >>> X, Y = make_quadrants(n_samples=400, random_state=0)
+    >>> model = QuadrantMultiLabelClassifierCV(Cs=[0.01, 1.0, 100.0], cv=3).fit(X, Y)
+    >>> model.best_score_ > 0.98
+    True
+    >>> model.predict([[2.0, -1.0]])
+    array([[1, 0]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "losses": ["array-like", str, Loss],
+        "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "scoring": [StrOptions({*get_scorer_names(), "neg_hamming_loss"}), callable],
+        "thresholds": [StrOptions({"auto", *THRESHOLDS})],
+        "calibration": [StrOptions({"auto", *METHODS}), None],
+        "cv": ["cv_object", Interval(Real, 0.0, 1.0, closed="neither")],
+        "min_positives": [Interval(Integral, 0, None, closed="left")],
+        "estimator": [HasMethods(["fit", "decision_function"]), None],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        losses=DEFAULT_LOSSES,
+        Cs=7,
+        *,
+        scoring="f1_macro",
+        thresholds="auto",
+        calibration="auto",
+        cv=None,
+        min_positives=5,
+        estimator=None,
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.losses = losses
+        self.Cs = Cs
+        self.scoring = scoring
+        self.thresholds = thresholds
+        self.calibration = calibration
+        self.cv = cv
+        self.min_positives = min_positives
+        self.estimator = estimator
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, sample_weight=None, **params):
+        """Choose by cross-validation and fit the best candidate to all rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        y : {array-like, sparse matrix, dataframe} of shape (n_samples, n_labels), or array-like of shape (n_samples,)
+            Indicator matrix of the labels, NaN for unknown ones if `estimator` has ``missing_labels="ignore"``, or two
+            classes.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of rows, in fits, scores and calibration.
+
+        **params : dict
+            Parameters of the splitter, with metadata routing.
+
+        Returns
+        -------
+        self : object
+            This instance.
+
+        Raises
+        ------
+        ValueError
+            If data or parameters do not fit. The object stays as it was.
+        """
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        X, y, sample_weight = indexable(X, y, sample_weight)
+        y, encoding, targets = read_labels(y, soft=False)
+        weight = check_sample_weight(sample_weight, _num_samples(X))
+        targets = weight_targets(targets, encoding, None, weight)
+        routed = process_routing(self, "fit", **params) if _routing_enabled() else Bunch(splitter=Bunch(split=params))
+        data = FitData(X, y, encoding, targets, {} if weight is None else {"sample_weight": weight})
+        splits = data.split(self.cv, routed.splitter.split, self.random_state)
+        losses, Cs, kinds = self._check_losses(), self._check_Cs(), self._check_thresholds(len(splits))
+        judge = self._judge(targets, weight, kinds)
+        paths = self._fit_paths(data, splits, losses, Cs)
+        candidates = [
+            self._candidate(judge, data, splits, loss, C, kind, [path[k] for path in paths[i]])
+            for (i, loss), (k, C), kind in product(enumerate(losses), enumerate(Cs), kinds)
+        ]
+        results = results_of(candidates)
+        best = int(np.argmin(results["rank_test_score"]))
+        if not np.isfinite(results["mean_test_score"][best]):
+            raise ValueError(f"scoring={self.scoring!r} must give a finite number for some candidate, got none.")
+        final = self._fit_best(judge, data, candidates[best])
+        self._publish(
+            final["estimator_"],
+            cv_results_=results,
+            best_index_=best,
+            best_params_=candidates[best].params,
+            best_score_=float(results["mean_test_score"][best]),
+            n_splits_=len(splits),
+            encoding_=encoding,
+            **final,
+        )
+        return self
+
+    def predict(self, X):
+        """Predict the labels whose decision value is above the threshold that was chosen.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        {ndarray, CSR matrix} of shape (n_samples, n_labels), or ndarray of shape (n_samples,)
+            Indicator matrix, int64, sparse if `y` was sparse in `fit`; for 1-D `y`, its classes.
+        """
+        scores = self._scores(X)
+        return self.encoding_.decode([self.encoding_.decide(scores, self.best_threshold_)])
+
+    def decision_function(self, X):
+        """Return the decision values of the best candidate.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels) or (n_samples,)
+            What `estimator_` returns, less the threshold for 1-D `y`, whose sign is the prediction then.
+        """
+        scores = self._scores(X)
+        return self.encoding_.centre(scores, self.best_threshold_)
+
+    @available_if(has_probabilities)
+    def predict_proba(self, X):
+        """Return the probability of each label, by the link of the loss or the map that was chosen.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels)
+            Probabilities; for 1-D `y`, those of its two classes.
+        """
+        check_is_fitted(self)
+        if self.calibrator_ is None:
+            return self.estimator_.predict_proba(X)
+        return self.encoding_.complete(self.calibrator_.predict(self._scores(X).astype(np.float64, copy=False)))
+
+    @property
+    def classes_(self):
+        """Classes of the best candidate."""
+        return self.estimator_.classes_
+
+    @property
+    def loss_(self):
+        """Loss of the best candidate."""
+        return self.estimator_.loss_
+
+    def get_metadata_routing(self):
+        """Get the metadata routing of this object.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            `split` parameters go to `cv`.
+        """
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+        )
+
+    def __sklearn_tags__(self):
+        tags = super(MetaClassifier, self).__sklearn_tags__()
+        tags.input_tags = get_tags(self._template()).input_tags
+        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_label = True
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _pack(self, state):
+        state = super()._pack(state)
+        if state.get("calibrator_") is not None:
+            calibrator = state["calibrator_"]
+            state["calibrator_"] = {"name": type(calibrator).__name__, **plain(calibrator)}
+        return state
+
+    def _unpack(self, state):
+        state = super()._unpack(state)
+        if state.get("calibrator_") is not None:
+            values = dict(state["calibrator_"])
+            state["calibrator_"] = MAPS[values.pop("name")](**values)
+        return state
+
+    def _template(self):
+        return QuadrantMultiLabelClassifier() if self.estimator is None else self.estimator
+
+    def _check_losses(self):
+        losses = [self.losses] if isinstance(self.losses, (str, Loss)) else list(self.losses)
+        unknown = [loss for loss in losses if not isinstance(loss, Loss) and loss not in LOSSES]
+        if unknown or not losses:
+            raise ValueError(f"losses must be names among {sorted(LOSSES)} or loss objects, got {self.losses!r}.")
+        return losses
+
+    def _check_Cs(self):
+        if isinstance(self.Cs, Integral):
+            return np.logspace(-3, 3, int(self.Cs)).tolist() if self.Cs != 1 else [1.0]
+        Cs = np.asarray(self.Cs, dtype=np.float64)
+        if Cs.ndim != 1 or not Cs.size or not (Cs > 0).all():
+            raise ValueError(f"Cs must be a number of values, or positive values, got {self.Cs!r}.")
+        return np.unique(Cs).tolist()
+
+    def _check_thresholds(self, n_splits):
+        """Return the kinds of thresholds to compare."""
+        if not is_of_predictions(self._scorer()):
+            if self.thresholds in ("shared", "label"):
+                raise ValueError(
+                    f"thresholds={self.thresholds!r} needs a scoring of predictions to be tuned for, got "
+                    f"{self.scoring!r}. Use 'natural' or 'auto'."
+                )
+            return ["natural"]
+        if n_splits < 2 and self.thresholds != "natural":
+            raise ValueError(
+                f"thresholds={self.thresholds!r} needs at least two splits, to tune on one and test on the other, got "
+                f"cv={self.cv}. Use thresholds='natural' or more splits."
+            )
+        return list(THRESHOLDS) if self.thresholds == "auto" else [self.thresholds]
+
+    def _judge(self, targets, weight, kinds):
+        scorer = self._scorer()
+        params = {} if weight is None else {"sample_weight": weight}
+        search = None
+        if is_of_predictions(scorer):
+            search = ThresholdSearch(Scoring.of(scorer, self.scoring, params, targets), self.min_positives)
+        maps = AUTO_MAPS if self.calibration == "auto" else (ProbabilityMap(self.calibration),)
+        return Judge(scorer, search, maps, weight)
+
+    def _scorer(self):
+        return get_scorer(self.scoring)
+
+    def _fit_paths(self, data, splits, losses, Cs):
+        """Return for each loss and split the path of its fits."""
+        found = Parallel(n_jobs=self.n_jobs)(
+            delayed(fit_path)(self._template(), loss, Cs, data, split, self.verbose)
+            for loss, split in product(losses, splits)
+        )
+        return [found[i * len(splits) : (i + 1) * len(splits)] for i in range(len(losses))]
+
+    def _candidate(self, judge, data, splits, loss, C, kind, points):
+        scores = HeldOutScores(data, splits, [point.scores for point in points], [point.natural for point in points])
+        test_scores = judge.test_scores(scores, kind, _link_of(loss))
+        if self.verbose:
+            print(f"[{type(self).__name__}] loss={loss}, C={C:g}, thresholds={kind}: score {np.mean(test_scores):.4f}")
+        return Candidate(loss, C, kind, scores, test_scores, [point.seconds for point in points])
+
+    def _fit_best(self, judge, data, candidate):
+        """Return the attributes of the best candidate, fitted to all rows."""
+        classifier = data.fit(clone(self._template()).set_params(loss=candidate.loss, C=candidate.C))
+        if candidate.thresholds == "natural":
+            thresholds = classifier.model_.score_threshold
+        else:
+            thresholds = judge.search.tune(candidate.scores.decided(), candidate.thresholds)
+        best_map, log_losses = None, {}
+        if len(candidate.scores.splits) > 1:
+            best_map, log_losses = judge.choose_map(candidate.scores, _link_of(candidate.loss))
+        fitted_map = None if best_map is None or best_map.method is None else best_map.fit(candidate.scores)
+        return {
+            "estimator_": classifier,
+            "C_": candidate.C,
+            "thresholds_": candidate.thresholds,
+            "best_threshold_": thresholds,
+            "calibration_": None if fitted_map is None else (best_map.method, best_map.pooled),
+            "calibrator_": fitted_map,
+            "calibration_losses_": {(each.method, each.pooled): value for each, value in log_losses.items()},
+            "response_method_": "decision_function",
+        }
+
+    def _scores(self, X):
+        check_is_fitted(self)
+        values = respond(self.estimator_, X, "decision_function", self.encoding_).values
+        return scores_of_loss(self.estimator_, values, self.encoding_)
+
+
+def _link_of(loss):
+    """Return the map from scores to probabilities, None where there is none."""
+    loss = LOSSES[loss]() if isinstance(loss, str) else loss
+    return None if loss.link is None else loss.link.inverse

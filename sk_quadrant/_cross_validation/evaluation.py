@@ -1,0 +1,176 @@
+"""Scores of candidates on held-out rows: thresholds and calibration maps are made of the rows of all other splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import _safe_indexing
+
+from sk_quadrant._arrays import FloatArray, IndexArray
+from sk_quadrant._calibration import METHODS, CalibrationMap, CalibrationSet
+from sk_quadrant._meta_estimator import FitData, Split
+from sk_quadrant._targets import Encoding, check_sample_weight
+from sk_quadrant._thresholds import Rule, Scoring, constant_as_infinite, fixed_thresholds, tune_thresholds
+from sk_quadrant.metrics import multilabel_log_loss
+
+Calibrate = Callable[[FloatArray], FloatArray]
+MAX_PASSES = 10
+
+
+@dataclass(frozen=True)
+class HeldOutScores:
+    """Scores of one loss and C for the held-out rows of all splits.
+
+    Attributes
+    ----------
+    data : FitData
+    splits : list of Split
+    values : list of ndarray of shape (n_held_out, n_labels)
+        For each split.
+    natural : list of ndarray of shape (n_labels,)
+        Thresholds of the classifier of each split.
+    """
+
+    data: FitData
+    splits: list[Split]
+    values: list[FloatArray]
+    natural: list[FloatArray]
+
+    def pooled(self, without: int | None = None) -> tuple[IndexArray, FloatArray]:
+        """Return rows and scores of all splits, or of all but one."""
+        kept = [k for k in range(len(self.splits)) if k != without]
+        return np.concatenate([self.splits[k].test for k in kept]), np.concatenate([self.values[k] for k in kept])
+
+    def decided(self) -> HeldOutScores:
+        """Return the same with infinite scores where the training rows of a split have a label in one class only."""
+        pairs = zip(self.values, self.splits, strict=True)
+        values = [constant_as_infinite(scores, self.data, split) for scores, split in pairs]
+        return HeldOutScores(self.data, self.splits, values, self.natural)
+
+
+@dataclass(frozen=True)
+class ThresholdSearch:
+    """How thresholds are chosen.
+
+    Attributes
+    ----------
+    scoring : Scoring
+        What is maximised.
+    min_positives : int
+        See `tune_thresholds`.
+    """
+
+    scoring: Scoring
+    min_positives: int
+
+    def tune(self, scores: HeldOutScores, kind: str, without: int | None = None) -> FloatArray:
+        """Return thresholds of a kind, "label" or "shared", chosen on all splits but one."""
+        metric, held_out = self.scoring.hold_out(scores.data, *scores.pooled(without), Rule())
+        thresholds, _ = tune_thresholds(
+            metric,
+            held_out,
+            fixed=fixed_thresholds(scores.data, scores.splits),
+            shared=kind == "shared",
+            min_positives=self.min_positives,
+            max_passes=MAX_PASSES,
+        )
+        return thresholds
+
+    def test_scores(self, scores: HeldOutScores, kind: str) -> list[float]:
+        """Return the metric for each split, at thresholds of the other splits."""
+        decided = scores.decided()
+        found = []
+        for k, split in enumerate(scores.splits):
+            is_natural = kind == "natural"
+            thresholds = scores.natural[k] if is_natural else self.tune(decided, kind, without=k)
+            values = (scores if is_natural else decided).values[k]
+            metric, held_out = self.scoring.hold_out(scores.data, split.test, values, Rule())
+            found.append(metric.value(held_out, thresholds))
+        return found
+
+
+@dataclass(frozen=True)
+class ProbabilityMap:
+    """How decision values become probabilities.
+
+    Attributes
+    ----------
+    method : {"sigmoid", "temperature", "isotonic"} or None
+        None takes the link of the loss.
+    pooled : bool
+        Whether one map serves all labels.
+    """
+
+    method: str | None
+    pooled: bool = False
+
+    def fit(self, scores: HeldOutScores, without: int | None = None) -> CalibrationMap:
+        """Return the map fitted to all splits but one."""
+        rows, values = scores.pooled(without)
+        calibration_set = CalibrationSet.of(values.astype(np.float64, copy=False), scores.data.targets, rows)
+        return METHODS[str(self.method)](calibration_set.pooled() if self.pooled else calibration_set)
+
+    def held_out(self, scores: HeldOutScores, link: Calibrate | None) -> Iterator[FloatArray]:
+        """Yield the probabilities of the held-out rows of each split, by a map of the other splits."""
+        for k, values in enumerate(scores.values):
+            if self.method is None:
+                if link is None:
+                    raise ValueError("link must be given where no map is fitted.")
+                yield link(values)
+            else:
+                yield self.fit(scores, without=k).predict(values.astype(np.float64, copy=False))
+
+    def log_losses(self, scores: HeldOutScores, link: Calibrate | None) -> list[float]:
+        """Return the log loss of each split."""
+        targets = scores.data.targets
+        found = []
+        for split, proba in zip(scores.splits, self.held_out(scores, link), strict=True):
+            y = np.where(targets.known(split.test), targets.dense(split.test), np.nan)
+            weight = None if targets.weight is None else targets.weight[split.test]
+            found.append(float(multilabel_log_loss(y, _inside(proba), sample_weight=weight)))
+        return found
+
+
+def _inside(proba: FloatArray) -> FloatArray:
+    """Return probabilities whose logarithm is finite in double precision."""
+    return np.clip(proba.astype(np.float64), 1e-15, 1 - 1e-15)
+
+
+def score_responses(
+    scorer: Any, scores: HeldOutScores, probabilities: Sequence[FloatArray] | None, weight: Any
+) -> list[float]:
+    """Return what a scorer of probabilities or decision values gives for each split."""
+    data, found = scores.data, []
+    for k, split in enumerate(scores.splits):
+        proba = None if probabilities is None else data.encoding.complete(probabilities[k])
+        stand_in = _Responses(data.encoding, scores.values[k], proba)
+        options = {} if weight is None else {"sample_weight": check_sample_weight(weight[split.test], split.test.size)}
+        held_out = _safe_indexing(data.X, split.test), _safe_indexing(data.y, split.test)
+        found.append(float(scorer(stand_in, *held_out, **options)))
+    return found
+
+
+class _Responses(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A classifier that is nothing but its responses to some rows."""
+
+    def __init__(self, encoding: Encoding, scores: FloatArray, proba: FloatArray | None) -> None:
+        self.encoding = encoding
+        self.scores = scores
+        self.proba = proba
+        self.classes_ = encoding.classes if encoding.exclusive else np.arange(encoding.n_labels)
+
+    def decision_function(self, X: Any) -> FloatArray:
+        """Return the decision values."""
+        return self.scores[:, 0] if self.encoding.exclusive else self.scores
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Return the probabilities."""
+        if self.proba is None:
+            raise AttributeError(
+                "scoring needs probabilities, which a loss without a link has none of. Use calibration='auto'."
+            )
+        return self.proba

@@ -1,0 +1,76 @@
+"""Paths of fits along C, from the strongest penalty to the weakest, each starting at the solution before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from sklearn.base import clone
+
+from sk_quadrant._arrays import FloatArray
+from sk_quadrant._meta_estimator import FitData, Split
+from sk_quadrant._targets import Encoding
+
+
+@dataclass(frozen=True)
+class PathPoint:
+    """What a fit of one split and one C leaves behind.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (n_held_out, n_labels)
+        Scores of the loss for the held-out rows of the split.
+    natural : ndarray of shape (n_labels,)
+        The thresholds of the fitted classifier, as scores.
+    seconds : float
+        Time of the fit.
+    """
+
+    scores: FloatArray
+    natural: FloatArray
+    seconds: float
+
+
+def fit_path(
+    estimator: Any, loss: Any, Cs: Sequence[float], data: FitData, split: Split, verbose: int
+) -> list[PathPoint]:
+    """Return what the fits of a split leave behind, in the order of ascending `Cs`.
+
+    Parameters
+    ----------
+    estimator : QuadrantMultiLabelClassifier
+        Classifier with all other parameters, which stays as it is.
+    loss : str or Loss
+    Cs : sequence of float
+    data : FitData
+    split : Split
+    verbose : int
+    """
+    classifier = clone(estimator).set_params(loss=loss)
+    part = data.part(classifier, split.train)
+    points = []
+    for C in Cs:
+        start = perf_counter()
+        classifier.set_params(C=C)
+        data.fit_part(classifier, part, split.train)
+        seconds = perf_counter() - start
+        values = data.respond(classifier, split, "decision_function").values
+        scores = scores_of_loss(classifier, values, data.encoding)
+        points.append(PathPoint(scores, classifier.model_.score_threshold, seconds))
+        if starts_warm(estimator):
+            classifier.set_params(warm_start=True)
+        if verbose:
+            print(f"[{type(estimator).__name__}] loss={loss}, C={C:g}: fitted in {seconds:.2f} s")
+    return points
+
+
+def starts_warm(estimator: Any) -> bool:
+    """Whether fits may start at other solutions: a solver with a random seed would go on training with the old rows."""
+    return bool(estimator.solver == "lbfgs")
+
+
+def scores_of_loss(classifier: Any, values: FloatArray, encoding: Encoding) -> FloatArray:
+    """Return decision values as the scores of the loss, from which those of two classes are shifted to 0."""
+    return values + classifier.model_.score_threshold if encoding.exclusive else values
