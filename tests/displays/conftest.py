@@ -2,9 +2,65 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from sklearn.datasets import make_multilabel_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
+
+from sk_quadrant.displays import (
+    DecisionRegionDisplay,
+    LabelCalibrationDisplay,
+    LabelConfusionDisplay,
+    LabelPrecisionRecallDisplay,
+    LabelRocCurveDisplay,
+    ThresholdDisplay,
+)
+
+PREDICTION_DISPLAYS = [
+    LabelCalibrationDisplay,
+    LabelConfusionDisplay,
+    LabelPrecisionRecallDisplay,
+    LabelRocCurveDisplay,
+    ThresholdDisplay,
+]
+
+
+@pytest.fixture(params=PREDICTION_DISPLAYS, ids=lambda display: display.__name__)
+def PredictionDisplay(request):
+    """Each display that has `from_predictions`."""
+    return request.param
+
+
+@pytest.fixture(params=[DecisionRegionDisplay, *PREDICTION_DISPLAYS], ids=lambda display: display.__name__)
+def ClassifierDisplay(request):
+    """Each display that draws a classifier."""
+    return request.param
+
+
+@pytest.fixture
+def names_of():
+    """Return a function: display -> names of its labels."""
+
+    def names(display):
+        for attribute in ("label_names", "curve_names"):
+            if hasattr(display, attribute):
+                return getattr(display, attribute)
+        return [name for name in display.panel_names if "average" not in name and "pooled" not in name]
+
+    return names
+
+
+@pytest.fixture
+def assert_same_lines():
+    """Return a check that two displays show the same lines and numbers."""
+
+    def check(display, other):
+        for ax, other_ax in zip(display.axes_, other.axes_, strict=True):
+            for line, other_line in zip(ax.lines, other_ax.lines, strict=True):
+                assert_allclose(other_line.get_xydata(), line.get_xydata())
+            assert [text.get_text() for text in ax.texts] == [text.get_text() for text in other_ax.texts]
+
+    return check
 
 
 @pytest.fixture
