@@ -9,8 +9,8 @@ from .6 to above .8.
 
 # %%
 # The texts are the documentation pages of scikit-learn's own estimators, which every installation has. Each page gets
-# tags: is it a classifier, a regressor, a transformer; does it draw random numbers, run in parallel, iterate? A page has
-# several tags or none, which is what *multi-label* means. For your own texts, replace this part: you need a list of
+# tags: is it a classifier, a regressor, a transformer; does it draw random numbers, run in parallel, iterate? A page
+# has several tags or none, which is what *multi-label* means. For your own texts, replace this part: you need a list of
 # texts, and a table with one row for each text, one column for each tag, and 0 or 1 in it.
 
 import inspect
@@ -37,9 +37,9 @@ print(f"{len(texts)} texts. Share of texts with each tag:\n{tags.mean().round(2)
 # %%
 # The first model
 # ---------------
-# ``TfidfVectorizer`` turns texts into word frequencies, and the classifier learns all tags at once. A third of the texts
-# is kept for measuring. F1 is the usual score: 1 is perfect, and 0 means that no tag was found. *Micro* counts all tags
-# alike, *macro* is the mean over tags.
+# ``TfidfVectorizer`` turns texts into word frequencies, and the classifier learns all tags at once. A third of the
+# texts is kept for measuring. F1 is the usual score: 1 is perfect, and 0 means that no tag was found. *Micro* counts
+# all tags alike, *macro* is the mean over tags.
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import f1_score
@@ -75,9 +75,9 @@ for C in (1, 10, 100):
 # %%
 # Better decisions: thresholds
 # ----------------------------
-# A tag is predicted if its probability is above a threshold. One half is right if wrong and missed tags are equally bad,
-# and too high for F1 where tags are rare. ``TunedThresholdMultiLabelClassifierCV`` chooses a threshold for each tag, on
-# parts of the training data that were held out. Here it makes good for a ``C`` that is too small.
+# A tag is predicted if its probability is above a threshold. One half is right if wrong and missed tags are equally
+# bad, and too high for F1 where tags are rare. ``TunedThresholdMultiLabelClassifierCV`` chooses a threshold for each
+# tag, on parts of the training data that were held out. Here it makes good for a ``C`` that is too small.
 
 from sk_quadrant import TunedThresholdMultiLabelClassifierCV
 
@@ -91,9 +91,9 @@ print("\nthresholds:", dict(zip(tags.columns, tuned.best_threshold_.round(2).tol
 # %%
 # Probabilities you can trust
 # ---------------------------
-# ``predict_proba`` gives the probability of each tag. If a model is too sure or not sure enough of itself, which a large
-# or a small ``C`` makes likely, calibration mends it, again on held-out parts. The calibration error is the mean distance
-# between a predicted probability and the share of texts that have the tag.
+# ``predict_proba`` gives the probability of each tag. If a model is too sure or not sure enough of itself, which a
+# large or a small ``C`` makes likely, calibration mends it, again on held-out parts. The calibration error is the mean
+# distance between a predicted probability and the share of texts that have the tag.
 
 from sk_quadrant import CalibratedMultiLabelClassifierCV
 from sk_quadrant.metrics import expected_calibration_error
@@ -114,8 +114,8 @@ print(f"{first}:\n{probabilities.nlargest(3).round(2).to_string()}")
 # %%
 # Choosing the loss
 # -----------------
-# The loss is a parameter like any other. It brings its own probabilities and its own threshold, so nothing else changes.
-# A search compares losses and values of ``C`` by cross-validation on the training part.
+# The loss is a parameter like any other. It brings its own probabilities and its own threshold, so nothing else
+# changes. A search compares losses and values of ``C`` by cross-validation on the training part.
 
 from sklearn.model_selection import GridSearchCV
 
@@ -128,9 +128,8 @@ print({name.partition("__")[2]: value for name, value in search.best_params_.ite
 report("the best of the search", search.predict(texts_test))
 
 results = pd.DataFrame(search.cv_results_)
-print(
-    results.pivot(index="param_" + list(grid)[0], columns="param_" + list(grid)[1], values="mean_test_score").round(2)
-)
+loss_column, C_column = (f"param_{name}" for name in grid)
+print(results.pivot(index=loss_column, columns=C_column, values="mean_test_score").round(2))
 
 # %%
 # The picture shows what the search saw: the squared hinge loss hardly depends on ``C``, and from ``C=10`` on the losses
@@ -139,8 +138,8 @@ print(
 import matplotlib.pyplot as plt
 
 fig, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
-for loss, rows in results.groupby("param_" + list(grid)[0], sort=False):
-    ax.plot(rows["param_" + list(grid)[1]], rows["mean_test_score"], "o-", linewidth=2.2, label=loss)
+for loss, rows in results.groupby(loss_column, sort=False):
+    ax.plot(rows[C_column], rows["mean_test_score"], "o-", linewidth=2.2, label=loss)
 ax.set(xscale="log", xlabel="C", ylabel="micro-F1, mean of five folds", title="Which loss, and which C")
 ax.legend(title="loss")
 plt.show()

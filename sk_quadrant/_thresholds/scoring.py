@@ -94,7 +94,8 @@ class Scoring:
                 value = self.scorer(_Predictions(data.encoding, predicted), X, y, **params)
             if np.ndim(value) or isinstance(value, Mapping):
                 raise ValueError(
-                    f"scoring must give one number for all labels, got {value!r} from {self.scorer}. Average over labels."
+                    f"scoring must give one number for all labels, got {value!r} from {self.scorer}. Average over "
+                    "labels."
                 )
             return float(value) if np.isfinite(value) else -np.inf
 
