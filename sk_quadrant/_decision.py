@@ -32,24 +32,10 @@ def resolve_threshold(
         If the loss has no such threshold or the shape or range does not fit.
     """
     if isinstance(threshold, str):
-        cuts = np.full(n_labels, _named_cut(loss, threshold))
+        cuts = np.full(n_labels, loss.score_threshold(threshold), dtype=np.float64)
         return cuts, cuts.copy() if loss.link is None else loss.link.inverse(cuts)
     if loss.link is None:
-        raise ValueError(
-            f"threshold must be 'natural' for {loss.name!r}, whose scores have no probability, got {threshold!r}."
-        )
+        loss.score_threshold(threshold)  # raises
     probabilities = read_label_values(threshold, names, n_labels, name="threshold")
-    if not ((probabilities >= 0) & (probabilities <= 1)).all():
-        raise ValueError(f"threshold must be probabilities in [0, 1], got {threshold!r}.")
-    return loss.link.cut(probabilities), probabilities
-
-
-def _named_cut(loss: Loss, threshold: str) -> float:
-    if threshold == "natural":
-        return loss.threshold
-    if loss.bayes_threshold is None:
-        raise ValueError(
-            f"threshold='bayes' is not possible for {loss.name!r}, none of whose scores has a probability of 1/2. "
-            "Use 'natural'."
-        )
-    return loss.bayes_threshold
+    cuts = np.full(n_labels, loss.score_threshold(probabilities), dtype=np.float64)
+    return cuts, probabilities

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -219,7 +219,8 @@ def _train(
     """Solve the problem of an estimator and rows, and set the fitted model."""
     from sk_quadrant._solvers.devices import resolve_device
 
-    loss, solver = resolve_loss(estimator.loss), solver_of(estimator)
+    loss, solver = copy(resolve_loss(estimator.loss)), solver_of(estimator)  # set_params changes the original
+    loss.check_n_labels(rows.encoding.n_labels)
     _check_parameters(estimator, solver, loss, is_soft=rows.is_soft)
     if start is not None:
         start.encoding.check_same(rows.encoding)

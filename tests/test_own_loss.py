@@ -122,7 +122,7 @@ def test_fit_and_predict(loss, solver, quadrants):
     X, Y = quadrants
     model = fitted(loss, X, Y, solver=solver, threshold="natural" if loss.link is None else "bayes")
 
-    assert model.loss_ is loss
+    assert model.loss_ == loss
     assert np.mean(model.predict(X) == Y) > 0.85
 
 

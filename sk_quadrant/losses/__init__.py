@@ -4,6 +4,10 @@
 entry in `__all__`. Tests, documentation and import contracts follow from them.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from sk_quadrant.losses._asymmetric import Asymmetric
 from sk_quadrant.losses._base import LabelwiseLoss, Loss
 from sk_quadrant.losses._bce_with_logits import BCEWithLogits
@@ -27,6 +31,9 @@ from sk_quadrant.losses._sigmoid_bce import SigmoidBCE
 from sk_quadrant.losses._squared_error import SquaredError
 from sk_quadrant.losses._squared_hinge import SquaredHinge
 from sk_quadrant.losses._zlpr import ZLPR
+
+if TYPE_CHECKING:
+    from sk_quadrant.losses._module import LossModule
 
 LOSSES: dict[str, type[Loss]] = {
     loss.name: loss
@@ -62,6 +69,7 @@ __all__ = [
     "LogOddsLink",
     "LogitLink",
     "Loss",
+    "LossModule",
     "ModifiedHuber",
     "Poly1",
     "Poly1Link",
@@ -71,3 +79,12 @@ __all__ = [
     "SquaredError",
     "SquaredHinge",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs PyTorch when it is asked for."""
+    if name == "LossModule":
+        from sk_quadrant.losses._module import LossModule
+
+        return LossModule
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

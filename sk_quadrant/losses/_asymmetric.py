@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._base import LabelwiseLoss
-from sk_quadrant.losses._focal import Focal
-from sk_quadrant.losses._functions import power
+from sk_quadrant.losses._base import LabelwiseLoss, within_range
+from sk_quadrant.losses._functions import power, reuse, softplus
 from sk_quadrant.losses._links import AsymmetricLink
 from sk_quadrant.losses._validation import check_interval
 
@@ -100,38 +99,56 @@ class Asymmetric(LabelwiseLoss):
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and its derivative in closed form."""
-        present, rise = Focal(gamma=self.gamma_pos).margin_loss(scores)
-        absent, fall = self._absent(scores)
-        return targets * present + (1 - targets) * absent, targets * rise + (1 - targets) * fall
+        import torch
+
+        from sk_quadrant.losses._focusing import focal_term
+
+        scores = within_range(scores)
+        opposite = -scores
+        p, q = scores.sigmoid(), opposite.sigmoid()
+        present, rise = focal_term(p, q, softplus(opposite), self.gamma_pos)
+        absent, fall = self._absent(p, q) if self.clip else focal_term(q, p, softplus(scores), self.gamma_neg)
+        rise = torch.neg(rise, out=reuse(rise))
+        return (
+            torch.lerp(absent, present, targets, out=reuse(absent)),
+            torch.lerp(fall, rise, targets, out=reuse(fall)),
+        )
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the second derivative, negative terms replaced by 0."""
-        present = Focal(gamma=self.gamma_pos).margin_curvature(scores)
-        return targets * present + (1 - targets) * self._absent_curvature(scores)
+        from sk_quadrant.losses._focusing import focal_curvature
 
-    def _absent(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss of an absent label and its derivative."""
-        if self.clip == 0:
-            values, slopes = Focal(gamma=self.gamma_neg).margin_loss(-scores)
-            return values, -slopes
-        p, q, excess, rest = self._split(scores)
-        focus, surprise = power(excess, self.gamma_neg), -rest.log()
-        bracket = self.gamma_neg * power(excess, self.gamma_neg - 1) * surprise + focus / rest
-        return focus * surprise, (p * q * bracket).masked_fill(p <= self.clip, 0)
+        present = focal_curvature(scores, self.gamma_pos)
+        absent = self._absent_curvature(scores) if self.clip else focal_curvature(-scores, self.gamma_neg)
+        return absent.lerp(present, targets)
+
+    def _absent(self, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of an absent label and its derivative, with a margin."""
+        import torch
+
+        gamma = self.gamma_neg
+        excess, rest, surprise = self._beyond_margin(p, q, smallest=0 if gamma >= 1 else TINY)
+        # p_m^(gamma - 1) [gamma L + p_m / (1 - p_m)] with L = -log(1 - p_m)
+        pull = power(excess, gamma - 1)
+        bracket = torch.add(excess / rest, surprise, alpha=gamma)
+        slope = torch.mul(bracket, pull, out=reuse(bracket))
+        slope = torch.mul(torch.mul(slope, p, out=reuse(slope)), q, out=reuse(slope))
+        value = torch.mul(torch.mul(surprise, pull, out=reuse(surprise)), excess, out=reuse(surprise))
+        # below the margin the derivative is 0, which is not what its formula gives for gamma < 1
+        return value, slope if gamma >= 1 else slope.masked_fill(p <= self.clip, 0)
 
     def _absent_curvature(self, scores: Tensor) -> Tensor:
         """Return the second derivative of the loss of an absent label, 0 where it is negative."""
-        if self.clip == 0:
-            return Focal(gamma=self.gamma_neg).margin_curvature(-scores)
-        p, q, excess, rest = self._split(scores)
-        gamma, surprise = self.gamma_neg, -rest.log()
+        p, q = scores.sigmoid(), (-scores).sigmoid()
+        gamma = self.gamma_neg
+        excess, rest, surprise = self._beyond_margin(p, q, smallest=TINY)
         focus, pull = power(excess, gamma), gamma * power(excess, gamma - 1)
         first = pull * surprise + focus / rest
         second = (gamma - 1) * pull * (surprise / excess) + 2 * pull / rest + focus / rest**2
         curvature: Tensor = p * q * ((q - p) * first + p * q * second)
         return curvature.clamp(min=0).masked_fill(p <= self.clip, 0)
 
-    def _split(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return p and 1 - p, and the same after the margin: p_m and 1 - p_m."""
-        p, q = scores.sigmoid(), (-scores).sigmoid()
-        return p, q, (p - self.clip).clamp(min=TINY), (q + self.clip).clamp(max=1)
+    def _beyond_margin(self, p: Tensor, q: Tensor, *, smallest: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return p_m, 1 - p_m and -log(1 - p_m)."""
+        rest = (q + self.clip).clamp(max=1)
+        return (p - self.clip).clamp(min=smallest), rest, -rest.log()

@@ -9,28 +9,31 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, fields, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
-from sk_quadrant.losses._functions import Array, as_floating
+from sk_quadrant.losses._functions import Array, as_floating, like, namespace, reuse
 from sk_quadrant.losses.weighting import known, split_weight, weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from sk_quadrant.losses._links import Link
+    from sk_quadrant.losses._module import LossModule
 
 
 FORMULAS = frozenset(
     {
-        "per_sample", "values_and_gradient", "curvature",
+        "per_sample", "total", "values_and_gradient", "curvature",
         "per_label", "per_label_and_gradient", "per_label_gradient", "per_label_curvature",
     }
 )  # fmt: skip
 Formula = TypeVar("Formula", bound=Callable[..., Any])
+CLOSED_FORMS = frozenset({"values_and_gradient", "per_label_and_gradient"})
 
 
 def at_least_single(formula: Formula) -> Formula:
@@ -50,8 +53,9 @@ def at_least_single(formula: Formula) -> Formula:
 class Loss(ABC):
     """Multi-label loss over the whole label set of a row. Subclass it and write `per_sample`.
 
-    A subclass is a frozen dataclass; its fields are parameters. ``GridSearchCV`` searches over instances. Calling the
-    loss gives the weighted mean over rows.
+    A subclass is a frozen dataclass; its fields are parameters. ``GridSearchCV`` searches over instances, and over
+    parameters as ``loss__gamma``. Calling the loss gives the weighted mean over rows; `module` makes it a PyTorch
+    module.
 
     Attributes
     ----------
@@ -61,8 +65,9 @@ class Loss(ABC):
         Map between scores and probabilities, None where scores have no probability.
     threshold : float
         Natural threshold: the score above which the loss itself treats a label as present.
-    bayes_threshold : float or None
-        Score of probability 1/2, the threshold of the smallest expected Hamming loss; None where no score has it.
+    bayes_threshold : float, ndarray of shape (n_labels,) or None
+        Score of probability 1/2, the threshold of the smallest expected Hamming loss; None where no score has it. An
+        array if a parameter has one value for each label.
     convex : bool
         Whether the loss is convex in the scores.
     labelwise : bool
@@ -87,9 +92,16 @@ class Loss(ABC):
           parameters in its repr.
         - It survives pickle, copies and ``sklearn.base.clone``.
 
+    **Shapes**
+        - The last axis of scores, targets, mask and weight holds the labels, all axes before are rows: scores of any
+          shape have the loss of the same scores as a matrix. Other shapes raise a ValueError and are never broadcast.
+        - ``reduction="none"`` returns the loss of each row times its weight, "sum" their sum, "mean" that sum divided
+          by the sum of the weights.
+
     **Rows**
         - The loss of a row is >= 0, has shape (n_samples,) and does not depend on other rows.
-        - Calling the loss gives ``sum(w * l) / sum(w)``. A row of weight 2 counts as two rows, one of weight 0 as none.
+        - Calling the loss gives ``sum(w * l) / sum(w)``. A row of weight 2 counts as two rows, one of weight 0, or
+          without a known label, as none.
 
     **Labels**
         - The loss of a row with unknown labels is that of the row without these columns. Their scores and targets, NaN
@@ -109,6 +121,12 @@ class Loss(ABC):
         - The curvature of a `quadratic` loss is 1, and its gradient is linear in the scores.
         - The losses of `continuation` have continuous gradients and the same name, link and threshold. A loss of
           continuous gradient is its own and only continuation.
+
+    **Transformations**
+        - ``torch.compile`` with ``fullgraph=True``, ``torch.export``, ``torch.func.vmap``, ``grad``, ``jvp`` and
+          ``hessian``, double backward and autocast give what plain autograd of the formula gives. For this a formula
+          must not branch on the value of a tensor.
+        - `module` gives what the loss gives.
 
     **Precision**
         - Results have the dtype of the scores, at least single precision; half precisions are computed in single.
@@ -131,6 +149,10 @@ class Loss(ABC):
         - `bayes_threshold` has probability 1/2.
 
     **Parameters**
+        - `get_params`, `set_params` and ``sklearn.base.clone`` reach each parameter; a failed `set_params` changes
+          none.
+        - Parameters with one value for each label give each label the loss, link and thresholds of its value; `take`
+          returns the loss of some labels.
         - Invalid values raise a ValueError, other types a TypeError, that names the class, the parameter, what is
           allowed and what came.
 
@@ -154,10 +176,13 @@ class Loss(ABC):
     labelwise: ClassVar[bool] = False
     soft_targets: ClassVar[bool] = True
     quadratic: ClassVar[bool] = False
+    has_closed_form: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Compute every formula of scores and targets, those of users included, in at least single precision."""
         super().__init_subclass__(**kwargs)
+        if "has_closed_form" not in vars(cls) and CLOSED_FORMS & vars(cls).keys():
+            cls.has_closed_form = True
         for name in FORMULAS & vars(cls).keys():
             setattr(cls, name, at_least_single(vars(cls)[name]))
 
@@ -177,11 +202,12 @@ class Loss(ABC):
         return 0.0
 
     @property
-    def bayes_threshold(self) -> float | None:
+    def bayes_threshold(self) -> float | Array | None:
         """Score of probability 1/2; None where no score has it."""
         if self.link is None or self.link.high <= 0.5:
             return None
-        return float(self.link.link(0.5))
+        score: Array = self.link.link(0.5)
+        return score if np.ndim(score) else float(score)
 
     @abstractmethod
     def per_sample(
@@ -284,30 +310,336 @@ class Loss(ABC):
         """
         return (self,)
 
-    def __call__(
-        self, scores: Tensor, targets: Tensor, *, mask: Tensor | None = None, weight: Tensor | None = None
+    def _closed_form_losses(
+        self, scores: Tensor, targets: Tensor, mask: Tensor | None, weight: Tensor | None
     ) -> Tensor:
-        """Return the weighted mean over rows, ``sum(w * l) / sum(w)``.
+        """Return the loss of each row from `values_and_gradient`, whose derivative backward passes then take."""
+        from sk_quadrant.losses._autograd import row_losses
+
+        return row_losses(self, scores, targets, mask, weight)
+
+    def total(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return the sum over rows without masks and weights. Override it where one kernel computes it.
 
         Parameters
         ----------
-        scores : Tensor of shape (n_samples, n_labels)
-        targets : Tensor of shape (n_samples, n_labels)
-        mask : bool Tensor of shape (n_samples, n_labels), default=None
-            True where the target is known.
-        weight : Tensor of shape (n_samples,) or (n_samples, n_labels), default=None
-            Weights of rows, or of rows and labels. The latter are split by `weighting.split_weight` into the mean
-            weight of a row and the relative weights of its labels.
+        scores, targets : Tensor of shape (n_samples, n_labels)
 
         Returns
         -------
         Tensor of shape ()
         """
+        return self.per_sample(scores, targets).sum()
+
+    def __call__(
+        self,
+        scores: Tensor,
+        targets: Tensor,
+        *,
+        mask: Tensor | None = None,
+        weight: Tensor | None = None,
+        reduction: str = "mean",
+    ) -> Tensor:
+        """Return the weighted mean over rows, ``sum(w * l) / sum(w)``, or another reduction.
+
+        Shapes and types are checked, values are not, so that nothing waits for a GPU: a target of NaN without a mask
+        gives NaN, and targets outside [0, 1] are not noticed.
+
+        Parameters
+        ----------
+        scores : Tensor of shape (..., n_labels)
+            The last axis holds the labels, all axes before are rows.
+        targets : Tensor of shape (..., n_labels)
+            Targets in [0, 1], of any type.
+        mask : bool Tensor of shape (..., n_labels), default=None
+            True where the target is known. A row without a known label counts as none.
+        weight : Tensor of shape (...) or (..., n_labels), default=None
+            Weights of rows, or of rows and labels. The latter are split by `weighting.split_weight` into the mean
+            weight of a row and the relative weights of its labels.
+        reduction : {"mean", "sum", "none"}, default="mean"
+            "mean" over rows, "sum" of weighted rows, or "none" for each row.
+
+        Returns
+        -------
+        Tensor of shape (), or of shape (...) for ``reduction="none"``
+            The mean of no rows is 0.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, or `reduction` is unknown.
+        TypeError
+            If `mask` is not boolean.
+        """
+        self._check_call(scores, targets, mask, weight, reduction)
+        rows = scores.shape[:-1]
+        scores, targets = _as_matrix(scores), _as_matrix(targets)
+        if mask is None and weight is None and reduction != "none":
+            if reduction == "mean" and type(self).total is Loss.total and scores.shape[0]:
+                return self.per_sample(scores, targets).mean()
+            total = self.total(scores, targets)
+            return total if reduction == "sum" else total / max(1, scores.shape[0])
+        mask = None if mask is None else _as_matrix(mask)
+        if weight is not None:
+            weight = weight.reshape(-1) if weight.ndim == len(rows) else _as_matrix(weight)
         row_weight, label_weight = split_weight(weight, mask)
         losses = self.per_sample(scores, targets, mask, label_weight)
+        if mask is not None:
+            is_known = mask.any(dim=1).to(losses.dtype)
+            row_weight = is_known if row_weight is None else is_known * row_weight
+        if row_weight is not None:
+            losses = weighted(losses, None, row_weight)
+        if reduction == "none":
+            return losses.reshape(rows)
+        if reduction == "sum":
+            return losses.sum()
         if row_weight is None:
             return losses.mean()
-        return (row_weight * losses).sum() / row_weight.sum()
+        total_weight = row_weight.sum()
+        return losses.sum() / (total_weight + (total_weight == 0))
+
+    def _check_call(
+        self, scores: Tensor, targets: Tensor, mask: Tensor | None, weight: Tensor | None, reduction: str
+    ) -> None:
+        """Raise unless shapes and types fit each other."""
+        shape = scores.shape
+        if targets.shape == shape and mask is None and weight is None and shape and reduction == "mean":
+            self.check_n_labels(shape[-1])
+            return
+        name, rows = type(self).__name__, shape[:-1]
+        if reduction not in ("mean", "sum", "none"):
+            raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
+        if not shape:
+            raise ValueError(f"{name}: scores must have shape (..., n_labels), got ().")
+        for part, tensor, shapes in (
+            ("targets", targets, [shape]),
+            ("mask", mask, [shape]),
+            ("weight", weight, [shape, rows]),
+        ):
+            if tensor is not None and tensor.shape not in shapes:
+                allowed = " or ".join(str(tuple(one)) for one in shapes)
+                raise ValueError(
+                    f"{name}: {part} must have shape {allowed} for scores of shape {tuple(shape)}, got "
+                    f"{tuple(tensor.shape)}."
+                )
+        if mask is not None and str(mask.dtype) != "torch.bool":
+            raise TypeError(f"{name}: mask must be boolean, got {mask.dtype}. Use mask.bool().")
+        self.check_n_labels(shape[-1])
+
+    def module(self, reduction: str = "mean", ignore_index: float | None = None) -> LossModule:
+        """Return the loss as a ``torch.nn.Module`` for training loops, skorch, Lightning and Hugging Face's Trainer.
+
+        Parameters
+        ----------
+        reduction : {"mean", "sum", "none"}, default="mean"
+            What it returns: the mean over rows, their sum, or the loss of each row.
+        ignore_index : float or None, default=None
+            Target of unknown labels, for instance -100 or NaN. None if there are none.
+
+        Returns
+        -------
+        LossModule
+            Its ``forward(scores, targets, mask=None, *, weight=None, num_items_in_batch=None)`` returns the loss.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sk_quadrant.losses import Focal
+        >>> criterion = Focal(gamma=3.0).module(ignore_index=-100)
+        >>> criterion(torch.zeros(2, 1), torch.tensor([[1], [-100]])) / torch.tensor(2.0).log()  # (1/2) ** gamma
+        tensor(0.1250)
+        """
+        from sk_quadrant.losses._module import LossModule
+
+        return LossModule(self, reduction, ignore_index)
+
+    def proba(self, scores: Any) -> Any:
+        """Return the probabilities of scores, by the link.
+
+        Parameters
+        ----------
+        scores : array-like or Tensor of shape (..., n_labels)
+
+        Returns
+        -------
+        ndarray or Tensor of the same shape
+
+        Raises
+        ------
+        ValueError
+            If the loss has no link.
+        """
+        return self._need_link("proba").inverse(scores)
+
+    def decide(self, scores: Any, threshold: Any = "natural") -> Any:
+        """Return which labels are present: scores above a threshold.
+
+        Parameters
+        ----------
+        scores : array-like or Tensor of shape (..., n_labels)
+        threshold : {"natural", "bayes"}, float or array-like of shape (n_labels,), default="natural"
+            The loss's own threshold, a probability of 1/2, or probabilities.
+
+        Returns
+        -------
+        bool ndarray or Tensor of the same shape
+
+        Raises
+        ------
+        ValueError
+            If the loss has no such threshold, or it is no probability.
+
+        Examples
+        --------
+        >>> from sk_quadrant.losses import Asymmetric
+        >>> Asymmetric().decide([-0.1, 0.1, 1.0]), Asymmetric().decide([-0.1, 0.1, 1.0], "bayes")
+        (array([False,  True,  True]), array([False, False,  True]))
+        """
+        scores = as_floating(scores)
+        above = self.score_threshold(threshold)
+        if namespace(scores) is not np:
+            above = scores.new_tensor(above)
+        return scores > above
+
+    def score_threshold(self, threshold: Any = "natural") -> float | Array:
+        """Return a threshold as a score.
+
+        Parameters
+        ----------
+        threshold : {"natural", "bayes"}, float or array-like of shape (n_labels,), default="natural"
+            The loss's own threshold, a probability of 1/2, or probabilities.
+
+        Returns
+        -------
+        float or ndarray of shape (n_labels,)
+            Infinite where no, or every, score has a probability above the threshold.
+
+        Raises
+        ------
+        ValueError
+            If the loss has no such threshold, or it is no probability.
+        """
+        if isinstance(threshold, str):
+            return self._named_threshold(threshold)
+        if self.link is None:
+            raise ValueError(
+                f"threshold must be 'natural' for {self.name!r}, whose scores have no probability, got {threshold!r}."
+            )
+        probabilities = np.asarray(threshold, dtype=np.float64)
+        if not ((probabilities >= 0) & (probabilities <= 1)).all():
+            raise ValueError(f"threshold must be probabilities in [0, 1], got {threshold!r}.")
+        scores: Array = self.link.cut(probabilities)
+        return scores if np.ndim(scores) else float(scores)
+
+    def _named_threshold(self, threshold: str) -> float | Array:
+        if threshold not in ("natural", "bayes"):
+            raise ValueError(f"threshold must be 'natural', 'bayes' or probabilities, got {threshold!r}.")
+        chosen = self.threshold if threshold == "natural" else self.bayes_threshold
+        if chosen is None:
+            raise ValueError(
+                f"threshold='bayes' is not possible for {self.name!r}, none of whose scores has a probability of 1/2. "
+                "Use 'natural'."
+            )
+        return chosen
+
+    def _need_link(self, method: str) -> Link:
+        if self.link is None:
+            raise ValueError(
+                f"{method} is not available for {self.name!r}: its scores have no probability. Use decide, or "
+                "calibrate the scores."
+            )
+        return self.link
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name, as estimators of scikit-learn do.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            No effect: parameters have no parameters.
+
+        Returns
+        -------
+        dict
+        """
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.init}
+
+    def set_params(self, **params: Any) -> Loss:
+        """Change parameters in place, as estimators of scikit-learn do, for searches over ``loss__gamma``.
+
+        Elsewhere a loss is a constant value: use `dataclasses.replace`. Its hash changes with the parameters.
+
+        Parameters
+        ----------
+        **params
+            Parameters by name.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a name is unknown or a value is not allowed; then nothing is changed.
+        """
+        known_names = self.get_params()
+        for name in params.keys() - known_names.keys():
+            raise ValueError(f"{type(self).__name__} has no parameter {name!r}, only {sorted(known_names)}.")
+        changed = replace(self, **params)
+        vars(self).clear()
+        vars(self).update(vars(changed))
+        return self
+
+    def __sklearn_clone__(self) -> Loss:
+        return deepcopy(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_tensors"}
+
+    def per_label_parameters(self) -> dict[str, tuple[float, ...]]:
+        """Return the parameters that have one value for each label."""
+        return {name: value for name, value in vars(self).items() if type(value) is tuple}
+
+    def check_n_labels(self, n_labels: int) -> None:
+        """Raise a ValueError unless parameters with one value for each label have as many."""
+        for name, values in self.per_label_parameters().items():
+            if len(values) != n_labels:
+                raise ValueError(
+                    f"{type(self).__name__}: {name} must be one number, or have one for each of the {n_labels} labels, "
+                    f"got {len(values)}."
+                )
+
+    def take(self, labels: Any) -> Loss:
+        """Return the loss of some labels, itself unless a parameter has one value for each label.
+
+        Parameters
+        ----------
+        labels : sequence of int
+            Positions of the labels.
+        """
+        chosen = {
+            name: tuple(values[int(label)] for label in labels) for name, values in self.per_label_parameters().items()
+        }
+        return replace(self, **chosen) if chosen else self
+
+    def _values_of(self, name: str, scores: Tensor) -> Any:
+        """Return a parameter as a number, or with one value for each label as a tensor like the scores."""
+        value = getattr(self, name)
+        if not isinstance(value, tuple):
+            return value
+        if reuse(scores) is None:  # inside of transformations a tensor is not to be kept
+            return like(value, scores)
+        kept = vars(self).setdefault("_tensors", {})
+        key = name, scores.dtype, scores.device
+        if key not in kept:
+            kept[key] = like(value, scores)
+        return kept[key]
+
+
+def _as_matrix(tensor: Tensor) -> Tensor:
+    """Return a tensor (..., n_labels) with one axis of rows."""
+    return tensor if tensor.ndim == 2 else tensor[None] if tensor.ndim == 1 else tensor.flatten(0, -2)
 
 
 @dataclass(frozen=True)
@@ -328,6 +660,14 @@ class LabelwiseLoss(Loss):
     """
 
     labelwise: ClassVar[bool] = True
+    has_closed_form: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let a new `per_label` replace an inherited closed form."""
+        if "per_label" in vars(cls) and "per_label_and_gradient" not in vars(cls):
+            cls.per_label_and_gradient = LabelwiseLoss.per_label_and_gradient  # type: ignore[method-assign]
+            cls.has_closed_form = False
+        super().__init_subclass__(**kwargs)
 
     @abstractmethod
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
@@ -347,7 +687,8 @@ class LabelwiseLoss(Loss):
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return `per_label` and its derivative with respect to the scores, by default from autograd.
 
-        Override it where a closed form is faster.
+        Override it where a closed form is faster: training then takes the derivative from here. Autograd must be able
+        to differentiate the values, for derivatives of higher order.
         """
         return differentiate(lambda leaf: self.per_label(leaf, targets), scores)
 
@@ -364,6 +705,8 @@ class LabelwiseLoss(Loss):
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
         """Return the loss of each row, the weighted sum over its known labels; see `Loss.per_sample`."""
+        if self.has_closed_form:
+            return self._closed_form_losses(scores, targets, mask, weight)
         values = self.per_label(*known(scores, targets, mask))
         return weighted(values, mask, weight).sum(dim=1)
 
@@ -387,6 +730,41 @@ class LabelwiseLoss(Loss):
     ) -> Tensor:
         """Return a nonnegative estimate of the second derivative; see `Loss.curvature`."""
         return weighted(self.per_label_curvature(*known(scores, targets, mask)), mask, weight)
+
+
+@dataclass(frozen=True)
+class MarginLoss(LabelwiseLoss):
+    r"""Loss of the form :math:`t\,\phi(s) + (1 - t)\,\phi(-s)`. Subclass it and write two functions of the margin."""
+
+    @abstractmethod
+    def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of margins and its derivative, finite for all finite margins."""
+
+    @abstractmethod
+    def margin_curvature(self, margins: Tensor) -> Tensor:
+        """Return a nonnegative estimate of the second derivative of the loss of margins."""
+
+    def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
+        return self.per_label_and_gradient(scores, targets)[0]
+
+    def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss and its derivative in closed form."""
+        scores = within_range(scores)
+        (present, rise), (absent, fall) = self.margin_loss(scores), self.margin_loss(-scores)
+        return absent.lerp(present, targets), (-fall).lerp(rise, targets)
+
+    def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return a nonnegative estimate of the second derivative."""
+        return self.margin_curvature(-scores).lerp(self.margin_curvature(scores), targets)
+
+
+def within_range(scores: Tensor) -> Tensor:
+    """Return scores without infinite ones, whose product with a target of 0 would be NaN."""
+    import torch
+
+    limit = torch.finfo(scores.dtype).max / 16
+    return scores.clamp(-limit, limit)
 
 
 def differentiate(function: Callable[[Tensor], Tensor], scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, ClassVar
 
 from sk_quadrant.losses._base import LabelwiseLoss
-from sk_quadrant.losses._functions import softplus
+from sk_quadrant.losses._functions import reuse, softplus
 from sk_quadrant.losses._links import LogitLink
-from sk_quadrant.losses._validation import check_positive
+from sk_quadrant.losses._validation import check_per_label
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,13 +35,19 @@ class BCEWithLogits(LabelwiseLoss):
 
     Parameters
     ----------
-    pos_weight : float, default=1.0
-        Weight w > 0 of the positive term, as in PyTorch. Above 1 the natural threshold finds more labels.
+    pos_weight : float or array-like of shape (n_labels,), default=1.0
+        Weight w > 0 of the positive term, one for all labels or one for each, as in PyTorch. Above 1 the natural
+        threshold finds more labels.
 
     References
     ----------
     .. [1] D. R. Cox, "The regression analysis of binary sequences", Journal of the Royal Statistical Society B 20,
        1958. :doi:`10.1111/j.2517-6161.1958.tb00292.x`
+
+    Notes
+    -----
+    Without masks and weights, calling the loss calls PyTorch's kernel. It rounds the loss of a label at a score s to
+    the precision of s; `per_sample` has full relative accuracy.
 
     Examples
     --------
@@ -54,38 +62,51 @@ class BCEWithLogits(LabelwiseLoss):
 
     name: ClassVar[str] = "bce_with_logits"
 
-    pos_weight: float = 1.0
+    pos_weight: float | Sequence[float] = 1.0
 
     def __post_init__(self) -> None:
-        check_positive(self, "pos_weight")
+        check_per_label(self, "pos_weight", 0, math.inf, brackets="()")
 
     @property
     def link(self) -> LogitLink:
         """Logistic link around log(pos_weight)."""
-        return LogitLink(center=math.log(self.pos_weight))
+        weight = self.pos_weight
+        return LogitLink(center=tuple(map(math.log, weight)) if isinstance(weight, Sequence) else math.log(weight))
+
+    def total(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return the sum over rows; see `Loss.total`."""
+        from torch.nn.functional import binary_cross_entropy_with_logits
+
+        weight = self._values_of("pos_weight", scores)
+        if isinstance(weight, Real):
+            weight = None if weight == 1 else scores.new_full((), float(weight))
+        return binary_cross_entropy_with_logits(scores, targets, reduction="sum", pos_weight=weight)
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
-        loss: Tensor = self.pos_weight * targets * softplus(-scores) + (1 - targets) * softplus(scores)
+        weight = self._values_of("pos_weight", scores)
+        if isinstance(weight, Real) and weight == 1:
+            if reuse(scores) is None:
+                mixture: Tensor = softplus(scores).lerp(softplus(-scores), targets)
+                return mixture
+            return scores.relu().addcmul_(targets, scores, value=-1).add_(softplus(scores.abs().neg_()))
+        loss: Tensor = (weight * targets) * softplus(-scores) + (1 - targets) * softplus(scores)
         return loss
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and its derivative in closed form."""
-        if self.pos_weight == 1:
-            values = scores.relu().addcmul_(targets, scores, value=-1).add_(softplus(scores.abs().neg_()))
-            return values, scores.sigmoid().sub_(targets)
-        probabilities = scores.sigmoid()
-        gradient = (1 - targets) * probabilities - self.pos_weight * targets * (1 - probabilities)
-        return self.per_label(scores, targets), gradient
+        return self.per_label(scores, targets), self.per_label_gradient(scores, targets)
 
     def per_label_gradient(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the derivative alone, which needs no logarithm."""
-        if self.pos_weight == 1:
-            return scores.sigmoid().sub_(targets)
-        return self.per_label_and_gradient(scores, targets)[1]
+        weight, probabilities = self._values_of("pos_weight", scores), scores.sigmoid()
+        if isinstance(weight, Real) and weight == 1:
+            return probabilities.sub_(targets) if reuse(scores) is not None else probabilities - targets
+        slope: Tensor = (1 - targets) * probabilities - (weight * targets) * (1 - probabilities)
+        return slope
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the second derivative."""
-        probabilities = scores.sigmoid()
+        weight, probabilities = self._values_of("pos_weight", scores), scores.sigmoid()
         variance = probabilities.addcmul(probabilities, probabilities, value=-1)
-        return variance if self.pos_weight == 1 else (1 + (self.pos_weight - 1) * targets) * variance
+        return variance if isinstance(weight, Real) and weight == 1 else (1 + (weight - 1) * targets) * variance

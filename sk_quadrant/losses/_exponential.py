@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from sk_quadrant.losses._base import LabelwiseLoss
 from sk_quadrant.losses._links import LogitLink
-from sk_quadrant.losses._margin import MarginLoss
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Exponential(MarginLoss):
+class Exponential(LabelwiseLoss):
     r"""Exponential loss, that of AdaBoost.
 
     .. math:: \ell(s, t) = t\,e^{-s} + (1 - t)\,e^{s}
@@ -51,11 +51,21 @@ class Exponential(MarginLoss):
         """Logistic link of slope 2."""
         return LogitLink(slope=2.0)
 
-    def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the exponential and its derivative."""
-        values = (-margins).exp()
-        return values, -values
+    def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
+        return self.per_label_and_gradient(scores, targets)[0]
 
-    def margin_curvature(self, margins: Tensor) -> Tensor:
+    def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss and its derivative in closed form."""
+        present, absent = self._terms(scores, targets)
+        return present + absent, absent - present
+
+    def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the second derivative."""
-        return (-margins).exp()
+        return self.per_label(scores, targets)
+
+    @staticmethod
+    def _terms(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the terms of present and of absent labels, of score 0 where their factor is 0: 0 * inf is NaN."""
+        present = targets * (-scores.masked_fill(targets == 0, 0)).exp()
+        return present, (1 - targets) * scores.masked_fill(targets == 1, 0).exp()

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._functions import power, softplus
+from sk_quadrant.losses._base import LabelwiseLoss, within_range
+from sk_quadrant.losses._functions import reuse
 from sk_quadrant.losses._links import FocalLink
-from sk_quadrant.losses._margin import MarginLoss
-from sk_quadrant.losses._validation import check_interval
+from sk_quadrant.losses._validation import check_interval, check_per_label
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Focal(MarginLoss):
+class Focal(LabelwiseLoss):
     r"""Focal loss: cross-entropy with less weight on well classified labels.
 
     .. math::
@@ -41,8 +42,9 @@ class Focal(MarginLoss):
     ----------
     gamma : float, default=2.0
         Focus on hard labels, >= 0; 0 gives `BCEWithLogits`.
-    alpha : float, default=None
-        Weight of present labels in (0, 1); absent ones have 1 - alpha. None gives both weight 1.
+    alpha : float or array-like of shape (n_labels,), default=None
+        Weight of present labels in (0, 1), one for all labels or one for each; absent ones have 1 - alpha. None gives
+        both weight 1.
 
     References
     ----------
@@ -65,12 +67,12 @@ class Focal(MarginLoss):
     name: ClassVar[str] = "focal"
 
     gamma: float = 2.0
-    alpha: float | None = None
+    alpha: float | Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         check_interval(self, "gamma", 0, math.inf, brackets="[)")
         if self.alpha is not None:
-            check_interval(self, "alpha", 0, 1, brackets="()")
+            check_per_label(self, "alpha", 0, 1, brackets="()")
 
     @property
     def convex(self) -> bool:
@@ -80,23 +82,40 @@ class Focal(MarginLoss):
     @property
     def link(self) -> FocalLink:
         """Link of the focal loss."""
-        return FocalLink(gamma=self.gamma, alpha=0.5 if self.alpha is None else self.alpha)
+        alpha = 0.5 if self.alpha is None else self.alpha
+        return FocalLink(gamma=self.gamma, alpha=tuple(alpha) if isinstance(alpha, Sequence) else alpha)
 
-    @property
-    def class_weights(self) -> tuple[float, float]:
-        """Weights of absent and of present labels."""
-        return (1.0, 1.0) if self.alpha is None else (1 - self.alpha, self.alpha)
+    def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
+        return self.per_label_and_gradient(scores, targets)[0]
 
-    def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and its derivative."""
-        wrong, right, surprise = (-margins).sigmoid(), margins.sigmoid(), softplus(-margins)
-        focus = power(wrong, self.gamma)
-        return focus * surprise, -focus * (self.gamma * right * surprise + wrong)
+    def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss and its derivative in closed form."""
+        import torch
 
-    def margin_curvature(self, margins: Tensor) -> Tensor:
-        """Return the second derivative, 0 where it is negative."""
-        wrong, right, surprise = (-margins).sigmoid(), margins.sigmoid(), softplus(-margins)
-        # right * surprise is small where surprise is large, and bounds the product with gamma
-        bend = right * wrong * (1 + 2 * self.gamma) + self.gamma * (right * surprise) * (self.gamma * right - wrong)
-        curvature: Tensor = (power(wrong, self.gamma) * bend).clamp(min=0)
-        return curvature
+        from sk_quadrant.losses._focusing import focal_term, surprises
+
+        scores = within_range(scores)
+        opposite = -scores
+        p, q = scores.sigmoid(), opposite.sigmoid()
+        present, absent = surprises(scores, opposite)
+        present, rise = focal_term(p, q, present, self.gamma)
+        absent, fall = focal_term(q, p, absent, self.gamma)
+        rise = torch.neg(rise, out=reuse(rise))
+        if self.alpha is not None:
+            alpha = self._values_of("alpha", scores)
+            present, rise, absent, fall = alpha * present, alpha * rise, (1 - alpha) * absent, (1 - alpha) * fall
+        return (
+            torch.lerp(absent, present, targets, out=reuse(absent)),
+            torch.lerp(fall, rise, targets, out=reuse(fall)),
+        )
+
+    def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return the second derivative, negative terms replaced by 0."""
+        from sk_quadrant.losses._focusing import focal_curvature
+
+        present, absent = focal_curvature(scores, self.gamma), focal_curvature(-scores, self.gamma)
+        if self.alpha is not None:
+            alpha = self._values_of("alpha", scores)
+            present, absent = alpha * present, (1 - alpha) * absent
+        return absent.lerp(present, targets)

@@ -70,8 +70,25 @@ def logit(p: Any) -> Any:
 
 def power(x: Any, exponent: float) -> Any:
     """Return x ** exponent for x >= 0, with a finite derivative at 0 whatever the exponent."""
+    if exponent in (1, 2, 3, 4):  # products: PyTorch's power takes eight times as long
+        square = x if exponent == 1 else x * x
+        return square if exponent <= 2 else square * (x if exponent == 3 else square)
     xp = namespace(x)
     return xp.clip(x, float(xp.finfo(x.dtype).tiny), None) ** exponent
+
+
+def like(values: Any, x: Any) -> Any:
+    """Return a number as it is, and a tuple of numbers, one for each label, as an array or tensor like x."""
+    if not isinstance(values, tuple):
+        return values
+    xp = namespace(x)
+    return np.asarray(values, dtype=x.dtype) if xp is np else xp.tensor(values, dtype=x.dtype, device=x.device)
+
+
+def reuse(x: Any) -> Any:
+    """Return a tensor as memory for a result (``out=``), None where derivatives of operations are recorded."""
+    torch = sys.modules["torch"]
+    return None if torch.is_grad_enabled() or torch.compiler.is_compiling() else x
 
 
 def damped_softplus(x: Any) -> Any:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._base import Loss
-from sk_quadrant.losses._margin import MarginLoss
+from sk_quadrant.losses._base import Loss, MarginLoss
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +47,7 @@ class Hinge(MarginLoss):
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
         """Return the hinge and a subgradient, 0 at the kink."""
         values = (1 - margins).relu()
-        return values, -(values > 0).to(values.dtype)
+        return values, -values.sign()
 
     def margin_curvature(self, margins: Tensor) -> Tensor:
         """Return the squared derivative; the second derivative is zero almost everywhere."""

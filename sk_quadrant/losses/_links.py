@@ -19,6 +19,7 @@ from sk_quadrant.losses._functions import (
     Array,
     as_floating,
     damped_softplus,
+    like,
     log_sigmoid,
     logit,
     namespace,
@@ -99,8 +100,8 @@ class LogitLink(Link):
     ----------
     slope : float, default=1.0
         The slope k > 0.
-    center : float, default=0.0
-        The score c of probability 1/2.
+    center : float or tuple of float, default=0.0
+        The score c of probability 1/2, one for all labels or one for each.
 
     Examples
     --------
@@ -109,15 +110,15 @@ class LogitLink(Link):
     """
 
     slope: float = 1.0
-    center: float = 0.0
+    center: float | tuple[float, ...] = 0.0
 
     def _link(self, p: Any) -> Any:
-        return logit(p) / self.slope + self.center
+        return logit(p) / self.slope + like(self.center, p)
 
     def _inverse(self, s: Any) -> Any:
         if self.slope == 1 and self.center == 0:
             return sigmoid(s)
-        return sigmoid(self.slope * (s - self.center))
+        return sigmoid(self.slope * (s - like(self.center, s)))
 
 
 @dataclass(frozen=True)
@@ -184,12 +185,8 @@ class LogOddsLink(Link):
         xp = namespace(p)
         if xp is not np:
             return xp.as_tensor(self._link(p.detach().cpu().numpy()), dtype=p.dtype, device=p.device)
-        scores = np.full(p.shape, np.nan)
-        scores[p == 0] = -np.inf
-        scores[(p >= self.high) & (p <= 1)] = np.inf
-        inside = (p > 0) & (p < self.high)
-        scores[inside] = increasing_root(self.log_odds, logit(p[inside].astype(np.float64)))
-        return scores.astype(p.dtype)
+        log_odds = np.where((p >= self.high) & (p <= 1), np.inf, logit(p.astype(np.float64)))
+        return scores_of(self.log_odds, log_odds).astype(p.dtype)
 
 
 @dataclass(frozen=True)
@@ -237,8 +234,8 @@ class FocalLink(LogOddsLink):
     ----------
     gamma : float, default=2.0
         Focus >= 0 of the loss; 0 gives the logistic link.
-    alpha : float, default=0.5
-        Weight of present labels in (0, 1); absent ones have 1 - alpha.
+    alpha : float or tuple of float, default=0.5
+        Weight of present labels in (0, 1), one for all labels or one for each; absent ones have 1 - alpha.
 
     Examples
     --------
@@ -247,13 +244,28 @@ class FocalLink(LogOddsLink):
     """
 
     gamma: float = 2.0
-    alpha: float = 0.5
+    alpha: float | tuple[float, ...] = 0.5
 
     def log_odds(self, s: Any) -> Any:
         """Return the log-odds of scores."""
+        return self._unweighted_log_odds(s) - like(self._shift, s)
+
+    @property
+    def _shift(self) -> Any:
+        alphas = self.alpha if isinstance(self.alpha, tuple) else (self.alpha,)
+        shifts = tuple(math.log(alpha / (1 - alpha)) for alpha in alphas)
+        return shifts if isinstance(self.alpha, tuple) else shifts[0]
+
+    def _unweighted_log_odds(self, s: Any) -> Any:
         log1p = namespace(s).log1p
         balance = log1p(self.gamma * damped_softplus(s)) - log1p(self.gamma * damped_softplus(-s))
-        return (self.gamma + 1) * s + balance - math.log(self.alpha / (1 - self.alpha))
+        return (self.gamma + 1) * s + balance
+
+    def _link(self, p: Any) -> Any:
+        if namespace(p) is not np:
+            return super()._link(p)
+        log_odds = logit(p.astype(np.float64))
+        return scores_of(self._unweighted_log_odds, log_odds + np.asarray(self._shift)).astype(p.dtype)
 
 
 @dataclass(frozen=True)
@@ -316,6 +328,14 @@ def strictly_inside(p: Any) -> Any:
     """Return probabilities, those of 0 and 1 replaced by the nearest numbers of their precision inside (0, 1)."""
     limits = namespace(p).finfo(p.dtype)
     return namespace(p).clip(p, float(limits.tiny), 1 - float(limits.eps) / 2)
+
+
+def scores_of(function: Callable[[Array], Array], log_odds: Array) -> Array:
+    """Return the scores of log-odds, a function of them; infinite ones for infinite log-odds, NaN for NaN."""
+    scores = np.array(log_odds)
+    finite = np.isfinite(log_odds)
+    scores[finite] = increasing_root(function, log_odds[finite])
+    return scores
 
 
 def increasing_root(function: Callable[[Array], Array], values: Array) -> Array:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from sk_quadrant.losses._base import MarginLoss
 from sk_quadrant.losses._links import ClippedLinearLink
-from sk_quadrant.losses._margin import MarginLoss
 
 if TYPE_CHECKING:
     from torch import Tensor

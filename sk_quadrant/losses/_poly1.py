@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from sk_quadrant.losses._base import MarginLoss
 from sk_quadrant.losses._functions import softplus
 from sk_quadrant.losses._links import Poly1Link
-from sk_quadrant.losses._margin import MarginLoss
 from sk_quadrant.losses._validation import check_interval
 
 if TYPE_CHECKING:

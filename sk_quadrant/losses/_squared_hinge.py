@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from sk_quadrant.losses._base import MarginLoss
 from sk_quadrant.losses._links import ClippedLinearLink
-from sk_quadrant.losses._margin import MarginLoss
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +51,9 @@ class SquaredHinge(MarginLoss):
 
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
         """Return the squared hinge and its derivative."""
-        shortfall = (1 - margins).relu()
+        import torch
+
+        shortfall = (1 - margins).clamp(0, torch.finfo(margins.dtype).max ** 0.5 / 4)  # its square is finite
         return shortfall * shortfall, -2 * shortfall
 
     def margin_curvature(self, margins: Tensor) -> Tensor:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from sk_quadrant.losses._base import Loss
-from sk_quadrant.losses._functions import softplus
+from sk_quadrant.losses._functions import as_floating, reuse, softplus
 from sk_quadrant.losses._links import LogitLink
 from sk_quadrant.losses._validation import check_finite, check_positive
 from sk_quadrant.losses.weighting import known, weighted
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FAR = 1e30  # in place of an infinite score: 0 * inf and inf - inf are NaN
+PADDING = -(2**63)  # sorted behind all labels
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,9 @@ class ZLPR(Loss):
         \ell(s, t) = \frac{1}{\tau} \log\Bigl(e^b + \sum_j (1 - t_j) e^{u_j}\Bigr)
                    + \frac{1}{\tau} \log\Bigl(e^b + \sum_j t_j e^{-u_j}\Bigr), \quad u_j = \tau (s_j - s_0)
 
-    It ranks all present labels of a row above the threshold :math:`s_0` and all absent labels below.
+    It ranks all present labels of a row above the threshold :math:`s_0` and all absent labels below. Other names are
+    multi-label softmax cross-entropy (``multilabel_categorical_crossentropy``) and, in relation extraction, balanced
+    softmax.
 
     **Link**: :math:`\eta = \sigma(2 \tau (s - s_0))`. Exact for soft targets (probabilities), at every temperature,
     threshold and bound. For 0/1 targets no link of a single score exists. This one is close for many independent labels
@@ -82,15 +84,14 @@ class ZLPR(Loss):
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
         """Return the loss of each row; weights multiply the terms of both sums. See `Loss.per_sample`."""
-        values, _ = self._values_and_shares(scores, targets, mask, weight)
-        return values[:, 0]
+        return self._closed_form_losses(scores, targets, mask, weight)
 
     def values_and_gradient(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return the loss of each row and its derivative in closed form; see `Loss.values_and_gradient`."""
         values, (present, absent) = self._values_and_shares(scores, targets, mask, weight)
-        return values, absent - present
+        return values, absent.sub_(present) if reuse(absent) is not None else absent - present
 
     def curvature(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
@@ -99,38 +100,117 @@ class ZLPR(Loss):
         _, (present, absent) = self._values_and_shares(scores, targets, mask, weight)
         return self.temperature * (present * (1 - present) + absent * (1 - absent))
 
+    def from_indices(
+        self, scores: Tensor, indices: Tensor, *, ignore_index: int = -100, reduction: str = "mean"
+    ) -> Tensor:
+        r"""Return the loss for targets that are given as the indices of the present labels.
+
+        It is that of the dense 0/1 targets, which never exist: for thousands of labels, or for spans with scores of
+        shape (batch, heads, length, length), flattened to (batch, heads, length * length) and with indices
+        ``start * length + end``. Also known as sparse multi-label softmax cross-entropy.
+
+        Parameters
+        ----------
+        scores : Tensor of shape (..., n_labels)
+        indices : int Tensor of shape (..., k)
+            Indices of the present labels of each row, in any order, padded with `ignore_index`. A repeated index counts
+            once. Others than 0 to n_labels - 1 are an error of PyTorch.
+        ignore_index : int, default=-100
+            What fills up rows with fewer than k present labels.
+        reduction : {"mean", "sum", "none"}, default="mean"
+            The mean over rows, their sum, or the loss of each row.
+
+        Returns
+        -------
+        Tensor of shape (), or of shape (...) for ``reduction="none"``
+
+        Raises
+        ------
+        ValueError
+            If the axes of rows differ, or `reduction` is unknown.
+        TypeError
+            If `indices` are not integers.
+
+        Examples
+        --------
+        >>> import torch
+        >>> scores = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.0, 0.0]])
+        >>> sparse = ZLPR().from_indices(scores, torch.tensor([[2, 0], [1, -100]]))
+        >>> sparse == ZLPR()(scores, torch.tensor([[1, 0, 1], [0, 1, 0]]))
+        tensor(True)
+        """
+        from torch.nn.functional import pad
+
+        self._check_indices(scores, indices, reduction)
+        if not indices.shape[-1]:
+            indices = indices.new_full((*indices.shape[:-1], 1), ignore_index)
+        u = self._exponents(as_floating(scores))
+        order = indices.long().masked_fill(indices == ignore_index, PADDING).sort(dim=-1, descending=True).values
+        is_padding, is_repeated = order == PADDING, pad(order.diff(dim=-1) == 0, (1, 0))
+        has_present = ~is_padding[..., :1]  # of a sorted row the first one
+        first = order[..., :1].where(has_present, 0)
+        order = order.where(~is_padding, first)  # a present label again, which changes nothing
+        absent = u.scatter(-1, order, -FAR)
+        absent[..., :1] = absent[..., :1].where(has_present, u[..., :1])  # label 0 of a row of padding
+        present = -u.gather(-1, order)
+        present_loss, _ = _log_sum(present, (~(is_padding | is_repeated)).to(u.dtype), self.bound)
+        absent_loss, _ = _log_sum(absent, None, self.bound)
+        losses = ((present_loss + absent_loss) / self.temperature).squeeze(-1)
+        return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
+
+    def _check_indices(self, scores: Tensor, indices: Tensor, reduction: str) -> None:
+        """Raise unless shapes and types fit each other."""
+        if scores.ndim == 0 or indices.ndim == 0 or scores.shape[:-1] != indices.shape[:-1]:
+            raise ValueError(
+                f"ZLPR: indices must have shape {(*scores.shape[:-1], 'k')} for scores of shape {tuple(scores.shape)}, "
+                f"got {tuple(indices.shape)}."
+            )
+        if indices.is_floating_point() or str(indices.dtype) == "torch.bool":
+            raise TypeError(f"ZLPR: indices must be integers, got {indices.dtype}.")
+        if reduction not in ("mean", "sum", "none"):
+            raise ValueError(f"ZLPR: reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
+
     def _values_and_shares(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None, weight: Tensor | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return the loss of each row, (n_samples, 1), and the share of each label in the two sums."""
+        import torch
+
         scores, targets = known(scores, targets, mask)
-        u = (self.temperature * (scores - self.threshold)).clamp(-FAR, FAR)
-        sums = _sum_of_exponentials if _are_near(u, self.bound) else _sum_of_far_exponentials
-        present, present_shares = sums(-u, weighted(targets, mask, weight), self.bound)
-        absent, absent_shares = sums(u, weighted(1 - targets, mask, weight), self.bound)
-        return (present + absent) / self.temperature, (present_shares, absent_shares)
+        u = self._exponents(scores)
+        factors = weighted(torch.stack([targets, 1 - targets]), mask, weight)
+        sums, (present, absent) = _log_sum(torch.stack([-u, u]), factors, self.bound)
+        values = sums.sum(dim=0)
+        return values if self.temperature == 1 else values / self.temperature, (present, absent)
+
+    def _exponents(self, scores: Tensor) -> Tensor:
+        """Return u, finite."""
+        if self.threshold:
+            scores = scores - self.threshold
+        if self.temperature != 1:
+            scores = scores * self.temperature
+        return scores.clamp(-FAR, FAR)
 
 
-def _are_near(exponents: Tensor, bound: float) -> bool:
-    """Return whether exponentials and their sums are certainly within the range of the precision."""
-    if exponents.device.type != "cpu" or not exponents.numel():  # the answer of another device takes a synchronisation
-        return False
-    limit = 60 if exponents.dtype.itemsize == 4 else 600
-    return float(exponents.detach().abs().amax()) + abs(bound) < limit
+def _log_sum(exponents: Tensor, factors: Tensor | None, bound: float) -> tuple[Tensor, Tensor]:
+    """Return log(e^bound + sum factor exp(exponent)), as a column, and its derivative, the share of each term.
 
+    The exponents are taken relative to the largest of a positive factor, so that nothing overflows and nothing that
+    counts underflows. A comparison would take longer than the sign of the factors.
+    """
+    import torch
 
-def _sum_of_exponentials(exponents: Tensor, factors: Tensor, bound: float) -> tuple[Tensor, Tensor]:
-    """Return log(e^bound + sum factor exp(exponent)), as a column, and its derivative, the share of each term."""
-    terms = factors * exponents.exp()
-    total = terms.sum(dim=1, keepdim=True)
-    return bound + (total * math.exp(-bound)).log1p(), terms / (total + math.exp(bound))
-
-
-def _sum_of_far_exponentials(exponents: Tensor, factors: Tensor, bound: float) -> tuple[Tensor, Tensor]:
-    """Return the same as `_sum_of_exponentials`, without overflow."""
-    top = exponents.detach().where(factors > 0, -FAR).amax(dim=1, keepdim=True)
-    terms = factors * (exponents - top).clamp(max=0).exp()  # only exponents of factor 0 are above the top
-    total = terms.sum(dim=1, keepdim=True)
-    log_total = top + total.masked_fill(total == 0, 1).log()  # -FAR for an empty sum
+    if factors is None:
+        top = exponents.detach().amax(dim=-1, keepdim=True).clamp(min=-FAR / 2)
+        terms = (exponents - top).exp()
+    else:
+        absence = factors.detach().sign().sub_(1)  # -1 for a factor of 0
+        top = absence.mul_(4 * FAR).add_(exponents.detach()).amax(dim=-1, keepdim=True)
+        distances = exponents - top
+        # only exponents of factor 0 are above the top
+        terms = torch.exp(torch.clamp(distances, max=0, out=reuse(distances)), out=reuse(distances))
+        terms = torch.mul(terms, factors, out=reuse(terms))
+    total = terms.sum(dim=-1, keepdim=True)
+    log_total = top + total.masked_fill(total == 0, 1).log()  # far below 0 for an empty sum
     values: Tensor = bound + softplus(log_total - bound)  # with full relative accuracy where it is small
-    return values, terms / (total + (bound - top).exp())
+    return values, torch.div(terms, total + (bound - top).exp(), out=reuse(terms))

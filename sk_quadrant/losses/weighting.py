@@ -72,7 +72,8 @@ def weighted(values: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tens
 def split_weight(weight: Tensor | None, mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
     """Return the weights of rows and the relative weights of labels within their row.
 
-    The weight of a row is the mean over its known labels, so that equal weights in a row are the weight of that row.
+    The weight of a row is the mean over its known labels of positive weight: equal weights in a row are the weight of
+    that row, and a label of weight 0 is the same as an unknown one.
 
     Parameters
     ----------
@@ -86,7 +87,8 @@ def split_weight(weight: Tensor | None, mask: Tensor | None) -> tuple[Tensor | N
     row_weight : Tensor of shape (n_samples,) or None
         None when there are no weights.
     label_weight : Tensor of shape (n_samples, n_labels) or None
-        Weights with mean 1 over the known labels of a row; None when labels have no weights of their own.
+        Weights with mean 1 over the known labels of positive weight in a row; None when labels have no weights of their
+        own.
 
     Examples
     --------
@@ -97,9 +99,7 @@ def split_weight(weight: Tensor | None, mask: Tensor | None) -> tuple[Tensor | N
     """
     if weight is None or weight.ndim == 1:
         return weight, None
-    if mask is None:
-        row_weight = weight.mean(dim=1)
-    else:
+    if mask is not None:
         weight = weight.masked_fill(~mask, 0)
-        row_weight = weight.sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+    row_weight = weight.sum(dim=1) / (weight > 0).sum(dim=1).clamp(min=1)
     return row_weight, weight / row_weight.where(row_weight > 0, 1)[:, None]

@@ -218,6 +218,9 @@ def test_loss_survives_pickle_copy_and_clone(loss):
     assert clone(DummyClassifier(constant=loss)).get_params()["constant"] == loss
 
 
+# Shapes
+
+
 # Rows
 
 
@@ -432,6 +435,9 @@ def test_continuation_is_of_smooth_losses(loss):
     assert len(smooth) >= 1
     assert all(list(step.continuation()) == [step] for step in smooth)
     assert {(step.name, step.link, step.threshold) for step in smooth} == {(loss.name, loss.link, loss.threshold)}
+
+
+# Transformations
 
 
 # Precision

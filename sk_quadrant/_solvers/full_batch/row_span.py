@@ -145,7 +145,7 @@ class RowSpanObjective(NamedTuple):
 
     def take(self, labels: Tensor) -> RowSpanObjective:
         """Return the objective of some labels."""
-        return RowSpanObjective(self.block.take(labels), self.loss, self.C[labels])
+        return RowSpanObjective(self.block.take(labels), self.loss.take(labels), self.C[labels])
 
     def evaluate(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Return C times the sums of losses, double (n_groups,), and C times their derivatives, like the scores."""

@@ -90,12 +90,12 @@ class LabelProblems:
 
     def objective(self, labels: Tensor) -> Objective:
         """Return the objective of some labels."""
-        return Objective(self.space, self.rows.block(labels), self.loss, self.penalty[labels])
+        return Objective(self.space, self.rows.block(labels), self.loss.take(labels), self.penalty[labels])
 
     def minimize(self, objective: Objective, theta: Tensor, options: Options) -> tuple[Tensor, Trace]:
         """Minimise over a block of labels, through the continuation of the loss, and return theta and the trace."""
         traces = []
-        for loss in self.loss.continuation():
+        for loss in objective.loss.continuation():
             minimization = Minimization(replace(objective, loss=loss), theta, options)
             traces.append(minimization.run(self.metric, self.single, self.span))
             theta = minimization.theta
