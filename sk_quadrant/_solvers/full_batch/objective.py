@@ -95,9 +95,7 @@ class Objective:
 
     def take(self, labels: Tensor) -> Objective:
         """Return the objective of some of the labels, for a labelwise loss."""
-        return replace(
-            self, rows=self.rows.take(labels), loss=self.loss.take(labels), penalty=self.penalty[labels]
-        )
+        return replace(self, rows=self.rows.take(labels), loss=self.loss.take(labels), penalty=self.penalty[labels])
 
     def start(self) -> Tensor:
         """Return theta of the model without features: weights zero, intercepts fitted to the label frequencies."""
