@@ -2,7 +2,7 @@
 Probabilities of ZLPR, before and after calibration
 ===================================================
 
-The ZLPR loss weighs the labels of a row against each other, so no fixed curve turns its scores into probabilities.
+The ZLPR loss compares the labels of a row with each other, so no fixed curve turns its scores into probabilities.
 ``sigmoid(2 s)`` is right for many independent labels and wrong by up to .1 for others. One Platt map for all labels,
 ``sigmoid(a s + b)``, fitted to out-of-fold scores, is as well calibrated as binary cross-entropy in every case here.
 """
@@ -10,8 +10,8 @@ The ZLPR loss weighs the labels of a row against each other, so no fixed curve t
 # %%
 # Six kinds of labels
 # -------------------
-# Each label depends on ten features through a linear score. Given the features, labels are independent, or share a
-# noise that nobody observed, or exclude each other. Their true probabilities are known.
+# Each label depends on ten features through a linear score. Given the features, labels are independent, or share an
+# unobserved noise, or exclude each other. Their true probabilities are known.
 
 import sys
 

@@ -53,8 +53,8 @@ bayes = OneVsRestClassifier(GaussianNB()).fit(X_train, Y_train)
 LossDisplay.from_loss(["bce_with_logits", "shifted_sigmoid_bce", "asymmetric", "zlpr"])
 
 # %%
-# Where does the classifier say yes?
-# ----------------------------------
+# Where does the classifier predict a label?
+# ------------------------------------------
 # Two features at a time; the others are held at their medians. Dots are samples with and without the label.
 
 DecisionRegionDisplay.from_estimator(classifier, X_test, Y_test, features=("pressure", "humidity"))

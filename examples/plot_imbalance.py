@@ -2,17 +2,16 @@
 One percent of labels: the loss or the threshold?
 =================================================
 
-The threshold. On labels that one row in a hundred has, most losses cut at their own threshold predict next to nothing
-(macro-F1 .00 to .14); the asymmetric loss, and a weight for present labels that the loss knows of, say yes earlier and
-reach .23. With thresholds tuned for F1 every loss gets .21 to .24, and weights no longer help. The truth gets .28.
+The threshold. On labels present in 1% of the rows, most losses predict almost nothing at their own threshold (macro-F1
+.00 to .14). The asymmetric loss and ``pos_weight`` have lower thresholds and reach .23. With thresholds tuned for F1
+every loss reaches .21 to .24, and weights no longer help. The true probabilities reach .28.
 """
 
 # %%
 # Rare labels
 # -----------
 # Twenty labels, each present in 1% of the rows and each a matter of chance: even where it is likely, it rarely has a
-# probability above one half. Nobody can do better than the true probabilities, cut where their F1 is highest, so that
-# they are the measure.
+# probability above one half. Nothing can be better than the true probabilities at the threshold with the highest F1.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -54,7 +53,7 @@ print(f"a label is present in {Y.mean():.1%} of the rows; macro-F1 of the truth:
 # %%
 # Losses and thresholds
 # ---------------------
-# The columns: macro-F1 when the loss is cut at its own threshold, at a probability of one half, and at thresholds that
+# The columns: macro-F1 at the threshold of the loss, at a probability of one half, and at thresholds that
 # are tuned for each label by cross-validation; and the log loss of the probabilities. ``class_weight="balanced"`` and
 # ``pos_weight`` make present labels heavier, here 50 and 10 times. The first has a link that knows nothing of it, so
 # that its probabilities are far too high; the second belongs to the loss, whose link takes it back.

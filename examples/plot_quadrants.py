@@ -2,18 +2,18 @@
 What a score means depends on the loss
 ======================================
 
-Eleven losses learn the same two labels. They begin to say yes at different probabilities: one half for most, a third
-for the shifted sigmoid, .15 for the asymmetric loss. Their scores differ as well: read through the loss's own link,
-those of focal, asymmetric and exponential loss are within .02 of the true probabilities, on average; read through the
-sigmoid, as is the habit, they are .10 to .18 off.
+All losses are trained on the same two labels. They predict a label above different probabilities: one half for most, a
+third for the shifted sigmoid, .15 for the asymmetric loss. Their scores differ as well. Converted by the link of the
+loss, the scores of focal, asymmetric and exponential loss are within .02 of the true probabilities, on average;
+converted by the sigmoid, they are .10 to .18 off.
 """
 
 # %%
 # Two labels, four quadrants
 # --------------------------
 # A label is likely on the positive side of its own axis: its probability is ``sigmoid(3 x)``. The two labels therefore
-# make four quadrants, with both labels, either one, or none. Near the axes a label is a matter of luck, which is where
-# a probability is worth having, and here we know the true one.
+# make four quadrants, with both labels, either one, or none. Near the axes a label is random, and here we know its
+# true probability.
 
 import sys
 from pathlib import Path
@@ -34,14 +34,14 @@ X_test, Y_test, proba_test = make_quadrants(n_samples=20_000, slope=SLOPE, rando
 # %%
 # One linear model for each loss
 # ------------------------------
-# The columns of the table: the probability above which the loss says yes; where that is on the axis of the label (0 is
-# where the label is as likely as not); the decisions, judged by Hamming loss and macro-F1; the mean distance between
-# the predicted and the true probability, read through the loss's own link, and through the sigmoid.
+# The columns of the table: the threshold of the loss as a probability; where that is on the axis of the label (at 0 the
+# label has probability 1/2); the decisions, judged by Hamming loss and macro-F1; the mean distance between the
+# predicted and the true probability, with the link of the loss, and with the sigmoid.
 #
-# Two losses stay off the truth for reasons of their own. The shifted sigmoid cannot say more than one half. ZLPR
-# learns sets of labels rather than one label at a time, so no link of a single score is exact for it: its own is right
-# for soft targets and for many independent labels, the sigmoid happens to be close for two, and calibration is right
-# for any number. The hinge loss has no probabilities at all.
+# Two losses stay away from the true probabilities. The shifted sigmoid cannot exceed one half. ZLPR learns sets of
+# labels rather than one label at a time, so no link of a single score is exact for it: its own is right for soft
+# targets and for many independent labels, the sigmoid happens to be close for two, and calibration is right for any
+# number. The hinge loss has no probabilities at all.
 
 models = {name: QuadrantMultiLabelClassifier(loss=name).fit(X, Y) for name in LOSSES}
 
@@ -77,13 +77,13 @@ for name, model in models.items():
 # %%
 # The picture
 # -----------
-# A column is a loss, the first column the data. Above, the two labels in the plane: shade is the probability of the
-# label, the line is where the loss begins to say yes. Below, the first label along its axis: the true probability, the
-# one predicted, and the one that the sigmoid would make of the same scores.
+# A column is a loss, the first column the data. Above, the two labels in the plane: the colour is the probability of
+# the label, the line is the threshold of the loss. Below, the first label along its axis: the true probability, the
+# predicted one, and what the sigmoid makes of the same scores.
 #
-# The line of the shifted sigmoid runs where the probability is a third, and its shade never gets past the white of one
-# half: cut at one half it would never say yes. The asymmetric loss says yes early, on purpose: it is made for finding
-# rare labels.
+# The line of the shifted sigmoid lies where the probability is a third, and its colour never exceeds the white of one
+# half: with a threshold of one half it would predict nothing. The asymmetric loss has a low threshold on purpose: it is
+# made for finding rare labels.
 
 SHOWN = {
     "bce_with_logits": "Cross-entropy",
@@ -133,7 +133,7 @@ def draw_curves(ax, model):
     ax.axvspan(start, LIMIT, color=PRESENT, alpha=0.08, linewidth=0)
     ax.plot([start, start], [0, cut], color=INK, linewidth=1.2)
     ax.plot(start, cut, "o", color=INK, markersize=6)
-    ax.text(LIMIT - 0.1, 0.05, f"yes:\np > {cut:.2f}", ha="right", color=INK)
+    ax.text(LIMIT - 0.1, 0.05, f"present:\np > {cut:.2f}", ha="right", color=INK)
     return own, habit
 
 
@@ -154,7 +154,7 @@ for ax in axes[2]:
     ax.set(xlabel="$x_0$", ylim=(0, 1.02))
 axes[0, 0].set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT))
 axes[1, 0].set(ylim=(-LIMIT, LIMIT))
-figure.suptitle("Where each loss says yes, and what its scores mean", fontsize="x-large")
+figure.suptitle("Where each loss predicts a label, and what its scores mean", fontsize="x-large")
 figure.colorbar(image, ax=axes[:2], label="Probability of the label", aspect=30, pad=0.01)
 figure.legend(
     [truth, own, habit],

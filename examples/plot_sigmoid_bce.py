@@ -2,10 +2,10 @@
 Sigmoid and cross-entropy, in one step or in two
 ================================================
 
-The two are the same loss and, on the same data, the same model: weights agree to one part in a million and decisions
-are equal, so neither is more accurate. What differs is what rounding does, in single precision, to an absent label
-whose score is above 16.6. Computed in one step the score is pushed back with full force; computed in two the push is
-exactly zero, and a model that starts out wrong enough stays wrong.
+The two are the same loss and give the same model on the same data: weights differ by less than 1e-8 and decisions are
+equal, so neither is more accurate. The difference is rounding in single precision, for an absent label with a score
+above 16.6. Computed in one step, the gradient is 1; computed in two steps, it is exactly 0, and a model with a bad
+start stays wrong.
 """
 
 # %%
@@ -69,7 +69,7 @@ for name, dtype in FORMATS.items():
 # units, or, as here, yesterday's model under a sensor whose zero has moved. A first fit makes scores of about ``3 x``;
 # then every feature is shifted upwards, every score is too large, every label is predicted, and training goes on from
 # there. In one step it unlearns that, the longer the way the slower. In two steps it learns nothing once the
-# scores of absent labels are all beyond the edge: what is left is the F1 of saying yes to everything, 2/3.
+# scores of absent labels are all beyond that limit: what is left is the F1 of predicting every label, 2/3.
 
 SHIFTS = np.arange(0, 19, 3)
 X_noisy, Y_noisy = make_quadrants(n_samples=4000, slope=3, random_state=0)

@@ -2,9 +2,9 @@
 Why the threshold is 0.5, and when it is not
 ============================================
 
-Nothing in the data asks for a cut at 0.5: it is where the sigmoid puts a score of zero. A sigmoid shifted to
-``1 / (2 + exp(-s))`` puts it at 1/3, and training settles there: the same line through the same points, with a macro-F1
-of 1 when cut at 1/3 and 0 when cut at 0.5.
+The threshold 0.5 does not come from the data: it is the sigmoid of a score of zero. A sigmoid shifted to
+``1 / (2 + exp(-s))`` has 1/3 there, and training finds the same boundary between present and absent labels: macro-F1
+is 1 with the threshold 1/3, and 0 with the threshold 0.5.
 """
 
 # %%
@@ -57,7 +57,7 @@ for title, model in models.items():
     for name, decisions in zip(CUTS, (model.predict(X), model.predict_proba(X) > 0.5), strict=True):
         f1[title, name] = f1_score(Y, decisions, average="macro", zero_division=0)
 
-print(f"\n{'macro-F1, cut at':20}" + "".join(f"{name:>12}" for name in CUTS))
+print(f"\n{'macro-F1, threshold':20}" + "".join(f"{name:>12}" for name in CUTS))
 for title in models:
     print(f"{title:20}" + "".join(f"{f1[title, name]:12.3f}" for name in CUTS))
 
@@ -66,8 +66,8 @@ for title in models:
 # -----------
 # A row is a loss. Left, the push on the score by rows that have the label and rows that do not: at zero they are equal
 # in the first row and two to one in the second. Middle, what a score means, with the threshold as a dot. Right, the
-# predicted probabilities: the two groups part at the threshold of the loss, and a cut at 0.5 in the second row has
-# everything on one side.
+# predicted probabilities: the threshold of the loss separates the two groups, and with 0.5 in the second row everything
+# is on one side.
 
 ABSENT, PRESENT, INK = "#D55E00", "#0072B2", "#333333"
 scores = np.linspace(-5, 5, 401)
@@ -104,8 +104,8 @@ def draw_probabilities(ax, title):
     ax.plot([own, own], [0, top], color=INK, linewidth=1.6)
     ax.plot([0.5, 0.5], [0, top], color=INK, linewidth=1, linestyle=":")
     ax.set(xlim=(0, 1), ylim=(0, top))
-    lines = [f"cut at {own:.2f}: F1 {f1[title, 'its own']:.3f}"]
-    lines += [] if own == 0.5 else [f"cut at 0.50: F1 {f1[title, '0.5']:.3f}"]
+    lines = [f"threshold {own:.2f}: F1 {f1[title, 'its own']:.3f}"]
+    lines += [] if own == 0.5 else [f"threshold 0.50: F1 {f1[title, '0.5']:.3f}"]
     ax.text(0.98, 0.96, "\n".join(lines), transform=ax.transAxes, ha="right", va="top")
 
 

@@ -2,10 +2,10 @@
 What a tuned threshold brings, and which one
 ============================================
 
-For F1, cut a label at half of its best F1: here at .40 for the label that 40% of the rows have, at .15 for those that
-1 or 2% have. Cuts tuned for each label lift macro-F1 from .35 to .46, and one tuned cut for all of them gets to within
-.01 of that. No cut is good for everything: those for F1 make more wrong entries, and for Hamming loss one half is right
-already.
+The best threshold for F1 is half of the best F1 of the label: here .40 for the label present in 40% of the rows, .15
+for those present in 1 or 2%. Thresholds tuned for each label lift macro-F1 from .35 to .46, and one tuned threshold for
+all of them comes within .01 of that. No threshold is good for everything: those for F1 make more wrong entries, and for
+Hamming loss one half is right already.
 """
 
 # %%
@@ -46,13 +46,13 @@ X_test, Y_test = draw(20_000)
 # %%
 # Tuned for three metrics, in two scopes
 # --------------------------------------
-# ``TunedThresholdMultiLabelClassifierCV`` cuts scores of rows that the classifier was not trained on, and tries all
-# cuts between them. It takes any multi-label classifier of scikit-learn; here it is the default one, whose
-# probabilities are right, which is why one cut for all labels does so well. Scores that mean something else for each
-# label, as those of a support vector machine, need a cut for each.
+# ``TunedThresholdMultiLabelClassifierCV`` takes scores of rows that the classifier was not trained on, and tries all
+# thresholds between them. It takes any multi-label classifier of scikit-learn; here it is the default one, whose
+# probabilities are right, which is why one threshold for all labels does so well. Scores that mean something else for
+# each label, as those of a support vector machine, need one for each.
 #
 # Each row is best in the metric it was tuned for, or shares the first place by a hair. Micro-F1 pools the decisions of
-# all labels, and half of the best pooled F1 is right for each of them; a cut for each label then only adds noise.
+# all labels, and half of the best pooled F1 is right for each of them; a threshold for each label then only adds noise.
 
 base = QuadrantMultiLabelClassifier()
 models = {"one half": base.fit(X, Y)}
@@ -71,8 +71,8 @@ for name, model in models.items():
 # %%
 # Half of the best F1
 # -------------------
-# The optimal cut of a label is half of the F1 that it gives. The rare labels are the hard ones here, so that their F1
-# and their cuts are low.
+# The optimal threshold of a label is half of the F1 that it gives. The rare labels are the hard ones here, so their F1
+# and their thresholds are low.
 
 tuned = models["f1_macro, label"]
 best_f1 = f1_score(Y_test, tuned.predict(X_test), average=None)
@@ -83,8 +83,8 @@ for name, cut, value in zip(NAMES, tuned.best_threshold_, best_f1, strict=True):
 # %%
 # The picture
 # -----------
-# Precision, recall and F1 of the test rows against the cut. Vertical lines are the tuned cuts: near the top of F1,
-# which is flat for frequent labels and narrow for rare ones. One half is past the top for all of them.
+# Precision, recall and F1 of the test rows against the threshold. Vertical lines are the tuned thresholds: near the top
+# of F1, which is flat for frequent labels and narrow for rare ones. One half is past the top for all of them.
 
 display = ThresholdDisplay.from_estimator(
     tuned, X_test, Y_test, label_names=NAMES, response_method="predict_proba", cuts=tuned.best_threshold_

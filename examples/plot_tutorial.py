@@ -8,6 +8,8 @@ from .6 to above .8.
 """
 
 # %%
+# Texts and tags
+# --------------
 # The texts are the documentation pages of scikit-learn's own estimators, which every installation has. Each page gets
 # tags: is it a classifier, a regressor, a transformer; does it draw random numbers, run in parallel, iterate? A page
 # has several tags or none, which is what *multi-label* means. For your own texts, replace this part: you need a list of
@@ -105,11 +107,15 @@ for title, classifier in {"as trained": model, "calibrated": calibrated}.items()
     print(f"{title:12} calibration error {error:.3f}")
 
 # %%
-# The most probable tags of a single text, with their names:
+# The three most probable tags
+# ----------------------------
+# Often the best few tags of a text are wanted, with their names and probabilities, for somebody who looks at them.
 
-first = texts_test.index[0]
-probabilities = pd.Series(calibrated.predict_proba(texts_test[:1])[0], index=tags.columns)
-print(f"{first}:\n{probabilities.nlargest(3).round(2).to_string()}")
+from sk_quadrant import top_k_labels
+
+names, probabilities, _ = top_k_labels(calibrated, texts_test[:3], k=3)
+for text, best, values in zip(texts_test.index, names, probabilities, strict=False):
+    print(f"{text:24}" + "   ".join(f"{tag} {value:.2f}" for tag, value in zip(best, values, strict=True)))
 
 # %%
 # Choosing the loss
@@ -127,9 +133,14 @@ search = GridSearchCV(model, grid, scoring="f1_micro", cv=5).fit(texts_train, ta
 print({name.partition("__")[2]: value for name, value in search.best_params_.items()})
 report("the best of the search", search.predict(texts_test))
 
-results = pd.DataFrame(search.cv_results_)
-loss_column, C_column = (f"param_{name}" for name in grid)
-print(results.pivot(index=loss_column, columns=C_column, values="mean_test_score").round(2))
+results = pd.DataFrame(
+    {
+        "loss": search.cv_results_["param_quadrantmultilabelclassifier__loss"],
+        "C": search.cv_results_["param_quadrantmultilabelclassifier__C"],
+        "micro-F1": search.cv_results_["mean_test_score"],
+    }
+)
+print(results.pivot(index="loss", columns="C", values="micro-F1").round(2))
 
 # %%
 # The picture shows what the search saw: the squared hinge loss hardly depends on ``C``, and from ``C=10`` on the losses
@@ -138,8 +149,8 @@ print(results.pivot(index=loss_column, columns=C_column, values="mean_test_score
 import matplotlib.pyplot as plt
 
 fig, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
-for loss, rows in results.groupby(loss_column, sort=False):
-    ax.plot(rows[C_column], rows["mean_test_score"], "o-", linewidth=2.2, label=loss)
+for loss, rows in results.groupby("loss", sort=False):
+    ax.plot(rows["C"], rows["micro-F1"], "o-", linewidth=2.2, label=loss)
 ax.set(xscale="log", xlabel="C", ylabel="micro-F1, mean of five folds", title="Which loss, and which C")
 ax.legend(title="loss")
 plt.show()

@@ -2,10 +2,10 @@
 Which loss, and which threshold
 ===============================
 
-The threshold matters more than the loss. On six real sets, cuts tuned by cross-validation lift the mean micro-F1 of
-linear models from about .60 to .63 whatever the loss, and a hidden layer lifts it to .64 or .65. Probabilities of
-cross-entropy, focal, asymmetric and poly-1 losses can be believed as they are; those of ZLPR, of squared margins and of
-the shifted sigmoid need calibrating, and are then as good.
+The threshold matters more than the loss. On six real sets, thresholds tuned by cross-validation lift the mean micro-F1
+of linear models from about .60 to .63 whatever the loss, and a hidden layer lifts it to .64 or .65. Probabilities of
+cross-entropy, focal, asymmetric and poly-1 losses are calibrated as they are; those of ZLPR, of squared margins and of
+the shifted sigmoid need calibration, and are then as good.
 """
 
 # %%
@@ -110,7 +110,7 @@ print(mean_over_sets("micro-F1", ["natural", "bayes", "tuned"]).round(3).to_stri
 # %%
 # The best of each side
 # ---------------------
-# Nobody knows the best loss of a data set beforehand. Choosing among the losses and our networks by cross-validation on
+# The best loss of a data set is not known beforehand. Choosing among the losses and our networks by cross-validation on
 # the training part, against choosing among the three classifiers of scikit-learn in the same way: the table has our
 # lead in hundredths, positive where the choice from this package is better, whichever way the metric points.
 

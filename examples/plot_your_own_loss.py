@@ -103,8 +103,9 @@ for name, model in {"at_least_one": counts, "bce_with_logits": logistic}.items()
 # %%
 # Natural or Bayes
 # ----------------
-# The two thresholds differ for this loss. A rate above one, the natural cut, is a probability above .63; the rows that
-# come out wholly right are more at the Bayes cut, a probability of 1/2. The estimator knows both without being told.
+# The two thresholds differ for this loss. A rate above one, the natural threshold, is a probability above .63; the rows
+# that come out wholly right are more at the Bayes threshold, a probability of 1/2. The estimator knows both without
+# being told.
 
 for threshold in ("natural", "bayes"):
     model = QuadrantMultiLabelClassifier(AtLeastOne(), threshold=threshold).fit(X, Y)

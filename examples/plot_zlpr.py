@@ -3,10 +3,9 @@ From cross-entropy to ZLPR: what dropping the products does
 ===========================================================
 
 Cross-entropy over the labels of a row is the logarithm of a sum of products. ZLPR keeps the single terms and drops the
-products, so that labels share one push instead of getting one each, and a score of zero becomes a cut for sets of
-labels rather than a probability of one half. Cut there, ZLPR is better than cross-entropy where labels exclude each
-other (micro-F1 .32 against .22) and worse where they come together (.43 against .49). Cut where each is best, the two
-hardly differ.
+products, so that the labels of a row compete, and a score of zero becomes a threshold for sets of labels rather than a
+probability of one half. At this threshold ZLPR is better than cross-entropy where labels exclude each other (micro-F1
+.32 against .22) and worse where they occur together (.43 against .49). With tuned thresholds the two hardly differ.
 """
 
 # %%
@@ -91,12 +90,12 @@ plt.show()
 # is right leaves it as it is in cross-entropy (dotted). That is how classes compete in a softmax.
 
 # %%
-# Zero is a cut for sets
-# ----------------------
+# Zero is a threshold for sets
+# ----------------------------
 # Whoever competes cannot be read one by one. Suppose each row has exactly one of L labels, and that one of them has
 # probability p and the others share the rest. The loss is smallest at scores that solve two equations; they put the
 # score of that label at zero when p is as below. For two labels this is one half, for a hundred less than a quarter:
-# ZLPR says yes where a label leads the others by enough, which suits a set better than one half does.
+# ZLPR predicts a label that leads the others by enough, which suits a set better than one half does.
 
 
 def probability_at_zero(n_labels):
@@ -123,12 +122,12 @@ print("probability at score zero   " + "".join(f"{p:7.3f}" for p in at_zero))
 # When it helps and when it hurts
 # -------------------------------
 # Three laws, with ten features and 4000 rows: labels that exclude each other (each row has one of ten), ten independent
-# ones, and twenty that share a noise nobody observed, so that they come and go together. Each loss is cut at its own
-# zero, and then at the one threshold for all labels that is best for micro-F1 on held-out rows.
+# ones, and twenty that share an unobserved noise, so that they occur together. Each loss is used at its own
+# threshold, zero, and then at the one threshold for all labels that is best for micro-F1 on held-out rows.
 #
-# Among exclusive labels few reach one half, and cross-entropy leaves most rows empty where ZLPR picks the leader.
-# Among labels that come together ZLPR holds back, as one label that is present takes the push from the others. Both
-# are effects of the cut more than of the ranking: with tuned thresholds the difference all but disappears. Take ZLPR
+# Among exclusive labels few reach one half, and cross-entropy leaves most rows empty where ZLPR picks the leader. Among
+# labels that come together ZLPR holds back, as one label that is present takes the push from the others. Both are
+# effects of the threshold more than of the ranking: with tuned thresholds the difference nearly disappears. Take ZLPR
 # for its sets as they come, and tune the threshold when there is a metric to reach.
 
 N_FEATURES, N_ROWS = 10, 4000
@@ -166,26 +165,26 @@ def scores_of(draw, n_labels, seed):
 
 
 f1 = {law: np.mean([scores_of(*draw, seed) for seed in range(3)], axis=0) for law, draw in LAWS.items()}
-print(f"\n{'micro-F1':14}{'cut at zero':>22}{'cut where best':>24}")
+print(f"\n{'micro-F1':14}{'threshold zero':>22}{'tuned threshold':>24}")
 print(f"{'':14}" + f"{'BCE':>13}{'ZLPR':>9}" + f"{'BCE':>15}{'ZLPR':>9}")
 for law, ((bce, zlpr), (bce_tuned, zlpr_tuned)) in f1.items():
     print(f"{law:14}{bce:13.3f}{zlpr:9.3f}{bce_tuned:15.3f}{zlpr_tuned:9.3f}")
 
 # %%
-# The cut, and what is left of it
-# -------------------------------
-# Left, the probability at which ZLPR says yes among labels that exclude each other. Middle and right, the table: what
-# the cut at zero makes of the two losses, and what is left of it after tuning.
+# The threshold makes the difference
+# ----------------------------------
+# Left, the probability above which ZLPR predicts one of several labels that exclude each other. Middle and right, the
+# table: the two losses at the threshold zero, and at tuned thresholds.
 
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 4), layout="constrained", width_ratios=(1.2, 1, 1))
 left.plot(COUNTS, at_zero, "o-", color=ZLPR_COLOR, linewidth=2)
 left.axhline(0.5, color=BCE_COLOR, linewidth=2)
 left.text(100, 0.51, "Cross-entropy", color=BCE_COLOR, ha="right")
 left.text(9, 0.44, "ZLPR", color=ZLPR_COLOR)
-left.set(title="Where yes begins, one label a row", xscale="log", xlabel="labels", ylabel="probability", ylim=(0, 0.6))
+left.set(title="Threshold with one label a row", xscale="log", xlabel="labels", ylabel="probability", ylim=(0, 0.6))
 left.set_xticks(COUNTS, [str(n_labels) for n_labels in COUNTS])
 left.minorticks_off()
-for ax, row, title in ((middle, 0, "Cut at zero"), (right, 1, "Cut where best on held-out rows")):
+for ax, row, title in ((middle, 0, "Threshold zero"), (right, 1, "Threshold tuned on held-out rows")):
     for shift, (column, (name, color)) in zip((-0.2, 0.2), enumerate(COLORS.items()), strict=True):
         heights = [table[row][column] for table in f1.values()]
         bars = ax.bar(np.arange(3) + shift, heights, width=0.38, color=color, label=name)
