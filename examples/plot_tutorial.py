@@ -143,7 +143,9 @@ results = pd.DataFrame(
 print(results.pivot(index="loss", columns="C", values="micro-F1").round(2))
 
 # %%
-# The picture shows what the search saw: the squared hinge loss hardly depends on ``C``, and from ``C=10`` on the losses
+# The picture
+# -----------
+# It shows what the search saw: the squared hinge loss hardly depends on ``C``, and from ``C=10`` on the losses
 # are close to each other. With thresholds tuned as above they are closer still.
 
 import matplotlib.pyplot as plt
