@@ -20,8 +20,9 @@ MODULES = [
     "sk_quadrant",
     *(
         f"sk_quadrant.{name}"
-        for name in ("callbacks", "dask", "datasets", "displays", "distributed", "io", "losses", "metrics", "model_selection")
+        for name in ("callbacks", "dask", "datasets", "displays", "distributed", "io", "losses", "metrics")
     ),
+    "sk_quadrant.model_selection",
     "sk_quadrant.losses.weighting",
 ]
 OPTIONAL = {

@@ -83,9 +83,7 @@ def test_folds_groups_and_parameters_of_fit(rows):
 
 def test_rows_that_are_not_tested_once_are_refused(rows):
     """There would be nothing to return for some, and two values for others."""
-    with pytest.raises(
-        ValueError, match="cv must test each row exactly once, got 60 tests of 150 rows by ShuffleSplit"
-    ):
+    with pytest.raises(ValueError, match="must test each row exactly once, got 60 tests of 150 rows by Shuffle"):
         multilabel_cross_val_predict(
             QuadrantMultiLabelClassifier(), *rows, cv=ShuffleSplit(2, test_size=30, random_state=0)
         )
