@@ -30,7 +30,7 @@ from sk_quadrant._rows import (
 )
 from sk_quadrant._saved_state import SavedState, upgrade_classifier
 from sk_quadrant._solvers import SOLVERS, solvers_that_can
-from sk_quadrant._targets import MultiLabel, is_label_matrix, masked_as_nan, read_label_values
+from sk_quadrant._targets import MultiLabel, is_label_column, is_label_matrix, masked_as_nan, read_label_values
 from sk_quadrant._training import (
     check_partial_fit,
     check_watched_rows,
@@ -448,7 +448,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
             check_partial_fit(self)
             start = getattr(self, "model_", None)
             X = self._check_features(X, reset=start is None)
-            if start is None and classes is None and not is_label_matrix(y):
+            if start is None and classes is None and not (is_label_matrix(y) or is_label_column(y)):
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             encoding = None if start is None else start.encoding
             rows = self._training_rows(X, y, sample_weight, encoding=encoding, classes=classes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
@@ -17,12 +17,13 @@ from sk_quadrant._arrays import row_blocks
 from sk_quadrant._rows.files import release_pages
 from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._targets import (
+    Binary,
     Encoding,
     Targets,
     as_classes,
     check_sample_weight,
-    count_classes,
     is_label_matrix,
+    is_target_column,
     masked_as_nan,
     read_targets,
     recognize,
@@ -45,8 +46,10 @@ class Summary:
         Whether X is sparse.
     encoding : Encoding or None
         Of a label matrix.
+    label_names : ndarray or None
+        Columns of a DataFrame y.
     classes : ndarray of shape (n_classes,)
-        Classes of a 1-D y.
+        Classes of a y of one column, or 1-D.
     counts : ndarray of shape (n_labels,) or (n_classes,)
         Sum of the known targets of each label, or rows of each class.
     n_known : ndarray of shape (n_labels,) or int
@@ -60,6 +63,7 @@ class Summary:
     dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
     is_sparse: bool = False
     encoding: Encoding | None = None
+    label_names: NDArray[np.object_] | None = None
     classes: NDArray[Any] = field(default_factory=lambda: np.empty(0))
     counts: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     n_known: Any = 0
@@ -103,14 +107,17 @@ def read_part(X: Any, y: Any, sample_weight: Any, *, missing_labels: str) -> Par
         masked_as_nan(X), accept_sparse="csr", dtype=[np.float64, np.float32], accept_large_sparse=True, input_name="X"
     )
     about = {"n_rows": X.shape[0], "head": head, "dtype": X.dtype, "is_sparse": sparse.issparse(X)}
-    if not is_label_matrix(y):
-        y = as_classes(y)
-        classes, counts = count_classes(y)
-        about |= {"classes": classes, "counts": counts.astype(np.float64), "n_known": len(y)}
-        return Part(X, y, sample_weight, Summary(**about))
-    encoding, targets = read_targets(y, missing_labels=missing_labels)
-    about |= {"counts": targets.counts(), "n_known": targets.n_known(), "is_soft": targets.is_soft}
-    return Part(X, targets, sample_weight, Summary(**about, encoding=encoding))
+    encoding, targets = read_targets(y, missing_labels=missing_labels, min_classes=1)
+    about |= {"n_known": targets.n_known(), "is_soft": targets.is_soft, "label_names": encoding.label_names}
+    if is_label_matrix(y):
+        return Part(X, targets, sample_weight, Summary(**about, counts=targets.counts(), encoding=encoding))
+    about |= {"classes": encoding.classes, "n_known": float(targets.n_known().max())}
+    if is_target_column(y):
+        (present,) = targets.counts()
+        return Part(X, targets, sample_weight, Summary(**about, counts=np.array([about["n_known"] - present, present])))
+    y = as_classes(y)
+    counts = np.bincount(np.searchsorted(encoding.classes, y), minlength=len(encoding.classes))
+    return Part(X, y, sample_weight, Summary(**about, counts=counts.astype(np.float64)))
 
 
 @dataclass(frozen=True)
@@ -215,12 +222,9 @@ def _merge_labels(parts: Sequence[Summary]) -> tuple[Encoding, NDArray[np.float6
     """Return the encoding of all parts, and the sums of their targets or classes."""
     first = parts[0].encoding
     if any((part.encoding is None) != (first is None) for part in parts):
-        raise ValueError(
-            "Blocks of y must be of one kind, got classes in some and soft or unknown labels in others. Pass classes "
-            "1-D, and a single label as a DataFrame."
-        )
+        raise ValueError("Blocks of y must be of one kind, got one column in some and several in others.")
     if first is None:
-        encoding = recognize(np.concatenate([part.classes for part in parts]))
+        encoding = _merge_columns(parts)
         counts = np.zeros(len(encoding.classes))
         for part in parts:
             counts[np.searchsorted(encoding.classes, part.classes)] += part.counts
@@ -229,6 +233,22 @@ def _merge_labels(parts: Sequence[Summary]) -> tuple[Encoding, NDArray[np.float6
         if part.encoding is not None:
             first.check_same(part.encoding)
     return first, np.sum([part.counts for part in parts], axis=0)
+
+
+def _merge_columns(parts: Sequence[Summary]) -> Encoding:
+    """Return the encoding of a y of one column, or 1-D."""
+    encoding = recognize(np.concatenate([part.classes for part in parts]))
+    if any(part.is_soft or part.n_known < part.n_rows for part in parts) and encoding.classes.tolist() != [0, 1]:
+        raise ValueError(
+            "Blocks of y must be of one kind, got soft or unknown labels in some and the classes "
+            f"{encoding.classes.tolist()} in others."
+        )
+    if not isinstance(encoding, Binary):
+        return encoding
+    named = [replace(encoding, label_names=part.label_names) for part in parts]
+    for other in named:
+        named[0].check_same(other)
+    return named[0]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,15 @@ from sk_quadrant._targets.encodings import (
 from sk_quadrant._targets.fitted import encoding_of_predictions, stated_thresholds
 from sk_quadrant._targets.label_names import align_labels, column_names, find_label_names, read_label_values
 from sk_quadrant._targets.masked import masked_as_nan
-from sk_quadrant._targets.reading import as_classes, count_classes, is_label_matrix, read_matrix
+from sk_quadrant._targets.reading import (
+    as_classes,
+    count_classes,
+    is_label_column,
+    is_label_matrix,
+    is_target_column,
+    read_matrix,
+    refuse_dask,
+)
 from sk_quadrant._targets.responses import (
     RESPONSE_METHODS,
     Response,
@@ -50,7 +58,9 @@ __all__ = [
     "find_label_names",
     "first_method",
     "hold_out",
+    "is_label_column",
     "is_label_matrix",
+    "is_target_column",
     "masked_as_nan",
     "one_class_labels",
     "positive_probabilities",
@@ -59,6 +69,7 @@ __all__ = [
     "read_matrix",
     "read_targets",
     "recognize",
+    "refuse_dask",
     "respond",
     "stated_thresholds",
     "stratified_folds",

@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import check_array
 from sklearn.utils.multiclass import type_of_target
 
-from sk_quadrant._targets.encodings import Encoding, MultiLabel, container_of, recognize
-from sk_quadrant._targets.label_names import column_names
-from sk_quadrant._targets.masked import masked_as_nan
-from sk_quadrant._targets.reading import read_matrix
+from sk_quadrant._targets.encodings import Encoding, recognize
+from sk_quadrant._targets.reading import (
+    as_classes,
+    as_numbers,
+    is_label_column,
+    is_label_matrix,
+    is_target_column,
+    read_matrix,
+)
 from sk_quadrant._targets.targets import Targets
 
 
@@ -22,7 +26,7 @@ def read_for_any_classifier(y: Any, *, soft: bool, for_multiclass: str = "") -> 
     Parameters
     ----------
     y : {array-like, sparse matrix, dataframe} of shape (n_samples, n_labels), or array-like of shape (n_samples,)
-        Label matrix, NaN for unknown labels, or one or two classes.
+        Label matrix, NaN for unknown labels, or one or two classes. A single column is one label.
     soft : bool
         Whether a label matrix may hold probabilities.
     for_multiclass : str, default=""
@@ -40,16 +44,32 @@ def read_for_any_classifier(y: Any, *, soft: bool, for_multiclass: str = "") -> 
     ValueError
         If y is not of these forms.
     """
-    y = masked_as_nan(y)
-    if np.ndim(y) == 1 and not sparse.issparse(y):
-        _check_binary(y, for_multiclass)
+    is_matrix = is_label_matrix(y) or is_target_column(y)
+    if not is_matrix:
+        classes = as_classes(y, warn=False)
+        _check_binary(classes, for_multiclass)
         encoding = recognize(y, min_classes=1)
-        return y, encoding, encoding.encode(y, missing_labels="error")
-    values = _unique_entries(check_array(y, accept_sparse="csr", ensure_all_finite="allow-nan", input_name="y"))
+        targets = encoding.encode(y, missing_labels="error")
+        if not (is_label_column(y) and (hasattr(y, "columns") or sparse.issparse(y))):
+            return classes if np.ndim(y) == 2 else y, encoding, targets
+    values = _unique_entries(y.tocsr()) if sparse.issparse(y) else as_numbers(y)
     _check_entries(values, soft)
-    y = y if hasattr(y, "iloc") else values
-    labels = MultiLabel(np.arange(values.shape[1]), column_names(y), container_of(values))
-    return _widened(y, values.dtype), labels, _matrix_targets(values)
+    passed_on = _for_classifier(y, values)
+    return (passed_on, recognize(y), _matrix_targets(values)) if is_matrix else (passed_on, encoding, targets)
+
+
+def _for_classifier(y: Any, values: Any) -> Any:
+    """Return a DataFrame with numbers of 8 bytes, NaN where a label is unknown, and anything else as an array."""
+    if values.dtype.kind in "iu" and values.dtype.itemsize < 8:
+        # LabelBinarizer, and with it OneVsRestClassifier, permutes the columns of int8 beyond 127 labels
+        values = values.astype(np.int64)
+    if not hasattr(y, "columns"):
+        return values
+    if not hasattr(y, "iloc"):
+        return type(y)(values, schema=list(y.columns))
+    if all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in y.dtypes):
+        return y.astype(values.dtype) if values.dtype.kind in "iu" else y
+    return type(y)(values, index=y.index, columns=y.columns)
 
 
 def _check_binary(y: Any, for_multiclass: str) -> None:
@@ -80,11 +100,6 @@ def _check_entries(values: Any, soft: bool) -> None:
             f"y must be an indicator matrix of shape (n_samples, n_labels) {allowed_values}, or NaN where a label is "
             f"unknown, got values from {others.min()} to {others.max()}."
         )
-
-
-def _widened(y: Any, dtype: np.dtype[Any]) -> Any:
-    # LabelBinarizer, and with it OneVsRestClassifier, permutes the columns of int8 beyond 127 labels
-    return y.astype(np.int64) if dtype.kind in "iu" and dtype.itemsize < 8 else y
 
 
 def _matrix_targets(values: Any) -> Targets:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,7 +23,9 @@ from sk_quadrant._targets.reading import (
     as_classes,
     check_matrix_shape,
     count_classes,
+    is_label_column,
     is_label_matrix,
+    is_target_column,
     read_matrix,
 )
 from sk_quadrant._targets.targets import Targets
@@ -40,7 +43,7 @@ class Encoding(ABC):
         Classes of a 1-D y, or ``arange(n_labels)``.
     kind : {"binary", "multiclass", "multilabel"}
     label_names : ndarray of shape (n_labels,) or None
-        Columns of a DataFrame y.
+        Columns of a DataFrame y, unless it is one column with more than two classes.
     exclusive : bool
         Whether a row belongs to exactly one class, so that the columns of `predict_proba` are classes.
     """
@@ -162,7 +165,10 @@ class Encoding(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Binary(Encoding):
-    """Two classes of a 1-D y: one column of targets, for the second class. A single class is never present."""
+    """Two classes of a 1-D y, or one label: one column of targets, for the second class, or for presence.
+
+    A single class is never present.
+    """
 
     kind: ClassVar[str] = "binary"
 
@@ -178,6 +184,9 @@ class Binary(Encoding):
 
     def encode(self, y: Any, *, missing_labels: str) -> Targets:
         """Return the targets of y; see `Encoding.encode`."""
+        y = self.align(y)
+        if is_target_column(y) and self.classes.tolist() == [0, 1]:
+            return read_matrix(y, missing_labels=missing_labels)
         present = (self._known_classes(y) == self.positive) & (len(self.classes) == 2)
         return Targets(present[:, None].astype(np.uint8))
 
@@ -199,7 +208,30 @@ class Binary(Encoding):
 
     def weight_classes(self, targets: Targets, class_weight: Any) -> NDArray[np.float64]:
         """Return the class weight of each row; see `Encoding.weight_classes`."""
-        return class_weights(targets.dense()[:, 0].astype(np.intp), self.classes, class_weight)
+        values, class_weight = targets.dense()[:, 0], self._of_label(class_weight)
+        if targets.is_soft or targets.mask is not None:
+            ((absence, presence),) = label_weights(targets.frequency(), class_weight)
+            return np.asarray(absence + (presence - absence) * values, dtype=np.float64)
+        return class_weights(values.astype(np.intp), self.classes, class_weight)
+
+    def resolve_class_weight(self, class_weight: Any, counts: NDArray[np.float64], n_known: Any) -> Any:
+        """Return class weights with numbers; see `Encoding.resolve_class_weight`."""
+        return super().resolve_class_weight(self._of_label(class_weight), counts, n_known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values and arrays; see `Encoding.to_dict`."""
+        return super().to_dict() | {"label_names": self.label_names}
+
+    def _of_label(self, class_weight: Any) -> Any:
+        """Return the class weight of the label, of a list or a dict by label name with a single entry."""
+        if self.label_names is None:
+            return class_weight
+        if isinstance(class_weight, list) and len(class_weight) == 1:
+            return class_weight[0]
+        if isinstance(class_weight, Mapping) and len(class_weight) == 1:
+            ((name, weight),) = class_weight.items()
+            return weight if name == self.label_names[0] and not isinstance(weight, Real) else class_weight
+        return class_weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,6 +371,7 @@ def read_targets(y: Any, *, missing_labels: str, classes: Any = None, min_classe
     Parameters
     ----------
     y : array-like of shape (n_samples,) or {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
+        A single column counts as 1-D, and may hold probabilities or unknown labels.
     missing_labels : {"error", "ignore"}
         What NaN in a label matrix means: a mistake, or an unknown label.
     classes : array-like, default=None
@@ -351,8 +384,6 @@ def read_targets(y: Any, *, missing_labels: str, classes: Any = None, min_classe
     ValueError
         If y is not 0/1, not a probability, has too few classes, or is not a classification target.
     """
-    if not is_label_matrix(y):
-        y = as_classes(y)
     encoding = recognize(y, classes, min_classes=min_classes)
     return encoding, encoding.encode(y, missing_labels=missing_labels)
 
@@ -360,19 +391,26 @@ def read_targets(y: Any, *, missing_labels: str, classes: Any = None, min_classe
 def recognize(y: Any, classes: Any = None, *, min_classes: int = 2) -> Encoding:
     """Return the encoding of y; see `read_targets`."""
     if is_label_matrix(y):
-        matrix = y if hasattr(y, "shape") else np.asarray(y)
-        check_matrix_shape(matrix)
-        n_labels = matrix.shape[1]
-        if classes is not None and not np.array_equal(np.unique(classes), np.arange(n_labels)):
-            raise ValueError(
-                f"classes must be None or arange({n_labels}) for a y of {n_labels} labels, got {classes!r}."
-            )
-        return MultiLabel(np.arange(n_labels), column_names(y), container_of(y))
-    found, _ = count_classes(y if classes is None else np.asarray(classes))
-    check_classification_targets(y)
+        return _recognize_matrix(y, classes)
+    if is_target_column(y) and classes is None:
+        return Binary(np.arange(2), column_names(y))
+    values = as_classes(y, warn=False)  # encode warns
+    found, _ = count_classes(values if classes is None else np.asarray(classes))
+    check_classification_targets(values)
+    if classes is None and len(found) == 1 and is_label_column(y):
+        found = np.arange(2).astype(found.dtype)
     if len(found) < min_classes:
         raise ValueError(f"y must have at least {min_classes} classes, got {len(found)} class: {found.tolist()}.")
-    return Binary(found) if len(found) <= 2 else Multiclass(found)
+    return Binary(found, column_names(y)) if len(found) <= 2 else Multiclass(found)
+
+
+def _recognize_matrix(y: Any, classes: Any) -> MultiLabel:
+    matrix = y if hasattr(y, "shape") else np.asarray(y)
+    check_matrix_shape(matrix)
+    n_labels = matrix.shape[1]
+    if classes is not None and not np.array_equal(np.unique(classes), np.arange(n_labels)):
+        raise ValueError(f"classes must be None or arange({n_labels}) for a y of {n_labels} labels, got {classes!r}.")
+    return MultiLabel(np.arange(n_labels), column_names(y), container_of(y))
 
 
 def container_of(y: Any) -> str | None:

@@ -14,36 +14,89 @@ from sklearn.utils.validation import assert_all_finite, column_or_1d
 from sk_quadrant._targets.masked import masked_as_nan
 from sk_quadrant._targets.targets import Targets
 
+COLLECTIONS = (list, tuple, set, frozenset, np.ndarray)
+LISTS_OF_LABELS = "Turn lists of labels into a matrix by sklearn.preprocessing.MultiLabelBinarizer."
+
 
 def is_label_matrix(y: Any) -> bool:
-    """Whether y is read as one column per label.
+    """Whether y has one column for each of several labels.
 
-    A single column counts as 1-D unless it is sparse, a DataFrame, or holds floats that are no classes (soft, unknown).
+    A single column is one label, whatever it is a column of: it is read as a y of shape (n_samples,).
+
+    Raises
+    ------
+    TypeError
+        If y is a Dask collection.
+    ValueError
+        If y holds lists or sets of labels.
     """
-    if sparse.issparse(y) or hasattr(y, "columns"):
-        return True
+    return _n_columns(y) not in (None, 1)
+
+
+def is_label_column(y: Any) -> bool:
+    """Whether y is a single column of numbers in [0, 1] or unknown labels: its classes are 0 and 1."""
+    values = _column_of_numbers(y)
+    return values is not None and not ((values < 0) | (values > 1)).any()
+
+
+def is_target_column(y: Any) -> bool:
+    """Whether y is a single column with probabilities or unknown labels, which classes cannot express."""
+    values = _column_of_numbers(y)
+    return values is not None and values.dtype.kind == "f" and not (values == np.floor(values)).all()
+
+
+def _column_of_numbers(y: Any) -> NDArray[Any] | None:
+    """Return a y of a single column of numbers as an array, None for anything else."""
+    if _n_columns(y) != 1:
+        return None
+    try:
+        return as_numbers(y.toarray() if sparse.issparse(y) else y)
+    except ValueError:
+        return None
+
+
+def _n_columns(y: Any) -> int | None:
+    """Return the number of columns of y, None if it is 1-D."""
+    refuse_dask(y)
+    if sparse.issparse(y):
+        return int(y.shape[1]) if len(y.shape) == 2 else 0
+    if hasattr(y, "columns") and len(y.columns) != 1:
+        return len(y.columns)
     values = _as_array(y)
-    if values.ndim != 2 or values.shape[1] != 1:
-        return values.ndim == 2
-    return bool(values.dtype.kind == "f" and not (values == np.floor(values)).all())
+    return values.shape[1] if values.ndim == 2 else None
+
+
+def refuse_dask(array: Any, name: str = "y") -> None:
+    """Raise a TypeError if an array is a Dask collection."""
+    if hasattr(array, "__dask_graph__"):
+        raise TypeError(
+            f"{name} is a Dask collection, got {type(array).__name__}. Use "
+            f"sk_quadrant.dask.DaskQuadrantMultiLabelClassifier, or pass {name}.compute()."
+        )
 
 
 def _as_array(y: Any, name: str = "y") -> NDArray[Any]:
     try:
-        return np.asarray(masked_as_nan(y))
+        values = np.asarray(masked_as_nan(y))
     except ValueError:
         raise ValueError(
-            f"{name} must be 1-D or have rows of one length, got rows of different lengths. Turn lists of labels into "
-            "a matrix by sklearn.preprocessing.MultiLabelBinarizer."
+            f"{name} must be 1-D or have rows of one length, got rows of different lengths. {LISTS_OF_LABELS}"
         ) from None
+    if values.dtype.kind == "O" and any(isinstance(value, COLLECTIONS) for value in values.flat):
+        raise ValueError(f"{name} must hold numbers or classes, got collections of labels. {LISTS_OF_LABELS}")
+    return values
 
 
-def as_classes(y: Any) -> NDArray[Any]:
-    """Return a y that is no label matrix as an array of shape (n_samples,)."""
+def as_classes(y: Any, *, warn: bool = True) -> NDArray[Any]:
+    """Return a y that is no label matrix as an array of shape (n_samples,); warn of an array of one column."""
+    if sparse.issparse(y):
+        y = _read_sparse(y).dense()[:, 0].astype(y.dtype)
+    elif hasattr(y, "columns"):
+        y = _frame_column(y)
     shape = _as_array(y).shape
     if len(shape) not in (1, 2):
         raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_labels), got {shape}.")
-    y = column_or_1d(masked_as_nan(y), warn=True)
+    y = column_or_1d(masked_as_nan(y), warn=warn)
     if (y.dtype.kind == "f" and np.isnan(y).any()) or (y.dtype.kind == "O" and any(map(_is_missing, y))):
         raise ValueError(
             "Input y contains NaN, and a class cannot be unknown. Drop these rows, or pass y with shape (n_samples, "
@@ -51,6 +104,13 @@ def as_classes(y: Any) -> NDArray[Any]:
         )
     assert_all_finite(y, input_name="y")
     return np.asarray(y)
+
+
+def _frame_column(y: Any) -> NDArray[Any]:
+    """Return the single column of a DataFrame, as numbers where it holds such."""
+    with suppress(ValueError):
+        return as_numbers(y)[:, 0]
+    return np.asarray(_as_array(_without_missing_values_of_pandas(y))[:, 0])
 
 
 def _is_missing(value: Any) -> bool:
@@ -70,7 +130,7 @@ def read_matrix(y: Any, *, missing_labels: str, name: str = "y") -> Targets:
     """Return the targets of a label matrix; `name` is its name in error messages."""
     if sparse.issparse(y):
         return _read_sparse(y)
-    y = _as_numbers(y, name)
+    y = as_numbers(y, name)
     mask = None
     if y.dtype.kind == "f" and np.isnan(y).any():
         if missing_labels != "ignore":
@@ -85,8 +145,8 @@ def read_matrix(y: Any, *, missing_labels: str, name: str = "y") -> Targets:
     return Targets(y.astype(np.uint8), mask)
 
 
-def _as_numbers(y: Any, name: str) -> NDArray[Any]:
-    """Return a label matrix as a numeric array, NaN where pandas has NA."""
+def as_numbers(y: Any, name: str = "y") -> NDArray[Any]:
+    """Return a dense label matrix as a numeric array, NaN for every form of an unknown label."""
     values = _as_array(_without_missing_values_of_pandas(y), name)
     check_matrix_shape(values, name)
     if values.dtype.kind == "f":
@@ -96,7 +156,9 @@ def _as_numbers(y: Any, name: str) -> NDArray[Any]:
     if values.dtype.kind == "O" and not any(isinstance(value, str) for value in values.flat):
         with suppress(TypeError, ValueError):
             return values.astype(np.float64)
-    raise ValueError(f"{name} must hold numbers in [0, 1] when it has several columns, got {values.dtype} values.")
+    raise ValueError(
+        f"{name} must hold numbers in [0, 1] when it has several columns, got {values.dtype} values. {LISTS_OF_LABELS}"
+    )
 
 
 def _without_missing_values_of_pandas(y: Any) -> Any:
@@ -116,7 +178,7 @@ def _check_range(values: NDArray[Any], name: str) -> None:
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise ValueError(
             f"{name} must be 0, 1 or a probability between them when it has several columns, got values from "
-            f"{values.min()} to {values.max()}. Multiclass-multioutput targets are not supported."
+            f"{values.min()} to {values.max()}. Multiclass-multioutput targets are not supported. {LISTS_OF_LABELS}"
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_array
+from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils.validation import _num_samples
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def respond(estimator: Any, X: Any, method: str, encoding: Encoding) -> Response
     answer = getattr(estimator, method)(X)
     is_probability = method == "predict_proba"
     if is_probability:
-        is_one = encoding.n_labels == 1 and np.ndim(answer) == 2 and (answer.shape[1] == 2 or encoding.exclusive)
+        is_one = encoding.n_labels == 1 and not _is_of_label(estimator, X, answer)
         answer = positive_probabilities(answer, estimator, positive=encoding.positive, one_label=is_one)
     values = check_array(
         answer, ensure_2d=False, dtype=[np.float64, np.float32], ensure_all_finite=False, ensure_min_samples=0
@@ -72,6 +72,13 @@ def respond(estimator: Any, X: Any, method: str, encoding: Encoding) -> Response
     if n_nan:
         raise ValueError(f"{source} must not give NaN, got {n_nan} NaN among {values.size} scores.")
     return Response(values, is_probability)
+
+
+def _is_of_label(estimator: Any, X: Any, answer: Any) -> bool:
+    """Whether a single column of probabilities is that of the label, and not that of the only class that was seen."""
+    if np.ndim(answer) != 2 or answer.shape[1] != 1 or not len(answer):
+        return np.ndim(answer) == 1
+    return np.ndim(estimator.predict(_safe_indexing(X, [0]))) == 2
 
 
 def positive_probabilities(answer: Any, estimator: Any, *, positive: Any = 1, one_label: bool = False) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _estimator_has, check_is_fitted, column_or_1d
+from sklearn.utils.validation import _estimator_has, check_is_fitted
 
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant._meta_estimator import MetaClassifier
@@ -20,8 +20,6 @@ from sk_quadrant._targets import (
     Targets,
     check_known,
     first_method,
-    is_label_matrix,
-    masked_as_nan,
     read_for_any_classifier,
 )
 from sk_quadrant._thresholds.rules import RULES, Rule
@@ -130,8 +128,6 @@ class ThresholdClassifier(MetaClassifier):
 
 def read_labels(y: Any, *, soft: bool) -> tuple[Any, Encoding, Targets]:
     """Return y as any classifier takes it, its encoding and its targets."""
-    if np.ndim(y) == 2 and not is_label_matrix(y):
-        y = column_or_1d(masked_as_nan(y), warn=True)
     y, encoding, targets = read_for_any_classifier(y, soft=soft)
     check_known(*targets.known_weight())
     return y, encoding, targets

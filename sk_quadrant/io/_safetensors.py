@@ -217,8 +217,9 @@ def _model(arrays: Arrays, metadata: Mapping[str, str]) -> QuadrantMultiLabelCla
         "kind": values["kind"],
         "classes": np.array(values["classes"], dtype=values["classes_dtype"]),
     }
-    if values["kind"] == "multilabel":
+    if values["kind"] != "multiclass":
         encoding["label_names"] = _as_objects(values["label_names"])
+    if values["kind"] == "multilabel":
         encoding["container"] = "csr_matrix" if values["sparse_output"] else None
     parameters = {"loss": values["loss"], **values["parameters"]}
     model = QuadrantMultiLabelClassifier(**parameters | {"loss": loss_from_dict(parameters["loss"])})

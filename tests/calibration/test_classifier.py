@@ -4,6 +4,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from scipy import sparse
@@ -319,14 +320,14 @@ def test_the_type_of_y_does_not_matter(data, dtype):
 
 
 def test_a_single_column_of_y_is_one_label(data):
-    """A matrix of one label stays a matrix, with the probabilities of the same label given as classes."""
+    """Its form is that of the same label given as classes."""
     X, Y, X_test, *_ = data
     model = CalibratedMultiLabelClassifierCV(RidgeClassifier())
 
-    proba = model.fit(X, Y[:, [0]]).predict_proba(X_test)
+    proba = model.fit(X, pd.DataFrame(Y[:, [0]])).predict_proba(X_test)
 
-    assert model.predict(X_test).shape == (len(X_test), 1)
-    np.testing.assert_allclose(proba[:, 0], clone(model).fit(X, Y[:, 0]).predict_proba(X_test)[:, 1])
+    assert model.predict(X_test).shape == (len(X_test),)
+    np.testing.assert_array_equal(proba, clone(model).fit(X, Y[:, 0]).predict_proba(X_test))
 
 
 def test_unknown_labels_take_no_part_in_the_maps(data):
@@ -414,7 +415,7 @@ def test_a_class_with_fewer_rows_than_folds_is_a_rare_label():
     with warnings.catch_warnings(action="error"):
         proba = clone(model).fit(X, Y[:, 1]).predict_proba(X)
 
-    np.testing.assert_allclose(proba[:, [1]], clone(model).fit(X, Y[:, [1]]).predict_proba(X))
+    np.testing.assert_allclose(proba[:, 1], clone(model).fit(X, Y[:, [1, 1]]).predict_proba(X)[:, 0])
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -840,8 +841,8 @@ def test_predicting_before_fitting_is_refused(data, method):
         (np.zeros(6), r"must hold two classes, got 1 class: \[0.0\]"),
         (np.full((6, 2), 2), r"values in \[0, 1\], or NaN where a label is unknown, got values from 2 to 2"),
         (np.full((6, 2), -1), r"got values from -1 to -1"),
-        (np.full((6, 2), np.inf), r"Input y contains infinity"),
-        (np.full((6, 2), "a"), r"not compatible with arrays of bytes/strings"),
+        (np.full((6, 2), np.inf), "y must be an indicator matrix .* got values from inf to inf"),
+        (np.full((6, 2), "a"), r"y must hold numbers in \[0, 1\].*MultiLabelBinarizer"),
         (np.ones((5, 2)), r"inconsistent numbers of samples: \[6, 5\]"),
         (None, r"requires y to be passed, but the target y is None"),
     ],

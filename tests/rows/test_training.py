@@ -171,11 +171,12 @@ def test_soft_targets_of_zero_and_one_are_hard_ones(name, data):
     assert_allclose(nearly.coef_, hard.coef_, atol=2e-6 * np.abs(hard.coef_).max())
 
 
-def test_a_single_column_of_probabilities_is_a_label_matrix(data):
-    """Soft targets of one label come as (n_samples, 1), and so do its predictions."""
+def test_a_single_column_of_probabilities_is_one_label(data):
+    """Soft targets of one label come as (n_samples, 1), and predictions as for a 1-D y."""
     X, Y = data
     clf = QuadrantMultiLabelClassifier().fit(X, np.where(Y[:, :1] == 1, 0.9, 0.1))
-    assert clf.predict(X).shape == clf.predict_proba(X).shape == clf.decision_function(X).shape == (len(X), 1)
+    assert clf.predict(X).shape == clf.decision_function(X).shape == (len(X),)
+    assert clf.predict_proba(X).shape == (len(X), 2)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy import sparse
 
@@ -15,17 +16,26 @@ KINDS = {
     "floats that are classes": (np.array([[0.0], [1.0], [2.0]]), "multiclass", 3),
     "matrix": ([[0, 1], [1, 1]], "multilabel", 2),
     "matrix of one row": ([[0, 1, 1]], "multilabel", 3),
-    "column of probabilities": (np.array([[0.5], [1.0]]), "multilabel", 1),
-    "column with an unknown label": (np.array([[0.0], [np.nan]]), "multilabel", 1),
-    "frame of one column": (pd.DataFrame({"a": [0, 1]}), "multilabel", 1),
-    "sparse column": (sparse.csr_array([[0], [1]]), "multilabel", 1),
+    "column of probabilities": (np.array([[0.5], [1.0]]), "binary", 1),
+    "column with an unknown label": (np.array([[0.0], [np.nan]]), "binary", 1),
+    "frame of one column": (pd.DataFrame({"a": [0, 1]}), "binary", 1),
+    "frame of zeros": (pd.DataFrame({"a": [0, 0]}), "binary", 1),
+    "frame of words": (pd.DataFrame({"a": ["no", "yes"]}), "binary", 1),
+    "frame of three classes": (pd.DataFrame({"a": [0, 2, 1]}), "multiclass", 3),
+    "frame with an unknown label": (pd.DataFrame({"a": [0, None]}), "binary", 1),
+    "nullable column": (pd.DataFrame({"a": [True, None]}, dtype="boolean"), "binary", 1),
+    "polars column": (pl.DataFrame({"a": [0, 1]}), "binary", 1),
+    "polars column with null": (pl.DataFrame({"a": [False, True, None]}), "binary", 1),
+    "masked column": (np.ma.masked_array([[0], [1]], [[True], [False]]), "binary", 1),
+    "column of categories": (pd.DataFrame({"a": [0, 1]}).astype("category"), "binary", 1),
+    "sparse column": (sparse.csr_array([[0], [1]]), "binary", 1),
 }
 
 
 @pytest.mark.filterwarnings("ignore:A column-vector y was passed")
 @pytest.mark.parametrize(("y", "kind", "n_labels"), KINDS.values(), ids=KINDS)
 def test_kind_and_number_of_labels(y, kind, n_labels):
-    """A single column is a label matrix if it is sparse, a frame, or holds no classes."""
+    """A single column is one label, or classes, in every container."""
     encoding, targets = read_targets(y, missing_labels="ignore")
     assert (encoding.kind, encoding.n_labels) == (kind, n_labels)
     assert targets.values.shape == (targets.n_samples, n_labels)

@@ -66,7 +66,8 @@ def test_a_label_matrix_of_one_column_is_one_column():
     for classifier in (LogisticRegression().fit(X, y.ravel()), FOREST.fit(X, y.ravel())):
         expected = classifier.predict_proba(X)[:, 1:]
         assert_array_equal(respond(classifier, X, "predict_proba", encoding).values, expected)
-    flat = SimpleNamespace(predict_proba=lambda X: np.full((len(X), 1), 0.3))
+    column = np.full((len(X), 1), 0.3)
+    flat = SimpleNamespace(predict_proba=lambda X: column[: len(X)], predict=lambda X: column[: len(X)] > 0)
     assert_array_equal(respond(flat, X, "predict_proba", encoding).values, 0.3)
 
 

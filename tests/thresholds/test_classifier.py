@@ -580,7 +580,7 @@ class TestTargets:
             (np.full((6, 2), 0.3), r"indicator matrix .* of 0 and 1, .* got .*0\.3"),
             (np.tile([[-1, 1]], (6, 1)), r"indicator matrix .* got .*-1"),
             (sparse.csr_matrix(np.full((6, 2), 2)), r"indicator matrix .* got .*2"),
-            (np.zeros((6, 2, 2)), "Found array with dim 3"),
+            (np.zeros((6, 2, 2)), r"y must have shape .* got \(6, 2, 2\)"),
             (np.arange(6) % 3, "got a multiclass target"),
             (np.linspace(0, 1, 6), "got a continuous target"),
             (np.array([0, 1, np.nan, 0, 1, 1]), "Input y contains NaN"),
