@@ -30,7 +30,14 @@ from sk_quadrant._rows import (
 )
 from sk_quadrant._saved_state import SavedState, upgrade_classifier
 from sk_quadrant._solvers import SOLVERS, solvers_that_can
-from sk_quadrant._targets import MultiLabel, is_label_column, is_label_matrix, masked_as_nan, read_label_values
+from sk_quadrant._targets import (
+    MultiLabel,
+    accuracy,
+    is_label_column,
+    is_label_matrix,
+    masked_as_nan,
+    read_label_values,
+)
 from sk_quadrant._training import (
     check_partial_fit,
     check_watched_rows,
@@ -642,6 +649,31 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
+
+    def score(self, X, y, sample_weight=None):
+        """Return the share of rows all of whose labels are predicted, or of right classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : {array-like, sparse matrix, DataFrame} of shape (n_samples,) or (n_samples, n_labels)
+            Labels, in any order of their names. With ``missing_labels="ignore"`` NaN is an unknown label, which does
+            not count; rows without any other are left out.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+            Weights of rows, or of each label of each row: then a label of weight 0 counts as unknown, and a row with
+            the mean weight of its other known labels.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If `y` has labels of other names, unknown or soft ones, or no row counts.
+        """
+        predicted = self.predict(X)
+        return accuracy(self.model_.encoding, y, predicted, sample_weight, missing_labels=self.missing_labels)
 
     def _check_X(self, X):
         if not hasattr(self, "model_"):

@@ -22,12 +22,16 @@ from sk_quadrant._targets import (
     MultiLabel,
     Response,
     Targets,
+    accuracy,
+    align_labels,
     check_label_cv,
     encoding_from_dict,
+    find_label_names,
+    read_for_any_classifier,
     respond,
 )
 
-DELEGATED = ("n_features_in_", "feature_names_in_", "label_names_in_")
+DELEGATED = ("n_features_in_", "feature_names_in_")
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,46 @@ class MetaClassifier(SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstima
         """
         parameters = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         delegated = {name: getattr(classifier, name) for name in DELEGATED if hasattr(classifier, name)}
+        names = attributes["encoding_"].label_names
+        names = find_label_names(classifier) if names is None else names
+        if names is not None:
+            delegated["label_names_in_"] = names
         self.__dict__ = parameters | delegated | attributes
+
+    def _read_labels(self, y: Any, *, is_prefit: bool, **options: Any) -> tuple[Any, Encoding, Targets]:
+        """Return y as any classifier takes it, its encoding and its targets; see `read_for_any_classifier`.
+
+        The labels are brought into the order of a classifier that is fitted already, if both have names.
+        """
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        names = find_label_names(self.estimator) if is_prefit else None
+        y, encoding, targets = read_for_any_classifier(align_labels(y, names), **options)
+        return y, encoding.named(names), targets
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of rows all of whose labels are predicted, or of right classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+            Data, as `estimator` takes it.
+
+        y : {array-like, sparse matrix, dataframe} of shape (n_samples, n_labels), or array-like of shape (n_samples,)
+            Labels, in any order of their names. NaN is an unknown label, which does not count; rows without any other
+            are left out.
+
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+            Weights of rows, or of each label of each row: then a label of weight 0 counts as unknown, and a row with
+            the mean weight of its other known labels.
+
+        Returns
+        -------
+        score : float
+            Share of the weight of all rows.
+        """
+        predicted = self.predict(X)
+        return accuracy(self.encoding_, y, predicted, sample_weight, missing_labels="ignore")
 
     def _pack(self, state: dict[str, Any]) -> dict[str, Any]:
         return state | {"encoding_": state["encoding_"].to_dict()} if "encoding_" in state else state

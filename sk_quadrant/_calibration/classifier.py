@@ -20,7 +20,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_para
 from sk_quadrant._calibration.calibrators import METHODS
 from sk_quadrant._calibration.pairs import Calibration, pair_from_dict, warn_of_one_sided_folds
 from sk_quadrant._meta_estimator import FitData, MetaClassifier, check_rows
-from sk_quadrant._targets import check_sample_weight, read_for_any_classifier, weight_targets
+from sk_quadrant._targets import check_sample_weight, weight_targets
 
 
 class CalibratedMultiLabelClassifierCV(MetaClassifier):
@@ -93,7 +93,7 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         Names of features seen during :term:`fit`. Only defined if `estimator` has such an attribute when fitted.
 
     label_names_in_ : ndarray of shape (n_labels,)
-        Names of the labels. Only defined if `estimator` has such an attribute when fitted.
+        Names of the labels. Only defined if `y` was a DataFrame, or `estimator` was fitted to one before.
 
     See Also
     --------
@@ -199,12 +199,16 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
             When a label lacks positives or negatives in the test part of some fold of an ensemble, or when `estimator`
             cannot take the weights.
         """
-        if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         check_rows(X)
         X, y, sample_weight = indexable(X, y, sample_weight)
-        y, encoding, targets = _read_labels(y)
-        weight = check_sample_weight(sample_weight, _num_samples(X), encoding.n_labels)
+        y, encoding, targets = self._read_labels(
+            y,
+            is_prefit=isinstance(self.estimator, FrozenEstimator),
+            soft=True,
+            for_multiclass="sklearn.calibration.CalibratedClassifierCV",
+        )
+        _check_two_classes(encoding)
+        weight = check_sample_weight(sample_weight, _num_samples(X), encoding.n_labels, names=encoding.label_names)
         targets = weight_targets(targets, encoding, None, weight)
         routed = self._route(sample_weight, params)
         data = FitData(X, y, encoding, targets, routed.estimator.fit)
@@ -321,15 +325,10 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         return total / len(self.calibrated_classifiers_)
 
 
-def _read_labels(y):
-    """Return y as any classifier takes it, its encoding and its targets."""
-    y, encoding, targets = read_for_any_classifier(
-        y, soft=True, for_multiclass="sklearn.calibration.CalibratedClassifierCV"
-    )
+def _check_two_classes(encoding):
     if encoding.exclusive and len(encoding.classes) < 2:
         classes = encoding.classes.tolist()
         raise ValueError(f"y of shape (n_samples,) must hold two classes, got 1 class: {classes}.")
-    return y, encoding, targets
 
 
 def _strictly_inside(proba):

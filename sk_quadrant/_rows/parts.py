@@ -189,7 +189,9 @@ class Schema:
     def rows(self, part: Part) -> TrainingRows:
         """Return a part as it is trained on."""
         targets = part.y if isinstance(part.y, Targets) else self.encoding.encode(part.y, missing_labels="error")
-        weight = check_sample_weight(part.sample_weight, targets.n_samples, targets.n_labels, allow_zeros=True)
+        weight = check_sample_weight(
+            part.sample_weight, targets.n_samples, targets.n_labels, names=self.encoding.label_names, allow_zeros=True
+        )
         targets = weight_targets(targets, self.encoding, self.class_weight, weight)
         return TrainingRows(part.X.astype(self.dtype, copy=False), targets, self.encoding, self.label_smoothing)
 

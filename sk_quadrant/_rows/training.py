@@ -165,7 +165,7 @@ def read_training_rows(
         targets = encoding.encode(y, missing_labels=missing_labels)
     if targets.n_samples != X.shape[0]:
         raise ValueError(f"X and y must have the same number of rows, got {X.shape[0]} and {targets.n_samples}.")
-    weight = check_sample_weight(sample_weight, targets.n_samples, targets.n_labels)
+    weight = check_sample_weight(sample_weight, targets.n_samples, targets.n_labels, names=encoding.label_names)
     targets = weight_targets(targets, encoding, class_weight, weight)
     check_known(*targets.known_weight())
     kind = InputRows if isinstance(X, Inputs) else TrainingRows

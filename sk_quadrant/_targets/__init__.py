@@ -3,6 +3,7 @@
 NumPy only; used by the estimators, metrics, displays, Dask and torchrun.
 """
 
+from sk_quadrant._targets.accuracy import accuracy, count_right
 from sk_quadrant._targets.any_classifier import read_for_any_classifier
 from sk_quadrant._targets.encodings import (
     ENCODINGS,
@@ -35,7 +36,7 @@ from sk_quadrant._targets.responses import (
 )
 from sk_quadrant._targets.stratification import check_label_cv, hold_out, stratified_folds, stratified_parts
 from sk_quadrant._targets.targets import Targets, one_class_labels
-from sk_quadrant._targets.weights import check_known, check_sample_weight, weight_targets
+from sk_quadrant._targets.weights import check_known, check_sample_weight, weigh_rows, weight_targets
 
 __all__ = [
     "ENCODINGS",
@@ -46,6 +47,7 @@ __all__ = [
     "Multiclass",
     "Response",
     "Targets",
+    "accuracy",
     "align_labels",
     "as_classes",
     "check_known",
@@ -53,6 +55,7 @@ __all__ = [
     "check_sample_weight",
     "column_names",
     "count_classes",
+    "count_right",
     "encoding_from_dict",
     "encoding_of_predictions",
     "find_label_names",
@@ -74,5 +77,6 @@ __all__ = [
     "stated_thresholds",
     "stratified_folds",
     "stratified_parts",
+    "weigh_rows",
     "weight_targets",
 ]

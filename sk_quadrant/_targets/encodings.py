@@ -72,6 +72,12 @@ class Encoding(ABC):
         """Return a DataFrame with its columns in the order of the labels; see `align_labels`."""
         return align_labels(y, self.label_names, name=name)
 
+    def named(self, names: Any) -> Encoding:
+        """Return the encoding with names of labels, unless it has some or they are of another number."""
+        if names is None or self.label_names is not None or len(names) != self.n_labels:
+            return self
+        return replace(self, label_names=np.asarray(names, dtype=object))
+
     @property
     def decision_shape(self) -> tuple[int, ...]:
         """Shape of one row of the decision function."""

@@ -28,7 +28,7 @@ def encoding_of_predictions(classifier: Any, predicted: Any) -> Encoding:
         raise ValueError(
             f"{type(classifier).__name__} must predict labels or one of two classes, got {len(classes)} classes."
         )
-    return Binary(classes)
+    return Binary(classes).named(find_label_names(classifier))
 
 
 def stated_thresholds(classifier: Any, method: str, encoding: Encoding) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ def find_label_names(estimator: Any) -> NDArray[np.object_] | None:
     return None
 
 
-def align_labels(y: Any, names: Any, *, name: str = "y") -> Any:
+def align_labels(y: Any, names: Any, *, name: str = "y", of: str = "fit") -> Any:
     """Return a DataFrame with its columns in the order of label names, and anything else as it is.
 
     Names that pandas gives by itself, 0 to ``n_labels - 1``, count as none where they meet others.
@@ -42,6 +42,8 @@ def align_labels(y: Any, names: Any, *, name: str = "y") -> Any:
         Names of the labels in fit, None if they had none.
     name : str, default="y"
         Name of `y` in the error message.
+    of : str, default="fit"
+        Where the names are from, in the error message.
 
     Raises
     ------
@@ -59,7 +61,7 @@ def align_labels(y: Any, names: Any, *, name: str = "y") -> Any:
     if are_compatible(given, expected):
         return y
     raise ValueError(
-        f"{name} must have the labels of fit as columns, {_shown(expected)}, in any order, got {_shown(given)}."
+        f"{name} must have the labels of {of} as columns, {_shown(expected)}, in any order, got {_shown(given)}."
     )
 
 

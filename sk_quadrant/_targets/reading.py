@@ -18,7 +18,7 @@ COLLECTIONS = (list, tuple, set, frozenset, np.ndarray)
 LISTS_OF_LABELS = "Turn lists of labels into a matrix by sklearn.preprocessing.MultiLabelBinarizer."
 
 
-def is_label_matrix(y: Any) -> bool:
+def is_label_matrix(y: Any, name: str = "y") -> bool:
     """Whether y has one column for each of several labels.
 
     A single column is one label, whatever it is a column of: it is read as a y of shape (n_samples,).
@@ -30,7 +30,7 @@ def is_label_matrix(y: Any) -> bool:
     ValueError
         If y holds lists or sets of labels.
     """
-    return _n_columns(y) not in (None, 1)
+    return _n_columns(y, name) not in (None, 1)
 
 
 def is_label_column(y: Any) -> bool:
@@ -55,14 +55,14 @@ def _column_of_numbers(y: Any) -> NDArray[Any] | None:
         return None
 
 
-def _n_columns(y: Any) -> int | None:
+def _n_columns(y: Any, name: str = "y") -> int | None:
     """Return the number of columns of y, None if it is 1-D."""
-    refuse_dask(y)
+    refuse_dask(y, name)
     if sparse.issparse(y):
         return int(y.shape[1]) if len(y.shape) == 2 else 0
     if hasattr(y, "columns") and len(y.columns) != 1:
         return len(y.columns)
-    values = _as_array(y)
+    values = _as_array(y, name)
     return values.shape[1] if values.ndim == 2 else None
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
+from sk_quadrant._targets.label_names import align_labels
 from sk_quadrant._targets.masked import masked_as_nan
 
 if TYPE_CHECKING:
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 
 def check_sample_weight(
-    sample_weight: Any, n_samples: int, n_labels: int | None = None, *, allow_zeros: bool = False
+    sample_weight: Any,
+    n_samples: int,
+    n_labels: int | None = None,
+    *,
+    names: Any = None,
+    allow_zeros: bool = False,
 ) -> NDArray[np.float64] | None:
     """Return sample weights as float64 of shape (n_samples,) or (n_samples, n_labels), None if there are none.
 
@@ -28,6 +34,8 @@ def check_sample_weight(
     n_samples : int
     n_labels : int or None, default=None
         None where only rows can have weights.
+    names : array-like of shape (n_labels,) or None, default=None
+        Names of the labels: a DataFrame of weights has them as columns, in any order.
     allow_zeros : bool, default=False
         Whether all weights may be zero, because these are some of the rows only.
 
@@ -38,6 +46,8 @@ def check_sample_weight(
     """
     if sample_weight is None:
         return None
+    if n_labels is not None:
+        sample_weight = align_labels(sample_weight, names, name="sample_weight")
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, sample_weight)
     try:
@@ -83,6 +93,23 @@ def weight_targets(
         factor = encoding.weight_classes(targets, class_weight)
         weight = factor if weight is None else _product(factor, weight)
     return replace(targets, weight=weight)
+
+
+def weigh_rows(weight: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the weight of each row in a mean over rows: the mean weight of its known labels of positive weight.
+
+    A label of weight 0 counts as unknown, and a row without any other as of weight 0.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_samples,) or (n_samples, n_labels)
+    known : bool ndarray of shape (n_samples, n_labels)
+    """
+    if weight.ndim == 1:
+        return np.where(known.any(axis=1), weight, 0.0)
+    counted = known & (weight > 0)
+    total: NDArray[np.float64] = np.sum(weight, axis=1, where=counted)
+    return np.asarray(total / np.maximum(np.count_nonzero(counted, axis=1), 1))
 
 
 def check_known(n_known: Any, weight: Any) -> None:

@@ -17,10 +17,7 @@ from sk_quadrant._targets import (
     RESPONSE_METHODS,
     Encoding,
     Response,
-    Targets,
-    check_known,
     first_method,
-    read_for_any_classifier,
 )
 from sk_quadrant._thresholds.rules import RULES, Rule
 
@@ -124,10 +121,3 @@ class ThresholdClassifier(MetaClassifier):
                 "CalibratedMultiLabelClassifierCV around it."
             )
         return method
-
-
-def read_labels(y: Any, *, soft: bool) -> tuple[Any, Encoding, Targets]:
-    """Return y as any classifier takes it, its encoding and its targets."""
-    y, encoding, targets = read_for_any_classifier(y, soft=soft)
-    check_known(*targets.known_weight())
-    return y, encoding, targets

@@ -23,10 +23,11 @@ from sk_quadrant._meta_estimator import FitData, Split, check_rows
 from sk_quadrant._targets import (
     Encoding,
     Targets,
+    check_known,
     one_class_labels,
     respond,
 )
-from sk_quadrant._thresholds.base import ThresholdClassifier, read_labels
+from sk_quadrant._thresholds.base import ThresholdClassifier
 from sk_quadrant._thresholds.constraints import Constraint
 from sk_quadrant._thresholds.held_out import HeldOut, fit_and_score, fixed_thresholds, rows_held_out, score
 from sk_quadrant._thresholds.scoring import Scoring
@@ -148,7 +149,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         Names of features seen during :term:`fit`. Only defined if `estimator` has such an attribute when fitted.
 
     label_names_in_ : ndarray of shape (n_labels,)
-        Names of the labels. Only defined if `estimator` has such an attribute when fitted.
+        Names of the labels. Only defined if `y` was a DataFrame, or `estimator` was fitted to one before.
 
     See Also
     --------
@@ -280,8 +281,9 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
 
         **params : dict
             Parameters for the `fit` method of `estimator`, for the scorer and for the splitter, as they request them
-            by metadata routing, which has to be enabled. A `sample_weight` of shape (n_samples,) that the scorer
-            requests weights the rows in the search.
+            by metadata routing, which has to be enabled. A `sample_weight` of shape (n_samples,) or (n_samples,
+            n_labels) that the scorer requests weights the rows, or each label of each row, in the search of the five
+            named metrics.
 
         Returns
         -------
@@ -296,11 +298,10 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
             object stays as it was.
         """
         _raise_for_params(params, self, None)
-        if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         check_rows(X)
         X, y = indexable(X, y)
-        y, encoding, targets = read_labels(y, soft=False)
+        y, encoding, targets = self._read_labels(y, is_prefit=self._is_prefit(), soft=False)
+        check_known(*targets.known_weight())
         routed = process_routing(self, "fit", **params)
         scoring = Scoring.of(self._scorer(), self.scoring, routed.scorer.score, targets)
         method = self._check_response_method()
@@ -359,11 +360,13 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
     def _scorer(self) -> Any:
         return get_scorer(self.scoring)
 
+    def _is_prefit(self) -> bool:
+        return isinstance(self.cv, str) or isinstance(self.estimator, FrozenEstimator)
+
     def _split(self, data: FitData, split_params: Mapping[str, Any]) -> list[Split]:
-        is_prefit = isinstance(self.cv, str)
-        if is_prefit and self.refit:
+        if isinstance(self.cv, str) and self.refit:
             raise ValueError("When cv='prefit', refit cannot be True; set refit=False.")
-        if is_prefit or isinstance(self.estimator, FrozenEstimator):
+        if self._is_prefit():
             return [data.prefit_split()]
         splits = data.split(self.cv, split_params, self.random_state)
         if not self.refit and len(splits) > 1:

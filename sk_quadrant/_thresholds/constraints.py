@@ -154,5 +154,5 @@ class Constraint:
 
 def _rows_per_weight(held_out: HeldOut) -> float:
     """Return what weights are multiplied by to add up to the effective number of rows, (sum w)^2 / sum w^2."""
-    weight = held_out.weight
+    weight = held_out.row_weight()
     return 1.0 if weight is None else float(weight.sum() / (weight @ weight))

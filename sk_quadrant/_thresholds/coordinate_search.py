@@ -99,6 +99,7 @@ class _RowState:
     def __init__(self, of_row: MetricOfRows, held_out: HeldOut, thresholds: FloatArray) -> None:
         predicted = held_out.predictions(thresholds)
         self.of_row, self.held_out, self.thresholds = of_row, held_out, thresholds.copy()
+        self.row_weight = held_out.row_weight()
         self.positive = held_out.targets.sum(axis=1, dtype=np.float64)
         self.true_positive = (predicted & held_out.targets).sum(axis=1, dtype=np.float64)
         self.predicted = predicted.sum(axis=1, dtype=np.float64)
@@ -134,8 +135,8 @@ class _RowState:
             positive = self.positive[rows, None]
             after = before[0] + np.cumsum(hits, axis=1), before[1] + np.cumsum(present, axis=1)
             gains = np.diff(self.of_row(*after, positive), axis=1, prepend=self.of_row(*before, positive))
-            if labels.weight is not None:
-                gains *= labels.weight[rows, None]
+            if self.row_weight is not None:
+                gains *= self.row_weight[rows, None]
             yield ordered[present], gains[present]
 
     def _mean(self, true_positive: FloatArray, predicted: FloatArray) -> float:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import _fit_context, clone
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _raise_for_params, process_routing
@@ -17,12 +18,13 @@ from sk_quadrant._arrays import FloatArray
 from sk_quadrant._meta_estimator import FitData, check_rows
 from sk_quadrant._targets import (
     Encoding,
+    check_known,
     encoding_of_predictions,
     read_label_values,
     respond,
     stated_thresholds,
 )
-from sk_quadrant._thresholds.base import ThresholdClassifier, read_labels
+from sk_quadrant._thresholds.base import ThresholdClassifier
 
 
 class FixedThresholdMultiLabelClassifier(ThresholdClassifier):
@@ -173,11 +175,10 @@ default="auto"
             If `y` is not of these forms, or thresholds or the rule do not fit its labels. The object stays as it was.
         """
         _raise_for_params(params, self, None)
-        if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         check_rows(X)
         X, y = indexable(X, y)
-        y, encoding, targets = read_labels(y, soft=True)
+        y, encoding, targets = self._read_labels(y, is_prefit=isinstance(self.estimator, FrozenEstimator), soft=True)
+        check_known(*targets.known_weight())
         method = self._check_response_method()
         self._rule().check(encoding.n_labels)
         if not isinstance(self.threshold, str):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
+from sk_quadrant._targets import weigh_rows
 
 if TYPE_CHECKING:
     from sk_quadrant._meta_estimator import FitData, Split
@@ -27,8 +28,8 @@ class HeldOut:
         True for a positive label, False for a negative or unknown one.
     known : ndarray of bool of shape (n_samples, n_labels), or None
         False for an unknown label, which then has no influence. None if all are known.
-    weight : ndarray of shape (n_samples,), or None
-        Nonnegative weights of the rows. None if all are 1.
+    weight : ndarray of shape (n_samples,) or (n_samples, n_labels), or None
+        Nonnegative weights of the rows, or of each label of each row. None if all are 1.
     """
 
     scores: FloatArray
@@ -44,7 +45,7 @@ class HeldOut:
     def without_idle_rows(self) -> HeldOut:
         """Return the rows that have a weight above 0 and a known label."""
         has_influence = np.ones(len(self.scores), dtype=bool) if self.known is None else self.known.any(axis=1)
-        has_influence &= True if self.weight is None else self.weight > 0
+        has_influence &= True if self.weight is None else self.weight.reshape(len(self.scores), -1).any(axis=1)
         if has_influence.all():
             return self
         known = None if self.known is None else self.known[has_influence]
@@ -63,11 +64,14 @@ class HeldOut:
     def labels(self, group: IndexArray) -> HeldOut:
         """Return some of the labels."""
         known = None if self.known is None else self.known[:, group]
-        return HeldOut(self.scores[:, group], self.targets[:, group], known, self.weight)
+        weight = self.weight if self.weight is None or self.weight.ndim == 1 else self.weight[:, group]
+        return HeldOut(self.scores[:, group], self.targets[:, group], known, weight)
 
     def entries(self) -> tuple[FloatArray, BoolArray, FloatArray | None]:
         """Return the known scores, their targets and their weights, all flat."""
-        weight = None if self.weight is None else np.broadcast_to(self.weight[:, None], self.scores.shape)
+        weight = self.weight
+        if weight is not None:
+            weight = np.broadcast_to(weight.reshape(len(self.scores), -1), self.scores.shape)
         if self.known is None:
             return self.scores.ravel(), self.targets.ravel(), None if weight is None else weight.ravel()
         return self.scores[self.known], self.targets[self.known], None if weight is None else weight[self.known]
@@ -85,14 +89,19 @@ class HeldOut:
         """Return the total weight of the known entries."""
         return float(self._total(self.is_known()).sum())
 
+    def row_weight(self) -> FloatArray | None:
+        """Return the weight of each row in a mean over rows, None if all are 1; see `weigh_rows`."""
+        return None if self.weight is None else weigh_rows(self.weight, self.is_known())
+
     def row_mean(self, values: FloatArray) -> float:
         """Return the weighted mean over rows of values of shape (n_samples,)."""
-        return float(np.average(values, weights=self.weight))
+        return float(np.average(values, weights=self.row_weight()))
 
     def _total(self, entries: BoolArray) -> FloatArray:
         if self.weight is None:
             return np.asarray(np.count_nonzero(entries, axis=0), dtype=np.float64)
-        return np.asarray(np.einsum("i,ij->j", self.weight, entries))  # buffered: no float copy of all entries
+        indices = "i,ij->j" if self.weight.ndim == 1 else "ij,ij->j"
+        return np.asarray(np.einsum(indices, self.weight, entries))  # buffered: no float copy of all entries
 
 
 def fit_and_score(estimator: Any, data: FitData, split: Split, method: str) -> FloatArray:

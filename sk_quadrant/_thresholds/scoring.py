@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.metrics import f1_score
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params
 
@@ -22,7 +23,7 @@ from sk_quadrant._thresholds.held_out import HeldOut
 from sk_quadrant._thresholds.ruled_search import COUNT_METRICS, RuledMetric
 from sk_quadrant._thresholds.rules import Rule
 from sk_quadrant._thresholds.search import METRICS, Metric
-from sk_quadrant.metrics import get_scorer
+from sk_quadrant.metrics import get_scorer, multilabel_f1_score
 
 
 def _formula(scorer: Any) -> tuple[Any, Any, dict[str, Any]]:
@@ -31,7 +32,8 @@ def _formula(scorer: Any) -> tuple[Any, Any, dict[str, Any]]:
     options.pop("pos_label", None)
     if options.get("zero_division") in ("warn", 0):
         options.pop("zero_division")
-    return getattr(scorer, "_score_func", None), getattr(scorer, "_sign", None), options
+    score_func = getattr(scorer, "_score_func", None)
+    return f1_score if score_func is multilabel_f1_score else score_func, getattr(scorer, "_sign", None), options
 
 
 def is_of_predictions(scorer: Any) -> bool:
@@ -78,8 +80,18 @@ class Scoring:
             of_predictions = self._metric_of(data, rows, params)
             ruled = RuledMetric(rule, lambda _, sets: of_predictions(sets))
             return PredictionMetric(of_predictions) if rule.is_plain else ruled, HeldOut(scores, targets)
-        weight = check_sample_weight(params.get("sample_weight"), rows.size)
-        held_out = HeldOut(scores, targets, None if mask is None else mask[rows], weight)
+        names = data.encoding.label_names
+        weight = check_sample_weight(params.get("sample_weight"), rows.size, scores.shape[1], names=names)
+        known = None if mask is None else mask[rows]
+        if weight is not None and weight.ndim == 2:  # a label of weight 0 counts as unknown
+            if not rule.is_plain:
+                raise ValueError(
+                    "sample_weight must have shape (n_samples,) with min_labels, max_labels or rule, got "
+                    f"{weight.shape}."
+                )
+            known = weight > 0 if known is None else known & (weight > 0)
+            targets = targets & known
+        held_out = HeldOut(scores, targets, known, weight)
         metric = METRICS[self.name] if rule.is_plain else RuledMetric(rule, COUNT_METRICS[self.name])
         return metric, held_out.without_idle_rows()
 

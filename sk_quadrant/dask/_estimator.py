@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier, can_learn_in_parts, has_link
 from sk_quadrant._rows import ShardedRows, read_part
 from sk_quadrant._solvers import SOLVERS
+from sk_quadrant._targets import count_right
 from sk_quadrant._training import fit_rows, merge_summaries, unchanged_on_error, warm_start_of, warn_unless_converged
 from sk_quadrant.dask._blocks import check_collection, is_collection, map_rows, row_blocks
 
@@ -236,5 +237,5 @@ def _count_right(model, X, y, sample_weight):
     """Return the weight of the rows of a block that are predicted right, and of all."""
     if not X.shape[0]:
         return 0.0, 0.0
-    weight = X.shape[0] if sample_weight is None else float(np.sum(sample_weight))
-    return (model.score(X, y, sample_weight) * weight if weight else 0.0), weight
+    predicted, missing_labels = model.predict(X), model.missing_labels
+    return count_right(model.model_.encoding, y, predicted, sample_weight, missing_labels=missing_labels)

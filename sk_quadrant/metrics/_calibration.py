@@ -45,7 +45,7 @@ def expected_calibration_error(
 
     Parameters
     ----------
-    y_true : {array-like, sparse matrix} of shape (n_samples, n_labels)
+    y_true : {array-like, sparse matrix} of shape (n_samples, n_labels), or (n_samples,) for one label
         Targets: 0 or 1, soft targets in between, NaN where a label is unknown. Unknown entries are left out.
 
     y_proba : array-like of shape (n_samples, n_labels) or list of n_labels arrays of shape (n_samples, 2)
@@ -62,8 +62,8 @@ def expected_calibration_error(
         entries of all labels into the same bins: it needs less data, but errors of different labels can cancel. None
         gives the value of each label, NaN for a label without known entries, which "macro" leaves out.
 
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
+    sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+        Weights of the rows, or of each label of each row.
 
     Returns
     -------
@@ -135,8 +135,8 @@ def _quantile_edges(inputs: ScoredTargets, n_bins: int, *, is_pooled: bool) -> N
     """Return the inner edges of bins of equal weight, shape (n_bins - 1, n_labels), or (n_bins - 1, 1) if pooled."""
     if is_pooled:
         return _quantiles(inputs.scores.ravel(), inputs.weight.ravel(), n_bins)[:, np.newaxis]
-    columns = zip(inputs.scores.T, inputs.known.T, strict=True)
-    return np.column_stack([_quantiles(scores, inputs.sample_weight * known, n_bins) for scores, known in columns])
+    columns = zip(inputs.scores.T, inputs.weight.T, strict=True)
+    return np.column_stack([_quantiles(scores, weight, n_bins) for scores, weight in columns])
 
 
 def _quantiles(values: NDArray[Any], weight: NDArray[np.float64], n_bins: int) -> NDArray[Any]:

@@ -12,7 +12,19 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from sk_quadrant._arrays import row_blocks
-from sk_quadrant._targets import check_sample_weight, masked_as_nan, positive_probabilities, read_matrix
+from sk_quadrant._targets import (
+    Targets,
+    align_labels,
+    as_classes,
+    check_sample_weight,
+    column_names,
+    is_label_matrix,
+    is_target_column,
+    masked_as_nan,
+    positive_probabilities,
+    read_matrix,
+    weigh_rows,
+)
 
 BLOCK_ENTRIES = 2**18  # 2 MB of float64: the temporary arrays of a block of rows stay in the cache
 
@@ -21,8 +33,8 @@ BLOCK_ENTRIES = 2**18  # 2 MB of float64: the temporary arrays of a block of row
 class ScoredTargets:
     """Targets and scores, dense arrays of shape (n_samples, n_labels).
 
-    `targets` are 0 where `known` is False; `sample_weight` has shape
-    (n_samples,).
+    `targets` are 0 where `known` is False, which it is for unknown labels and those of weight 0; `sample_weight` has
+    shape (n_samples,) or (n_samples, n_labels).
     """
 
     targets: NDArray[Any]
@@ -38,7 +50,12 @@ class ScoredTargets:
     @property
     def weight(self) -> NDArray[np.float64]:
         """Weight of each entry, 0 where the target is unknown."""
-        return self.sample_weight[:, np.newaxis] * self.known
+        return self.sample_weight.reshape(len(self.known), -1) * self.known
+
+    @property
+    def row_weight(self) -> NDArray[np.float64]:
+        """Weight of each row in a mean over rows, 0 where no target is known."""
+        return weigh_rows(self.sample_weight, self.known)
 
     def row_blocks(self) -> Iterator[ScoredTargets]:
         """Yield consecutive blocks of rows that fit in the cache."""
@@ -47,9 +64,9 @@ class ScoredTargets:
             yield ScoredTargets(self.targets[rows], self.known[rows], self.scores[rows], self.sample_weight[rows])
 
 
-def check_ranked_targets(y_true: Any, y_score: Any, sample_weight: Any) -> ScoredTargets:
+def check_ranked_targets(y_true: Any, y_score: Any, sample_weight: Any, *, name: str = "y_score") -> ScoredTargets:
     """Check 0/1 targets, and scores that rank the labels of a row and may be infinite."""
-    inputs = _check(y_true, y_score, sample_weight, name="y_score")
+    inputs = _check(y_true, y_score, sample_weight, name=name)
     is_soft = (inputs.targets > 0) & (inputs.targets < 1)
     if is_soft.any():
         raise ValueError(f"y_true must hold 0 and 1, or NaN for an unknown label, got {inputs.targets[is_soft][0]}.")
@@ -66,15 +83,35 @@ def check_probabilistic_targets(y_true: Any, y_proba: Any, sample_weight: Any) -
     return inputs
 
 
+def check_predicted_targets(y_true: Any, y_pred: Any, sample_weight: Any) -> ScoredTargets:
+    """Check 0/1 targets and 0/1 predictions."""
+    y_pred = y_pred.toarray() if sparse.issparse(y_pred) else y_pred
+    inputs = check_ranked_targets(y_true, y_pred, sample_weight, name="y_pred")
+    is_other = (inputs.scores != 0) & (inputs.scores != 1)
+    if is_other.any():
+        raise ValueError(f"y_pred must hold 0 and 1, as predict returns them, got {inputs.scores[is_other][0]}.")
+    return inputs
+
+
 def _check(y_true: Any, y_score: Any, sample_weight: Any, *, name: str) -> ScoredTargets:
-    y_true = y_true.toarray() if sparse.issparse(y_true) else y_true
-    targets = read_matrix(y_true, missing_labels="ignore", name="y_true")
-    scores = _check_scores(y_score, name, targets.values.shape)
-    weight = check_sample_weight(sample_weight, targets.n_samples)
+    targets = _check_targets(y_true)
+    names = column_names(y_true)
+    scores = _check_scores(align_labels(y_score, names, name=name, of="y_true"), name, targets.values.shape)
+    weight = check_sample_weight(sample_weight, targets.n_samples, targets.n_labels, names=names)
     weight = np.ones(targets.n_samples) if weight is None else weight
-    if not targets.known(weight > 0).any():
+    entry_weight = weight.reshape(targets.n_samples, -1)
+    known = targets.known() if weight.ndim == 1 else targets.known() & (entry_weight > 0)
+    if not known[entry_weight.any(axis=1)].any():
         raise ValueError("y_true must hold a known label in a row of positive sample_weight, got none.")
-    return ScoredTargets(targets.values, targets.known(), scores, weight)
+    return ScoredTargets(targets.values if weight.ndim == 1 else targets.values * known, known, scores, weight)
+
+
+def _check_targets(y_true: Any) -> Targets:
+    """Return the targets of a label matrix, or of one label."""
+    if not (is_label_matrix(y_true, "y_true") or is_target_column(y_true)):
+        y_true = as_classes(y_true, warn=False)[:, np.newaxis]
+    y_true = y_true.toarray() if sparse.issparse(y_true) else y_true
+    return read_matrix(y_true, missing_labels="ignore", name="y_true")
 
 
 def _check_scores(y_score: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -89,6 +126,8 @@ def _check_scores(y_score: Any, name: str, shape: tuple[int, ...]) -> NDArray[An
         ensure_all_finite=False,
         input_name=name,
     )
+    if shape[1] == 1 and scores.shape in ((shape[0],), (shape[0], 2)):  # of a 1-D y: scores, or those of two classes
+        scores = scores.reshape(shape[0], -1)[:, -1:]
     if scores.shape != shape:
         raise ValueError(f"{name} must have the shape of y_true, {shape}, got {scores.shape}.")
     if np.isnan(scores).any():

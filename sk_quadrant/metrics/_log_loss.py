@@ -38,7 +38,7 @@ def multilabel_log_loss(
 
     Parameters
     ----------
-    y_true : {array-like, sparse matrix} of shape (n_samples, n_labels)
+    y_true : {array-like, sparse matrix} of shape (n_samples, n_labels), or (n_samples,) for one label
         Targets: 0 or 1, soft targets in between, NaN where a label is unknown. Unknown entries are left out.
 
     y_proba : array-like of shape (n_samples, n_labels) or list of n_labels arrays of shape (n_samples, 2)
@@ -49,8 +49,8 @@ def multilabel_log_loss(
         labels are unknown. None gives the value of each label, NaN for a label without known entries, which "macro"
         leaves out.
 
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
+    sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+        Weights of the rows, or of each label of each row.
 
     Returns
     -------

@@ -35,7 +35,7 @@ def precision_at_k_score(y_true: Any, y_score: Any, *, k: int = 1, sample_weight
 
     Parameters
     ----------
-    y_true : {array-like, sparse matrix} of shape (n_samples, n_labels)
+    y_true : {array-like, sparse matrix} of shape (n_samples, n_labels), or (n_samples,) for one label
         Labels: 0 or 1, NaN where unknown. Unknown labels are removed from the ranking of their row; a row with fewer
         than k known labels is divided by their number, and a row without any is left out.
 
@@ -45,8 +45,9 @@ def precision_at_k_score(y_true: Any, y_score: Any, *, k: int = 1, sample_weight
     k : int, default=1
         Number of highest scores in each row, at most n_labels.
 
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
+    sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+        Weights of the rows, or of each label of each row: then a label of weight 0 counts as unknown, and a row with
+        the mean weight of its other known labels.
 
     Returns
     -------
@@ -77,8 +78,7 @@ def precision_at_k_score(y_true: Any, y_score: Any, *, k: int = 1, sample_weight
     """
     inputs = check_ranked_targets(y_true, y_score, sample_weight)
     top = _top_labels(inputs, k)
-    rows = top.n_labels > 0
-    return float(np.average(top.n_hits[rows] / top.n_labels[rows], weights=inputs.sample_weight[rows]))
+    return float(np.average(top.n_hits / np.maximum(top.n_labels, 1), weights=inputs.row_weight))
 
 
 @validate_params(  # type: ignore[untyped-decorator]
@@ -96,7 +96,7 @@ def recall_at_k_score(
 
     Parameters
     ----------
-    y_true : {array-like, sparse matrix} of shape (n_samples, n_labels)
+    y_true : {array-like, sparse matrix} of shape (n_samples, n_labels), or (n_samples,) for one label
         Labels: 0 or 1, NaN where unknown. Unknown labels are removed from their row; a row without known labels is
         left out.
 
@@ -106,8 +106,9 @@ def recall_at_k_score(
     k : int, default=1
         Number of highest scores in each row, at most n_labels.
 
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
+    sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+        Weights of the rows, or of each label of each row: then a label of weight 0 counts as unknown, and a row with
+        the mean weight of its other known labels.
 
     zero_division : {0.0, 1.0, np.nan}, default=np.nan
         Recall of a row without relevant labels. `np.nan` leaves such rows out of the mean.
@@ -145,8 +146,8 @@ def recall_at_k_score(
     n_relevant = np.count_nonzero(inputs.targets, axis=1)
     recall = np.full(len(n_relevant), float(zero_division))
     np.divide(top.n_hits, n_relevant, out=recall, where=n_relevant > 0)
-    rows = (top.n_labels > 0) & ~np.isnan(recall)
-    if not inputs.sample_weight[rows].any():
+    weight = np.where(np.isnan(recall), 0.0, inputs.row_weight)
+    if not weight.any():
         warnings.warn(
             "recall_at_k_score is NaN: y_true has no relevant label in a row of positive sample_weight. Set "
             "zero_division to give such rows a recall.",
@@ -154,7 +155,7 @@ def recall_at_k_score(
             stacklevel=3,  # the caller, past the wrapper that validates parameters
         )
         return np.nan
-    return float(np.average(recall[rows], weights=inputs.sample_weight[rows]))
+    return float(np.average(np.nan_to_num(recall), weights=weight))
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,24 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 from sklearn import metrics
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.validation import _check_response_method
 
-from sk_quadrant._targets import positive_probabilities
+from sk_quadrant._targets import (
+    align_labels,
+    as_classes,
+    find_label_names,
+    is_label_matrix,
+    is_target_column,
+    positive_probabilities,
+)
 from sk_quadrant.metrics._calibration import expected_calibration_error
+from sk_quadrant.metrics._f1 import multilabel_f1_score, multilabel_precision_score, multilabel_recall_score
 from sk_quadrant.metrics._log_loss import multilabel_log_loss
+from sk_quadrant.metrics._propensity import psndcg_at_k_score, psp_at_k_score
 from sk_quadrant.metrics._ranking import precision_at_k_score, recall_at_k_score
 
 
@@ -26,9 +36,35 @@ class _MultilabelScorer(_BaseScorer):  # type: ignore[misc]
     def _score(self, method_caller: Any, estimator: Any, X: Any, y_true: Any, **metadata: Any) -> float:
         """Score the estimator, without `method_caller`, which caches columns that scikit-learn takes for binary."""
         self._warn_overlap(message="Parameters of this scorer were passed again as metadata.", kwargs=metadata)
-        response = _check_response_method(estimator, self._response_method)(X)
-        scores = positive_probabilities(response, estimator) if isinstance(response, list) else response
+        method = _check_response_method(estimator, self._response_method)
+        names = find_label_names(estimator)
+        y_true = align_labels(y_true, names)
+        if metadata.get("sample_weight") is not None:
+            weight = align_labels(metadata["sample_weight"], names, name="sample_weight")
+            metadata = {**metadata, "sample_weight": weight}
+        response = method(X)
+        if is_label_matrix(y_true, "y_true"):
+            scores = positive_probabilities(response, estimator) if isinstance(response, list) else response
+        else:
+            y_true, scores = _one_label(y_true, response, estimator, method.__name__)
         return self._sign * self._score_func(y_true, scores, **{**self._kwargs, **metadata})  # type: ignore[no-any-return]
+
+
+def _one_label(y_true: Any, response: Any, estimator: Any, method: str) -> tuple[Any, Any]:
+    """Return the targets and the scores of a single label as columns, given those of its two classes."""
+    classes = np.asarray(estimator.classes_).ravel()
+    if len(classes) > 2:
+        raise ValueError(f"y_true must be labels, or two classes, got a classifier of {len(classes)} classes.")
+    is_class = not is_target_column(y_true)
+    if is_class:
+        y_true = (as_classes(y_true, warn=False) == classes[-1])[:, np.newaxis].astype(np.int64)
+    if isinstance(response, list):
+        response = response[0]
+    if method == "predict":
+        response = (np.asarray(response) == classes[-1]).astype(np.int64) if is_class else np.asarray(response)
+    elif method == "predict_proba":
+        return y_true, positive_probabilities(response, estimator, positive=classes[-1], one_label=True)
+    return y_true, response.reshape(-1, 1)
 
 
 @validate_params(  # type: ignore[untyped-decorator]
@@ -181,3 +217,136 @@ def recall_at_k_scorer(k: int = 1) -> _MultilabelScorer:
     make_multilabel_scorer(recall_at_k_score, response_method=('decision_function', 'predict_proba'), k=3)
     """
     return make_multilabel_scorer(recall_at_k_score, response_method=_RANKING_RESPONSE, k=k)  # type: ignore[no-any-return]
+
+
+def psp_at_k_scorer(propensities: Any, k: int = 1) -> _MultilabelScorer:
+    """Make a scorer of :func:`psp_at_k_score`, from `decision_function` or `predict_proba`, in this order.
+
+    Parameters
+    ----------
+    propensities : array-like of shape (n_labels,), or Series or dict by label name
+        Probability that a true label is recorded; see :func:`label_propensities`.
+
+    k : int, default=1
+        Number of highest scores in each row.
+
+    Returns
+    -------
+    scorer : callable
+        Callable with the signature `scorer(estimator, X, y)`; greater is better.
+
+    Examples
+    --------
+    >>> from sk_quadrant.metrics import psp_at_k_scorer
+    >>> scorer = psp_at_k_scorer([0.9, 0.5], k=2)
+    """
+    return make_multilabel_scorer(  # type: ignore[no-any-return]
+        psp_at_k_score, response_method=_RANKING_RESPONSE, propensities=propensities, k=k
+    )
+
+
+def psndcg_at_k_scorer(propensities: Any, k: int = 1) -> _MultilabelScorer:
+    """Make a scorer of :func:`psndcg_at_k_score`, from `decision_function` or `predict_proba`, in this order.
+
+    Parameters
+    ----------
+    propensities : array-like of shape (n_labels,), or Series or dict by label name
+        Probability that a true label is recorded; see :func:`label_propensities`.
+
+    k : int, default=1
+        Number of highest scores in each row.
+
+    Returns
+    -------
+    scorer : callable
+        Callable with the signature `scorer(estimator, X, y)`; greater is better.
+
+    Examples
+    --------
+    >>> from sk_quadrant.metrics import psndcg_at_k_scorer
+    >>> scorer = psndcg_at_k_scorer([0.9, 0.5], k=2)
+    """
+    return make_multilabel_scorer(  # type: ignore[no-any-return]
+        psndcg_at_k_score, response_method=_RANKING_RESPONSE, propensities=propensities, k=k
+    )
+
+
+def multilabel_f1_scorer(average: str = "macro", zero_division: Any = 0.0) -> _MultilabelScorer:
+    """Make a scorer of :func:`multilabel_f1_score`, from `predict`.
+
+    Parameters
+    ----------
+    average : {"micro", "macro", "weighted", "samples"}, default="macro"
+        Average over labels, entries or rows.
+
+    zero_division : {"warn", 0.0, 1.0, np.nan}, default=0.0
+        Value where there is nothing to divide by.
+
+    Returns
+    -------
+    scorer : callable
+        Callable with the signature `scorer(estimator, X, y)`; greater is better. It takes unknown labels and weights
+        of labels.
+
+    Examples
+    --------
+    >>> from sk_quadrant.metrics import multilabel_f1_scorer
+    >>> scorer = multilabel_f1_scorer("micro")
+    """
+    return make_multilabel_scorer(  # type: ignore[no-any-return]
+        multilabel_f1_score, response_method="predict", average=average, zero_division=zero_division
+    )
+
+
+def multilabel_precision_scorer(average: str = "macro", zero_division: Any = 0.0) -> _MultilabelScorer:
+    """Make a scorer of :func:`multilabel_precision_score`, from `predict`.
+
+    Parameters
+    ----------
+    average : {"micro", "macro", "weighted", "samples"}, default="macro"
+        Average over labels, entries or rows.
+
+    zero_division : {"warn", 0.0, 1.0, np.nan}, default=0.0
+        Value where there is nothing to divide by.
+
+    Returns
+    -------
+    scorer : callable
+        Callable with the signature `scorer(estimator, X, y)`; greater is better. It takes unknown labels and weights
+        of labels.
+
+    Examples
+    --------
+    >>> from sk_quadrant.metrics import multilabel_precision_scorer
+    >>> scorer = multilabel_precision_scorer("micro")
+    """
+    return make_multilabel_scorer(  # type: ignore[no-any-return]
+        multilabel_precision_score, response_method="predict", average=average, zero_division=zero_division
+    )
+
+
+def multilabel_recall_scorer(average: str = "macro", zero_division: Any = 0.0) -> _MultilabelScorer:
+    """Make a scorer of :func:`multilabel_recall_score`, from `predict`.
+
+    Parameters
+    ----------
+    average : {"micro", "macro", "weighted", "samples"}, default="macro"
+        Average over labels, entries or rows.
+
+    zero_division : {"warn", 0.0, 1.0, np.nan}, default=0.0
+        Value where there is nothing to divide by.
+
+    Returns
+    -------
+    scorer : callable
+        Callable with the signature `scorer(estimator, X, y)`; greater is better. It takes unknown labels and weights
+        of labels.
+
+    Examples
+    --------
+    >>> from sk_quadrant.metrics import multilabel_recall_scorer
+    >>> scorer = multilabel_recall_scorer("micro")
+    """
+    return make_multilabel_scorer(  # type: ignore[no-any-return]
+        multilabel_recall_score, response_method="predict", average=average, zero_division=zero_division
+    )

@@ -222,7 +222,7 @@ def test_value_is_a_python_float(metric, data):
 @pytest.mark.parametrize(
     ("y", "scores", "weight", "message"),
     [
-        ([0, 1], [[0.5], [0.5]], None, r"y_true must have shape \(n_samples, n_labels\), .* got \(2,\)"),
+        ([0, 1], [[0.5] * 3] * 2, None, r"must have the shape of y_true, \(2, 1\), got \(2, 3\)|k must be at most"),
         ([[0, 1, 1]], [[0.5, 0.5]], None, r"must have the shape of y_true, \(1, 3\), got \(1, 2\)"),
         ([[0, 1], [1]], [[0.5, 0.5]] * 2, None, r"y_true must .* rows of one length"),
         ([["0", "1"]], [[0.5, 0.5]], None, r"y_true must hold numbers in \[0, 1\]"),
@@ -240,8 +240,8 @@ def test_value_is_a_python_float(metric, data):
             "y_true must hold a known label in a row of positive sample_w",
         ),
         ([[0, 1, 1]], [[0.5] * 3], [-1], r"sample_weight must not be negative, got a smallest value of -1"),
-        ([[0, 1, 1]], [[0.5] * 3], [1, 1], r"sample_weight must have shape \(n_samples,\), here \(1,\), got \(2,\)"),
-        ([[0, 1, 1]], [[0.5] * 3], [[1, 1, 1]], r"sample_weight must have shape .* got \(1, 3\)"),
+        ([[0, 1, 1]], [[0.5] * 3], [1, 1], r"sample_weight must have shape .* here \(1,\) or \(1, 3\), got \(2,\)"),
+        ([[0, 1, 1]], [[0.5] * 3], [[1, 1]], r"sample_weight must have shape .* got \(1, 2\)"),
         ([[0, 1, 1]], [[0.5] * 3], [np.nan], "sample_weight contains NaN"),
         (
             [[0, 1]],

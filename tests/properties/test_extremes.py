@@ -61,7 +61,7 @@ def fit_or_say_why(clf, X, y):
 
 def check_answers(model, X, n_labels):
     """Check that all answers have their shape and are numbers."""
-    shape = X.shape[0], n_labels
+    shape = (X.shape[0],) if n_labels == 1 else (X.shape[0], n_labels)
     scores = model.decision_function(X)
     assert scores.shape == shape
     assert np.isfinite(scores).all()
@@ -70,7 +70,7 @@ def check_answers(model, X, n_labels):
     assert np.isin(predicted.toarray() if sparse.issparse(predicted) else predicted, [0, 1]).all()
     if hasattr(model, "predict_proba"):
         probabilities = model.predict_proba(X)
-        assert probabilities.shape == shape
+        assert probabilities.shape == (X.shape[0], max(2, n_labels))
         assert ((probabilities >= 0) & (probabilities <= 1)).all()
 
 

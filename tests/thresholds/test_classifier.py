@@ -802,7 +802,7 @@ class TestMetadata:
         [
             (-np.ones(200), "sample_weight must not be negative"),
             (np.zeros(200), "sample_weight must have a positive value"),
-            (np.ones((200, 3)), r"shape \(n_samples,\)"),
+            (np.ones((200, 2)), r"shape \(n_samples,\) or \(n_samples, n_labels\)"),
         ],
         ids=["negative", "zero", "2-D"],
     )
