@@ -24,6 +24,7 @@ from sk_quadrant._targets import (
     Targets,
     accuracy,
     align_labels,
+    check_known,
     check_label_cv,
     encoding_from_dict,
     find_label_names,
@@ -161,6 +162,7 @@ class MetaClassifier(SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstima
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         names = find_label_names(self.estimator) if is_prefit else None
         y, encoding, targets = read_for_any_classifier(align_labels(y, names), **options)
+        check_known(*targets.known_weight())
         return y, encoding.named(names), targets
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

@@ -24,7 +24,7 @@ from sk_quadrant._cross_validation.path import fit_path, scores_of_loss
 from sk_quadrant._meta_estimator import FitData, MetaClassifier
 from sk_quadrant._saved_state import plain
 from sk_quadrant._targets import check_sample_weight, respond, weight_targets
-from sk_quadrant._thresholds import Scoring, is_of_predictions, read_labels
+from sk_quadrant._thresholds import Scoring, is_of_predictions
 from sk_quadrant.losses import LOSSES, Loss
 from sk_quadrant.metrics import get_scorer
 
@@ -244,10 +244,8 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         ValueError
             If data or parameters do not fit. The object stays as it was.
         """
-        if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         X, y, sample_weight = indexable(X, y, sample_weight)
-        y, encoding, targets = read_labels(y, soft=False)
+        y, encoding, targets = self._read_labels(y, is_prefit=False, soft=False)
         weight = check_sample_weight(sample_weight, _num_samples(X))
         targets = weight_targets(targets, encoding, None, weight)
         routed = process_routing(self, "fit", **params) if _routing_enabled() else Bunch(splitter=Bunch(split=params))

@@ -1,6 +1,5 @@
 """Thresholds and rules around any multi-label classifier: given, or tuned by cross-validation."""
 
-from sk_quadrant._thresholds.base import read_labels
 from sk_quadrant._thresholds.classifier import TunedThresholdMultiLabelClassifierCV
 from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
 from sk_quadrant._thresholds.held_out import constant_as_infinite, fixed_thresholds, rows_held_out
@@ -16,7 +15,6 @@ __all__ = [
     "constant_as_infinite",
     "fixed_thresholds",
     "is_of_predictions",
-    "read_labels",
     "rows_held_out",
     "tune_thresholds",
 ]

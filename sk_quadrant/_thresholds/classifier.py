@@ -23,7 +23,6 @@ from sk_quadrant._meta_estimator import FitData, Split, check_rows
 from sk_quadrant._targets import (
     Encoding,
     Targets,
-    check_known,
     one_class_labels,
     respond,
 )
@@ -301,7 +300,6 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         check_rows(X)
         X, y = indexable(X, y)
         y, encoding, targets = self._read_labels(y, is_prefit=self._is_prefit(), soft=False)
-        check_known(*targets.known_weight())
         routed = process_routing(self, "fit", **params)
         scoring = Scoring.of(self._scorer(), self.scoring, routed.scorer.score, targets)
         method = self._check_response_method()

@@ -18,7 +18,6 @@ from sk_quadrant._arrays import FloatArray
 from sk_quadrant._meta_estimator import FitData, check_rows
 from sk_quadrant._targets import (
     Encoding,
-    check_known,
     encoding_of_predictions,
     read_label_values,
     respond,
@@ -178,7 +177,6 @@ default="auto"
         check_rows(X)
         X, y = indexable(X, y)
         y, encoding, targets = self._read_labels(y, is_prefit=isinstance(self.estimator, FrozenEstimator), soft=True)
-        check_known(*targets.known_weight())
         method = self._check_response_method()
         self._rule().check(encoding.n_labels)
         if not isinstance(self.threshold, str):

@@ -254,9 +254,9 @@ def _count(inputs: ScoredTargets, axis: int) -> _Counts:
 def _known_weight(inputs: ScoredTargets, average: str | None) -> NDArray[np.float64]:
     """Return the weight of the known entries of each label, of each row, or of all."""
     if average == "samples":
-        return np.count_nonzero(inputs.known, axis=1).astype(np.float64)
+        return np.asarray(np.count_nonzero(inputs.known, axis=1), dtype=np.float64)
     by_label = np.sum([block.weight.sum(axis=0) for block in inputs.row_blocks()], axis=0)
-    return np.array([by_label.sum()]) if average == "micro" else np.asarray(by_label)
+    return np.asarray([by_label.sum()] if average == "micro" else by_label)
 
 
 def _mean(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
