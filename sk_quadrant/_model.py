@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from sk_quadrant._arrays import row_blocks
+from sk_quadrant._cores import map_blocks
 from sk_quadrant._saved_state import plain
 from sk_quadrant._sparse_scores import SparseScores
 from sk_quadrant._targets import Encoding, encoding_from_dict
@@ -164,29 +166,28 @@ class FittedModel:
         FloatingPointError
             If a score is too large for the precision of `X`.
         """
-        result = None
-        for rows, block in self.score_blocks(X):
-            block = block if transform is None else transform(block)
-            if len(block) == X.shape[0]:
-                return block
-            if result is None:
-                result = np.empty((X.shape[0], block.shape[1]), block.dtype)
-            result[rows] = block
-        return np.empty((0, self.encoding.n_labels), self.dtype) if result is None else result
+        result: list[NDArray[Any]] = []  # made by the first block, which knows the dtype
+        lock = Lock()
 
-    def score_blocks(self, X: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Yield blocks of rows and their scores; see `scores`."""
+        def write(rows: slice, block: NDArray[Any]) -> None:
+            block = block if transform is None else transform(block)
+            with lock:
+                if not result:
+                    result.append(block if len(block) == n_rows else np.empty((n_rows, block.shape[1]), block.dtype))
+            if result[0] is not block:
+                result[0][rows] = block
+
+        n_rows = X.shape[0]
+        self.map_scores(X, write)
+        return result[0] if result else np.empty((0, self.encoding.n_labels), self.dtype)
+
+    def map_scores(self, X: Any, function: Callable[[slice, NDArray[Any]], Any]) -> list[Any]:
+        """Return the results of a function of rows and their scores for all blocks of rows; see `scores`."""
         score, fewest_rows = self._scorer(X)
         widest = max(self.encoding.n_labels, *self.architecture.hidden_layer_sizes, 1)
-        for rows in row_blocks(X.shape[0], max(fewest_rows, PREDICT_ELEMENTS // widest)):
-            with np.errstate(over="ignore", invalid="ignore"):
-                scores = score(X[rows])
-                total = scores.sum()
-            if not np.isfinite(total) and not np.isfinite(scores).all():  # of an infinite one the sign may be wrong
-                raise FloatingPointError(
-                    f"Scores overflow {scores.dtype} (max abs(X) = {abs(X).max():.3g}). Scale X before fit and predict."
-                )
-            yield rows, scores
+        blocks = list(row_blocks(X.shape[0], max(fewest_rows, PREDICT_ELEMENTS // widest)))
+        work = X.size * self.encoding.n_labels if self.is_linear else 0  # PyTorch has threads of its own
+        return map_blocks(lambda rows: function(rows, _finite_scores(score, X[rows])), blocks, work)
 
     def _scorer(self, X: Any) -> tuple[Callable[[Any], NDArray[Any]], int]:
         """Return the function that scores blocks of some rows, and the fewest rows that a block should have."""
@@ -208,7 +209,7 @@ class FittedModel:
     def predict(self, X: Any) -> Any:
         """Return the predictions of checked rows in the form of y."""
         decide, thresholds = self.encoding.decide, self.score_threshold
-        return self.encoding.decode([decide(scores, thresholds) for _, scores in self.score_blocks(X)])
+        return self.encoding.decode(self.map_scores(X, lambda _, scores: decide(scores, thresholds)))
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probabilities of checked rows, for a loss with a link."""
@@ -243,6 +244,17 @@ class FittedModel:
             threshold=values["threshold"],
             score_threshold=values["score_threshold"],
         )
+
+
+def _finite_scores(score: Callable[[Any], NDArray[Any]], X: Any) -> NDArray[Any]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        scores = score(X)
+        total = scores.sum()
+    if not np.isfinite(total) and not np.isfinite(scores).all():  # of an infinite one the sign may be wrong
+        raise FloatingPointError(
+            f"Scores overflow {scores.dtype} (max abs(X) = {abs(X).max():.3g}). Scale X before fit and predict."
+        )
+    return scores
 
 
 def _shifted(scores: NDArray[Any], intercept: NDArray[Any]) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -87,17 +87,17 @@ class ModuleModel(FittedModel):
         """Return rows as the module takes them, or raise a ValueError if they are something else."""
         return inputs if self.signature is None else inputs.follow(self.signature)
 
-    def score_blocks(self, X: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Yield blocks of rows and their scores; see `FittedModel.scores`."""
+    def map_scores(self, X: Any, function: Callable[[slice, NDArray[Any]], Any]) -> list[Any]:
+        """Return the results of a function of rows and their scores; see `FittedModel.map_scores`."""
+        return [function(rows, self._scores_of(X[rows])) for rows in row_blocks(len(X), self.rows_at_once)]
+
+    def _scores_of(self, X: Any) -> NDArray[Any]:
         from sk_quadrant._solvers.own_modules import scores_of_inputs
 
-        for rows in row_blocks(len(X), self.rows_at_once):
-            scores = scores_of_inputs(self.trained_module, X[rows], self.encoding.n_labels)
-            if not np.isfinite(scores).all():
-                raise FloatingPointError(
-                    "module gives scores that are infinite or NaN. Scale X before fit and predict."
-                )
-            yield rows, scores
+        scores: NDArray[Any] = scores_of_inputs(self.trained_module, X, self.encoding.n_labels)
+        if not np.isfinite(scores).all():
+            raise FloatingPointError("module gives scores that are infinite or NaN. Scale X before fit and predict.")
+        return scores
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values and arrays, and the module without its tensors."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from sk_quadrant._solvers.tensors import as_tensor
+from sk_quadrant._solvers.threads import long_operation
 
 NARROW = 16  # columns that a sparse tensor is multiplied by at a time: their cache lines stay in cache
 LONGEST_PRODUCT = 2**27  # multiplications without a look at whether the user has pressed Ctrl-C: a tenth of a second
@@ -70,7 +71,9 @@ class Compressed:
         Tensor of shape (n_block_rows, n)
         """
         dense = dense.contiguous()
-        products = [self._times(dense, part, power) for part in self._parts(rows, dense.shape[1])]
+        parts = self._parts(rows, dense.shape[1])
+        with long_operation(len(self.indices) * dense.shape[1] // len(parts)):
+            products = [self._times(dense, part, power) for part in parts]
         return products[0] if len(products) == 1 else torch.cat(products)
 
     def _times(self, dense: Tensor, rows: slice, power: int) -> Tensor:

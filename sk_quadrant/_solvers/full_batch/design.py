@@ -8,8 +8,9 @@ from those of raw ones, so that sparse rows stay sparse.
 from __future__ import annotations
 
 import math
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from torch import Tensor
 from sk_quadrant._arrays import row_blocks
 from sk_quadrant._solvers.full_batch.compressed import Compressed
 from sk_quadrant._solvers.tensors import as_tensor
+from sk_quadrant._solvers.threads import divide
 
 BLOCK_ELEMENTS = 2**18  # scores of a block of rows: 1 MiB in single precision, which stays in cache
 
@@ -85,6 +87,10 @@ class Design(ABC):
     @abstractmethod
     def blocks(self, n_labels: int) -> Iterator[slice]:
         """Yield the blocks of rows whose scores for this number of labels are worked on together."""
+
+    def parts(self, n_labels: int) -> list[Sequence[slice]]:
+        """Return the blocks in groups that may be worked on at the same time, each with sums of its own."""
+        return [list(self.blocks(n_labels))]
 
     @abstractmethod
     def raw_scores(self, coef: Tensor, rows: slice) -> Tensor:
@@ -160,6 +166,11 @@ class DenseDesign(Design):
         for start in range(0, max(1, self.n_rows), size):  # no rows are a block, too, so that their sums are zeros
             yield slice(start, min(start + size, self.n_rows))
 
+    def parts(self, n_labels: int) -> list[Sequence[slice]]:
+        """Return groups of blocks; see `Design.parts`."""
+        work = 2 * self.n_values * n_labels if self.device.type == "cpu" else 0
+        return divide(list(self.blocks(n_labels)), work)
+
     def _rows_per_block(self, n_labels: int) -> int:
         return max(64, BLOCK_ELEMENTS // max(n_labels, self.n_features))
 
@@ -219,12 +230,13 @@ class SingleRows:
     """Rows in single precision, converted when they are wanted; the last ones are kept for a second product."""
 
     def __init__(self, X: Tensor) -> None:
-        self._X, self._rows, self._block = X, slice(0), X[:0].float()
+        self._X, self._last = X, threading.local()
 
     def __getitem__(self, rows: slice) -> Tensor:
-        if rows != self._rows:
-            self._rows, self._block = rows, self._X[rows].float()
-        return self._block
+        if rows != getattr(self._last, "rows", None):
+            self._last.rows, self._last.block = rows, self._X[rows].float()
+        block: Tensor = self._last.block
+        return block
 
 
 class DenseFeatureSums:

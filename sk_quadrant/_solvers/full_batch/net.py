@@ -10,6 +10,7 @@ from sk_quadrant._solvers.full_batch.solve import minimize
 from sk_quadrant._solvers.full_batch.trace import Trace
 from sk_quadrant._solvers.modules import build_module, read_layers, write_layers
 from sk_quadrant._solvers.nets import LabelNet, net_parameters, run
+from sk_quadrant._solvers.threads import fit_threads
 
 
 class FullBatchNet(LabelNet):
@@ -74,6 +75,7 @@ class FullBatchNet(LabelNet):
         return self
 
 
+@fit_threads()
 def solve(problem: Problem) -> FitResult:
     """Return the solution of a problem; see `Solver.solve`."""
     rows = problem.rows

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sk_quadrant._solvers.full_batch.design import Design, design_of
 from sk_quadrant._solvers.tensors import as_tensor, take_labels, torch_dtype
+from sk_quadrant._solvers.threads import in_threads
 from sk_quadrant.losses.weighting import split_weight, weighted
 
 if TYPE_CHECKING:
@@ -147,13 +148,18 @@ class Block:
 
     def loss_sums(self, at: EvaluationPoint) -> LossSums:
         """Return the sums of an evaluation, in one pass over the rows."""
+        parts = self.design.parts(self.n_labels)
+        return LossSums(*add(in_threads(lambda blocks: self._sums_of(blocks, at), parts)))  # type: ignore[arg-type]
+
+    def _sums_of(self, blocks: Iterable[slice], at: EvaluationPoint) -> LossSums:
+        """Return the sums of an evaluation over some blocks of rows."""
         n_groups = self.n_labels if at.loss.labelwise else 1
         values = torch.zeros(n_groups, dtype=torch.float64, device=at.coef.device)
         total = None if at.curvature is None else at.coef.new_zeros(self.n_labels)
         gradients = self.design.feature_sums(self.n_labels)
         powers = (2, 1) if at.centred else (2,)
         squares = self.design.feature_sums(self.n_labels, powers=powers) if at.curvature == "diagonal" else None
-        for rows in self.design.blocks(self.n_labels):
+        for rows in blocks:
             targets = self.targets.rows(rows, at.coef.dtype)
             scores = self._scores(at, rows).T
             losses, derivatives = at.loss.values_and_gradient(scores, *targets)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -24,6 +26,10 @@ from sk_quadrant._solvers.mini_batch.steps import read_moments, write_moments
 from sk_quadrant._solvers.modules import build_module, initial_layers, read_layers, write_layers
 from sk_quadrant._solvers.nets import net_parameters, run
 from sk_quadrant._solvers.own_modules import build_own_module, check_param_groups, float_dtype, seeded
+from sk_quadrant._solvers.threads import fit_threads
+
+LONG_PRODUCT = 2**28  # multiplications of ten milliseconds
+LONG_UPDATE = 2**24  # weights for which a step takes ten milliseconds
 
 
 def solve(problem: Problem, optimizer: type[torch.optim.Optimizer], **options: Any) -> FitResult:
@@ -39,6 +45,23 @@ def solve(problem: Problem, optimizer: type[torch.optim.Optimizer], **options: A
     if problem.module is not None:
         with seeded(problem.seed, problem.device):
             return _train(problem, *_own_module(problem, optimizer, options))
+    with fit_threads() if _has_short_steps(problem) else nullcontext():
+        return _solve_own(problem, optimizer, options)
+
+
+def _has_short_steps(problem: Problem) -> bool:
+    """Whether no product of a batch with a layer, and no update of weights, takes ten milliseconds."""
+    rows, size = problem.rows, 200 if isinstance(problem.batch_size, str) else problem.batch_size
+    sizes = (rows.n_features, *problem.architecture.hidden_layer_sizes, rows.n_labels)
+    if any(n_in * n_out >= LONG_UPDATE for n_in, n_out in pairwise(sizes)):
+        return False
+    n_values = rows.X.nnz // len(rows) if isinstance(rows, TrainingRows) and rows.is_sparse else rows.n_features
+    inner = (n_values, *sizes[1:])
+    return all(min(size, len(rows)) * n_in * n_out < LONG_PRODUCT for n_in, n_out in pairwise(inner))
+
+
+def _solve_own(problem: Problem, optimizer: type[torch.optim.Optimizer], options: dict[str, Any]) -> FitResult:
+    """Return the solution of a problem with a linear model or a network of the package."""
     rows = problem.rows
     data = BatchData(rows) if isinstance(rows, TrainingRows) else cast("Any", rows).batch_data()
     net = _build(problem, MultiLabelNet, _initial_module(problem), len(data), optimizer, options)

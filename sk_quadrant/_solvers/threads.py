@@ -1,0 +1,113 @@
+"""Threads by work: a fit takes as many as pay, also where other processes want the same cores.
+
+A parallel operation of PyTorch ends with a wait in which its threads keep their cores busy. If another process has one
+of these cores this costs milliseconds, more than an operation of a fit usually takes: four processes on two cores then
+fit less than one. So operations have one thread, unless one takes tens of milliseconds by itself. Passes over many rows
+are divided among threads of Python instead, which sleep while they wait. Neither is done while no core is idle.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+import torch
+
+from sk_quadrant._cores import is_core_idle
+
+LONG = 2**26  # multiplications of sparse values: an operation of tens of milliseconds
+PART_WORK = 2**25  # multiplications of dense values in a part of a pass: some milliseconds
+MOST_PARTS = 4  # of a pass; each has its own sums
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+
+class Threads:
+    """The threads of a fit.
+
+    Parameters
+    ----------
+    number : int
+        How many the caller allows.
+    stack : ExitStack
+        What ends with the fit.
+    """
+
+    def __init__(self, number: int, stack: ExitStack) -> None:
+        self.number, self._stack = number, stack
+        self._pool: ThreadPoolExecutor | None = None
+
+    def map(self, function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+        """Return the results of a function for all parts."""
+        if self._pool is None:
+            start = torch.is_grad_enabled(), self.number
+            self._pool = self._stack.enter_context(ThreadPoolExecutor(self.number, "fit", _prepare, start))
+        return list(self._pool.map(function, parts))
+
+
+_SETTING = threading.Lock()
+_THREADS: ContextVar[Threads | None] = ContextVar("threads of the fit", default=None)
+
+
+@contextmanager
+def fit_threads() -> Iterator[None]:
+    """Let operations of PyTorch in this thread have one thread, and functions of this module use the others."""
+    with _SETTING:
+        number = torch.get_num_threads()
+    if number == 1:
+        yield
+        return
+    with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, number)
+        token = _THREADS.set(Threads(number, stack))
+        stack.callback(_THREADS.reset, token)
+        _take_one(number)
+        yield
+
+
+@contextmanager
+def long_operation(work: int) -> Iterator[None]:
+    """Give an operation all threads of the fit if its work, in multiplications of sparse values, is long."""
+    threads = _THREADS.get()
+    if threads is None or work < LONG or not is_core_idle():
+        yield
+        return
+    torch.set_num_threads(threads.number)
+    try:
+        yield
+    finally:
+        _take_one(threads.number)
+
+
+def divide(parts: Sequence[Part], work: int) -> list[Sequence[Part]]:
+    """Return parts of a pass in groups for threads, which depend on the work only, so that sums do not on threads."""
+    n = max(1, min(MOST_PARTS, len(parts), work // PART_WORK))
+    return [parts[len(parts) * k // n : len(parts) * (k + 1) // n] for k in range(n)]
+
+
+def in_threads(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+    """Return the results of a function for all parts, each in a thread of the fit if there are several of both."""
+    threads = _THREADS.get()
+    if threads is None or len(parts) == 1 or not is_core_idle():
+        return [function(part) for part in parts]
+    return threads.map(function, parts)
+
+
+def _prepare(has_gradients: bool, default: int) -> None:
+    torch.set_grad_enabled(has_gradients)
+    _take_one(default)
+
+
+def _take_one(default: int) -> None:
+    """Set one thread here, and set the default of threads that PyTorch has not seen yet, which follows, back."""
+    with _SETTING:
+        torch.get_num_threads()  # of a thread that PyTorch has not seen yet: it sets the default, which would follow
+        torch.set_num_threads(1)
+        other = threading.Thread(target=torch.set_num_threads, args=(default,))
+        other.start()
+        other.join()
