@@ -2,9 +2,10 @@
 Which picture answers which question
 ====================================
 
-Eight displays of any multi-label classifier, drawn by one line each: where a label ends in the data, what its score is
+Nine displays of any multi-label classifier, drawn by one line each: where a label ends in the data, what its score is
 worth, how a threshold trades precision for recall, which labels are confused, whether probabilities can be believed,
-and whether training has ended. They draw at most 16 labels, those that matter most, and say which they leave out.
+whether training has ended, and what a search has tried. They draw at most 16 labels, those that matter most, and say
+which they leave out.
 """
 
 # %%
@@ -20,7 +21,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 
-from sk_quadrant import QuadrantMultiLabelClassifier
+from sk_quadrant import QuadrantMultiLabelClassifier, QuadrantMultiLabelClassifierCV
 from sk_quadrant.displays import (
     DecisionRegionDisplay,
     LabelCalibrationDisplay,
@@ -29,6 +30,7 @@ from sk_quadrant.displays import (
     LabelRocCurveDisplay,
     LearningHistoryDisplay,
     LossDisplay,
+    SearchDisplay,
     ThresholdDisplay,
 )
 
@@ -104,4 +106,13 @@ network = QuadrantMultiLabelClassifier(
     solver="adamw", hidden_layer_sizes=(32,), early_stopping=True, learning_rate_init=3e-3, random_state=0
 ).fit(X_train, Y_train)
 LearningHistoryDisplay.from_estimator(network)
+
+# %%
+# What has a search tried?
+# ------------------------
+# Scores of all candidates over splits, here for three losses, values of C and ways to choose thresholds. The star is
+# the best candidate. Searches of scikit-learn are drawn alike.
+
+search = QuadrantMultiLabelClassifierCV(["bce_with_logits", "zlpr", "squared_hinge"]).fit(X_train, Y_train)
+SearchDisplay.from_estimator(search)
 plt.show()

@@ -20,7 +20,17 @@ MODULES = [
     "sk_quadrant",
     *(
         f"sk_quadrant.{name}"
-        for name in ("callbacks", "dask", "datasets", "displays", "distributed", "io", "losses", "metrics")
+        for name in (
+            "callbacks",
+            "dask",
+            "datasets",
+            "displays",
+            "distributed",
+            "io",
+            "losses",
+            "metrics",
+            "model_selection",
+        )
     ),
     "sk_quadrant.model_selection",
     "sk_quadrant.losses.weighting",

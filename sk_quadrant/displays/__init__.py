@@ -6,6 +6,7 @@ from sk_quadrant.displays._decision_region import DecisionRegionDisplay
 from sk_quadrant.displays._history import LearningHistoryDisplay
 from sk_quadrant.displays._loss import LossDisplay
 from sk_quadrant.displays._ranking_curves import LabelPrecisionRecallDisplay, LabelRocCurveDisplay
+from sk_quadrant.displays._search import SearchDisplay
 from sk_quadrant.displays._threshold import ThresholdDisplay
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "LabelRocCurveDisplay",
     "LearningHistoryDisplay",
     "LossDisplay",
+    "SearchDisplay",
     "ThresholdDisplay",
 ]

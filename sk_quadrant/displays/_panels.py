@@ -119,13 +119,14 @@ class PanelDisplay:
             lines[name] = [ax.plot(x, y, **named)[0] for ax, (x, y) in zip(self.axes_, points, strict=True)]
         return lines
 
-    def _add_legend(self, handles: Sequence[Any]) -> Any:
+    def _add_legend(self, handles: Sequence[Any], *, title: str | None = None) -> Any:
         """Draw a legend beside the panels, or inside the last one if the axes belong to the user."""
         if not handles:
             return None
         if not self._is_own:
-            return self.axes_.ravel()[-1].legend(handles=handles, loc="best", fontsize="small")
-        return self._part.legend(handles=handles, loc="outside right upper", fontsize="small", frameon=False)
+            return self.axes_.ravel()[-1].legend(handles=handles, title=title, loc="best", fontsize="small")
+        style = {"fontsize": "small", "title_fontsize": "small", "frameon": False}
+        return self._part.legend(handles=handles, title=title, loc="outside right upper", **style)
 
     def _add_titles(self, names: Sequence[str]) -> None:
         """Write a name above each panel, shortened to the width of the panel."""

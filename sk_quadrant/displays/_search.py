@@ -1,0 +1,307 @@
+"""Display of what a search has tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sk_quadrant._arrays import FloatArray
+from sk_quadrant.displays._fitted import find_attribute
+from sk_quadrant.displays._panels import PanelDisplay, check_matplotlib, line_style, merge_style, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LOG_RATIO = 20  # of the largest to the smallest value, from which on an axis is logarithmic
+
+
+@dataclass(eq=False, repr=False)
+class SearchDisplay(PanelDisplay):
+    """Cross-validated scores of the candidates of a search, against one of their parameters.
+
+    Use :meth:`from_estimator` or :meth:`from_results` to create one, of
+    :class:`~sk_quadrant.QuadrantMultiLabelClassifierCV` or of a search of scikit-learn. A second parameter has a line
+    for each of its values, a third one a panel. Lines are means over splits, bands one standard deviation to both
+    sides, the star is the best candidate.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_panels, n_lines, n_values, n_splits)
+        Scores of each split; NaN for a combination that was not tried. Of candidates that differ in further
+        parameters it has the best.
+
+    names : tuple of (str, str, str)
+        Names of the parameters of panels, lines and the x axis; an empty one if there is none.
+
+    values : tuple of (list, list, list)
+        Their values.
+
+    best : tuple of (int, int, int)
+        Panel, line and value of the best candidate.
+
+    score_name : str, default="score"
+        Name of the score, for the y axis.
+
+    note : str, default=""
+        Text above the panels on what they leave out.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (n_panels,), dtype=matplotlib Axes
+        Panels; `ax_` is the first of them, `figure_` their figure.
+
+    lines_ : list of list of matplotlib Line2D
+        Mean scores, by panel and line.
+
+    bands_ : list of list of matplotlib FillBetweenPolyCollection
+        Bands around them.
+
+    best_ : matplotlib Line2D
+        Star at the best candidate.
+
+    legend_ : matplotlib Legend
+        Legend.
+
+    See Also
+    --------
+    sklearn.model_selection.ValidationCurveDisplay : Scores against one parameter, with those of the training part.
+
+    Examples
+    --------
+    >>> from sk_quadrant import QuadrantMultiLabelClassifierCV, make_quadrants
+    >>> from sk_quadrant.displays import SearchDisplay
+    >>> X, Y = make_quadrants(n_samples=100, random_state=0)
+    >>> search = QuadrantMultiLabelClassifierCV(["zlpr", "hinge"], [0.1, 1.0], cv=3, thresholds="natural").fit(X, Y)
+    >>> display = SearchDisplay.from_estimator(search)
+    >>> display.names, display.values
+    (('', 'loss', 'C'), ([''], ['zlpr', 'hinge'], [0.1, 1.0]))
+    >>> display.scores.shape  # a panel, two losses, two values of C, three splits
+    (1, 2, 2, 3)
+    """
+
+    scores: FloatArray
+    _: KW_ONLY
+    names: tuple[str, str, str]
+    values: tuple[list[Any], list[Any], list[Any]]
+    best: tuple[int, int, int]
+    score_name: str = "score"
+    note: str = ""
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, **options: Any) -> SearchDisplay:
+        """Draw what a fitted search has tried.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            Fitted search with `cv_results_`, or a pipeline that ends with one.
+
+        **options
+            Options of :meth:`from_results`.
+
+        Returns
+        -------
+        display : SearchDisplay
+        """
+        results = find_attribute(estimator, "cv_results_")
+        if results is None:
+            raise ValueError(
+                f"{type(estimator).__name__} has no cv_results_; fit it, or pass the results to from_results."
+            )
+        scoring = find_attribute(estimator, "scoring")
+        return cls.from_results(results, **{"score_name": scoring if isinstance(scoring, str) else "score", **options})
+
+    @classmethod
+    def from_results(
+        cls,
+        cv_results: Mapping[str, Any],
+        *,
+        x: str | None = None,
+        lines: str | None = None,
+        panels: str | None = None,
+        metric: str = "score",
+        score_name: str = "score",
+        **options: Any,
+    ) -> SearchDisplay:
+        """Draw the results of a search.
+
+        Parameters
+        ----------
+        cv_results : dict
+            `cv_results_` of a search.
+
+        x : str, default=None
+            Parameter of the x axis, with or without the name of its step. None takes the numeric one with most values.
+
+        lines, panels : str, default=None
+            Parameters of lines and panels. None takes the next ones that have several values, in their order.
+
+        metric : str, default="score"
+            Which score, if the search has several.
+
+        score_name : str, default="score"
+            Name of the score, for the y axis.
+
+        **options
+            Options of :meth:`plot`.
+
+        Returns
+        -------
+        display : SearchDisplay
+        """
+        check_matplotlib(f"{cls.__name__}.from_results")
+        tried = _values_tried(cv_results["params"])
+        chosen = _choose_parameters(tried, panels=panels, lines=lines, x=x)
+        splits = _split_scores(cv_results, metric)
+        values = [tried[name] if name else [""] for name in chosen]
+        scores = np.full((*map(len, values), splits.shape[1]), np.nan)
+        places = [_place(params, chosen, values) for params in cv_results["params"]]
+        worst_first = np.argsort(np.nan_to_num(splits.mean(axis=1), nan=-np.inf), kind="stable")
+        for i in worst_first:
+            scores[places[i]] = splits[i]
+        others = [_last(name) for name, each in tried.items() if len(each) > 1 and name not in chosen]
+        display = cls(
+            scores,
+            names=(_last(chosen[0]), _last(chosen[1]), _last(chosen[2])),
+            values=(values[0], values[1], values[2]),
+            best=places[int(np.argmin(cv_results[f"rank_test_{metric}"]))],
+            score_name=score_name.replace("_", " "),
+            note=f"best over {', '.join(others)}" if others else "",
+        )
+        return display.plot(**options)
+
+    def plot(self, *, line_kw: dict[str, Any] | None = None, ax: Any = None) -> SearchDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        line_kw : dict, default=None
+            Keywords of :meth:`matplotlib.axes.Axes.plot` for the lines.
+
+        ax : Axes or array-like of Axes of shape (n_panels,), default=None
+            Axes to draw on; several panels replace a single axes. None makes a figure.
+
+        Returns
+        -------
+        display : SearchDisplay
+        """
+        panel_name, lines_name, x_name = self.names
+        panels, line_values, x_values = self.values
+        self._make_panels(ax, len(panels), size=(4.2, 3.2) if len(panels) == 1 else (2.6, 2.8), legend_inches=2.0)
+        is_numeric = all(map(_is_number, x_values))
+        x = np.array(x_values if is_numeric else range(len(x_values)), dtype=np.float64)
+        self.lines_: list[list[Any]] = []
+        self.bands_: list[list[Any]] = []
+        for panel, scores in zip(self.axes_, self.scores, strict=True):
+            styles = [{**line_style(i), "marker": "o", "markersize": 4} for i in range(len(line_values))]
+            drawn = [
+                self._plot_line(panel, x, each, style, line_kw) for each, style in zip(scores, styles, strict=True)
+            ]
+            self.lines_.append([line for line, _ in drawn])
+            self.bands_.append([band for _, band in drawn])
+            if not is_numeric:
+                panel.set_xticks(x, [shorten(str(value), 18) for value in x_values], rotation=90)
+            elif x.min() > 0 and x.max() > LOG_RATIO * x.min():
+                panel.set_xscale("log")
+        handles = [line for line, value in zip(self.lines_[0], line_values, strict=True) if value != ""]
+        for line, value in zip(handles, line_values, strict=False):
+            line.set_label(shorten(str(value), 24))
+        self._plot_best(x)
+        if panel_name:
+            self._add_titles([f"{panel_name}: {value}" for value in panels])
+        self._name_axes(xlabel=x_name, ylabel=self.score_name)
+        self.legend_ = self._add_legend([*handles, self.best_], title=lines_name or None)
+        self._add_note(self.note)
+        return self
+
+    def _plot_line(
+        self, ax: Axes, x: FloatArray, scores: FloatArray, style: dict[str, Any], line_kw: dict[str, Any] | None
+    ) -> tuple[Any, Any]:
+        """Draw the mean over splits, and a band around it."""
+        tried = np.isfinite(scores).all(axis=1)
+        mean, deviation = scores[tried].mean(axis=1), scores[tried].std(axis=1)
+        (line,) = ax.plot(x[tried], mean, **merge_style(style, line_kw))
+        band = ax.fill_between(
+            x[tried], mean - deviation, mean + deviation, color=line.get_color(), alpha=0.15, linewidth=0
+        )
+        return line, band
+
+    def _plot_best(self, x: FloatArray) -> None:
+        panel, line, value = self.best
+        best = self.scores[self.best].mean()
+        (self.best_,) = self.axes_[panel].plot(
+            x[value],
+            best,
+            "*",
+            color=self.lines_[panel][line].get_color(),
+            markeredgecolor="black",
+            markersize=13,
+            label=f"best: {best:.3f}",
+            zorder=4,
+        )
+
+
+def _values_tried(candidates: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the values of each parameter, numbers in their order and others as they came."""
+    names = dict.fromkeys(name for params in candidates for name in params)
+    tried = {name: list(dict.fromkeys(_plain(params.get(name)) for params in candidates)) for name in names}
+    return {name: sorted(values) if all(map(_is_number, values)) else values for name, values in tried.items()}
+
+
+def _choose_parameters(tried: dict[str, list[Any]], **asked: str | None) -> list[str]:
+    """Return the parameters of panels, lines and x axis; an empty one where there is none left."""
+    chosen = {role: None if name is None else _find_parameter(name, list(tried), role) for role, name in asked.items()}
+    free = [name for name, values in tried.items() if len(values) > 1 and name not in chosen.values()]
+    if chosen["x"] is None:
+        numeric = [name for name in free if all(map(_is_number, tried[name]))]
+        chosen["x"] = max(numeric, key=lambda name: len(tried[name])) if numeric else next(iter(free or tried))
+    for role in ("lines", "panels"):
+        rest = [name for name in free if name not in chosen.values()]
+        chosen[role] = chosen[role] or (rest[0] if rest else "")
+    return [chosen[role] or "" for role in ("panels", "lines", "x")]
+
+
+def _find_parameter(name: str, names: list[str], role: str) -> str:
+    """Return the full name of a parameter that was given with or without its step."""
+    found = [each for each in names if name in (each, _last(each))]
+    if len(found) != 1:
+        raise ValueError(f"{role} must be one of the parameters {', '.join(names)}, got {name!r}.")
+    return found[0]
+
+
+def _place(params: Mapping[str, Any], names: list[str], values: list[list[Any]]) -> tuple[int, int, int]:
+    """Return panel, line and value of a candidate."""
+    panel, line, x = (
+        each.index(_plain(params.get(name))) if name else 0 for name, each in zip(names, values, strict=True)
+    )
+    return panel, line, x
+
+
+def _split_scores(cv_results: Mapping[str, Any], metric: str) -> NDArray[np.float64]:
+    """Return the scores of each candidate and split."""
+    keys = [key for key in cv_results if key.startswith("split") and key.endswith(f"_test_{metric}")]
+    if not keys:
+        metrics = sorted({key.partition("mean_test_")[2] for key in cv_results if key.startswith("mean_test_")})
+        raise ValueError(f"metric must be one of {', '.join(metrics)}, got {metric!r}.")
+    return np.column_stack([np.asarray(cv_results[key], dtype=np.float64) for key in keys])
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that can be compared and written: a number, or a name."""
+    if _is_number(value):
+        return float(value) if isinstance(value, (float, np.floating)) else value
+    return value if isinstance(value, str) else str(getattr(value, "name", value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+
+
+def _last(name: str) -> str:
+    """Return the name of a parameter without its step."""
+    return name.rpartition("__")[2]
