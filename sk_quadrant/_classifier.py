@@ -49,6 +49,7 @@ from sk_quadrant._training import (
     unchanged_on_error,
     update_with_rows,
     warm_start_of,
+    warn_of_unobserved_labels,
     warn_unless_converged,
     wrap_module,
 )
@@ -384,6 +385,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
                 score = WatchedScore.of(self, X_val if self.module is None else watched.X, y_val, sample_weight_val)
             result = fit_rows(self, rows, start=start, score=score, validation=watched)
         warn_unless_converged(self, result, stacklevel=3)
+        warn_of_unobserved_labels(self, stacklevel=3)
         return self
 
     @classmethod

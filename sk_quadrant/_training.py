@@ -195,6 +195,22 @@ def warn_unless_converged(estimator: Any, result: FitResult, *, stacklevel: int)
     warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel + 1)
 
 
+def warn_of_unobserved_labels(estimator: Any, *, stacklevel: int) -> None:
+    """Warn of labels that are unknown in all rows."""
+    encoding = estimator.model_.encoding
+    unobserved = np.flatnonzero(encoding.decision_thresholds(np.zeros(encoding.n_labels)))
+    if not unobserved.size:
+        return
+    names = (np.arange(encoding.n_labels) if encoding.names is None else encoding.names)[unobserved].tolist()
+    shown = f"{names[:10]}{' and so on' if len(names) > 10 else ''}"
+    warnings.warn(
+        f"y has no known entry of positive weight of the labels {shown}. They are never predicted, and their "
+        "probabilities mean nothing. Leave them out, or label some rows.",
+        UserWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
 @contextmanager
 def unchanged_on_error(estimator: Any) -> Iterator[None]:
     """Put all attributes back as they were if an error is raised."""
@@ -228,7 +244,9 @@ def _train(
         loss, estimator.threshold, rows.encoding.n_labels, rows.encoding.names
     )
     architecture = Architecture() if estimator.module is not None else _architecture(estimator, rows.n_features)
-    fitted = FittedModel([], architecture, rows.encoding, loss, threshold, score_threshold)
+    before = start.encoding if start is not None and not solver.needs_sums_only else None  # steps keep what they learnt
+    encoding = rows.encoding.observing(rows.observed, before=before)
+    fitted = FittedModel([], architecture, encoding, loss, threshold, score_threshold)
     if estimator.module is not None:
         fitted = module_model(fitted, estimator, signature=cast("Any", rows).X.signature())
     if start is not None:

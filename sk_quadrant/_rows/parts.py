@@ -131,6 +131,8 @@ class Schema:
     dtype : numpy.dtype
         Precision of the features.
     is_sparse, is_soft : bool
+    observed : ndarray of bool of shape (n_labels,)
+        Labels with a known target.
     n_rows, largest : int
         Rows of all parts, and of the largest.
     class_weight : dict, list of dict or None
@@ -143,6 +145,7 @@ class Schema:
     dtype: np.dtype[Any]
     is_sparse: bool
     is_soft: bool
+    observed: NDArray[np.bool_]
     n_rows: int
     largest: int
     class_weight: Any
@@ -170,6 +173,7 @@ class Schema:
             dtype=np.result_type(*(part.dtype for part in parts)),
             is_sparse=parts[0].is_sparse,
             is_soft=any(part.is_soft for part in parts),
+            observed=np.broadcast_to(n_known > 0, encoding.n_labels),
             n_rows=sum(sizes),
             largest=max(sizes),
             class_weight=encoding.resolve_class_weight(class_weight, counts, n_known),
@@ -302,6 +306,11 @@ class ShardedRows:
     def is_soft(self) -> bool:
         """Whether a target is strictly between 0 and 1."""
         return self.schema.is_soft
+
+    @property
+    def observed(self) -> NDArray[np.bool_]:
+        """Which labels have a known target."""
+        return self.schema.observed
 
 
 class Chunks:

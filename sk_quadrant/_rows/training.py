@@ -65,6 +65,11 @@ class TrainingRows:
         return bool(sparse.issparse(self.X))
 
     @property
+    def observed(self) -> NDArray[np.bool_]:
+        """Which labels have a known target of positive weight."""
+        return self.targets.observed()
+
+    @property
     def is_soft(self) -> bool:
         """Whether a target is strictly between 0 and 1."""
         return self.targets.is_soft

@@ -72,6 +72,10 @@ class Encoding(ABC):
         """Return a DataFrame with its columns in the order of the labels; see `align_labels`."""
         return align_labels(y, self.label_names, name=name)
 
+    def observing(self, observed: NDArray[np.bool_], *, before: Encoding | None = None) -> Encoding:
+        """Return the encoding that knows which labels were observed; classes always are."""
+        return self
+
     def named(self, names: Any) -> Encoding:
         """Return the encoding with names of labels, unless it has some or they are of another number."""
         if names is None or self.label_names is not None or len(names) != self.n_labels:
@@ -102,6 +106,10 @@ class Encoding(ABC):
         ValueError
             If y does not have the classes or the labels of this encoding.
         """
+
+    def decision_thresholds(self, thresholds: Any) -> Any:
+        """Return the thresholds that scores are compared with, inf for a label that is never predicted."""
+        return thresholds
 
     @abstractmethod
     def decide(self, scores: Any, thresholds: Any) -> Any:
@@ -285,9 +293,12 @@ class MultiLabel(Encoding):
     ----------
     container : {"csr_matrix", "csr_array"} or None
         Class of the predictions in `scipy.sparse`, if y was sparse.
+    unobserved : ndarray of bool of shape (n_labels,) or None
+        Labels without a known target in training, which are never predicted. None if there are none.
     """
 
     container: str | None = None
+    unobserved: NDArray[np.bool_] | None = None
     kind: ClassVar[str] = "multilabel"
     exclusive: ClassVar[bool] = False
 
@@ -318,9 +329,19 @@ class MultiLabel(Encoding):
         self.check_same(MultiLabel(np.arange(targets.n_labels)))
         return targets
 
+    def observing(self, observed: NDArray[np.bool_], *, before: Encoding | None = None) -> MultiLabel:
+        """Return the encoding that knows which labels were observed, in training or before by another encoding."""
+        if isinstance(before, MultiLabel):
+            observed = observed | (True if before.unobserved is None else ~before.unobserved)
+        return replace(self, unobserved=None if observed.all() else ~observed)
+
+    def decision_thresholds(self, thresholds: Any) -> Any:
+        """Return inf for labels that were never observed; see `Encoding.decision_thresholds`."""
+        return thresholds if self.unobserved is None else np.where(self.unobserved, np.inf, thresholds)
+
     def decide(self, scores: Any, thresholds: Any) -> Any:
         """Return which scores are above their threshold, sparse if y was, so that a dense matrix never exists."""
-        decisions = scores > thresholds
+        decisions = scores > self.decision_thresholds(thresholds)
         return decisions if self.container is None else CONTAINERS[self.container](decisions, dtype=np.int64)
 
     def decode(self, decisions: Sequence[Any]) -> Any:
@@ -354,7 +375,8 @@ class MultiLabel(Encoding):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values and arrays; see `Encoding.to_dict`."""
-        return super().to_dict() | {"container": self.container, "label_names": self.label_names}
+        values = super().to_dict() | {"container": self.container, "label_names": self.label_names}
+        return values if self.unobserved is None else values | {"unobserved": self.unobserved}
 
 
 ENCODINGS: dict[str, type[Encoding]] = {encoding.kind: encoding for encoding in (Binary, Multiclass, MultiLabel)}

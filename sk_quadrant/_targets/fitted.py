@@ -59,7 +59,8 @@ def _own(classifier: Any, method: str, encoding: Encoding) -> Any:
     model = getattr(classifier, "model_", None)
     if model is None or (method == "decision_function" and encoding.exclusive):  # whose score is 0 at the threshold
         return None
-    return model.threshold if method == "predict_proba" else model.score_threshold
+    thresholds = model.threshold if method == "predict_proba" else model.score_threshold
+    return model.encoding.decision_thresholds(thresholds)
 
 
 def _parts(classifier: Any) -> Iterator[Any]:

@@ -65,6 +65,13 @@ class Targets:
         """Return the number of known targets of each label."""
         return np.full(self.n_labels, self.n_samples) if self.mask is None else self.mask.sum(axis=0)
 
+    def observed(self) -> NDArray[np.bool_]:
+        """Return which labels have a known target of positive weight."""
+        if self.weight is None or self.weight.ndim == 1:
+            rows = slice(None) if self.weight is None else self.weight > 0
+            return np.asarray(self.known(rows).any(axis=0))
+        return np.asarray(((self.weight > 0) & self.known()).any(axis=0))
+
     def counts(self) -> NDArray[np.float64]:
         """Return the unweighted sum of the known targets of each label."""
         return np.asarray(self.values.sum(axis=0, dtype=np.float64)).ravel()

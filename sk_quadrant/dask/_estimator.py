@@ -16,7 +16,14 @@ from sk_quadrant._classifier import QuadrantMultiLabelClassifier, can_learn_in_p
 from sk_quadrant._rows import ShardedRows, read_part
 from sk_quadrant._solvers import SOLVERS
 from sk_quadrant._targets import count_right
-from sk_quadrant._training import fit_rows, merge_summaries, unchanged_on_error, warm_start_of, warn_unless_converged
+from sk_quadrant._training import (
+    fit_rows,
+    merge_summaries,
+    unchanged_on_error,
+    warm_start_of,
+    warn_of_unobserved_labels,
+    warn_unless_converged,
+)
 from sk_quadrant.dask._blocks import check_collection, is_collection, map_rows, row_blocks
 
 
@@ -99,6 +106,7 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
             validate_data(self, rows.schema.head, skip_check_array=True, reset=start is None)
             result = fit_rows(self, rows, start=start)
         warn_unless_converged(self, result, stacklevel=3)
+        warn_of_unobserved_labels(self, stacklevel=3)
         return self
 
     def _check_solver(self):

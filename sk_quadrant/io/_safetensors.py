@@ -160,6 +160,7 @@ def _description(model: QuadrantMultiLabelClassifier) -> dict[str, Any]:
         "classes_dtype": str(encoding.classes.dtype),
         "label_names": _listed(encoding.label_names),
         "sparse_output": getattr(encoding, "container", None) is not None,
+        "unobserved": _listed(getattr(encoding, "unobserved", None)),
         "feature_names": _listed(getattr(model, "feature_names_in_", None)),
         "fit_intercept": model.model_.architecture.fit_intercept,
         "order": model.model_.order,
@@ -221,6 +222,8 @@ def _model(arrays: Arrays, metadata: Mapping[str, str]) -> QuadrantMultiLabelCla
         encoding["label_names"] = _as_objects(values["label_names"])
     if values["kind"] == "multilabel":
         encoding["container"] = "csr_matrix" if values["sparse_output"] else None
+        unobserved = values.get("unobserved")
+        encoding["unobserved"] = None if unobserved is None else np.array(unobserved, dtype=bool)
     parameters = {"loss": values["loss"], **values["parameters"]}
     model = QuadrantMultiLabelClassifier(**parameters | {"loss": loss_from_dict(parameters["loss"])})
     feature_names = _as_objects(values["feature_names"])
