@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sk_quadrant import callbacks, datasets, displays, io, losses, metrics, model_selection
+    from sk_quadrant import callbacks, datasets, displays, hierarchy, io, losses, metrics, model_selection
     from sk_quadrant._calibration import CalibratedMultiLabelClassifierCV
     from sk_quadrant._classifier import QuadrantMultiLabelClassifier
     from sk_quadrant._cross_validation import QuadrantMultiLabelClassifierCV
@@ -28,6 +28,7 @@ __all__ = [
     "callbacks",
     "datasets",
     "displays",
+    "hierarchy",
     "io",
     "losses",
     "make_quadrants",

@@ -26,6 +26,7 @@ MODULES = [
             "datasets",
             "displays",
             "distributed",
+            "hierarchy",
             "io",
             "losses",
             "metrics",

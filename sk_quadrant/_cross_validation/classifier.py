@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context, clone
-from sklearn.metrics import get_scorer_names
 from sklearn.utils import Bunch, get_tags, indexable
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
@@ -56,9 +55,9 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         Values of C to choose from; an int is that many, from 1e-3 to 1e3 with equal ratios.
 
     scoring : str or callable, default="f1_macro"
-        The metric to maximise: a string, see :ref:`scoring_string_names`, or "neg_hamming_loss", or a scorer. Its mean
+        The metric to maximise: a name that `sk_quadrant.metrics.get_scorer` knows, or a scorer. Its mean
         over the splits decides. For a metric of predictions thresholds are tuned for it; for one of probabilities or
-        decision values, such as `sk_quadrant.metrics.neg_multilabel_log_loss_scorer` or "average_precision", they stay
+        decision values, such as "neg_multilabel_log_loss" or "average_precision", they stay
         those of the loss.
 
     thresholds : {"auto", "natural", "shared", "label"}, default="auto"
@@ -177,7 +176,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "losses": ["array-like", str, Loss],
         "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
-        "scoring": [StrOptions({*get_scorer_names(), "neg_hamming_loss"}), callable],
+        "scoring": [str, callable],
         "thresholds": [StrOptions({"auto", *THRESHOLDS})],
         "calibration": [StrOptions({"auto", *METHODS}), None],
         "cv": ["cv_object", Interval(Real, 0.0, 1.0, closed="neither")],

@@ -1,0 +1,194 @@
+"""HierarchicalMultiLabelClassifier: consistent probabilities and label sets around any multi-label classifier."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import _fit_context, clone
+from sklearn.utils import indexable
+from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _raise_for_params, process_routing
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _estimator_has, check_is_fitted
+
+from sk_quadrant._meta_estimator import FitData, MetaClassifier
+from sk_quadrant._targets import read_for_any_classifier, respond
+from sk_quadrant.hierarchy._labels import LabelHierarchy
+
+METHODS = ("raise_parents", "lower_children")
+
+
+class HierarchicalMultiLabelClassifier(MetaClassifier):
+    """Classifier of labels in a tree: a parent is at least as probable as its children, and predicted with them.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Multi-label classifier. A :class:`~sklearn.frozen.FrozenEstimator` is used as it is.
+
+    hierarchy : LabelHierarchy or None, default=None
+        What is above each label. None takes the names of the columns of `y`, as `LabelHierarchy.from_names` does.
+
+    method : {"raise_parents", "lower_children"}, default="raise_parents"
+        Whether an improbable parent becomes as probable as its most probable child, and is predicted with a child, or a
+        child becomes as improbable as its parent, and is predicted with it only.
+
+    Attributes
+    ----------
+    estimator_ : estimator instance
+        The fitted classifier.
+
+    hierarchy_ : LabelHierarchy
+        What is above each label.
+
+    encoding_ : Encoding
+        How `y` was encoded.
+
+    classes_ : ndarray or list of ndarray
+        The classes as `estimator_` gives them.
+
+    n_features_in_ : int
+        Number of features seen during :term:`fit`, if `estimator_` has it.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, if `estimator_` has them.
+
+    label_names_in_ : ndarray of shape (n_labels,)
+        Names of the labels, if `estimator_` has them.
+
+    See Also
+    --------
+    hierarchical_f1_score : The F1 of closed label sets.
+
+    Notes
+    -----
+    `fit` closes `y` upwards, so that the classifier learns that every A01B is an A01. With one threshold for all labels
+    predictions are those of the consistent probabilities.
+
+    References
+    ----------
+    .. [1] C. N. Silla, A. A. Freitas. :doi:`"A survey of hierarchical classification across different application
+       domains" <10.1007/s10618-010-0175-9>`. Data Mining and Knowledge Discovery 22, 2011.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
+    >>> from sk_quadrant.hierarchy import HierarchicalMultiLabelClassifier
+    >>> X, Y = make_quadrants(n_samples=400, random_state=0)
+    >>> y = pd.DataFrame(Y, columns=["A", "A01"])
+    >>> model = HierarchicalMultiLabelClassifier(QuadrantMultiLabelClassifier()).fit(X, y)
+    >>> model.predict([[-2.0, 2.0]])
+    array([[1, 1]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "hierarchy": [LabelHierarchy, None],
+        "method": [StrOptions(set(METHODS))],
+    }
+
+    def __init__(
+        self, estimator: Any, *, hierarchy: LabelHierarchy | None = None, method: str = "raise_parents"
+    ) -> None:
+        self.estimator = estimator
+        self.hierarchy = hierarchy
+        self.method = method
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, **params: Any) -> HierarchicalMultiLabelClassifier:
+        """Close y upwards and fit the classifier.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+            Training data, as `estimator` takes it.
+
+        y : {array-like, sparse matrix, dataframe} of shape (n_samples, n_labels)
+            Indicator matrix of the labels, NaN for unknown ones.
+
+        **params : dict
+            Parameters for the `fit` method of `estimator`, by metadata routing.
+
+        Returns
+        -------
+        self : object
+            This instance.
+
+        Raises
+        ------
+        ValueError
+            If `y` is no label matrix, or has neither names nor a hierarchy, or another number of labels.
+        """
+        _raise_for_params(params, self, None)
+        X, y = indexable(X, y)
+        if np.ndim(y) != 2 and not hasattr(y, "columns"):
+            raise ValueError(f"y must be a label matrix of shape (n_samples, n_labels), got shape {np.shape(y)}.")
+        y, encoding, _ = read_for_any_classifier(y, soft=False)
+        hierarchy = self._hierarchy_of(encoding.label_names)
+        y, encoding, targets = read_for_any_classifier(hierarchy.close(y), soft=False)
+        data = FitData(X, y, encoding, targets, process_routing(self, "fit", **params).estimator.fit)
+        classifier = data.fit(clone(self.estimator))
+        self._publish(classifier, estimator_=classifier, hierarchy_=hierarchy, encoding_=encoding)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Predict label sets in which every label has its parent.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+            Data, as `estimator` takes it.
+
+        Returns
+        -------
+        {ndarray, CSR matrix} of shape (n_samples, n_labels)
+            What `estimator_` predicts, with missing parents, or without orphans.
+        """
+        check_is_fitted(self)
+        predicted = self.estimator_.predict(X)
+        return self.hierarchy_.close(predicted) if self.method == METHODS[0] else self.hierarchy_.prune(predicted)
+
+    @available_if(_estimator_has("predict_proba"))
+    def predict_proba(self, X: Any) -> Any:
+        """Return probabilities in which a parent is at least as probable as its children.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+            Data, as `estimator` takes it.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels)
+        """
+        check_is_fitted(self)
+        values = respond(self.estimator_, X, "predict_proba", self.encoding_).values
+        return getattr(self.hierarchy_, self.method)(values)
+
+    @property
+    def classes_(self) -> Any:
+        """Classes of the fitted estimator."""
+        return self.estimator_.classes_
+
+    def get_metadata_routing(self) -> Any:
+        """Get the metadata routing of this object.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            `fit` passes metadata on to `fit` of `estimator`.
+        """
+        return MetadataRouter(owner=self).add(
+            estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit")
+        )
+
+    def _hierarchy_of(self, names: Any) -> LabelHierarchy:
+        if self.hierarchy is not None:
+            return self.hierarchy
+        if names is None:
+            raise ValueError(
+                "hierarchy must be given where y has no names. Pass a LabelHierarchy, or y as a DataFrame."
+            )
+        return LabelHierarchy.from_names(list(names))

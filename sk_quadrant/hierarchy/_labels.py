@@ -1,0 +1,190 @@
+"""A forest of labels: what is above each label, label sets closed upwards, consistent probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+
+@dataclass(frozen=True)
+class LabelHierarchy:
+    """A forest of labels: each has one parent, or none.
+
+    Parameters
+    ----------
+    parents : tuple of int
+        For each label the column of its parent, -1 for a root.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_quadrant.hierarchy import LabelHierarchy
+    >>> hierarchy = LabelHierarchy.from_names(["A", "A01", "A01B", "B"])
+    >>> hierarchy.parents
+    (-1, 0, 1, -1)
+    >>> hierarchy.close(np.array([[0, 0, 1, 0]]))
+    array([[1, 1, 1, 0]])
+    >>> hierarchy.raise_parents(np.array([[0.2, 0.5, 0.4, 0.1]]))
+    array([[0.5, 0.5, 0.4, 0.1]])
+    """
+
+    parents: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        parents = np.asarray(self.parents)
+        if parents.ndim != 1 or parents.dtype.kind != "i" or not ((parents >= -1) & (parents < parents.size)).all():
+            raise ValueError(
+                f"parents must be the column of the parent of each label, or -1 for a root, got {self.parents!r}."
+            )
+        object.__setattr__(self, "parents", tuple(parents.tolist()))
+        above = parents
+        for _ in range(parents.size):  # after so many steps up from every label only a cycle is left
+            above = np.where(above >= 0, parents[above], -1)
+        if (above >= 0).any():
+            cycle = np.flatnonzero(above >= 0)[:5].tolist()
+            raise ValueError(f"parents must not lead in a circle, as they do from the labels {cycle}.")
+
+    @classmethod
+    def from_names(cls, names: Sequence[str], parents: Mapping[str, str | None] | None = None) -> LabelHierarchy:
+        """Return the hierarchy of labels with names.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names in the order of the columns.
+        parents : mapping of str to str, default=None
+            The parent of each label that has one. None takes the longest other name that a name begins with, so that
+            A01 is the parent of A01B.
+
+        Raises
+        ------
+        ValueError
+            If names are not unique, or a parent is no label.
+        """
+        names = [str(name) for name in names]
+        column = {name: j for j, name in enumerate(names)}
+        if len(column) != len(names):
+            raise ValueError("names must be unique.")
+        if parents is None:
+            parents = {name: _longest_prefix(name, column) for name in names}
+        unknown = {name for pair in parents.items() for name in pair if name is not None} - column.keys()
+        if unknown:
+            raise ValueError(f"parents must relate labels in names, got {sorted(unknown)[:5]}.")
+        above = (parents.get(name) for name in names)
+        return cls(tuple(-1 if name is None else column[name] for name in above))
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+        return len(self.parents)
+
+    @cached_property
+    def upwards(self) -> tuple[int, ...]:
+        """Labels that have a parent, the deepest first."""
+        depth = {-1: -1}
+        for label in range(self.n_labels):
+            path = [label]
+            while path[-1] not in depth:
+                path.append(self.parents[path[-1]])
+            for above, each in zip(path[::-1], path[-2::-1], strict=False):
+                depth[each] = depth[above] + 1
+        order = sorted(range(self.n_labels), key=lambda label: -depth[label])
+        return tuple(label for label in order if self.parents[label] >= 0)
+
+    def close(self, y: Any) -> Any:
+        """Return label sets with all ancestors of their labels.
+
+        Parameters
+        ----------
+        y : {ndarray, sparse matrix, DataFrame} of shape (n_samples, n_labels)
+            Indicators; NaN, an unknown label, stays unknown unless a descendant is present.
+
+        Returns
+        -------
+        {ndarray, sparse matrix, DataFrame} of shape (n_samples, n_labels)
+        """
+        if hasattr(y, "columns"):
+            return type(y)(self.close(np.asarray(y)), index=y.index, columns=y.columns)
+        self._check(y)
+        if sparse.issparse(y):
+            closed = ((y @ type(y)(self._ancestors)) > 0).astype(y.dtype)
+            return type(y)(closed)
+        closed = np.array(y)
+        for label in self.upwards:
+            parent = self.parents[label]
+            closed[:, parent] = np.where(closed[:, label] == 1, 1, closed[:, parent])
+        return closed
+
+    def prune(self, y: Any) -> Any:
+        """Return label sets without the labels whose parent is missing.
+
+        Parameters
+        ----------
+        y : {ndarray, sparse matrix} of shape (n_samples, n_labels)
+            Indicators.
+
+        Returns
+        -------
+        {ndarray, sparse matrix} of shape (n_samples, n_labels)
+        """
+        if sparse.issparse(y):
+            return type(y)(self.prune(y.toarray()))
+        self._check(y)
+        pruned = np.array(y)
+        for label in reversed(self.upwards):
+            pruned[:, label] *= pruned[:, self.parents[label]]
+        return pruned
+
+    def raise_parents(self, probabilities: Any) -> Any:
+        """Return probabilities in which a parent is at least as probable as each of its children, by raising parents.
+
+        Parameters
+        ----------
+        probabilities : ndarray of shape (n_samples, n_labels)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels)
+        """
+        self._check(probabilities)
+        consistent = np.array(probabilities)
+        for label in self.upwards:
+            parent = self.parents[label]
+            np.maximum(consistent[:, parent], consistent[:, label], out=consistent[:, parent])
+        return consistent
+
+    def lower_children(self, probabilities: Any) -> Any:
+        """Return probabilities in which a child is at most as probable as its parent, by lowering children.
+
+        Parameters
+        ----------
+        probabilities : ndarray of shape (n_samples, n_labels)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels)
+        """
+        self._check(probabilities)
+        consistent = np.array(probabilities)
+        for label in reversed(self.upwards):
+            np.minimum(consistent[:, label], consistent[:, self.parents[label]], out=consistent[:, label])
+        return consistent
+
+    @cached_property
+    def _ancestors(self) -> Any:
+        """1 where the column is the label of the row or above it."""
+        return sparse.csr_array(self.close(np.eye(self.n_labels, dtype=np.int64)))
+
+    def _check(self, values: Any) -> None:
+        if len(values.shape) != 2 or values.shape[1] != self.n_labels:
+            raise ValueError(f"There must be a column for each of the {self.n_labels} labels, got {values.shape}.")
+
+
+def _longest_prefix(name: str, names: Mapping[str, int]) -> str | None:
+    prefixes = (name[:length] for length in range(len(name) - 1, 0, -1))
+    return next((prefix for prefix in prefixes if prefix in names), None)
