@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
+from sklearn.utils._pprint import _EstimatorPrettyPrinter
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -758,10 +759,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         return state | {"module": module_from_dict(state["module"])}
 
     def __repr__(self, N_CHAR_MAX=700):
-        if self.module is None:
-            return super().__repr__(N_CHAR_MAX)
-        shown = type(self)(**self.get_params(deep=False) | {"module": ModuleName.of(self.module)})
-        return BaseEstimator.__repr__(shown, N_CHAR_MAX)
+        return BaseEstimator.__repr__(_with_short_module(self), N_CHAR_MAX)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -780,3 +778,18 @@ def _are_same(first: Any, second: Any) -> bool:
     if hasattr(first, "equals"):  # names and values of pandas
         return bool(first.equals(second))
     return bool(first == second) if isinstance(first, dict) else bool(np.array_equal(first, second))
+
+
+def _with_short_module(estimator):
+    """Return an unfitted estimator to be shown, with the name of a module in place of its architecture."""
+    if estimator.module is None:
+        return estimator
+    return type(estimator)(**estimator.get_params(deep=False) | {"module": ModuleName.of(estimator.module)})
+
+
+def _print_short(printer, estimator, *where):
+    _EstimatorPrettyPrinter._pprint_estimator(printer, _with_short_module(estimator), *where)
+
+
+# scikit-learn breaks lines of an estimator, also of a step of a pipeline, whose __repr__ it knows
+_EstimatorPrettyPrinter._dispatch[QuadrantMultiLabelClassifier.__repr__] = _print_short

@@ -16,7 +16,7 @@ from sk_quadrant.losses import LOSSES
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
 QUICK = {"plot_missing_labels", "plot_quadrants", "plot_threshold", "plot_tuned_thresholds"}  # all others are slow
-READABLE = [*GALLERY, EXAMPLES / "patents.py"]
+READABLE = [*GALLERY, *(EXAMPLES / f"{name}.py" for name in ("patents", "patents_module", "transformer_module"))]
 
 
 def name_of(path):
@@ -138,3 +138,32 @@ def test_patents_takes_any_texts(run_example, capsys, tmp_path):
     rows = [line.split() for line in lines[2:] if "," not in line]
     scores = {loss: max(float(row[3]) for row in rows if row[0] == loss) for loss in LOSSES}
     assert all(score > 0.9 for score in scores.values())
+
+
+@pytest.mark.slow
+def test_tfidf_wins_over_an_encoder_from_scratch_on_simulated_texts_too(run_example, monkeypatch, tmp_path):
+    """The example of a module for texts runs without the patents, and its finding holds."""
+    monkeypatch.setenv("SK_QUADRANT_DATA", str(tmp_path / "nowhere"))
+
+    results = run_example(EXAMPLES / "patents_module.py")["results"]
+
+    assert list(results) == [(m, t) for m in ("TF-IDF, linear", "embedding bag") for t in ("1/2", "tuned")]
+    assert results["TF-IDF, linear", "tuned"][0] > results["embedding bag", "tuned"][0] > 0.4
+
+
+@pytest.mark.slow
+def test_a_transformer_learns_as_a_module(run_example):
+    """Three words among twenty are found in nearly all new texts."""
+    pytest.importorskip("transformers")
+
+    assert run_example(EXAMPLES / "transformer_module.py")["score"] > 0.9
+
+
+def test_the_transformer_example_says_what_it_needs(run_example, monkeypatch, capsys):
+    """Without transformers it ends without an error."""
+    monkeypatch.setitem(sys.modules, "transformers", None)
+
+    with pytest.raises(SystemExit, match=r"^0$"):
+        run_example(EXAMPLES / "transformer_module.py")
+
+    assert "pip install transformers" in capsys.readouterr().out

@@ -562,7 +562,9 @@ def test_another_module_cannot_continue():
 def test_the_model_is_shown_in_one_line():
     """Neither repr nor HTML prints the architecture."""
     clf = make_classifier(nn.Sequential(*(nn.Linear(20, 20) for _ in range(50)), nn.Linear(20, 2)))
-    assert "module=<Sequential, 21042 parameters>" in repr(clf)
+    for shown in (repr(clf), repr(make_pipeline(FunctionTransformer(), clf))):
+        assert "module=<Sequential, 21042 parameters>" in shown
+        assert max(map(len, shown.splitlines())) < 90
     assert "in_features=20, out_features=20, bias=True)\n" not in clf._repr_html_()
 
 
