@@ -12,7 +12,6 @@ from sklearn.metrics import (
     PrecisionRecallDisplay,
     RocCurveDisplay,
     auc,
-    average_precision_score,
     precision_recall_curve,
     roc_curve,
 )
@@ -234,7 +233,7 @@ class LabelPrecisionRecallDisplay(RankingCurvesDisplay):
         return PrecisionRecallDisplay(
             precision=precision,
             recall=recall,
-            average_precision=float(average_precision_score(truth, score, sample_weight=weight)),
+            average_precision=float(-np.diff(recall) @ precision[:-1]),  # the area under the steps, recalls decreasing
             prevalence_pos_label=float(np.average(truth, weights=weight)),
         )
 

@@ -155,6 +155,8 @@ class SearchDisplay(PanelDisplay):
         display : SearchDisplay
         """
         check_matplotlib(f"{cls.__name__}.from_results")
+        if len(cv_results["params"]) == 0:
+            raise ValueError("cv_results must hold at least one candidate, got none.")
         tried = _values_tried(cv_results["params"])
         chosen = _choose_parameters(tried, panels=panels, lines=lines, x=x)
         splits = _split_scores(cv_results, metric)
@@ -259,7 +261,7 @@ def _choose_parameters(tried: dict[str, list[Any]], **asked: str | None) -> list
     free = [name for name, values in tried.items() if len(values) > 1 and name not in chosen.values()]
     if chosen["x"] is None:
         numeric = [name for name in free if all(map(_is_number, tried[name]))]
-        chosen["x"] = max(numeric, key=lambda name: len(tried[name])) if numeric else next(iter(free or tried))
+        chosen["x"] = max(numeric, key=lambda name: len(tried[name])) if numeric else next(iter(free or tried), "")
     for role in ("lines", "panels"):
         rest = [name for name in free if name not in chosen.values()]
         chosen[role] = chosen[role] or (rest[0] if rest else "")

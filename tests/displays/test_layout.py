@@ -1,5 +1,6 @@
 """Every picture stays readable at 2, 14 and 200 labels."""
 
+import numpy as np
 import pytest
 from sklearn.linear_model import RidgeClassifier
 
@@ -11,6 +12,7 @@ from sk_quadrant.displays import (
     LabelRocCurveDisplay,
     LearningHistoryDisplay,
     LossDisplay,
+    SearchDisplay,
     ThresholdDisplay,
 )
 
@@ -90,6 +92,22 @@ def test_losses_do_not_overlap(pyplot, assert_nothing_overlaps, n_losses):
     """Check panels, titles, ticks and legend of losses, in one block of columns and in two."""
     names = ["bce_with_logits", "shifted_sigmoid_bce", "asymmetric", "exponential", "hinge", "zlpr"]
     assert_nothing_overlaps(LossDisplay.from_loss(names[:n_losses]).figure_)
+
+
+def test_searches_do_not_overlap(pyplot, assert_nothing_overlaps):
+    """Check panels, words below an axis and the legend of a search over four parameters."""
+    params = [
+        {"clf__loss": loss, "clf__C": 10.0**k, "clf__thresholds": kind, "p": p}
+        for loss in ("bce_with_logits", "shifted_sigmoid_bce", "zlpr")
+        for k in range(-3, 4)
+        for kind in ("natural", "shared", "label")
+        for p in (1, 2)
+    ]
+    scores = np.random.default_rng(0).uniform(size=(2, len(params)))
+    results = {"params": params, "rank_test_score": np.argsort(np.argsort(-scores.mean(axis=0)))}
+    results |= {f"split{k}_test_score": scores[k] for k in range(2)}
+    for x in ("C", "loss"):
+        assert_nothing_overlaps(SearchDisplay.from_results(results, x=x).figure_)
 
 
 def test_history_does_not_overlap(pyplot, assert_nothing_overlaps):

@@ -12,6 +12,7 @@ from sk_quadrant.displays import (
     LabelRocCurveDisplay,
     LearningHistoryDisplay,
     LossDisplay,
+    SearchDisplay,
     ThresholdDisplay,
 )
 
@@ -34,9 +35,10 @@ def test_import_needs_no_matplotlib():
         lambda: LabelCalibrationDisplay.from_predictions([[1]], [[0.5]]),
         lambda: LabelConfusionDisplay.from_predictions([[1]], [[1]]),
         lambda: LabelRocCurveDisplay.from_predictions([[1]], [[1]]),
+        lambda: SearchDisplay.from_results({"params": []}),
         lambda: LearningHistoryDisplay.from_history([{"train_loss": 1.0}]),
     ],
-    ids=["loss", "region", "threshold", "calibration", "confusion", "roc", "history"],
+    ids=["loss", "region", "threshold", "calibration", "confusion", "roc", "search", "history"],
 )
 def test_missing_matplotlib_names_the_extra(monkeypatch, draw):
     """Check that drawing without matplotlib says how to install it."""

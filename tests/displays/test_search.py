@@ -130,6 +130,14 @@ def test_one_candidate_is_a_star(pyplot, data):
     assert_allclose(display.best_.get_xydata(), [[1.0, search.best_score_]])
 
 
+def test_search_without_parameters_is_a_star(pyplot, data):
+    """Check a grid without parameters, and the message for results without candidates."""
+    search = GridSearchCV(KNeighborsClassifier(), {}, cv=2).fit(*data)
+    assert_allclose(SearchDisplay.from_estimator(search).best_.get_ydata(), [search.best_score_])
+    with pytest.raises(ValueError, match="cv_results must hold at least one candidate, got none"):
+        SearchDisplay.from_results({"params": []})
+
+
 def test_several_metrics_are_told_apart(pyplot, data):
     """Check the choice of a metric, and the message for one that was not scored."""
     search = GridSearchCV(
