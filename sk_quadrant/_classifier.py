@@ -25,6 +25,7 @@ from sk_quadrant._rows import (
     ArrayInputs,
     check_is_numeric,
     divide,
+    of_watched_rows,
     padding_explained,
     read_texts_or_dict,
     read_training_rows,
@@ -485,10 +486,11 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         splits = hasattr(self.validation_fraction, "split")
         if X_val is not None:
             names = ("missing_labels", "class_weight")
-            if self.module is None:
-                X_val = self._check_numbers(X_val, reset=False)
-            else:
-                X_val = self._read_inputs(X_val, reset=False).follow(rows.X.signature())
+            with of_watched_rows():
+                if self.module is None:
+                    X_val = self._check_numbers(X_val, reset=False)
+                else:
+                    X_val = self._read_inputs(X_val, reset=False).follow(rows.X.signature())
             options = {name: getattr(self, name) for name in names}
             return read_validation_rows(rows, X_val, y_val, sample_weight_val, **options)
         return divide(self.validation_fraction, X, y, groups) if self.early_stopping and splits else None

@@ -76,7 +76,15 @@ class FitData:
         splitter = check_label_cv(cv, self.targets.values >= 0.5, random_state)
         y = self.targets.dense() if sparse.issparse(self.y) else self.y  # few splitters take a sparse y
         rows = np.arange(self.n_samples)
-        splits = [Split(rows[train], rows[test]) for train, test in splitter.split(self.X, y, **split_params)]
+        try:
+            splits = [Split(rows[train], rows[test]) for train, test in splitter.split(self.X, y, **split_params)]
+        except ValueError as error:
+            if self.targets.mask is None or "NaN" not in str(error):
+                raise
+            raise ValueError(
+                f"cv={cv} does not take the unknown labels (NaN) of y: {error} Use a splitter of "
+                "sk_quadrant.model_selection, or a number of folds."
+            ) from error
         if not splits:
             raise ValueError(f"cv must give at least one split, got none from cv={cv}.")
         return splits

@@ -237,7 +237,7 @@ def _train(
 
     loss, solver = copy(resolve_loss(estimator.loss)), solver_of(estimator)  # set_params changes the original
     loss.check_n_labels(rows.encoding.n_labels)
-    _check_parameters(estimator, solver, loss, is_soft=rows.is_soft)
+    _check_parameters(estimator, solver, loss, is_soft=rows.is_soft or getattr(validation, "is_soft", False))
     if start is not None:
         start.encoding.check_same(rows.encoding)
     score_threshold, threshold = resolve_threshold(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import check_scoring
+from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer
 from sklearn.utils import _safe_indexing
 
 from sk_quadrant._model import FittedModel
@@ -38,8 +39,16 @@ class WatchedScore:
         """Return the score that `scoring` of an estimator asks for, None if the loss is watched."""
         if estimator.scoring is None:
             return None
-        weight = sample_weight if sample_weight is not None and np.ndim(sample_weight) == 1 else None
-        return cls(estimator, check_scoring(estimator, scoring=_by_name(estimator.scoring)), (X, y, weight))
+        scorer = check_scoring(estimator, scoring=_by_name(estimator.scoring))
+        if np.ndim(sample_weight) == 0:  # one for all changes nothing
+            sample_weight = None
+        of_scikit_learn = isinstance(scorer, (_BaseScorer, _MultimetricScorer))
+        if np.ndim(sample_weight) == 2 and not getattr(scorer, "takes_label_weights", not of_scikit_learn):
+            raise ValueError(
+                f"scoring={estimator.scoring!r} does not take sample_weight of shape (n_samples, n_labels). Use None, "
+                "for the loss, or a scorer of sk_quadrant.metrics, such as multilabel_f1_scorer()."
+            )
+        return cls(estimator, scorer, (X, y, sample_weight))
 
     def __call__(self, model: FittedModel, rows: Any) -> dict[str, float]:
         """Return the scores on some rows, None for all; the one that is watched is the first.
@@ -62,15 +71,14 @@ class WatchedScore:
             raise ValueError(
                 f"scoring={self.estimator.scoring!r} does not take the unknown labels (NaN) of the rows that "
                 f"early_stopping watches: {error} Use None, for the loss, or a scorer of sk_quadrant.metrics, such as "
-                "'neg_multilabel_log_loss'."
+                "multilabel_f1_scorer() or 'neg_multilabel_log_loss'."
             ) from error
         named = _named_scores(scores, model.encoding.classes)
         if np.isnan(named["valid_score"]):
-            self._refuse_nan(scores, targets, model.encoding.names)
+            self._refuse_nan(scores, targets, _names(model.encoding))
         return named
 
     def _refuse_nan(self, scores: Any, targets: Any, names: Any) -> None:
-        names = np.arange(targets.n_labels) if names is None else names
         is_nan = np.ndim(scores) == 1 and len(scores) == len(names)
         labels = names[np.isnan(scores)].tolist() if is_nan else one_class_labels(targets, names)
         raise ValueError(
@@ -78,6 +86,13 @@ class WatchedScore:
             f"no epoch can be better than another. {_with_one_class(labels)}Use None, for the loss, another scorer, a "
             "larger validation_fraction, or X_val and y_val."
         )
+
+
+def _names(encoding: Any) -> Any:
+    """Return the names of the labels, their numbers, or the class that a single label stands for."""
+    if encoding.names is not None:
+        return encoding.names
+    return encoding.classes[-1:] if encoding.exclusive else encoding.classes
 
 
 def _rows_of(array: Any, rows: Any) -> Any:

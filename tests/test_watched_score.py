@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import make_scorer, roc_auc_score
 
 from sk_quadrant import QuadrantMultiLabelClassifier
+from sk_quadrant.metrics import multilabel_f1_scorer, neg_multilabel_log_loss_scorer
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -70,6 +71,26 @@ def test_a_loss_that_is_not_finite_on_watched_rows_is_an_error(rows):
         make_classifier(loss="exponential").fit(X, Y[:, :2], X_val=far, y_val=1 - Y[:, :2])
 
 
+def test_the_class_of_a_single_label_is_named(rows):
+    """For a 1-D y the label has no name."""
+    with pytest.raises(ValueError, match=r"scoring='roc_auc' is NaN on the 20 rows .* single class there, \['yes'\]"):
+        make_classifier(scoring="roc_auc").fit(rows[0], np.array(["no", "yes"])[rows[1][:, 2]])
+
+
+@pytest.mark.parametrize("scorer", [multilabel_f1_scorer("micro"), neg_multilabel_log_loss_scorer], ids=repr)
+def test_weights_of_labels_reach_scorers_of_this_package(scorer, rows):
+    """The score that is recorded is that of the metric with the weights, for rows that were passed."""
+    X, Y = rows[0], rows[1][:, :2]
+    weight = np.random.default_rng(0).random(Y.shape)
+    model = make_classifier(scoring=scorer, max_iter=1)
+    model.fit(
+        X[:150], Y[:150], sample_weight=weight[:150], X_val=X[150:], y_val=Y[150:], sample_weight_val=weight[150:]
+    )
+    expected = scorer(model, X[150:], Y[150:], sample_weight=weight[150:])
+    assert model.history_[0]["valid_score"] == pytest.approx(expected)
+    assert expected != pytest.approx(scorer(model, X[150:], Y[150:]))
+
+
 def test_unknown_labels_are_scored_by_scorers_of_this_package(rows):
     """Those of scikit-learn do not take NaN, and the error says what to use."""
     X, Y = rows
@@ -77,6 +98,7 @@ def test_unknown_labels_are_scored_by_scorers_of_this_package(rows):
     names = ["neg_multilabel_log_loss", "neg_expected_calibration_error"]
     model = make_classifier(missing_labels="ignore", scoring=names).fit(X, Y)
     assert np.isfinite([row[f"valid_{name}"] for row in model.history_ for name in names]).all()
+    make_classifier(missing_labels="ignore", scoring=multilabel_f1_scorer("samples")).fit(X, Y)
     with pytest.raises(
         ValueError, match=r"scoring='f1_micro' does not take the unknown labels .*Use None.*multilabel_log"
     ):

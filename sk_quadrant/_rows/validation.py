@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +67,7 @@ def read_validation_rows(
         X = X.astype(rows.dtype, copy=False)
         if sparse.issparse(X) != sparse.issparse(rows.X):
             X = X.toarray() if sparse.issparse(X) else sparse.csr_matrix(X)
-    try:
+    with of_watched_rows():
         return read_training_rows(
             X,
             y,
@@ -75,6 +77,13 @@ def read_validation_rows(
             label_smoothing=0.0,
             encoding=rows.encoding,
         )
+
+
+@contextmanager
+def of_watched_rows() -> Iterator[None]:
+    """Say in a ValueError that it is of the rows to watch."""
+    try:
+        yield
     except ValueError as error:
         raise ValueError(f"In X_val, y_val and sample_weight_val: {error}") from error
 

@@ -16,6 +16,10 @@ from sk_quadrant._targets.targets import Targets
 
 COLLECTIONS = (list, tuple, set, frozenset, np.ndarray)
 LISTS_OF_LABELS = "Turn lists of labels into a matrix by sklearn.preprocessing.MultiLabelBinarizer."
+NAN_AS_CLASS = (
+    "If y had NaN, scikit-learn's cross_val_predict has made a class of it: use "
+    "sk_quadrant.model_selection.multilabel_cross_val_predict."
+)
 
 
 def is_label_matrix(y: Any, name: str = "y") -> bool:
@@ -179,6 +183,7 @@ def _check_range(values: NDArray[Any], name: str) -> None:
         raise ValueError(
             f"{name} must be 0, 1 or a probability between them when it has several columns, got values from "
             f"{values.min()} to {values.max()}. Multiclass-multioutput targets are not supported. {LISTS_OF_LABELS}"
+            + (f" {NAN_AS_CLASS}" if values.dtype.kind in "iu" and values.max() == 2 else "")
         )
 
 

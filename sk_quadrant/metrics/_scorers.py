@@ -30,6 +30,8 @@ from sk_quadrant.metrics._ranking import precision_at_k_score, recall_at_k_score
 class _MultilabelScorer(_BaseScorer):  # type: ignore[misc]
     """Scorer that gives the metric an array of shape (n_samples, n_labels) for any multi-label classifier."""
 
+    takes_label_weights = True  # sample_weight of shape (n_samples, n_labels)
+
     def __repr__(self) -> str:
         return str(super().__repr__()).replace("make_scorer", "make_multilabel_scorer", 1)
 

@@ -154,6 +154,14 @@ def test_meta_estimators_and_searches_take_it_with_unknown_labels(meta):
     assert np.isfinite(cross_val_score(model, X, Y, cv=SPLITTERS["random parts"], scoring=scorer)).all()
 
 
+def test_splitters_that_do_not_take_unknown_labels_are_named_with_others():
+    """The meta-estimators say which to use."""
+    X, Y = make_multilabel_classification(60, 5, n_classes=3, random_state=0)
+    model = QuadrantMultiLabelClassifier(missing_labels="ignore")
+    with pytest.raises(ValueError, match=r"cv=.* does not take the unknown labels .*sk_quadrant.model_selection"):
+        TunedThresholdMultiLabelClassifierCV(model, cv=IterativeKFold(3)).fit(X, np.where(X[:, :3] > 4, np.nan, Y))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -14,11 +14,18 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sk_quadrant import QuadrantMultiLabelClassifier, TunedThresholdMultiLabelClassifierCV, make_quadrants
+from sk_quadrant.losses import BCEWithLogits
 from sk_quadrant.model_selection import MultilabelStratifiedShuffleSplit
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 WATCHED = np.arange(200) >= 150
+
+
+class HardOnly(BCEWithLogits):
+    """A loss that has no meaning between 0 and 1."""
+
+    soft_targets = False
 
 
 def make_classifier(**params):
@@ -176,7 +183,13 @@ def fit_with(rows, params=None, **options):
             {"X_val": lambda X, Y: X, "y_val": lambda X, Y: Y, "groups": lambda X, Y: Y[:, 0]},
             "groups say which rows to hold out, and cannot be passed with X_val",
         ),
-        ({}, {"X_val": lambda X, Y: X[:, :1], "y_val": lambda X, Y: Y}, "X has 1 features, but .* is expecting 2"),
+        ({}, {"X_val": lambda X, Y: X[:, :1], "y_val": lambda X, Y: Y}, "In X_val, .* X has 1 features, but .* 2 feat"),
+        ({}, {"X_val": lambda X, Y: X[:0], "y_val": lambda X, Y: Y[:0]}, "In X_val, .* Found array with 0 sample"),
+        (
+            {"loss": HardOnly()},
+            {"X_val": lambda X, Y: X, "y_val": lambda X, Y: Y * 0.9},
+            "targets 0 and 1 only, got soft",
+        ),
         (
             {},
             {"X_val": lambda X, Y: X, "y_val": lambda X, Y: Y[:, :1]},

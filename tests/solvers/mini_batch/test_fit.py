@@ -280,20 +280,21 @@ def test_all_that_scikit_learn_takes_as_scoring_is_recorded(scoring, names):
 
 
 def test_scorers_get_the_weights_of_the_rows_held_out():
-    """Weights of rows are passed on, those of rows and labels are not."""
+    """Weights of rows, and those of labels to scorers that take them; scorers of scikit-learn do not."""
     X, Y = make_rows()
-    weight = np.arange(1.0, 201)
     seen = []
 
     def scorer(estimator, X_valid, y, sample_weight=None):
         seen.append((X_valid, sample_weight))
         return 1.0
 
-    make_classifier(early_stopping=True, scoring=scorer, max_iter=1).fit(X, Y, sample_weight=weight)
-    rows = [int(np.flatnonzero((row == X).all(axis=1))[0]) for row in seen[0][0]]
-    np.testing.assert_array_equal(seen[0][1], weight[rows])
-    make_classifier(early_stopping=True, scoring=scorer, max_iter=1).fit(X, Y, sample_weight=np.ones(Y.shape))
-    assert seen[1][1] is None
+    for weight in (np.arange(1.0, 201), np.random.default_rng(0).random(Y.shape)):
+        make_classifier(early_stopping=True, scoring=scorer, max_iter=1).fit(X, Y, sample_weight=weight)
+        rows = [int(np.flatnonzero((row == X).all(axis=1))[0]) for row in seen[-1][0]]
+        np.testing.assert_array_equal(seen[-1][1], weight[rows])
+    for scoring in ("f1_macro", ["f1_macro", "accuracy"]):
+        with pytest.raises(ValueError, match=r"does not take sample_weight of shape .* multilabel_f1_scorer"):
+            make_classifier(early_stopping=True, scoring=scoring).fit(X, Y, sample_weight=weight)
 
 
 @pytest.mark.parametrize("kind", ["dataframe", "sparse", "classes", "two-classes"])
