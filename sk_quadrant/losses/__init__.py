@@ -13,18 +13,22 @@ from sk_quadrant.losses._base import LabelwiseLoss, Loss
 from sk_quadrant.losses._bce_with_logits import BCEWithLogits
 from sk_quadrant.losses._exponential import Exponential
 from sk_quadrant.losses._focal import Focal
+from sk_quadrant.losses._hill import Hill
 from sk_quadrant.losses._hinge import Hinge
 from sk_quadrant.losses._links import (
     AsymmetricLink,
     ClippedLinearLink,
     FocalLink,
+    HillLink,
     Link,
     LogitLink,
     LogOddsLink,
+    NegativeTolerantLink,
     Poly1Link,
     ShiftedLogitLink,
 )
 from sk_quadrant.losses._modified_huber import ModifiedHuber
+from sk_quadrant.losses._negative_tolerant import NegativeTolerant
 from sk_quadrant.losses._poly1 import Poly1
 from sk_quadrant.losses._shifted_sigmoid_bce import ShiftedSigmoidBCE
 from sk_quadrant.losses._sigmoid_bce import SigmoidBCE
@@ -50,6 +54,8 @@ LOSSES: dict[str, type[Loss]] = {
         Hinge,
         Exponential,
         SquaredError,
+        Hill,
+        NegativeTolerant,
     )
 }
 
@@ -63,6 +69,8 @@ __all__ = [
     "Exponential",
     "Focal",
     "FocalLink",
+    "Hill",
+    "HillLink",
     "Hinge",
     "LabelwiseLoss",
     "Link",
@@ -71,6 +79,8 @@ __all__ = [
     "Loss",
     "LossModule",
     "ModifiedHuber",
+    "NegativeTolerant",
+    "NegativeTolerantLink",
     "Poly1",
     "Poly1Link",
     "ShiftedLogitLink",

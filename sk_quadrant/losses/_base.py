@@ -663,10 +663,12 @@ class LabelwiseLoss(Loss):
     has_closed_form: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let a new `per_label` replace an inherited closed form."""
+        """Let a new `per_label` replace inherited closed forms."""
         if "per_label" in vars(cls) and "per_label_and_gradient" not in vars(cls):
-            cls.per_label_and_gradient = LabelwiseLoss.per_label_and_gradient  # type: ignore[method-assign]
             cls.has_closed_form = False
+            for name in ("per_label_and_gradient", "per_label_gradient", "per_label_curvature", "total"):
+                if name not in vars(cls):
+                    setattr(cls, name, getattr(LabelwiseLoss, name))
         super().__init_subclass__(**kwargs)
 
     @abstractmethod

@@ -324,6 +324,76 @@ class AsymmetricLink(LogOddsLink):
         return strictly_inside(super()._inverse(s)) if self.clip else super()._inverse(s)
 
 
+@dataclass(frozen=True)
+class HillLink(LogOddsLink):
+    r"""Link of the Hill loss, see `Hill`.
+
+    Parameters
+    ----------
+    margin : float, default=1.0
+        Margin of present labels.
+    gamma : float, default=2.0
+        Focus of present labels.
+    lambda_ : float, default=1.5
+        Constant of absent labels.
+
+    Examples
+    --------
+    >>> HillLink().inverse([0.0]).round(5)
+    array([0.19618])
+    """
+
+    margin: float = 1.0
+    gamma: float = 2.0
+    lambda_: float = 1.5
+
+    def log_odds(self, s: Any) -> Any:
+        """Return the log-odds of scores, log B - log A of the absolute derivatives A and B in `Hill`."""
+        xp, shifted = namespace(s), s - self.margin
+        present = (self.gamma + 1) * log_sigmoid(-shifted) + xp.log1p(self.gamma * damped_softplus(-shifted))
+        absent = 2 * log_sigmoid(s) + log_sigmoid(-s)
+        rest = 2 * self.lambda_ - 3
+        if rest == 0:  # 3 (1 - p) underflows before its logarithm
+            return absent + log_sigmoid(-s) + math.log(3) - present
+        return absent + xp.log(rest + 3 * sigmoid(-s)) - present
+
+
+@dataclass(frozen=True)
+class NegativeTolerantLink(LogOddsLink):
+    r"""Link of the negative-tolerant loss, :math:`\eta = \sigma(\lambda u) / (\sigma(\lambda u) + \sigma(-u))`.
+
+    Here :math:`u = s - \nu`, and :math:`\sigma` is the sigmoid.
+
+    Parameters
+    ----------
+    scale : float, default=2.0
+        Scale of the scores of absent labels, > 0; 1 gives the logistic link.
+    shift : float or tuple of float, default=0.0
+        The score of probability 1/2, one for all labels or one for each.
+
+    Examples
+    --------
+    >>> NegativeTolerantLink().inverse([0.0])
+    array([0.5])
+    """
+
+    scale: float = 2.0
+    shift: float | tuple[float, ...] = 0.0
+
+    def log_odds(self, s: Any) -> Any:
+        """Return the log-odds of scores."""
+        return self._centred_log_odds(s - like(self.shift, s))
+
+    def _centred_log_odds(self, u: Any) -> Any:
+        return log_sigmoid(self.scale * u) - log_sigmoid(-u)
+
+    def _link(self, p: Any) -> Any:
+        if namespace(p) is not np:
+            return super()._link(p)
+        centred = scores_of(self._centred_log_odds, logit(p.astype(np.float64)))
+        return (centred + np.asarray(self.shift)).astype(p.dtype)
+
+
 def strictly_inside(p: Any) -> Any:
     """Return probabilities, those of 0 and 1 replaced by the nearest numbers of their precision inside (0, 1)."""
     limits = namespace(p).finfo(p.dtype)

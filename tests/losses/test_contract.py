@@ -16,6 +16,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
+from torch.autograd import forward_ad
 
 from sk_quadrant import losses
 from sk_quadrant.losses import (
@@ -25,11 +26,13 @@ from sk_quadrant.losses import (
     BCEWithLogits,
     Exponential,
     Focal,
+    Hill,
     Hinge,
     LabelwiseLoss,
     Link,
     Loss,
     ModifiedHuber,
+    NegativeTolerant,
     Poly1,
     ShiftedSigmoidBCE,
     SigmoidBCE,
@@ -94,10 +97,17 @@ VARIANTS = [
     Poly1(epsilon=2.0),
     Poly1(epsilon=-1.0),
     *Hinge().continuation()[:2],
+    Hill(margin=0.0, gamma=3.0, lambda_=2.0),
+    NegativeTolerant(scale=0.5, shift=0.5),
     Brier(),
     Ranking(),
 ]
 ALL = [loss() for loss in LOSSES.values()] + VARIANTS
+PER_LABEL = [  # with one value for each of four labels
+    BCEWithLogits(pos_weight=[0.5, 1.0, 2.0, 4.0]),
+    Focal(alpha=[0.2, 0.4, 0.5, 0.8]),
+    NegativeTolerant(shift=[-1.0, 0.0, 0.5, 1.0]),
+]
 LABELWISE = [loss for loss in ALL if loss.labelwise]
 LINKED = [loss for loss in ALL if loss.link is not None]
 LABELWISE_LINKED = [loss for loss in LABELWISE if loss.link is not None]
@@ -221,6 +231,78 @@ def test_loss_survives_pickle_copy_and_clone(loss):
 # Shapes
 
 
+@over(ALL + PER_LABEL)
+@pytest.mark.parametrize("shape", [(N_LABELS,), (2, 3, N_LABELS), (3, 1, 2, N_LABELS)], ids=str)
+def test_labels_are_the_last_axis(loss, shape):
+    """Scores of any shape have the loss of the same scores as a matrix, masks and weights included."""
+    n_rows = int(np.prod(shape[:-1]))
+    parts = [part[:n_rows] for part in (*draw(), *draw_mask_and_weight())]
+    shaped = [part.reshape(shape) for part in parts]
+
+    def losses(scores, targets, mask, weight, reduction):
+        plain = loss(scores, targets, reduction=reduction)
+        return plain, loss(scores, targets, mask=mask, weight=weight, reduction=reduction)
+
+    for reduction in ("mean", "sum"):
+        for actual, expected in zip(losses(*shaped, reduction), losses(*parts, reduction), strict=True):
+            assert_allclose(actual, expected, rtol=1e-14)
+    for actual, expected in zip(losses(*shaped, "none"), losses(*parts, "none"), strict=True):
+        assert actual.shape == shape[:-1]
+        assert_allclose(actual.reshape(-1), expected, rtol=1e-14)
+
+
+@over(ALL)
+def test_reductions_are_of_weighted_rows(loss):
+    """The sum is that of what "none" returns, and the mean is the sum divided by the sum of the weights."""
+    scores, targets = draw()
+    weight = torch.arange(1.0, N_SAMPLES + 1, dtype=torch.float64)
+    rows = loss(scores, targets, weight=weight, reduction="none")
+    assert_allclose(rows, weight * loss.per_sample(scores, targets), rtol=1e-14)
+    assert_allclose(loss(scores, targets, weight=weight, reduction="sum"), rows.sum(), rtol=1e-14)
+    assert_allclose(loss(scores, targets, weight=weight), rows.sum() / weight.sum(), rtol=1e-14)
+    assert_allclose(loss(scores, targets, reduction="sum"), loss(scores, targets) * N_SAMPLES, rtol=1e-13)
+
+
+@over(ALL)
+@pytest.mark.parametrize(
+    ("part", "shape"),
+    [
+        ("targets", (N_SAMPLES, 1)),
+        ("targets", (N_LABELS,)),
+        ("targets", (N_SAMPLES,)),
+        ("mask", (N_SAMPLES,)),
+        ("mask", (1, N_LABELS)),
+        ("weight", (N_LABELS,)),
+        ("weight", (N_SAMPLES, 1)),
+    ],
+)
+def test_other_shapes_are_refused(loss, part, shape):
+    """The message has the name, the shape wanted, that of the scores, and the one that came."""
+    scores, targets = draw()
+    given = {"targets": targets, part: torch.ones(shape, dtype=torch.bool if part == "mask" else torch.float64)}
+    wanted = re.escape("(6, 4)" if part != "weight" else "(6, 4) or (6,)")
+    message = rf"{part} must have shape {wanted} for scores of shape \(6, 4\), got {re.escape(str(shape))}"
+    with pytest.raises(ValueError, match=f"{type(loss).__name__}: {message}"):
+        loss(scores, given.pop("targets"), **given)
+
+
+def test_scores_need_an_axis_of_labels():
+    """A single number has none; one score for each row has no targets of another shape."""
+    with pytest.raises(ValueError, match=r"scores must have shape \(..., n_labels\), got \(\)"):
+        BCEWithLogits()(torch.tensor(0.0), torch.tensor(1.0))
+    with pytest.raises(ValueError, match=r"targets must have shape \(5, 1\) .* got \(5,\)"):
+        BCEWithLogits()(torch.zeros(5, 1), torch.zeros(5))
+
+
+def test_unknown_reductions_and_other_masks_are_refused():
+    """Neither is taken for something else."""
+    scores, targets = draw()
+    with pytest.raises(ValueError, match="reduction must be 'mean', 'sum' or 'none', got 'average'"):
+        BCEWithLogits()(scores, targets, reduction="average")
+    with pytest.raises(TypeError, match=r"mask must be boolean, got torch.float64. Use mask.bool\(\)"):
+        BCEWithLogits()(scores, targets, mask=torch.ones_like(scores))
+
+
 # Rows
 
 
@@ -261,6 +343,22 @@ def test_weight_zero_equals_a_removed_row(loss, shape):
     weight[3] = 0
     rows = [0, 1, 2, 4, 5]
     assert_allclose(loss(scores, targets, weight=weight), loss(scores[rows], targets[rows]), rtol=1e-13)
+
+
+@over(ALL)
+def test_row_without_known_labels_counts_as_none(loss):
+    """Padding, rows without a known label, does not enter the mean; without any known label the loss is 0."""
+    scores, targets = draw()
+    mask = torch.ones_like(targets, dtype=torch.bool)
+    mask[3] = False
+    rows = [0, 1, 2, 4, 5]
+    targets[3] = torch.nan
+    assert_allclose(loss(scores, targets, mask=mask), loss(scores[rows], targets[rows]), rtol=1e-13)
+    leaf = scores.clone().requires_grad_()
+    nothing = loss(leaf, targets, mask=torch.zeros_like(mask))
+    nothing.backward()
+    assert nothing == 0
+    assert (leaf.grad == 0).all()
 
 
 # Labels
@@ -319,6 +417,15 @@ def test_label_of_weight_zero_equals_a_masked_one(loss):
     assert_allclose(
         loss.per_sample(scores, targets, None, mask.double()), loss.per_sample(scores, targets, mask), rtol=1e-13
     )
+
+
+@over(ALL)
+def test_label_of_weight_zero_equals_an_unknown_one(loss):
+    """The same when the loss is called, where weights are split into those of rows and of labels in a row."""
+    scores, targets = draw()
+    mask, weight = draw_mask_and_weight()
+    as_weight = loss(scores, targets, weight=weight * mask)
+    assert_allclose(as_weight, loss(scores, targets, mask=mask, weight=weight), rtol=1e-13)
 
 
 @over(ALL)
@@ -438,6 +545,140 @@ def test_continuation_is_of_smooth_losses(loss):
 
 
 # Transformations
+
+TRANSFORMED = [loss for loss in OWN + PER_LABEL if not isinstance(loss, type(Hinge().continuation()[0]))]
+
+
+def problem_of(loss, kind):
+    """Return scores, one of them 0, targets, a direction, and the loss as a function of the scores, with a mask."""
+    scores, targets = draw(kind)
+    if not isinstance(loss, Asymmetric) or loss.gamma_neg >= 1:
+        scores[0, 0] = 0
+    mask, weight = draw_mask_and_weight()
+    direction = torch.tensor(np.random.default_rng(4).normal(size=scores.shape))
+    return scores, targets, direction, lambda s: loss(s, targets, mask=mask, weight=weight)
+
+
+def gradient_of(function, scores):
+    """Return the derivative by plain autograd."""
+    leaf = scores.clone().requires_grad_()
+    return torch.autograd.grad(function(leaf), leaf)[0]
+
+
+@over_kinds(TRANSFORMED)
+def test_derivatives_of_torch_func(loss, kind):
+    """``grad``, ``jvp`` and forward mode have the derivative of plain autograd."""
+    scores, _, direction, function = problem_of(loss, kind)
+    expected = gradient_of(function, scores)
+    assert_allclose(torch.func.grad(function)(scores), expected, rtol=1e-10, atol=1e-14)
+    along = (expected * direction).sum()
+    assert_allclose(torch.func.jvp(function, (scores,), (direction,))[1], along, rtol=1e-10, atol=1e-14)
+    with forward_ad.dual_level():
+        dual = function(forward_ad.make_dual(scores, direction))
+        assert_allclose(forward_ad.unpack_dual(dual).tangent, along, rtol=1e-10, atol=1e-14)
+
+
+@over_kinds(TRANSFORMED)
+def test_second_derivatives(loss, kind):
+    """Double backward, ``hessian`` and nested forward mode have the difference quotient of the gradient."""
+    scores, _, direction, function = problem_of(loss, kind)
+    step = 1e-6
+    ahead, behind = (gradient_of(function, scores + sign * step * direction) for sign in (1, -1))
+    expected = (ahead - behind) / (2 * step)
+
+    leaf = scores.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(function(leaf), leaf, create_graph=True)
+    twice = torch.zeros_like(scores)
+    if gradient.requires_grad:  # that of the hinge is constant
+        twice = torch.autograd.grad((gradient * direction).sum(), leaf, materialize_grads=True)[0]
+    hessian = torch.func.hessian(function)(scores)
+
+    def slope(s):
+        return torch.func.jvp(function, (s,), (direction,))[1]
+
+    assert_allclose(twice, expected, rtol=1e-5, atol=1e-7)
+    assert_allclose((hessian * direction).sum(dim=(2, 3)), twice, rtol=1e-8, atol=1e-12)
+    assert_allclose(slope(scores), (gradient * direction).sum().detach(), rtol=1e-8)
+    forward = torch.func.jvp(slope, (scores,), (direction,))[1]
+    assert_allclose(forward, (twice * direction).sum(), rtol=1e-8, atol=1e-12)
+
+
+@over_kinds(TRANSFORMED)
+def test_vmap(loss, kind):
+    """Losses and gradients of single rows by ``vmap`` are those of a loop, whatever is batched."""
+    scores, targets = draw(kind)
+    rows = range(N_SAMPLES)
+    per_row = torch.func.vmap(torch.func.grad(loss))(scores, targets)
+    expected = torch.stack([gradient_of(lambda s, t=targets[i]: loss(s, t), scores[i]) for i in rows])
+    assert_allclose(per_row, expected, rtol=1e-10, atol=1e-14)
+    by_scores = torch.func.vmap(lambda s: loss(s, targets[0]))(scores)
+    by_targets = torch.func.vmap(lambda t: loss(scores[0], t))(targets)
+    assert_allclose(by_scores, torch.stack([loss(scores[i], targets[0]) for i in rows]), rtol=1e-12)
+    assert_allclose(by_targets, torch.stack([loss(scores[0], targets[i]) for i in rows]), rtol=1e-12)
+
+
+@over([loss for loss in TRANSFORMED if loss.soft_targets])
+def test_targets_and_weights_have_derivatives(loss):
+    """Targets and weights that require gradients get those of the difference quotient."""
+    scores, targets = draw("soft")
+    targets = targets.clamp(0.1, 0.9)
+    weight = torch.linspace(0.5, 2, N_SAMPLES, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda t: loss(scores, t), targets.requires_grad_())
+    assert torch.autograd.gradcheck(lambda w: loss(scores, targets.detach(), weight=w), weight.requires_grad_())
+
+
+@over_kinds(TRANSFORMED)
+def test_autocast_computes_in_single_precision(loss, kind):
+    """Scores of a module under autocast, in bfloat16, have the loss of the same scores in float32."""
+    scores, targets = draw(kind, dtype=torch.float32)
+    scores = scores.bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = loss(scores, targets)
+    assert value.dtype == torch.float32
+    assert_array_equal(value, loss(scores.float(), targets))
+
+
+@pytest.mark.slow
+@over_kinds(TRANSFORMED)
+@pytest.mark.parametrize("partial", [False, True], ids=["all known", "mask and weight"])
+def test_compiled_loss(loss, kind, partial):
+    """One graph, with the values and gradients of the loss, for batches of any size."""
+    compiled = torch.compile(lambda s, t, **rest: loss(s, t, **rest), fullgraph=True, dynamic=True)
+    for n_rows in (2, 5):
+        scores, targets = (part[:n_rows] for part in draw(kind))
+        mask, weight = (part[:n_rows] for part in draw_mask_and_weight())
+        rest = {"mask": mask, "weight": weight} if partial else {}
+        actual, expected = scores.clone().requires_grad_(), scores.clone().requires_grad_()
+        value = compiled(actual, targets, **rest)
+        value.backward()
+        plain = loss(expected, targets, **rest)
+        plain.backward()
+        assert_allclose(value.detach(), plain.detach(), rtol=1e-12)
+        assert_allclose(actual.grad, expected.grad, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.slow
+@over(TRANSFORMED)
+def test_exported_loss(loss):
+    """The module is exported with any number of rows."""
+    rows = {0: torch.export.Dim("rows", min=2)}
+    exported = torch.export.export(loss.module(ignore_index=-100), draw(), dynamic_shapes=(rows, rows, None)).module()
+    scores, targets = (part[:3] for part in draw())
+    targets[1, 2] = -100
+    assert_allclose(exported(scores, targets), loss.module(ignore_index=-100)(scores, targets), rtol=1e-12)
+
+
+@over(TRANSFORMED)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_module_gives_what_the_loss_gives(loss, reduction):
+    """As a module, with a mask or with targets that are marked as unknown."""
+    scores, targets = draw()
+    mask, weight = draw_mask_and_weight()
+    expected = loss(scores, targets, mask=mask, weight=weight, reduction=reduction)
+    assert_array_equal(loss.module(reduction)(scores, targets, mask, weight=weight), expected)
+    for mark in (-100, float("nan")):
+        module = loss.module(reduction, ignore_index=mark)
+        assert_array_equal(module(scores, targets.masked_fill(~mask, mark), weight=weight), expected)
 
 
 # Precision
@@ -630,6 +871,9 @@ SIGMOID_OF_ONE = 0.7310585786300049
         (ModifiedHuber(), 0, 0, 1 / 2),
         (Exponential(), 0, 0, 1 / 2),
         (SquaredError(), 0, 0, 1 / 2),
+        (Hill(), 0, 2.70124, 0.19618),
+        (NegativeTolerant(), 0, 0, 1 / 2),
+        (NegativeTolerant(shift=0.5), 0, 0.5, 0.30171),
         (Brier(), 0.5, 0.5, 1e-6),
     ],
     ids=repr,
@@ -664,6 +908,103 @@ def test_decisions_by_score_and_by_probability_agree(loss):
 
 
 # Parameters
+
+
+@over([loss for loss in ALL if fields(loss)] + PER_LABEL)
+def test_parameters_are_those_of_an_estimator(loss):
+    """`get_params` and `set_params` reach each of them; a failed call changes none."""
+    other = copy.copy(loss)
+    assert other.get_params() == {field.name: getattr(loss, field.name) for field in fields(loss)}
+    assert other.set_params(**loss.get_params()) is other
+    assert other == loss
+    name = fields(loss)[0].name
+    if type(loss).__module__.startswith("sk_quadrant.") and not type(loss).__name__.startswith("_"):
+        with pytest.raises(TypeError, match=name):
+            other.set_params(**{name: object()})
+    with pytest.raises(ValueError, match="has no parameter 'colour'"):
+        other.set_params(colour=1, **{name: getattr(loss, name)})
+    assert other == loss
+    assert clone(loss) == loss
+    assert clone(loss) is not loss
+
+
+@over_kinds(PER_LABEL)
+def test_each_label_has_the_loss_link_and_thresholds_of_its_value(loss, kind):
+    """Values for each label are the values for all labels, label by label."""
+    scores, targets = draw(kind)
+    etas = np.full(N_LABELS, 0.3)
+    single = [loss.take([j]) for j in range(N_LABELS)]
+    ((name, values),) = loss.per_label_parameters().items()
+    for j, one in enumerate(single):
+        scalar = type(loss)(**{**loss.get_params(), name: values[j]})
+        column = scores[:, j : j + 1], targets[:, j : j + 1]
+        for member in (one, scalar):
+            for whole, part in zip(
+                (*loss.per_label_and_gradient(scores, targets), loss.curvature(scores, targets)),
+                (*member.per_label_and_gradient(*column), member.curvature(*column)),
+                strict=True,
+            ):
+                assert_allclose(whole[:, j : j + 1], part, rtol=1e-13)
+            assert_allclose(loss.link.inverse(scores)[:, j : j + 1], member.link.inverse(column[0]), rtol=1e-13)
+            assert_allclose(loss.link.link(etas)[j], member.link.link(etas[j : j + 1])[0], rtol=1e-13)
+            assert_allclose(loss.bayes_threshold[j], member.bayes_threshold, rtol=1e-13, atol=1e-15)
+            assert_allclose(loss.constant_scores(etas)[j], member.constant_scores(etas[j : j + 1])[0], rtol=1e-13)
+
+
+@over(PER_LABEL)
+@pytest.mark.parametrize("kind", [list, np.array, lambda v: torch.tensor(v, dtype=torch.float64)], ids=["list", "array", "tensor"])
+def test_values_for_each_label_come_in_any_sequence(loss, kind):
+    """Lists, arrays and tensors give equal losses; another number of labels is refused."""
+    ((name, values),) = loss.per_label_parameters().items()
+    other = type(loss)(**{**loss.get_params(), name: kind(values)})
+    assert hash(other) == hash(loss)
+    assert getattr(other, name) == pytest.approx(values)
+    with pytest.raises(ValueError, match=f"{name} must be one number, or have one for each of the 3 labels, got 4"):
+        loss(torch.zeros(2, 3), torch.zeros(2, 3))
+
+
+@over(PER_LABEL)
+def test_decide_and_proba_follow_labels(loss):
+    """Arrays and tensors give the same probabilities and decisions, by the threshold of each label."""
+    scores, _ = draw()
+    for threshold in ("natural", "bayes", 0.3, [0.1, 0.2, 0.3, 0.4]):
+        by_tensor, by_array = loss.decide(scores, threshold), loss.decide(scores.numpy(), threshold)
+        assert by_tensor.dtype == torch.bool
+        assert_array_equal(by_tensor, by_array)
+        if not isinstance(threshold, str):
+            assert_array_equal(by_array, loss.proba(scores.numpy()) > threshold)
+    assert_array_equal(loss.decide(scores, "bayes"), loss.proba(scores) > 0.5)
+
+
+@over(ALL)
+def test_decide_is_a_comparison_with_the_threshold(loss):
+    """Natural by default; without a link there are neither probabilities nor thresholds of them."""
+    scores, _ = draw()
+    assert_array_equal(loss.decide(scores), scores > loss.threshold)
+    if loss.link is None:
+        with pytest.raises(ValueError, match="proba is not available"):
+            loss.proba(scores)
+        with pytest.raises(ValueError, match="threshold must be 'natural'"):
+            loss.decide(scores, 0.5)
+    else:
+        assert_array_equal(loss.proba(scores), loss.link.inverse(scores))
+        with pytest.raises(ValueError, match=r"threshold must be probabilities in \[0, 1\], got 1.5"):
+            loss.decide(scores, 1.5)
+    with pytest.raises(ValueError, match="threshold must be 'natural', 'bayes' or probabilities, got 'best'"):
+        loss.decide(scores, "best")
+
+
+def test_new_formula_replaces_an_inherited_closed_form():
+    """A loss that inherits derivatives in closed form, but has another formula, has those of its formula."""
+
+    @dataclass(frozen=True)
+    class Doubled(BCEWithLogits):
+        def per_label(self, scores, targets):
+            return 2 * super().per_label(scores, targets)
+
+    scores, targets = draw()
+    assert_allclose(Doubled().gradient(scores, targets), 2 * BCEWithLogits().gradient(scores, targets), rtol=1e-13)
+    assert_allclose(Doubled().per_sample(scores, targets), 2 * BCEWithLogits().per_sample(scores, targets), rtol=1e-13)
 
 
 @pytest.mark.parametrize(
