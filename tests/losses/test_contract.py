@@ -952,7 +952,7 @@ def test_each_label_has_the_loss_link_and_thresholds_of_its_value(loss, kind):
 
 
 @over(PER_LABEL)
-@pytest.mark.parametrize("kind", [list, np.array, lambda v: torch.tensor(v, dtype=torch.float64)], ids=["list", "array", "tensor"])
+@pytest.mark.parametrize("kind", [list, np.array, torch.DoubleTensor], ids=["list", "array", "tensor"])
 def test_values_for_each_label_come_in_any_sequence(loss, kind):
     """Lists, arrays and tensors give equal losses; another number of labels is refused."""
     ((name, values),) = loss.per_label_parameters().items()
