@@ -114,6 +114,10 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         of 1/2; a float or an array gives probability thresholds, a Series, dict or one-row DataFrame by label name.
         Not used for a 1-D `y` with more than two classes, where the largest score wins. A value set after fit is
         used by the next prediction.
+    coef_threshold : float, default=0.0
+        If positive, weights of smaller size become 0, and `coef_` is a CSR matrix. A labelwise loss is solved for some
+        labels at a time, so that the dense matrix never exists: for many thousands of labels, with a sparse `y`.
+        Only with "lbfgs", and without callbacks.
     solver : {"lbfgs", "adamw", "sgd"}, default="lbfgs"
         "lbfgs" solves for all rows at once, starts at zero and is deterministic. "adamw" and "sgd" (with Nesterov
         momentum 0.9) go through batches of rows.
@@ -194,8 +198,8 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_labels, n_features)
-        Weights; (1, n_features) for a binary 1-D `y`. Not with hidden layers.
+    coef_ : {ndarray, CSR matrix} of shape (n_labels, n_features)
+        Weights, sparse with `coef_threshold`; (1, n_features) for a binary 1-D `y`. Not with hidden layers.
     intercept_ : ndarray of shape (n_labels,)
         Intercepts, zero without `fit_intercept`. Not with hidden layers.
     classes_ : ndarray of shape (n_classes,)
@@ -247,6 +251,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         "loss": [StrOptions(set(LOSSES)), Loss],
         "C": [Interval(Real, 0, None, closed="neither"), Options(Real, {np.inf}), "array-like", dict],
         "fit_intercept": ["boolean"],
+        "coef_threshold": [Interval(Real, 0, None, closed="left")],
         "threshold": [StrOptions({"natural", "bayes"}), Interval(Real, 0, 1, closed="both"), "array-like"],
         "solver": [StrOptions(set(SOLVERS))],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -283,6 +288,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         C=1.0,
         fit_intercept=True,
         threshold="natural",
+        coef_threshold=0.0,
         solver="lbfgs",
         max_iter=200,
         tol="auto",
@@ -314,6 +320,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         self.C = C
         self.fit_intercept = fit_intercept
         self.threshold = threshold
+        self.coef_threshold = coef_threshold
         self.solver = solver
         self.max_iter = max_iter
         self.tol = tol

@@ -144,8 +144,8 @@ class FittedModel:
             )
 
     def start(self) -> Any:
-        """Return what a solver starts from when it trains this model further."""
-        return self.dense_layers()
+        """Return what a solver starts from when it trains this model further; weights may be sparse."""
+        return self.layers
 
     def trained(self, result: FitResult) -> FittedModel:
         """Return the same model with what a solver has found."""

@@ -275,7 +275,9 @@ def _train(
             "Scale X, lower learning_rate_init, or lower C."
         )
     estimator.model_ = fitted.trained(result)
-    estimator.net_ = result.net
+    estimator.__dict__.pop("net_", None)
+    if result.net is not None:
+        estimator.net_ = result.net
     return result
 
 
@@ -301,6 +303,11 @@ def _check_parameters(estimator: Any, solver: Solver, loss: Loss, *, is_soft: bo
         asked["module"] = ModuleName.of(estimator.module)
     check_solver_can(solver, asked)
     _check_beside_module(estimator)
+    if estimator.coef_threshold and estimator.callbacks:
+        raise ValueError(
+            f"coef_threshold={estimator.coef_threshold} cannot be used with callbacks, which would see a net without "
+            "weights. Leave callbacks=None."
+        )
     if estimator.scoring is not None and not estimator.early_stopping:
         raise ValueError(
             f"scoring={estimator.scoring!r} needs early_stopping=True, which holds out the rows that are scored."
@@ -329,6 +336,7 @@ def _asked_for(estimator: Any) -> set[str]:
     """Return the names of the parameters of training by epochs that are not neutral."""
     asked = {
         "C": not isinstance(estimator.C, Real),
+        "coef_threshold": estimator.coef_threshold > 0,
         "module": estimator.module is not None,
         "hidden_layer_sizes": np.size(estimator.hidden_layer_sizes) > 0,
         "residual": estimator.residual,

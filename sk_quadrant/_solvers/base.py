@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
-    from skorch import NeuralNet
 
     from sk_quadrant._model import Architecture, Layers
     from sk_quadrant._rows import Division, ShardedRows, TrainingRows
@@ -66,6 +65,7 @@ class Problem:
     validation: TrainingRows | Division | None
     module: Any
     C: Any
+    coef_threshold: float
     max_iter: int
     tol: float
     batch_size: int | str
@@ -83,7 +83,7 @@ class Problem:
 
 
 PARAMETERS = (  # of the estimator, which a problem takes as they are
-    "max_iter", "batch_size", "learning_rate_init", "learning_rate", "warmup_fraction", "mixup_alpha",
+    "coef_threshold", "max_iter", "batch_size", "learning_rate_init", "learning_rate", "warmup_fraction", "mixup_alpha",
     "early_stopping", "validation_fraction", "n_iter_no_change", "param_groups", "micro_batch_size", "callbacks",
     "verbose",
 )  # fmt: skip
@@ -95,10 +95,10 @@ class FitResult:
 
     Attributes
     ----------
-    net : skorch.NeuralNet
-        The trained net.
-    layers : list of (ndarray, ndarray)
-        Weights (n_out, n_in) and intercepts (n_out,) of each layer; none for a module of the user.
+    net : skorch.NeuralNet or None
+        The trained net, None where it is to be built from the layers.
+    layers : list of (weight, intercept)
+        Dense or CSR weights (n_out, n_in) and intercepts (n_out,) of each layer; none for a module of the user.
     n_iter : int
         Iterations of the solver, epochs for a mini-batch one.
     loss_curve : list of float
@@ -112,7 +112,7 @@ class FitResult:
         Names of parts of a module of the user that training leaves in evaluation mode.
     """
 
-    net: NeuralNet
+    net: Any
     layers: Layers
     n_iter: int
     loss_curve: list[float]
@@ -126,7 +126,7 @@ class FitResult:
     def is_finite(self) -> bool:
         """Whether all weights are finite."""
         if self.layers:
-            return all(np.isfinite(part).all() for layer in self.layers for part in layer)
+            return all(np.isfinite(getattr(w, "data", w)).all() for layer in self.layers for w in layer)
         return all(bool(parameter.isfinite().all()) for parameter in self.net.module_.parameters())
 
 

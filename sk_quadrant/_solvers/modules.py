@@ -168,7 +168,7 @@ def _bias(layer: LinearScores) -> NDArray[Any]:
 def write_layers(module: Any, layers: Layers) -> None:
     """Put weights and intercepts into the layers of a model."""
     for layer, (weight, bias) in zip(module.layers, layers, strict=True):
-        layer.weight.copy_(as_tensor(weight))
+        layer.weight.copy_(as_tensor(weight.toarray() if sparse.issparse(weight) else weight))
         if layer.bias is not None:
             layer.bias.copy_(as_tensor(bias))
 

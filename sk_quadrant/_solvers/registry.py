@@ -9,6 +9,7 @@ from sk_quadrant._solvers.base import FitResult, Problem, Solver
 
 LINEAR_ONLY = "which solves linear models only"
 ONE_PENALTY = "whose penalty is the same for all labels"
+ALL_WEIGHTS = "whose steps change the weights of all labels"
 OWN_STEPS = "whose line search finds its own steps"
 
 
@@ -42,7 +43,7 @@ class AdamW(Solver):
     """Mini-batches with adaptive steps."""
 
     name = "adamw"
-    cannot: ClassVar[Mapping[str, str]] = {"C": ONE_PENALTY}
+    cannot: ClassVar[Mapping[str, str]] = {"C": ONE_PENALTY, "coef_threshold": ALL_WEIGHTS}
 
     def solve(self, problem: Problem) -> FitResult:
         """Return the solution; see `Solver.solve`."""
@@ -57,7 +58,7 @@ class SGD(Solver):
     """Mini-batches with Nesterov momentum."""
 
     name = "sgd"
-    cannot: ClassVar[Mapping[str, str]] = {"C": ONE_PENALTY}
+    cannot: ClassVar[Mapping[str, str]] = {"C": ONE_PENALTY, "coef_threshold": ALL_WEIGHTS}
 
     def solve(self, problem: Problem) -> FitResult:
         """Return the solution; see `Solver.solve`."""

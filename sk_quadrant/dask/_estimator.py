@@ -40,9 +40,10 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
 
     Parameters
     ----------
-    loss, C, fit_intercept, threshold, solver, max_iter, tol, hidden_layer_sizes, activation, residual, batch_size, \
-    learning_rate_init, learning_rate, warmup_fraction, label_smoothing, mixup_alpha, class_weight, missing_labels, \
-    early_stopping, scoring, validation_fraction, n_iter_no_change, warm_start, random_state, device, callbacks, verbose
+    loss, C, fit_intercept, threshold, coef_threshold, solver, max_iter, tol, hidden_layer_sizes, activation, \
+    residual, batch_size, learning_rate_init, learning_rate, warmup_fraction, label_smoothing, mixup_alpha, \
+    class_weight, missing_labels, early_stopping, scoring, validation_fraction, n_iter_no_change, warm_start, \
+    random_state, device, callbacks, verbose
         As in `QuadrantMultiLabelClassifier`. `fit` needs solver="lbfgs", the others have `partial_fit`. The rows
         stay on the CPUs of the workers, so `device` must be "cpu".
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 import sk_quadrant
@@ -21,6 +22,7 @@ from sk_quadrant._targets import ENCODINGS, Encoding, encoding_from_dict
 FORMAT = "sk_quadrant 1"
 AS_TEXT = ("format", "sk_quadrant_version")  # metadata that are no JSON
 Arrays = dict[str, NDArray[Any]]
+CSR_PARTS = ("data", "indices", "indptr")
 PLAIN_KINDS = "biufUO"  # dtypes of classes that JSON can hold
 
 
@@ -28,10 +30,11 @@ def save_safetensors(model: QuadrantMultiLabelClassifier, path: str | os.PathLik
     """Save a fitted linear model as a safetensors file.
 
     The file holds four arrays: `coef` of shape (n_labels, n_features), `intercept`, `threshold` (the attribute
-    `threshold_`) and `cut` (the score above which a label is predicted), each of shape (n_labels,). Its metadata are
-    strings in JSON: `loss` (name and parameters), `classes`, `label_names`, `feature_names`, `parameters` of the
-    estimator as far as JSON can hold them, and `sk_quadrant_version`; `sha256` is a check sum of all the others. With
-    a single row of `coef`, for a binary 1-D `y`, the probability is that of the second class.
+    `threshold_`) and `cut` (the score above which a label is predicted), each of shape (n_labels,). A sparse `coef` is
+    three arrays, `coef.data`, `coef.indices` and `coef.indptr` of its CSR form. The metadata of the file are strings in
+    JSON: `loss` (name and parameters), `classes`, `label_names`, `feature_names`, `n_features`, `parameters` of the
+    estimator as far as JSON can hold them, and `sk_quadrant_version`; `sha256` is a check sum of all the others. With a
+    single row of `coef`, for a binary 1-D `y`, the probability is that of the second class.
 
     Parameters
     ----------
@@ -71,8 +74,12 @@ def save_safetensors(model: QuadrantMultiLabelClassifier, path: str | os.PathLik
 
     _check_model(model)
     fitted = model.model_
-    ((coef, intercept),) = fitted.dense_layers()
-    arrays = {"coef": coef, "intercept": intercept, "threshold": fitted.threshold, "cut": fitted.score_threshold}
+    ((coef, intercept),) = fitted.layers
+    arrays = {"intercept": intercept, "threshold": fitted.threshold, "cut": fitted.score_threshold}
+    if sparse.issparse(coef):
+        arrays |= {f"coef.{name}": getattr(coef, name) for name in CSR_PARTS}
+    else:
+        arrays["coef"] = coef
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     metadata = {name: json.dumps(value, default=_as_json) for name, value in _description(model).items()}
     metadata |= {"format": FORMAT, "sk_quadrant_version": sk_quadrant.__version__}
@@ -164,6 +171,7 @@ def _description(model: QuadrantMultiLabelClassifier) -> dict[str, Any]:
         "feature_names": _listed(getattr(model, "feature_names_in_", None)),
         "fit_intercept": model.model_.architecture.fit_intercept,
         "order": model.model_.order,
+        "n_features": model.n_features_in_,
         "n_iter": model.n_iter_,
         "parameters": {name: value for name, value in sorted(parameters.items()) if _is_plain(value)},
     }
@@ -227,9 +235,10 @@ def _model(arrays: Arrays, metadata: Mapping[str, str]) -> QuadrantMultiLabelCla
     parameters = {"loss": values["loss"], **values["parameters"]}
     model = QuadrantMultiLabelClassifier(**parameters | {"loss": loss_from_dict(parameters["loss"])})
     feature_names = _as_objects(values["feature_names"])
+    arrays = _with_coef(arrays, values)
     _check_arrays(arrays, encoding_from_dict(encoding), feature_names)
     fitted = {
-        "layers": [(np.asarray(arrays["coef"], order=values.get("order", "C")), arrays["intercept"])],
+        "layers": [(arrays["coef"], arrays["intercept"])],
         "architecture": {
             "hidden_layer_sizes": (),
             "activation": model.activation,
@@ -250,11 +259,21 @@ def _model(arrays: Arrays, metadata: Mapping[str, str]) -> QuadrantMultiLabelCla
     return model
 
 
+def _with_coef(arrays: Arrays, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arrays with the weights as they were, also where they are held as the parts of a CSR matrix."""
+    if "coef" in arrays:
+        return arrays | {"coef": np.asarray(arrays["coef"], order=values.get("order", "C"))}
+    data, indices, indptr = (arrays[f"coef.{name}"] for name in CSR_PARTS)
+    coef = sparse.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, values["n_features"]))
+    coef.check_format(full_check=True)  # indices beyond the matrix would be read from elsewhere in memory
+    return {name: array for name, array in arrays.items() if not name.startswith("coef.")} | {"coef": coef}
+
+
 def _as_objects(values: list[Any] | None) -> NDArray[np.object_] | None:
     return None if values is None else np.array(values, dtype=object)
 
 
-def _check_arrays(arrays: Arrays, encoding: Encoding, feature_names: NDArray[np.object_] | None) -> None:
+def _check_arrays(arrays: Mapping[str, Any], encoding: Encoding, feature_names: NDArray[np.object_] | None) -> None:
     """Raise a ValueError unless the shapes fit each other."""
     n_labels, n_features = encoding.n_labels, arrays["coef"].shape[-1]
     wanted = {"coef": (n_labels, n_features)} | dict.fromkeys(("intercept", "threshold", "cut"), (n_labels,))

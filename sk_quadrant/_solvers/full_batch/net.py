@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from scipy import sparse
+
 from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.base import FitResult, Problem
+from sk_quadrant._solvers.full_batch.coefficients import Coefficients, DenseCoefficients, ThresholdedCoefficients
 from sk_quadrant._solvers.full_batch.solve import minimize
 from sk_quadrant._solvers.full_batch.trace import Trace
 from sk_quadrant._solvers.modules import build_module, read_layers, write_layers
 from sk_quadrant._solvers.nets import LabelNet, net_parameters, run
+from sk_quadrant._solvers.tensors import torch_dtype
 from sk_quadrant._solvers.threads import fit_threads
 
 
@@ -22,6 +27,8 @@ class FullBatchNet(LabelNet):
         Inverse strength of the penalty.
     tol, max_iter, warm_start, verbose_iterations
         See `minimize`.
+    coefficients : Coefficients or None, default=None
+        Where weights are put, None for those of the module.
     **kwargs
         Parameters of `skorch.NeuralNet`.
 
@@ -39,6 +46,7 @@ class FullBatchNet(LabelNet):
         max_iter: int = 200,
         warm_start_at_module: bool = False,
         verbose_iterations: int = 0,
+        coefficients: Coefficients | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -47,6 +55,7 @@ class FullBatchNet(LabelNet):
         self.max_iter = max_iter
         self.warm_start_at_module = warm_start_at_module
         self.verbose_iterations = verbose_iterations
+        self.coefficients = coefficients
 
     def initialize_optimizer(self, *_: Any, **__: Any) -> FullBatchNet:
         """Take no optimizer: those of PyTorch import its compiler, which takes the first fit of a process a second."""
@@ -61,7 +70,7 @@ class FullBatchNet(LabelNet):
         self.trace_: Trace = minimize(
             X,
             self.criterion_.loss,
-            self.module_.weight,
+            self.coefficients or DenseCoefficients(self.module_.weight),
             self.module_.bias,
             C=self.C,
             tol=self.tol,
@@ -78,9 +87,10 @@ class FullBatchNet(LabelNet):
 @fit_threads()
 def solve(problem: Problem) -> FitResult:
     """Return the solution of a problem; see `Solver.solve`."""
-    rows = problem.rows
+    rows, thresholded = problem.rows, problem.coef_threshold > 0
     order = {"feature_major": rows.is_sparse}
-    module = build_module(problem.architecture, rows.n_features, rows.n_labels, rows.dtype, **order)
+    n_features = 0 if thresholded else rows.n_features  # the module then holds the intercepts alone
+    module = build_module(problem.architecture, n_features, rows.n_labels, rows.dtype, **order)
     device = problem.device if isinstance(rows, TrainingRows) else "cpu"  # where sums over several places arrive
     net = FullBatchNet(
         **net_parameters(module, problem.loss, device),
@@ -89,23 +99,38 @@ def solve(problem: Problem) -> FitResult:
         max_iter=problem.max_iter,
         warm_start_at_module=problem.start is not None,
         verbose_iterations=problem.verbose,
+        coefficients=_thresholded(problem, device) if thresholded else None,
         max_epochs=1,
         callbacks=list(problem.callbacks) if problem.callbacks else "disable",
     ).initialize()
     if problem.start is not None:
-        write_layers(net.module_, problem.start)
+        ((weight, bias),) = problem.start
+        write_layers(net.module_, [(weight[:, :n_features], bias)])
     finished = run(net, rows)
     trace = getattr(net, "trace_", Trace())
     interrupted = net.interrupted_ or trace.interrupted
     if interrupted and not trace.values:
         raise KeyboardInterrupt("Training was interrupted before its first iteration.")
     history = [{"epoch": epoch, "objective": value} for epoch, value in enumerate(trace.values)]
+    layers = read_layers(net.module_, copy=False, **order)
+    if thresholded:
+        layers = [(net.coefficients.to_csr(), layers[0][1])]
     return FitResult(
-        net,
-        read_layers(net.module_, copy=False, **order),
+        None if thresholded else net,
+        layers,
         trace.n_iter,
         trace.values,
         history,
         trace.converged or finished,
         interrupted,
     )
+
+
+def _thresholded(problem: Problem, device: Any) -> ThresholdedCoefficients:
+    """Return where the weights of a problem with a threshold are put."""
+    rows = problem.rows
+    if problem.start is None:
+        start: Any = sparse.csr_matrix((rows.n_labels, rows.n_features), dtype=rows.dtype)
+    else:
+        start = problem.start[0][0]
+    return ThresholdedCoefficients(start, problem.coef_threshold, torch_dtype(rows.dtype), torch.device(device))

@@ -26,6 +26,7 @@ from sk_quadrant._targets import check_known
 
 if TYPE_CHECKING:
     from sk_quadrant._rows import ShardedRows
+    from sk_quadrant._solvers.full_batch.coefficients import Coefficients
     from sk_quadrant.losses import Loss
 
 BLOCK_ELEMENTS = 2**24  # parameters, or scores of sparse data, of a block of labels: 64 MiB in single precision
@@ -126,7 +127,7 @@ def _single_precision(rows: RowSums, space: Space, loss: Loss, metric: SharedMet
 def minimize(
     rows: TrainingRows | ShardedRows,
     loss: Loss,
-    coef: Tensor,
+    coef: Coefficients,
     intercept: Tensor | None,
     *,
     C: float | NDArray[np.float64],
@@ -141,7 +142,7 @@ def minimize(
     ----------
     rows : TrainingRows or ShardedRows
     loss : Loss
-    coef : Tensor of shape (n_labels, n_features)
+    coef : Coefficients
         Weights, which are overwritten.
     intercept : Tensor of shape (n_labels,) or None
     C, tol, max_iter, verbose
@@ -171,7 +172,7 @@ def minimize(
             objective = problems.objective(labels)
             theta = objective.start()
             if warm_start:
-                before = coef[labels] if rare is None else rare.reduce(coef[labels])
+                before = coef.take(labels) if rare is None else rare.reduce(coef.take(labels))
                 present = problems.space.theta_of(before, intercept[labels] if intercept is not None else None)
                 theta = theta.where(_is_better(objective, theta, present), present)
             theta, trace = problems.minimize(objective, theta, options)
@@ -182,10 +183,7 @@ def minimize(
             break
         traces.append(trace)
         weights, solved = problems.space.publish(theta)
-        if rare is None:
-            coef[labels] = weights
-        else:
-            rare.restore(weights, coef, labels)
+        coef.put(labels, weights, rare)
         if intercept is not None and solved is not None:
             intercept[labels] = solved
         if trace.interrupted:

@@ -1,0 +1,109 @@
+"""Where the solver puts the weights of each block of labels: a dense tensor, or sparse rows without small weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor
+
+from sk_quadrant._solvers.tensors import as_tensor
+
+if TYPE_CHECKING:
+    from sk_quadrant._solvers.full_batch.rare_columns import RareColumns
+
+PART_ELEMENTS = 2**20  # weights that are copied at a time
+
+
+class Coefficients(Protocol):
+    """Weights of all labels, (n_labels, n_features), which a solver reads and writes by blocks of labels."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where weights are."""
+        ...
+
+    def take(self, labels: Tensor) -> Tensor:
+        """Return the weights of some labels."""
+        ...
+
+    def put(self, labels: Tensor, weights: Tensor, rare: RareColumns | None) -> None:
+        """Write the weights of some labels, which are those of fewer columns if there are rare ones."""
+        ...
+
+
+class DenseCoefficients:
+    """Weights in a tensor; see `Coefficients`.
+
+    Parameters
+    ----------
+    weight : Tensor of shape (n_labels, n_features)
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight
+
+    @property
+    def device(self) -> torch.device:
+        """Where weights are."""
+        return self.weight.device
+
+    def take(self, labels: Tensor) -> Tensor:
+        """Return some rows of the tensor."""
+        return self.weight[labels]
+
+    def put(self, labels: Tensor, weights: Tensor, rare: RareColumns | None) -> None:
+        """Write some rows of the tensor."""
+        if rare is None:
+            self.weight[labels] = weights
+        else:
+            rare.restore(weights, self.weight, labels)
+
+
+class ThresholdedCoefficients:
+    """Weights of which small ones become 0 block by block, so that they never exist as a dense matrix.
+
+    See `Coefficients`.
+
+    Parameters
+    ----------
+    start : {CSR matrix, ndarray} of shape (n_labels, n_features)
+        Weights to start from, which those of labels that are never written stay.
+    threshold : float
+        Smallest size of a weight that is kept.
+    dtype : torch.dtype
+    device : torch.device
+    """
+
+    def __init__(self, start: Any, threshold: float, dtype: torch.dtype, device: torch.device) -> None:
+        self.start, self.threshold, self.dtype, self.device = start, threshold, dtype, device
+        self._labels: list[NDArray[np.intp]] = []
+        self._rows: list[Any] = []
+
+    def take(self, labels: Tensor) -> Tensor:
+        """Return weights of the start."""
+        rows = self.start[labels.cpu().numpy()]
+        return as_tensor(rows.toarray() if sparse.issparse(rows) else rows, self.dtype, self.device)
+
+    def put(self, labels: Tensor, weights: Tensor, rare: RareColumns | None) -> None:
+        """Keep the large weights of some labels."""
+        if rare is not None:
+            restored = weights.new_empty(len(labels), self.start.shape[1])
+            rare.restore(weights, restored, torch.arange(len(labels), device=self.device))
+            weights = restored
+        self._labels.append(labels.cpu().numpy())
+        for part in torch.split(weights, max(1, PART_ELEMENTS // max(1, weights.shape[1]))):
+            array = np.array(part.cpu().numpy(), order="C")
+            array[np.abs(array) < self.threshold] = 0
+            self._rows.append(sparse.csr_matrix(array))
+
+    def to_csr(self) -> Any:
+        """Return all weights as a CSR matrix."""
+        n_labels = self.start.shape[0]
+        done = np.concatenate([np.empty(0, np.intp), *self._labels])
+        left = np.setdiff1d(np.arange(n_labels), done)
+        rows = sparse.vstack([*self._rows, sparse.csr_matrix(self.start[left])], format="csr")
+        return rows[np.argsort(np.concatenate([done, left]))]
