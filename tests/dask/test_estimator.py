@@ -1,8 +1,7 @@
-"""The estimator on Dask collections against the one in memory, and what it does when machines fail."""
+"""The estimator on Dask collections against the one in memory."""
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +20,7 @@ distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 
-from sk_quadrant.dask import DaskQuadrantMultiLabelClassifier, _sums  # noqa: E402
+from sk_quadrant.dask import DaskQuadrantMultiLabelClassifier  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Port 8787 is already in use",
@@ -30,32 +29,6 @@ pytestmark = pytest.mark.filterwarnings(
 )
 PRECISE = {"tol": 1e-12, "max_iter": 2000}
 ROWS = (70, 0, 101, 1, 131)  # rows of the blocks: one has none, one has one
-
-
-@pytest.fixture(scope="module")
-def client():
-    """Two workers in this process, for what does not need processes of their own."""
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with distributed.LocalCluster(processes=False, **options) as cluster, distributed.Client(cluster) as client:
-        yield client
-
-
-@pytest.fixture
-def processes():
-    """Two worker processes."""
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def problem():
-    """Features of mixed scales and centres, a label absent from the first blocks, and weights."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((303, 4)) * [1, 2, 3, 0.1] + [0, 5, 0, 1]
-    Y = (X[:, :3] - X[:, :3].mean(axis=0) + rng.standard_normal((303, 3)) > 1).astype(int)
-    Y[:120, 1] = 0
-    return X, Y, rng.random(303)
 
 
 def as_blocks(array, rows=ROWS, *, unknown=False, as_block=np.asarray):
@@ -254,21 +227,6 @@ def test_what_does_not_work_on_collections_is_refused(client, problem, options, 
         DaskQuadrantMultiLabelClassifier(**options).fit(*(as_blocks(part) for part in problem[:2]))
 
 
-# machines
-
-
-def before_question(monkeypatch, number, act):
-    """Act before some question to the workers."""
-    ask, count = _sums.DaskSums.total, iter(range(1, 10**6))
-
-    def total(self, *arguments):
-        if next(count) == number:
-            act(self)
-        return ask(self, *arguments)
-
-    monkeypatch.setattr(_sums.DaskSums, "total", total)
-
-
 @pytest.mark.slow
 def test_the_recipe_fits_and_ends():
     """The example fits rows on two worker processes, predicts without them, and ends with none of them left."""
@@ -277,95 +235,6 @@ def test_the_recipe_fits_and_ends():
     environment = os.environ | {"PYTHONPATH": str(root)}
     done = subprocess.run(run, env=environment, capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.splitlines()[-1] == "[[1 1 1 1 1]]"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("loss", ["bce_with_logits", "zlpr"])
-def test_worker_processes_keep_their_rows(processes, loss):
-    """The fit is that of one machine, and in the whole of it no worker has got the rows of another."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((20_000, 10))
-    Y = (X[:, :3] + rng.standard_normal((20_000, 3)) > 0.5).astype(np.uint8)
-    collections = [da.from_array(part, chunks=(1700, -1)).persist() for part in (X, Y)]
-    distributed.wait(collections)
-    clf = DaskQuadrantMultiLabelClassifier(loss, **PRECISE).fit(*collections)
-    assert_same_fit(clf, QuadrantMultiLabelClassifier(loss, **PRECISE).fit(X, Y))
-    moved = processes.run(lambda dask_worker: [key for one in dask_worker.transfer_incoming_log for key in one["keys"]])
-    keys = [str(key) for worker in moved.values() for key in worker]
-    assert any(key.startswith("sum_over") for key in keys)
-    assert not any(key.startswith("_shards") for key in keys)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("question", [2, 9], ids=["before the fit", "in the fit"])
-def test_fit_survives_the_death_of_a_worker(processes, problem, monkeypatch, question):
-    """Blocks of a worker that is killed are computed again, and the coefficients are the same."""
-    X, Y, _ = problem
-    expected = QuadrantMultiLabelClassifier(**PRECISE).fit(X, Y)
-    before_question(monkeypatch, question, lambda _: os.kill(min(processes.run(os.getpid).values()), signal.SIGKILL))
-    collections = (da.from_array(part, chunks=(70, -1)) for part in (X, Y))
-    assert_same_fit(DaskQuadrantMultiLabelClassifier(**PRECISE).fit(*collections), expected)
-
-
-@pytest.mark.slow
-def test_each_of_two_fits_survives_the_death_of_a_worker(problem, monkeypatch):
-    """The second fit waits for the workers to come back if none of those of before is left, and ends as it should."""
-    X, Y, _ = problem
-    expected = QuadrantMultiLabelClassifier(**PRECISE).fit(X, Y)
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "300s"})  # a busy machine starts one slowly
-    with patient, distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
-        for _ in range(2):
-            with monkeypatch.context() as patch:
-                before_question(patch, 9, lambda _: os.kill(min(client.run(os.getpid).values()), signal.SIGKILL))
-                collections = (da.from_array(part, chunks=(70, -1)).persist() for part in (X, Y))
-                assert_same_fit(DaskQuadrantMultiLabelClassifier(**PRECISE).fit(*collections), expected)
-
-
-@pytest.mark.slow
-def test_rows_lost_for_good_are_an_error(processes, problem, monkeypatch):
-    """Rows that were scattered cannot be computed again, which is said."""
-    parts = [
-        [da.from_delayed(dask.delayed(future), (101, array.shape[1]), dtype=array.dtype) for future in futures]
-        for array in problem[:2]
-        for futures in [processes.scatter(np.split(array, 3))]
-    ]
-    before_question(monkeypatch, 9, lambda _: os.kill(min(processes.run(os.getpid).values()), signal.SIGKILL))
-    with pytest.raises(RuntimeError, match="lost rows with a worker, and they could not be computed again"):
-        DaskQuadrantMultiLabelClassifier(**PRECISE).fit(*(da.concatenate(part) for part in parts))
-
-
-def test_a_cluster_without_workers_is_an_error(problem, monkeypatch):
-    """When the last worker leaves in a fit and none comes, the fit does not wait for ever."""
-    monkeypatch.setattr(_sums, "PATIENCE", 0.6)
-    monkeypatch.setattr(_sums, "ABSENCE", 0.5)
-    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
-    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
-        before_question(monkeypatch, 9, lambda _: client.sync(cluster.workers[0].close))
-        with pytest.raises(RuntimeError, match=r"has had no worker for .* Client.wait_for_workers"):
-            DaskQuadrantMultiLabelClassifier(**PRECISE).fit(*(as_blocks(part) for part in problem[:2]))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
-def test_a_dead_scheduler_is_an_error(problem, monkeypatch, tmp_path, end):
-    """When the scheduler is killed in a fit, or does nothing any more, the fit ends with an error that says so."""
-    monkeypatch.setattr(_sums, "PATIENCE", 3.0)
-    where = ["--scheduler-file", str(tmp_path / "scheduler.json"), "--no-dashboard", "--host", "127.0.0.1"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    run = [sys.executable, "-m"]
-    scheduler = subprocess.Popen([*run, "distributed.cli.dask_scheduler", *where, "--port", "0"], **quiet)
-    worker = subprocess.Popen([*run, "distributed.cli.dask_worker", *where, "--no-nanny", "--nthreads", "1"], **quiet)
-    try:
-        with distributed.Client(scheduler_file=where[1], timeout=60) as client:
-            client.wait_for_workers(1, timeout=60)
-            before_question(monkeypatch, 9, lambda _: scheduler.send_signal(end))
-            with pytest.raises(RuntimeError, match=r"scheduler of .* does not answer"):
-                DaskQuadrantMultiLabelClassifier(**PRECISE).fit(*(as_blocks(part) for part in problem[:2]))
-    finally:
-        for process in (scheduler, worker):
-            process.kill()
-            process.wait()
 
 
 def test_no_client_is_an_error(problem, monkeypatch):
@@ -377,12 +246,3 @@ def test_no_client_is_an_error(problem, monkeypatch):
     monkeypatch.setattr("sk_quadrant.dask._estimator.get_client", get_client)
     with pytest.raises(ValueError, match=r"There is no Dask client. Make one by distributed.Client\(\)"):
         DaskQuadrantMultiLabelClassifier().fit(*(as_blocks(part) for part in problem[:2]))
-
-
-def test_answers_are_one_however_many_workers(client, problem):
-    """Sums are added on the workers, pairs of partial sums last, and are those of all rows."""
-    X, Y, weight = problem
-    clf = DaskQuadrantMultiLabelClassifier()
-    sums = clf._send(*(as_blocks(part) for part in (X, Y, weight))).row_sums(fit_intercept=True)
-    assert_allclose(sums.size(), [303, 303 * 4, weight.sum()])
-    assert len(sums.groups) == 2
