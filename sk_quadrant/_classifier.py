@@ -247,6 +247,8 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     True
     """
 
+    __metadata_request__fit: ClassVar[dict[str, Any]] = {"groups": False}  # those that are routed are for a splitter
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "loss": [StrOptions(set(LOSSES)), Loss],
         "C": [Interval(Real, 0, None, closed="neither"), Options(Real, {np.inf}), "array-like", dict],

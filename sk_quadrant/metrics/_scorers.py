@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
 import numpy as np
 from sklearn import metrics
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.validation import _check_response_method
@@ -18,7 +20,9 @@ from sk_quadrant._targets import (
     find_label_names,
     is_label_matrix,
     is_target_column,
+    one_class_labels,
     positive_probabilities,
+    read_matrix,
 )
 from sk_quadrant.metrics._calibration import expected_calibration_error
 from sk_quadrant.metrics._f1 import multilabel_f1_score, multilabel_precision_score, multilabel_recall_score
@@ -49,7 +53,18 @@ class _MultilabelScorer(_BaseScorer):  # type: ignore[misc]
             scores = positive_probabilities(response, estimator) if isinstance(response, list) else response
         else:
             y_true, scores = _one_label(y_true, response, estimator, method.__name__)
-        return self._sign * self._score_func(y_true, scores, **{**self._kwargs, **metadata})  # type: ignore[no-any-return]
+        score = self._sign * self._score_func(y_true, scores, **{**self._kwargs, **metadata})
+        if np.ndim(score) == 0 and np.isnan(score):
+            self._warn_of_nan(y_true, names)
+        return score  # type: ignore[no-any-return]
+
+    def _warn_of_nan(self, y_true: Any, names: Any) -> None:
+        single = one_class_labels(read_matrix(y_true, missing_labels="ignore", name="y_true"), names)
+        warnings.warn(
+            f"{self!r} is NaN; labels with a single class in these rows: {single}.",
+            UndefinedMetricWarning,
+            stacklevel=4,
+        )
 
 
 def _one_label(y_true: Any, response: Any, estimator: Any, method: str) -> tuple[Any, Any]:

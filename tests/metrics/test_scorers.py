@@ -4,12 +4,14 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from scipy import sparse
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import make_scorer, ndcg_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
@@ -21,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+from sk_quadrant import QuadrantMultiLabelClassifier
 from sk_quadrant.datasets import make_quadrants
 from sk_quadrant.metrics import (
     expected_calibration_error,
@@ -357,3 +360,18 @@ def test_wrong_options_are_named(options, message):
     """An error names the parameter and what is allowed."""
     with pytest.raises(ValueError, match=message):
         make_multilabel_scorer(**({"score_func": multilabel_log_loss} | options))
+
+
+@pytest.mark.filterwarnings("ignore:Only one class is present")
+@pytest.mark.parametrize(("names", "label"), [(None, "1"), (["a", "b"], "'b'")])
+def test_a_score_of_nan_is_warned_of_with_scorer_and_label(names, label):
+    """In a search the warning says which label to look at; scikit-learn's says neither."""
+    X, Y = np.random.default_rng(0).normal(size=(30, 2)), np.zeros((30, 2), dtype=int)
+    Y[:15, 0] = 1
+    Y = Y if names is None else pd.DataFrame(Y, columns=names)
+    model = QuadrantMultiLabelClassifier().fit(X, Y)
+    scorer = make_multilabel_scorer(roc_auc_score)
+    with pytest.warns(
+        UndefinedMetricWarning, match=rf"make_multilabel_scorer\(roc_auc_score.* is NaN; .*: \[{label}\]"
+    ):
+        assert np.isnan(scorer(model, X, Y))

@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.metrics import f1_score
-from sklearn.model_selection import GridSearchCV, GroupShuffleSplit, KFold, PredefinedSplit
+from sklearn.model_selection import GridSearchCV, GroupKFold, GroupShuffleSplit, KFold, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -148,6 +148,18 @@ def test_groups_are_held_out_whole(rows):
         model = make_classifier(validation_fraction=splitter).set_fit_request(groups=True)
         search = GridSearchCV(model, {"C": [1.0]}, cv=KFold(2), error_score="raise")
         assert np.isfinite(search.fit(X, Y, groups=groups).best_score_)
+
+
+def test_groups_that_are_routed_go_to_the_splitter_unless_fit_requests_them(rows):
+    """A search or meta-estimator over groups works without set_fit_request."""
+    X, Y = rows
+    groups = np.arange(200) // 10
+    with sklearn.config_context(enable_metadata_routing=True):
+        for searched in (
+            GridSearchCV(QuadrantMultiLabelClassifier(), {"C": [1.0]}, cv=GroupKFold(3)),
+            TunedThresholdMultiLabelClassifierCV(make_classifier(), cv=GroupKFold(3)),
+        ):
+            assert np.isfinite(searched.fit(X, Y, groups=groups).best_score_)
 
 
 def test_a_splitter_of_this_package_holds_out_rows(rows):
