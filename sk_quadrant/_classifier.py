@@ -357,7 +357,8 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features; float32 stays float32.
+            Features; float32 stays float32. With a `module` also an array of more axes, a sequence of strings, or a
+            dict of arrays, here and in the other methods.
         y : {array-like, sparse matrix, DataFrame} of shape (n_samples,) or (n_samples, n_labels)
             Label indicators, probabilities in [0, 1] (soft targets), or classes if 1-D. NaN is an unknown label with
             ``missing_labels="ignore"``.
@@ -593,9 +594,9 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     def net_(self):
         """Trained skorch net, built again from the coefficients after unpickling."""
         check_is_fitted(self)
-        from sk_quadrant._solvers.mini_batch.net import net_of
+        from sk_quadrant._solvers.mini_batch.module_net import net_of
 
-        return net_of(self.model_.module, self.loss_)
+        return net_of(self.model_)
 
     def decision_function(self, X):
         """Return the score of each row and label.

@@ -24,8 +24,10 @@ from torch import nn
 
 from sk_quadrant import (
     CalibratedMultiLabelClassifierCV,
+    FixedThresholdMultiLabelClassifier,
     QuadrantMultiLabelClassifier,
     TunedThresholdMultiLabelClassifierCV,
+    top_k_labels,
 )
 from sk_quadrant.callbacks import Checkpoint
 
@@ -162,6 +164,11 @@ TOOLS = {
     "calibration, frozen": lambda clf, X: (
         CalibratedMultiLabelClassifierCV(FrozenEstimator(clone(clf).fit(X, Y))).fit(X, Y).predict(X)
     ),
+    "given thresholds": lambda clf, X: FixedThresholdMultiLabelClassifier(clf, threshold=0.3).fit(X, Y).predict(X),
+    "top labels": lambda clf, X: top_k_labels(clone(clf).fit(X, Y), X, 2).labels,
+    "validation rows": lambda clf, X: (
+        clf.set_params(early_stopping=True, scoring="f1_macro").fit(X, Y, X_val=head_of(X, 50), y_val=Y[:50]).predict(X)
+    ),
     "Pipeline": lambda clf, X: make_pipeline(FunctionTransformer(), clf).fit(X, Y).predict(X),
 }
 
@@ -172,6 +179,56 @@ def test_every_tool_takes_every_kind_of_rows(kind, tool):
     """Searches, cross-validation, pipelines and meta-estimators predict labels."""
     module, X = KINDS[kind]
     assert TOOLS[tool](make_classifier(module, max_iter=2), X).shape == Y.shape
+
+
+def test_a_plain_dict_of_validation_rows_is_watched():
+    """It is not split, so that it need not be a SliceDict; its keys follow those of the rows trained on."""
+    clf = make_classifier(Bag, early_stopping=True, scoring="f1_macro")
+    clf.fit(PARTS, Y, X_val=head_of(PARTS, 50), y_val=Y[:50])
+    assert "valid_score" in clf.history_[0]
+    with pytest.raises(ValueError, match="X must have the keys of the first call"):
+        clf.fit(PARTS, Y, X_val={"input_ids": IDS}, y_val=Y)
+
+
+@pytest.mark.slow
+def test_searches_run_in_processes():
+    """Clones with modules, given as classes, lambdas and instances, go to joblib's processes and back."""
+    modules = [nn.Linear, lambda n_features, n_labels: nn.Linear(n_features, n_labels), nn.Linear(N_WORDS, 2)]
+    search = GridSearchCV(make_classifier(nn.Linear), {"module": modules}, cv=2, n_jobs=2, error_score="raise")
+    assert search.fit(COUNTS, Y).predict(COUNTS).shape == Y.shape
+
+
+@pytest.mark.slow
+def test_blocks_of_dask_are_learnt_one_after_the_other():
+    """`partial_fit` takes the module to the blocks."""
+    da, distributed = pytest.importorskip("dask.array"), pytest.importorskip("distributed")
+    from sk_quadrant.dask import DaskQuadrantMultiLabelClassifier
+
+    options = {"module": Linear, "solver": "adamw", "batch_size": 32, "random_state": 0}
+    with distributed.Client(processes=False, dashboard_address=None):
+        X = da.from_array(COUNTS, chunks=(60, N_WORDS))
+        clf = DaskQuadrantMultiLabelClassifier(**options).partial_fit(X, da.from_array(Y, chunks=(60, 2)))
+        proba = clf.predict_proba(X).compute()
+    local = QuadrantMultiLabelClassifier(**options)
+    for rows in (slice(60), slice(60, None)):
+        local.partial_fit(COUNTS[rows], Y[rows])
+    np.testing.assert_allclose(proba, local.predict_proba(COUNTS), rtol=1e-6)
+
+
+def test_other_formats_say_what_to_use():
+    """Safetensors holds linear models, ONNX is exported by PyTorch."""
+    safetensors = pytest.importorskip("sk_quadrant.io")
+    clf = make_classifier(Linear).fit(COUNTS, Y)
+    with pytest.raises(ValueError, match="must be linear, got the module <Linear, 26 parameters>"):
+        safetensors.save_safetensors(clf, "never written")
+
+
+@pytest.mark.parametrize("module", [Linear, Linear(N_WORDS, 2)], ids=["class", "instance"])
+def test_the_net_predicts_after_loading(module):
+    """`net_` is a skorch net around the module, built again for a loaded model."""
+    clf = pickle.loads(pickle.dumps(make_classifier(module).fit(COUNTS, Y)))
+    np.testing.assert_allclose(clf.net_.predict_proba(COUNTS), clf.predict_proba(COUNTS), rtol=1e-5)
+    np.testing.assert_array_equal(clf.net_.predict(COUNTS), clf.predict(COUNTS))
 
 
 class Recorder(nn.Module):

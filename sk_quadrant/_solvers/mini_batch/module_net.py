@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from skorch import NeuralNet
 from torch import Tensor
 
 from sk_quadrant._solvers.mini_batch.batches import Batches
 from sk_quadrant._solvers.mini_batch.net import MultiLabelNet
+from sk_quadrant._solvers.nets import net_parameters
 from sk_quadrant._solvers.own_modules import (
     as_values,
     call,
@@ -25,6 +27,9 @@ from sk_quadrant._solvers.own_modules import (
     state_arrays,
 )
 from sk_quadrant._solvers.tensors import split_targets
+
+if TYPE_CHECKING:
+    from sk_quadrant._model import FittedModel
 
 
 class ModuleNet(MultiLabelNet):
@@ -202,3 +207,9 @@ class ModuleNet(MultiLabelNet):
         """Return the tensors that `named_arrays` has made arrays of."""
         state = self.module_.state_dict()
         return {name: torch.as_tensor(arrays[name]).to(state[name]) for name in state}
+
+
+def net_of(model: FittedModel) -> NeuralNet:
+    """Return an initialised net, as skorch has it, around the module of a fitted model."""
+    kind = ModuleNet if model.takes_inputs else MultiLabelNet
+    return kind(**net_parameters(model.module, model.loss, "cpu")).initialize()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from skorch.history import History
 
@@ -19,11 +19,8 @@ from sk_quadrant._solvers.mini_batch.data import BatchData, Exchange
 from sk_quadrant._solvers.mini_batch.schedule import Schedule
 from sk_quadrant._solvers.mini_batch.steps import AnalyticSteps, can_step, read_moments, write_moments
 from sk_quadrant._solvers.modules import read_layers, write_layers
-from sk_quadrant._solvers.nets import LabelNet, LossCriterion, net_parameters
+from sk_quadrant._solvers.nets import LabelNet, LossCriterion
 from sk_quadrant._solvers.tensors import SparseRows
-
-if TYPE_CHECKING:
-    from sk_quadrant.losses import Loss
 
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
@@ -219,7 +216,7 @@ class MultiLabelNet(LabelNet):
 
     def description(self) -> tuple[Any, ...]:
         """Return what, together with the data, determines the training."""
-        seed = () if self.seed_is_free else (self.seed, [part.tobytes() for part in self._arrays().values()])
+        seed = () if self.seed_is_free else (self.seed, [_digest(part) for part in self._arrays().values()])
         return (
             str(self.module_), self.criterion_.loss, type(self.optimizer_).__name__, self.optimizer_.defaults, self.C,
             self.schedule, self.mixup_alpha, self.validation_fraction, self.batch_size, self.max_epochs, seed,
@@ -283,6 +280,5 @@ class MultiLabelNet(LabelNet):
         return [(arrays[f"{k}-weight"], arrays[f"{k}-bias"]) for k in range(len(self.module_.layers))]
 
 
-def net_of(module: Any, loss: Loss) -> NeuralNet:
-    """Return an initialised net, as skorch has it, around a trained module."""
-    return MultiLabelNet(**net_parameters(module, loss, "cpu")).initialize()
+def _digest(array: NDArray[Any]) -> str:
+    return hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest()
