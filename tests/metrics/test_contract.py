@@ -71,6 +71,48 @@ def test_weight_2_equals_a_repeated_row(metric, data):
 
 
 @every_metric
+def test_equal_weights_of_the_labels_of_a_row_are_the_weight_of_the_row(metric, data):
+    """In (n_samples, n_labels) as in (n_samples,)."""
+    y, proba = data
+    weight = np.random.default_rng(1).integers(0, 4, size=len(y))
+    allclose(metric(y, proba, sample_weight=np.tile(weight[:, None], 5)), metric(y, proba, sample_weight=weight))
+
+
+@every_metric
+def test_a_label_of_weight_0_is_an_unknown_one(metric, data):
+    """In its row."""
+    y, proba = data
+    weight = (np.random.default_rng(1).random(y.shape) < 0.8).astype(float)
+    allclose(metric(y, proba, sample_weight=weight), metric(np.where(weight > 0, y, np.nan), proba))
+
+
+@probabilistic_metric
+def test_weight_2_of_a_label_equals_a_repeated_entry(metric, data):
+    """In a row where the other labels are unknown."""
+    y, proba = data
+    weight = np.ones(y.shape)
+    weight[5, 2] = 2
+    again = np.full(y.shape[1], np.nan)
+    y[5, 2] = again[2] = 1
+    allclose(metric(y, proba, sample_weight=weight), metric(np.vstack([y, again]), np.vstack([proba, proba[5]])))
+
+
+@every_metric
+def test_labels_are_matched_by_name(metric, data):
+    """Columns of y_true, of the scores and of weights may be in different orders; other names are refused."""
+    y, proba = data
+    weight = np.random.default_rng(1).random(y.shape)
+    names, order = list("abcde"), list("dbaec")
+    y_frame, proba_frame, weight_frame = (pd.DataFrame(values, columns=names) for values in (y, proba, weight))
+    expected = metric(y_frame, proba, sample_weight=weight)
+    allclose(metric(y_frame, proba_frame[order], sample_weight=weight_frame[order[::-1]]), expected)
+    with pytest.raises(
+        ValueError, match=r"must have the labels of y_true as columns, \['a', .* got \['a', 'b', .* 'z'\]"
+    ):
+        metric(y_frame, proba_frame.rename(columns={"e": "z"}))
+
+
+@every_metric
 def test_weight_0_equals_a_removed_row(metric, data):
     """Rows without weight have no influence."""
     y, proba = data
