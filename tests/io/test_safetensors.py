@@ -168,10 +168,22 @@ def test_the_format_is_what_the_documentation_says(data, path):
     assert metadata["sk_quadrant_version"] == sk_quadrant.__version__
 
 
-def test_sparse_coefficients_are_written_densely(data, path):
+def test_sparse_coefficients_stay_sparse(data, path):
     """Those of sparsify."""
     model = QuadrantMultiLabelClassifier().fit(*data).sparsify()
-    assert_array_equal(saved_and_loaded(model, path).coef_, model.coef_.toarray())
+    loaded = saved_and_loaded(model, path)
+    assert sparse.issparse(loaded.coef_)
+    assert_array_equal(loaded.coef_.toarray(), model.coef_.toarray())
+
+
+def test_sparse_coefficients_beyond_the_matrix_are_refused(data, path):
+    """Write an index that no feature has, with a right check sum."""
+    save_safetensors(QuadrantMultiLabelClassifier().fit(*data).sparsify(), path)
+    arrays, metadata = read(path)
+    arrays["coef.indices"] = arrays["coef.indices"] + 1000
+    write(path, arrays, metadata)
+    with pytest.raises(ValueError, match="does not describe a model"):
+        load_safetensors(path)
 
 
 class Own(LabelwiseLoss):

@@ -22,6 +22,11 @@ class Coefficients(Protocol):
     """Weights of all labels, (n_labels, n_features), which a solver reads and writes by blocks of labels."""
 
     @property
+    def n_features(self) -> int:
+        """Number of features."""
+        ...
+
+    @property
     def device(self) -> torch.device:
         """Where weights are."""
         ...
@@ -44,7 +49,7 @@ class DenseCoefficients:
     """
 
     def __init__(self, weight: Tensor) -> None:
-        self.weight = weight
+        self.weight, self.n_features = weight, weight.shape[1]
 
     @property
     def device(self) -> torch.device:
@@ -80,6 +85,7 @@ class ThresholdedCoefficients:
 
     def __init__(self, start: Any, threshold: float, dtype: torch.dtype, device: torch.device) -> None:
         self.start, self.threshold, self.dtype, self.device = start, threshold, dtype, device
+        self.n_features = int(start.shape[1])
         self._labels: list[NDArray[np.intp]] = []
         self._rows: list[Any] = []
 
@@ -91,11 +97,11 @@ class ThresholdedCoefficients:
     def put(self, labels: Tensor, weights: Tensor, rare: RareColumns | None) -> None:
         """Keep the large weights of some labels."""
         if rare is not None:
-            restored = weights.new_empty(len(labels), self.start.shape[1])
+            restored = weights.new_empty(len(labels), self.n_features)
             rare.restore(weights, restored, torch.arange(len(labels), device=self.device))
             weights = restored
         self._labels.append(labels.cpu().numpy())
-        for part in torch.split(weights, max(1, PART_ELEMENTS // max(1, weights.shape[1]))):
+        for part in torch.split(weights, max(1, PART_ELEMENTS // self.n_features)):
             array = np.array(part.cpu().numpy(), order="C")
             array[np.abs(array) < self.threshold] = 0
             self._rows.append(sparse.csr_matrix(array))

@@ -182,13 +182,27 @@ def minimize(
             traces[-1].interrupted = True
             break
         traces.append(trace)
-        weights, solved = problems.space.publish(theta)
-        coef.put(labels, weights, rare)
-        if intercept is not None and solved is not None:
-            intercept[labels] = solved
+        _publish(problems.space, labels, theta, coef, intercept, rare)
         if trace.interrupted:
             break
     return reduce(Trace.beside, traces).per_row(problems.space.total_weight)
+
+
+def _publish(
+    space: Space,
+    labels: Tensor,
+    theta: Tensor,
+    coef: Coefficients,
+    intercept: Tensor | None,
+    rare: RareColumns | None,
+) -> None:
+    """Write the weights of all columns and the intercepts, as many labels at a time as a block of all columns has."""
+    size = max(1, BLOCK_ELEMENTS // coef.n_features)
+    for some, parameters in zip(torch.split(labels, size), torch.split(theta, size), strict=True):
+        weights, solved = space.publish(parameters)
+        coef.put(some, weights, rare)
+        if intercept is not None and solved is not None:
+            intercept[some] = solved
 
 
 def _is_better(objective: Objective, constant: Tensor, present: Tensor) -> Tensor:
