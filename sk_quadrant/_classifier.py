@@ -125,7 +125,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         Largest number of iterations, of epochs for "adamw" and "sgd".
     tol : float or "auto", default="auto"
         "lbfgs" stops when the estimated distance to the optimum falls below ``tol ** 2`` of the objective, which is
-        about the relative error `tol` in the coefficients; "auto" is 1e-3. "adamw" and "sgd" stop when
+        about the relative error `tol` in the coefficients; "auto" is 5e-4. "adamw" and "sgd" stop when
         `n_iter_no_change` epochs have not improved the training loss by `tol`, or with `early_stopping` the loss or
         score on the held-out rows; without `early_stopping` and with a falling learning rate they run all epochs;
         "auto" is 1e-4.

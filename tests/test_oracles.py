@@ -63,12 +63,12 @@ def test_bce_is_one_vs_rest_logistic_regression(name, C, load_tabular):
 
 
 def test_default_tolerance_gives_what_it_promises(load_tabular):
-    """With tol="auto", 1e-3, the coefficients are right to about 1e-3 of their norm."""
+    """With tol="auto", 5e-4, the coefficients are right to about 5e-4 of their norm."""
     X, Y, _, _ = load_tabular("emotions")
     X = StandardScaler().fit_transform(X.astype(np.float64))
     expected = QuadrantMultiLabelClassifier(**PRECISE).fit(X, Y).coef_
     error = np.linalg.norm(QuadrantMultiLabelClassifier().fit(X, Y).coef_ - expected, axis=1)
-    assert (error <= 3e-3 * np.linalg.norm(expected, axis=1)).all()
+    assert (error <= 2e-3 * np.linalg.norm(expected, axis=1)).all()
 
 
 @pytest.mark.parametrize("name", ["emotions", "yeast", pytest.param("scene", marks=pytest.mark.slow)])

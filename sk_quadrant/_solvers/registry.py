@@ -30,7 +30,7 @@ class LBFGS(Solver):
     }
     needs_sums_only = True
     random = False
-    default_tol = 1e-3  # the relative distance of the objective to the optimum is then 1e-6
+    default_tol = 5e-4  # 40 to 6000 times closer to the optimum than scikit-learn on all sets measured; 1e-3: 8 times
 
     def solve(self, problem: Problem) -> FitResult:
         """Return the solution; see `Solver.solve`."""
