@@ -77,6 +77,9 @@ class Loss(ABC):
     quadratic : bool
         Whether the loss is a quadratic function of each score, with a second derivative of 1. A linear model then
         solves one linear system.
+    dual : (float, float) or None
+        (u, q) if the loss of a hard label with margin m is the maximum over p in [0, u] of p (1 - m) - q p^2 / 2, as a
+        hinge is. A full-batch solver then works with the dual variables p.
 
     Notes
     -----
@@ -177,6 +180,7 @@ class Loss(ABC):
     soft_targets: ClassVar[bool] = True
     quadratic: ClassVar[bool] = False
     has_closed_form: ClassVar[bool] = False
+    dual: ClassVar[tuple[float, float] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Compute every formula of scores and targets, those of users included, in at least single precision."""

@@ -43,6 +43,7 @@ class Hinge(MarginLoss):
     """
 
     name: ClassVar[str] = "hinge"
+    dual: ClassVar[tuple[float, float] | None] = (1.0, 0.0)
 
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
         """Return the hinge and a subgradient, 0 at the kink."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -43,6 +44,7 @@ class SquaredHinge(MarginLoss):
     """
 
     name: ClassVar[str] = "squared_hinge"
+    dual: ClassVar[tuple[float, float] | None] = (math.inf, 0.5)
 
     @property
     def link(self) -> ClippedLinearLink:

@@ -30,7 +30,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -43,11 +43,14 @@ from sk_quadrant._solvers.tensors import take_labels
 from sk_quadrant.losses.weighting import weighted
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from sk_quadrant._solvers.full_batch.design import Design
     from sk_quadrant._solvers.full_batch.shard import Block
     from sk_quadrant.losses import Loss
 
-MOST_GRADIENTS = 24  # held at a time; with more L-BFGS begins anew
+MOST_GRADIENTS, FEWEST_GRADIENTS = 24, 6  # held at a time; with more L-BFGS begins anew
+ELEMENTS = 2**24  # of the gradients held: 128 MiB in single precision
 
 
 class Gradient(NamedTuple):
@@ -111,9 +114,12 @@ class RowSpan:
     Parameters
     ----------
     design : Design
+    is_small : bool, default=True
+        Whether there are fewer rows than columns.
     """
 
-    def __init__(self, design: Design) -> None:
+    def __init__(self, design: Design, *, is_small: bool = True) -> None:
+        self.is_small = is_small
         self.design, self.rows = design, slice(0, design.n_rows)
         self.share = design.weights / design.weights.sum() if design.fit_intercept else None
 
@@ -129,7 +135,8 @@ class RowSpan:
         return z if self.share is None else z.sub_((z @ self.share)[:, None])
 
 
-class RowSpanObjective(NamedTuple):
+@dataclass(frozen=True)
+class RowSpanObjective:
     """The losses of a block of labels as functions of the scores.
 
     Attributes
@@ -143,9 +150,19 @@ class RowSpanObjective(NamedTuple):
     loss: Loss
     C: Tensor
 
-    def take(self, labels: Tensor) -> RowSpanObjective:
+    def take(self, labels: Tensor) -> Self:
         """Return the objective of some labels."""
-        return RowSpanObjective(self.block.take(labels), self.loss.take(labels), self.C[labels])
+        return replace(self, block=self.block.take(labels), loss=self.loss.take(labels), C=self.C[labels])
+
+    def with_design(self, design: Design) -> Self:
+        """Return the objective of the same rows in another precision."""
+        return replace(self, block=replace(self.block, design=design))
+
+    @property
+    def has_dual(self) -> bool:
+        """Whether the loss is a hinge of hard targets, which `multipliers` is for."""
+        targets = self.block.targets.values
+        return self.loss.dual is not None and bool((targets * (1 - targets) == 0).all())
 
     def evaluate(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Return C times the sums of losses, double (n_groups,), and C times their derivatives, like the scores."""
@@ -180,16 +197,17 @@ class RowSpanMinimizer:
         Intercepts at the start, where the weights are zero.
     constant : bool Tensor of shape (n_labels,)
         Labels that keep their start: their optimum is at infinity.
+    start : Point or None, default=None
+        Where to continue, None for zero weights.
     tol : float
         A group stops when its estimated distance to the optimum is at most tol^2 times `lbfgs.reference`.
     max_iter, verbose : int
 
     Attributes
     ----------
-    rows, scores : Tensor of shape (n_labels, n_rows)
-        See `Point`, at the solution.
-    residuals : Tensor of shape (n_labels, n_rows)
-    intercept : double Tensor of shape (n_labels,)
+    solution : Point
+    whole_objective : RowSpanObjective
+        That of all labels.
     reached : bool Tensor of shape (n_labels,)
         Which labels have reached the tolerance.
     relative_to : Tensor of shape (n_groups,)
@@ -203,22 +221,27 @@ class RowSpanMinimizer:
         intercept: Tensor | None,
         constant: Tensor,
         *,
+        start: Point | None = None,
         tol: float,
         max_iter: int,
         verbose: int = 0,
     ) -> None:
+        self.whole_objective = objective
         self.span, self.objective = span, objective
         self.tol, self.max_iter, self.verbose = tol, max_iter, verbose
         self.per_label = objective.loss.labelwise
         n_labels = len(objective.C)
         self.labels = torch.arange(n_labels)  # the labels still worked on
+        self.most = min(MOST_GRADIENTS, max(FEWEST_GRADIENTS, ELEMENTS // (span.design.n_rows * n_labels)))
         self.point = self._start(intercept)
-        self._solution = Point(**{name: part.clone() for name, part in vars(self.point).items()})
+        self.solution = Point(**{name: part.clone() for name, part in vars(self.point).items()})
         self.reached = torch.zeros(n_labels, dtype=torch.bool)
         self.done = constant if self.per_label else torch.zeros(1, dtype=torch.bool)
         self.reached[constant] = self.per_label
         self.relative_to = self._values()
         self.scale = self.relative_to.clamp(min=torch.finfo(torch.float64).tiny)
+        if start is not None:
+            self.point = self._continue(start)
         self.noise = 8 * torch.finfo(self.point.scores.dtype).eps
         self.finished_value = 0.0
         self.intercept_scale = self.kappa
@@ -234,16 +257,30 @@ class RowSpanMinimizer:
         start = C.new_zeros(len(C)) if intercept is None else intercept.double()
         scores = zeros + start.to(zeros.dtype)[:, None]
         losses, residuals = self.objective.evaluate(scores)
-        curvature = self.objective.curvature(scores).sum(dim=1).double()
+        curvature = self._intercept_curvature(scores)
         self.kappa = torch.zeros_like(start) if intercept is None else curvature.clamp(min=1e-30).rsqrt()
         return Point(zeros, scores, start, torch.zeros_like(start), losses, residuals)
+
+    def _continue(self, start: Point) -> Point:
+        """Return a point of another precision, evaluated anew."""
+        dtype = self.point.rows.dtype
+        rows = start.rows.to(dtype)
+        scores = self.span.scores(self.span.combination(rows))
+        norms = _inner(rows, scores)
+        scores = scores + start.intercept.to(dtype)[:, None]
+        return Point(rows, scores, start.intercept, norms, *self.objective.evaluate(scores))
+
+    def _intercept_curvature(self, scores: Tensor) -> Tensor:
+        """Return a typical second derivative with respect to the intercepts."""
+        return self.objective.curvature(scores).sum(dim=1).double()
 
     def _forget(self) -> None:
         """Begin anew: the present gradient is the only one."""
         self.gradients: list[Gradient] = []
         n_groups = len(self.scale)
-        self.gram = torch.zeros(n_groups, MOST_GRADIENTS, MOST_GRADIENTS, dtype=torch.float64)
-        self.steps = torch.zeros_like(self.gram)  # coefficients of the steps, pair by pair
+        self.gram = torch.zeros(n_groups, self.most, self.most, dtype=torch.float64)
+        self.steps, self.changes = torch.zeros_like(self.gram), torch.zeros_like(self.gram)  # coefficients, by pair
+        self.n_pairs = 0
 
     def run(self) -> Trace:
         """Minimise; see the attributes for the result.
@@ -269,11 +306,14 @@ class RowSpanMinimizer:
     def _iterate(self) -> None:
         for iteration in range(1, self.max_iter + 1):
             self._add_gradient()
+            if iteration > 1 and len(self.gradients) > 1:
+                self._add_change()
+            self._prepare()
             coefficients = self._direction()
             slope = self._along(coefficients)
             if not slope.isfinite().all():
                 raise FloatingPointError("the gradient of the loss became infinite or NaN")
-            self._finish(-slope / 2 <= self.tol**2 * reference(self._values(), self.scale))
+            self._finish(self._is_close(slope))
             if self.done.all():
                 break
             if self.per_label and float(self.done.double().mean()) > COMPACT:
@@ -288,9 +328,12 @@ class RowSpanMinimizer:
         """Return C times the objective of each group."""
         return self.point.losses + self._grouped(self.point.norms) / 2
 
+    def _objectives(self) -> Tensor:
+        """Return the objective of each group."""
+        return self._values() / (self.objective.C if self.per_label else self.objective.C[:1])
+
     def _total(self) -> float:
-        C = self.objective.C if self.per_label else self.objective.C[:1]
-        return float((self._values() / C).sum()) + self.finished_value
+        return float(self._objectives().sum()) + self.finished_value
 
     def _grouped(self, products: Tensor) -> Tensor:
         """Return sums over the labels of each group."""
@@ -300,12 +343,36 @@ class RowSpanMinimizer:
         """Return values of groups as values of labels."""
         return groups if self.per_label else groups.expand(len(self.labels))
 
-    def _add_gradient(self) -> None:
-        """Add the gradient at the present point, and its inner products."""
-        if len(self.gradients) == MOST_GRADIENTS:
+    def _prepare(self) -> None:
+        """Do what is to be done with the gradient before a direction is chosen."""
+
+    def _is_close(self, slope: Tensor) -> Tensor:
+        """Return which groups have reached the tolerance, given the slope along the direction of L-BFGS."""
+        return -slope / 2 <= self.tol**2 * reference(self._values(), self.scale)
+
+    def _add_change(self) -> None:
+        """Complete the last pair: the change from the gradient before the step to the last one."""
+        self.changes[:, self.n_pairs, len(self.gradients) - 1] = 1.0
+        self.changes[:, self.n_pairs, self.begin] = -1.0
+        self.n_pairs += 1
+
+    def _add_gradient(self, changed: Tensor | None = None) -> None:
+        """Add the gradient at the present point, and its inner products.
+
+        Parameters
+        ----------
+        changed : int Tensor or None, default=None
+            The labels of which it is not the last gradient; None for all.
+        """
+        if len(self.gradients) == self.most:
             self._forget()
+            changed = None
         b = self.point.rows + self.point.residuals
-        z = self.span.scores(self.span.combination(b))
+        if changed is None:
+            z = self.span.scores(self.span.combination(b))
+        else:
+            z = self.gradients[-1].scores.clone()
+            z[changed] = self.span.scores(self.span.combination(take_labels(b, changed)))
         intercept = self.kappa * self.point.residuals.sum(dim=1, dtype=torch.float64)
         self.gradients.append(Gradient(b, z, intercept))
         new = len(self.gradients) - 1
@@ -316,25 +383,23 @@ class RowSpanMinimizer:
     def _direction(self) -> Tensor:
         """Return the coefficients of the L-BFGS direction, by the two-loop recursion [2]_, (n_groups, n_gradients)."""
         k = len(self.gradients)
-        gram, steps = self.gram[:, :k, :k], self.steps[:, : k - 1, :k]
-        along_steps = steps @ gram  # <s_i, g_l>
-        changes = gram[:, 1:] - gram[:, :-1]  # <y_i, g_l>
-        products = along_steps[:, :, 1:] - along_steps[:, :, :-1]  # <s_i, y_j>
-        curved = products.diagonal(dim1=1, dim2=2)
+        gram = self.gram[:, :k, :k]
+        steps, changes = self.steps[:, : self.n_pairs, :k], self.changes[:, : self.n_pairs, :k]
+        along_steps, along_changes = steps @ gram, changes @ gram  # <s_i, g_l>, <y_i, g_l>
+        curved = (along_steps * changes).sum(dim=2)  # <s_i, y_i>
         rho = curved.reciprocal().where(curved > 0, 0.0)
         q = torch.zeros(len(gram), k, dtype=torch.float64)
         q[:, -1] = 1.0
         factors = []
-        for i in reversed(range(k - 1)):  # alpha_i = rho_i s_i'q, q <- q - alpha_i y_i
+        for i in reversed(range(self.n_pairs)):  # alpha_i = rho_i s_i'q, q <- q - alpha_i y_i
             factor = rho[:, i] * torch.linalg.vecdot(along_steps[:, i], q)
-            q[:, i + 1] -= factor
-            q[:, i] += factor
+            q -= changes[:, i] * factor[:, None]
             factors.append(factor)
-        if k > 1:  # H_0 = s'y / y'y
-            size = changes[:, -1, -1] - changes[:, -1, -2]
+        if self.n_pairs:  # H_0 = s'y / y'y
+            size = (along_changes[:, -1] * changes[:, -1]).sum(dim=1)
             q *= (curved[:, -1] / size).where(curved[:, -1] > 0, 1.0)[:, None]
         for i, factor in enumerate(reversed(factors)):  # r <- r + s_i (alpha_i - rho_i y_i'r)
-            factor = factor - rho[:, i] * torch.linalg.vecdot(changes[:, i], q)
+            factor = factor - rho[:, i] * torch.linalg.vecdot(along_changes[:, i], q)
             q += steps[:, i] * factor[:, None]
         return -q
 
@@ -352,7 +417,7 @@ class RowSpanMinimizer:
         moves = z + intercept.to(z.dtype)[:, None]
         line = Line(moves, intercept, _inner(self.point.rows, z), _inner(b, z))
         first = torch.ones_like(slope)
-        if len(self.gradients) == 1:  # the step of Newton's method along the direction
+        if not self.n_pairs:  # the step of Newton's method along the direction
             curvature = _inner(self.objective.curvature(self.point.scores) * moves, moves) + line.squares
             first = (-slope / self._grouped(curvature)).where(~self.done, 1.0)
         step, failed = self._search(line, slope, first)
@@ -361,7 +426,8 @@ class RowSpanMinimizer:
         self.point.rows = self.point.rows.addcmul(b, column.to(b.dtype)[:, None])
         self.point.intercept = self.point.intercept + column * intercept
         self.point.norms = self.point.norms + 2 * column * line.products + column**2 * line.squares
-        self.steps[:, len(self.gradients) - 1, : len(self.gradients)] = coefficients * step[:, None]
+        self.begin = len(self.gradients) - 1
+        self.steps[:, self.n_pairs, : len(self.gradients)] = coefficients * step[:, None]
         if failed.any():
             self._finish(failed & (-slope <= self.noise * self.scale))
             self._finish(failed, reached=False)
@@ -415,41 +481,22 @@ class RowSpanMinimizer:
         here = self._spread(groups).nonzero()[:, 0]
         labels = self.labels[here]
         for name in ("rows", "scores", "intercept", "norms", "residuals"):
-            getattr(self._solution, name)[labels] = take_labels_of(getattr(self.point, name), here)
-
-    @property
-    def rows(self) -> Tensor:
-        """Combination of the centred rows that the weights are."""
-        return self._solution.rows
-
-    @property
-    def scores(self) -> Tensor:
-        """Scores at the solution."""
-        return self._solution.scores
-
-    @property
-    def residuals(self) -> Tensor:
-        """C times the weighted derivatives of the losses at the solution."""
-        return self._solution.residuals
-
-    @property
-    def intercept(self) -> Tensor:
-        """Scores of the mean row at the solution."""
-        return self._solution.intercept
+            getattr(self.solution, name)[labels] = take_labels_of(getattr(self.point, name), here)
 
     def squared_norm(self, residuals: Tensor) -> Tensor:
         """Return the squared norm of what residuals contribute to the gradient, (n_groups,)."""
-        b = residuals.to(self.rows.dtype)
+        b = residuals.to(self.solution.rows.dtype)
         intercept = self.intercept_scale * b.sum(dim=1, dtype=torch.float64)
         return self._grouped(_inner(b, self.span.scores(self.span.combination(b))) + intercept**2)
 
     def _compact(self, coefficients: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         """Drop the finished labels from all that is held."""
-        self.finished_value += float((self._values() / self.objective.C)[self.done].sum())
+        self.finished_value += float(self._objectives()[self.done].sum())
         keep = (~self.done).nonzero()[:, 0]
         self.objective, self.point = self.objective.take(keep), self.point.take(keep)
         self.gradients = [gradient.take(keep) for gradient in self.gradients]
-        self.gram, self.steps, self.kappa = self.gram[keep], self.steps[keep], self.kappa[keep]
+        self.gram, self.kappa = self.gram[keep], self.kappa[keep]
+        self.steps, self.changes = self.steps[keep], self.changes[keep]
         self.labels, self.done, self.scale = self.labels[keep], self.done[keep], self.scale[keep]
         return coefficients[keep], slope[keep]
 

@@ -50,8 +50,8 @@ class LabelProblems:
     metric : SharedMetric
     single : SinglePrecision or None
         The same in single precision, for the first steps, where that is faster.
-    span : RowSpan or None
-        The span of the rows, where that is faster.
+    spans : tuple of RowSpan
+        The span of sparse rows, in single precision first where that is possible.
     """
 
     rows: RowSums
@@ -60,7 +60,7 @@ class LabelProblems:
     penalty: Tensor
     metric: SharedMetric
     single: SinglePrecision | None
-    span: RowSpan | None = None
+    spans: tuple[RowSpan, ...] = ()
 
     @classmethod
     def of(cls, rows: RowSums, loss: Loss, *, C: float | NDArray[np.float64], fit_intercept: bool) -> LabelProblems:
@@ -71,12 +71,15 @@ class LabelProblems:
             coordinates, space = reduced
             rows = cast("LocalSums", rows).with_design(coordinates)
         metric = choose_metric(space, rows)
-        single = _single_precision(rows, space, loss, metric)
-        span = None
-        if design is not None and not space.dense and space.total_weight < space.n_features:
-            span = RowSpan(design if single is None else single.design)
+        single = _single_precision(rows, space, metric)
+        spans: tuple[RowSpan, ...] = ()
+        if design is not None and not space.dense:
+            is_small = space.total_weight < space.n_features
+            spans = tuple(RowSpan(part, is_small=is_small) for part in (single and single.design, design) if part)
+        if len(loss.continuation()) > 1:  # outside the span of the rows, corners need double precision
+            single = None
         penalty = torch.from_numpy(1 / np.broadcast_to(np.asarray(C, dtype=np.float64), rows.n_labels))
-        return cls(rows, space, loss, penalty.to(rows.device), metric, single, span)
+        return cls(rows, space, loss, penalty.to(rows.device), metric, single, spans)
 
     def blocks(self) -> Iterator[Tensor]:
         """Yield the indices of the labels of each block, frequent labels first for a labelwise loss."""
@@ -96,9 +99,13 @@ class LabelProblems:
     def minimize(self, objective: Objective, theta: Tensor, options: Options) -> tuple[Tensor, Trace]:
         """Minimise over a block of labels, through the continuation of the loss, and return theta and the trace."""
         traces = []
+        if self.spans and self.loss.dual is not None and len(self.loss.continuation()) > 1:
+            minimization = Minimization(objective, theta, options)
+            if (trace := minimization.with_multipliers(self.spans)) is not None:
+                return minimization.theta, trace
         for loss in objective.loss.continuation():
             minimization = Minimization(replace(objective, loss=loss), theta, options)
-            traces.append(minimization.run(self.metric, self.single, self.span))
+            traces.append(minimization.run(self.metric, self.single, self.spans))
             theta = minimization.theta
             if traces[-1].interrupted:
                 break
@@ -113,10 +120,10 @@ def labels_per_block(n_rows: int, n_columns: int, *, sparse: bool) -> int:
     return max(1, size)
 
 
-def _single_precision(rows: RowSums, space: Space, loss: Loss, metric: SharedMetric) -> SinglePrecision | None:
+def _single_precision(rows: RowSums, space: Space, metric: SharedMetric) -> SinglePrecision | None:
     """Return the problem in single precision, None if that is not worth it or not possible."""
     design = rows.design()
-    if design is None or len(loss.continuation()) > 1:  # corners need double precision
+    if design is None:
         return None
     if design.n_values * rows.n_labels < WORTH_SINGLE or (single := space.single()) is None:
         return None

@@ -9,6 +9,7 @@ r"""The stages of a minimisation; each continues with the labels that the one be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sk_quadrant._solvers.full_batch.lbfgs import Minimizer
+from sk_quadrant._solvers.full_batch.multipliers import MultiplierMinimizer, multiplier_objective
 from sk_quadrant._solvers.full_batch.newton import OwnMetric
 from sk_quadrant._solvers.full_batch.row_span import RowSpan, RowSpanMinimizer, RowSpanObjective
 from sk_quadrant._solvers.full_batch.trace import Trace
@@ -85,10 +87,10 @@ class Minimization:
         self.relative_to: Tensor | None = None
         self.traces: list[Trace] = []
 
-    def run(self, metric: Metric, single: SinglePrecision | None, span: RowSpan | None = None) -> Trace:
+    def run(self, metric: Metric, single: SinglePrecision | None, spans: Sequence[RowSpan] = ()) -> Trace:
         """Go through all stages that are needed and return what happened."""
-        if span is not None and self._suits_row_span():
-            self._in_row_span(span)
+        if spans and self._suits_row_span(spans[-1]):
+            self._in_row_span(spans)
             single = None
             if not self._is_unfinished():
                 return self._summary()
@@ -120,50 +122,100 @@ class Minimization:
     def _steps_left(self) -> int:
         return self.options.max_iter - self._steps_taken()
 
-    def _suits_row_span(self) -> bool:
-        """Whether the span of the rows has the optimum, and the start."""
+    def with_multipliers(self, spans: Sequence[RowSpan]) -> Trace | None:
+        """Return what happened in the span of the rows, None if that did not end at the tolerance."""
+        if not self._suits_row_span(spans[-1]):
+            return None
+        start = self.theta.clone()
+        self._in_row_span(spans)
+        if self.traces and (self.traces[-1].interrupted or self.reached.all() or not self._steps_left()):
+            return self._summary()
+        self.theta, self.traces, self.relative_to = start, [], None
+        return None
+
+    def _suits_row_span(self, span: RowSpan) -> bool:
+        """Whether the span of the rows has the optimum and the start, and is the faster place."""
         objective = self.objective
+        block = cast("Block", objective.rows)
+        if not (span.is_small or RowSpanObjective(block, objective.loss, 1 / objective.penalty).has_dual):
+            return False
         started = self.theta[:, : objective.space.n_features].any()
         penalty = objective.penalty
         same = objective.loss.labelwise or bool((penalty == penalty[0]).all())
         return objective.loss.convex and same and bool((penalty > 0).all()) and not started
 
-    def _in_row_span(self, span: RowSpan) -> None:
-        objective, space = self.objective, self.objective.space
-        C = 1 / objective.penalty
-        block = cast("Block", objective.rows)
-        minimizer = RowSpanMinimizer(
+    def _in_row_span(self, spans: Sequence[RowSpan]) -> None:
+        """Minimise in the span of the rows, in single precision first where that is possible."""
+        before: RowSpanMinimizer | None = None
+        for span in spans:
+            labels = (~self.reached).nonzero()[:, 0]
+            minimizer = self._row_span_minimizer(span, labels, before)
+            try:
+                self.traces.append(minimizer.run())
+            except FloatingPointError:  # beyond the range of single precision
+                continue
+            before = minimizer
+            self._take_from_row_span(minimizer, labels)
+            if not self._is_unfinished():
+                break
+
+    def _row_span_minimizer(self, span: RowSpan, labels: Tensor, before: RowSpanMinimizer | None) -> RowSpanMinimizer:
+        """Return the minimiser over some labels, from where another one has left them."""
+        objective, fit_intercept = self.objective, self.objective.space.fit_intercept
+        block = replace(cast("Block", objective.rows), design=span.design)
+        local = RowSpanObjective(block, objective.loss, 1 / objective.penalty)
+        if len(labels) < objective.n_labels:
+            local = local.take(labels)
+        start = (
+            None if before is None else before.solution.take(labels) if objective.loss.labelwise else before.solution
+        )
+        kind = RowSpanMinimizer
+        if local.has_dual:
+            length = max(float(objective.space.variance.sum()), torch.finfo(torch.float32).tiny)
+            residuals = None if start is None else start.residuals
+            kind, local = MultiplierMinimizer, multiplier_objective(local, length, residuals)
+        constant = objective.constant_labels() if fit_intercept else torch.zeros_like(self.reached)
+        attainable = ATTAINABLE_IN_SINGLE * torch.finfo(torch.float32).eps if span.design.dtype == torch.float32 else 0
+        return kind(
             span,
-            RowSpanObjective(replace(block, design=span.design), objective.loss, C),
-            self.theta[:, -1] if space.fit_intercept else None,
-            objective.constant_labels() if space.fit_intercept else torch.zeros(len(C), dtype=torch.bool),
-            tol=max(self.tol, ATTAINABLE_IN_SINGLE * torch.finfo(torch.float32).eps),
-            max_iter=self.options.max_iter,
+            local,
+            self.theta[labels, -1] if fit_intercept else None,
+            constant[labels],
+            start=start,
+            tol=max(self.tol, attainable),
+            max_iter=self._steps_left(),
             verbose=self.options.verbose,
         )
-        try:
-            trace = minimizer.run()
-        except FloatingPointError:  # beyond the range of single precision
-            return
-        self.traces.append(trace)
-        self.relative_to = minimizer.relative_to / (C if objective.loss.labelwise else C[:1])
-        self.theta[:, : space.n_features] = span.combination(minimizer.rows)
-        if space.fit_intercept:
-            self.theta[:, -1] = minimizer.intercept
-        if not trace.interrupted and self.tol >= minimizer.tol:
-            self.reached = minimizer.reached & self._confirms(minimizer, RowSpanObjective(block, objective.loss, C))
 
-    def _confirms(self, minimizer: RowSpanMinimizer, objective: RowSpanObjective) -> Tensor:
-        """Return for which labels derivatives in the precision of the data are those that the minimizer has seen."""
-        if minimizer.scores.dtype == self.theta.dtype:
+    def _take_from_row_span(self, minimizer: RowSpanMinimizer, labels: Tensor) -> None:
+        """Take over the solution, and whether it stands in the precision of the data."""
+        space, C = self.objective.space, 1 / self.objective.penalty
+        solution = minimizer.solution
+        if self.relative_to is None:
+            self.relative_to = minimizer.relative_to / (C if self.objective.loss.labelwise else C[:1])
+        self.theta[labels, : space.n_features] = minimizer.span.combination(solution.rows).to(self.theta.dtype)
+        if space.fit_intercept:
+            self.theta[labels, -1] = solution.intercept.to(self.theta.dtype)
+        if not minimizer.trace.interrupted and self.tol >= minimizer.tol:
+            self.reached[labels] = minimizer.reached & self._confirms(minimizer, labels)
+
+    def _confirms(self, minimizer: RowSpanMinimizer, labels: Tensor) -> Tensor:
+        """Return for which labels derivatives in the precision of the data are those that the minimizer has seen.
+
+        What they differ by moves the gradient, and half its square moves the optimum by at most that, since the Hessian
+        is at least the identity.
+        """
+        solution, design = minimizer.solution, cast("Block", self.objective.rows).design
+        if solution.scores.dtype == self.theta.dtype:
             return torch.ones_like(minimizer.reached)
-        coef, shift = self.objective.space.split(self.theta)
-        scores = objective.block.design.raw_scores(coef, slice(0, objective.block.design.n_rows))
+        coef, shift = self.objective.space.split(take_labels(self.theta, labels))
+        scores = design.raw_scores(coef, slice(0, design.n_rows))
         if shift is not None:
             scores = scores + shift[:, None]
-        _, residuals = objective.evaluate(scores)
-        decrement = minimizer.squared_norm(residuals - minimizer.residuals) / 2
-        return (decrement <= (DISAGREEMENT * self.tol) ** 2 * minimizer.relative_to).expand(len(minimizer.reached))
+        difference = minimizer.whole_objective.with_design(design).evaluate(scores)[1] - solution.residuals
+        decrement = minimizer.squared_norm(difference) / 2
+        negligible: Tensor = decrement <= (DISAGREEMENT * self.tol) ** 2 * minimizer.relative_to
+        return negligible.expand(len(labels))
 
     def _in_single_precision(self, single: SinglePrecision, *, max_iter: int) -> None:
         rows = replace(self.objective.rows, design=single.design)  # type: ignore[type-var]
