@@ -5,6 +5,7 @@ NumPy only; used by the estimators, metrics, displays, Dask and torchrun.
 
 from sk_quadrant._targets.accuracy import accuracy, count_right
 from sk_quadrant._targets.any_classifier import read_for_any_classifier
+from sk_quadrant._targets.delegation import delegates
 from sk_quadrant._targets.encodings import (
     ENCODINGS,
     Binary,
@@ -56,6 +57,7 @@ __all__ = [
     "column_names",
     "count_classes",
     "count_right",
+    "delegates",
     "encoding_from_dict",
     "encoding_of_predictions",
     "find_label_names",

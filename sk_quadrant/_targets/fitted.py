@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_quadrant._targets.delegation import delegates
 from sk_quadrant._targets.encodings import Binary, Encoding, MultiLabel, container_of
 from sk_quadrant._targets.label_names import find_label_names
 from sk_quadrant._targets.responses import Response
@@ -46,7 +46,7 @@ def stated_thresholds(classifier: Any, method: str, encoding: Encoding) -> NDArr
     ndarray of shape (n_labels,)
     """
     is_probability = method == "predict_proba"
-    found = next((found for part in _parts(classifier) if (found := _own(part, method, encoding)) is not None), None)
+    found = next((found for part in delegates(classifier) if (found := _own(part, method, encoding)) is not None), None)
     middle = Response(np.empty(0), is_probability).middle
     return np.broadcast_to(np.asarray(middle if found is None else found, dtype=np.float64), encoding.n_labels).copy()
 
@@ -61,11 +61,3 @@ def _own(classifier: Any, method: str, encoding: Encoding) -> Any:
         return None
     thresholds = model.threshold if method == "predict_proba" else model.score_threshold
     return model.encoding.decision_thresholds(thresholds)
-
-
-def _parts(classifier: Any) -> Iterator[Any]:
-    """Yield a classifier and those that it delegates to."""
-    while classifier is not None:
-        yield classifier
-        steps = getattr(classifier, "steps", None)
-        classifier = steps[-1][1] if steps else getattr(classifier, "best_estimator_", None)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_quadrant._targets.delegation import delegates
+
 INNER_ESTIMATORS = ("best_estimator_", "estimator_")  # of searches and of meta-estimators
 
 
@@ -19,14 +21,8 @@ def column_names(y: Any) -> NDArray[np.object_] | None:
 
 def find_label_names(estimator: Any) -> NDArray[np.object_] | None:
     """Return `label_names_in_` of a fitted estimator, of the last step of a pipeline or of what a search has chosen."""
-    while estimator is not None:
-        names = getattr(estimator, "label_names_in_", None)
-        if names is not None:
-            return np.asarray(names, dtype=object)
-        steps = getattr(estimator, "steps", None)
-        inner = (getattr(estimator, name, None) for name in INNER_ESTIMATORS)
-        estimator = steps[-1][1] if steps else next((each for each in inner if each is not None), None)
-    return None
+    found = (getattr(part, "label_names_in_", None) for part in delegates(estimator, INNER_ESTIMATORS))
+    return next((np.asarray(names, dtype=object) for names in found if names is not None), None)
 
 
 def align_labels(y: Any, names: Any, *, name: str = "y", of: str = "fit") -> Any:

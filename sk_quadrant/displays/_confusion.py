@@ -151,7 +151,9 @@ class LabelConfusionDisplay(LabelDisplay):
         if counting not in COUNTINGS:
             raise ValueError(f"counting must be one of {', '.join(COUNTINGS)}, got {counting!r}.")
         truth = read_labels(y_true, parameter="y_true")
-        predicted = read_labels(align_labels(y_pred, column_names(y_true), name="y_pred"), parameter="y_pred")
+        predicted = read_labels(
+            align_labels(y_pred, column_names(y_true), name="y_pred", of="y_true"), parameter="y_pred"
+        )
         check_same_shape(y_true=truth, y_pred=predicted)
         display = cls(
             count_confusions(truth, predicted, counting),

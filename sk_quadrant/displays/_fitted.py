@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
@@ -14,11 +12,10 @@ from sk_quadrant import _targets
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant._targets import (
     RESPONSE_METHODS,
-    Binary,
-    Encoding,
-    MultiLabel,
     Response,
     align_labels,
+    delegates,
+    encoding_of_predictions,
     find_label_names,
     first_method,
 )
@@ -44,24 +41,14 @@ def respond(estimator: Any, X: Any, response_method: str = "auto") -> Response:
     method = first_method(estimator, methods)
     if method is None:
         raise AttributeError(f"{type(estimator).__name__} has none of: {', '.join(methods)}.")
-    return _targets.respond(estimator, X, method, _encoding_of(estimator, estimator.predict(X[:1])))
+    return _targets.respond(estimator, X, method, encoding_of_predictions(estimator, estimator.predict(X[:1])))
 
 
 def predict_labels(estimator: Any, X: Any) -> FloatArray:
     """Return the predicted labels as a dense array of shape (n_samples, n_labels)."""
     predicted = estimator.predict(X)
-    labels = _encoding_of(estimator, predicted).encode(predicted, missing_labels="error")
+    labels = encoding_of_predictions(estimator, predicted).encode(predicted, missing_labels="error")
     return labels.dense().astype(np.float64)
-
-
-def _encoding_of(estimator: Any, predicted: Any) -> Encoding:
-    """Return what was seen in fit, as far as predictions tell: two classes, or the number of labels."""
-    if sparse.issparse(predicted) or np.ndim(predicted) == 2:
-        return MultiLabel(np.arange(predicted.shape[1]))
-    classes = np.asarray(estimator.classes_)
-    if len(classes) > 2:
-        raise ValueError(f"Only binary and multi-label classifiers can be drawn, got one of {len(classes)} classes.")
-    return Binary(classes)
 
 
 def find_thresholds(estimator: Any, response: Response, decisions: FloatArray) -> FloatArray:
@@ -94,7 +81,7 @@ def _stated_thresholds(estimator: Any, response: Response) -> FloatArray:
 
 def find_attribute(estimator: Any, *names: str) -> Any:
     """Return the first of these attributes found on the estimator or on the one it wraps, else None."""
-    found = (getattr(part, name, None) for part in _parts(estimator) for name in names)
+    found = (getattr(part, name, None) for part in delegates(estimator) for name in names)
     return next((value for value in found if value is not None), None)
 
 
@@ -104,11 +91,3 @@ def align_to_fit(y: Any, label_names: Any, *estimators: Any) -> tuple[Any, Any]:
     for names in fitted:
         y = align_labels(y, names)
     return y, fitted[0] if label_names is None and fitted else label_names
-
-
-def _parts(estimator: Any) -> Iterator[Any]:
-    """Yield the estimator and those it delegates to: the last step of a pipeline, the best one of a search."""
-    while estimator is not None:
-        yield estimator
-        steps = getattr(estimator, "steps", None)
-        estimator = steps[-1][1] if steps else getattr(estimator, "best_estimator_", None)

@@ -57,7 +57,9 @@ def read_scored_labels(
     """Return checked labels and scores, of one classifier or of a dict of them, and the labels to show."""
     truth = read_labels(y_true, parameter="y_true", missing=True)
     named = y_score if isinstance(y_score, Mapping) else {"classifier": y_score}
-    aligned = {str(name): align_labels(each, column_names(y_true), name=parameter) for name, each in named.items()}
+    aligned = {
+        str(name): align_labels(each, column_names(y_true), name=parameter, of="y_true") for name, each in named.items()
+    }
     scores = {name: read_scores(each, parameter=parameter, truth=truth) for name, each in aligned.items()}
     names = name_labels(label_names, truth.shape[1], y=y_true)
     shown, note = choose_labels(

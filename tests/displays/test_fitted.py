@@ -130,7 +130,9 @@ def test_binary_classifier_is_one_label(pyplot, data, ClassifierDisplay, names_o
 def test_multiclass_is_refused(pyplot, data):
     """Check the message for a classifier of three classes."""
     X, y = data
-    with pytest.raises(ValueError, match="Only binary and multi-label classifiers can be drawn, got one of 4 classes"):
+    with pytest.raises(
+        ValueError, match="KNeighborsClassifier must predict labels or one of two classes, got 4 classes"
+    ):
         ThresholdDisplay.from_estimator(KNeighborsClassifier().fit(X, y.sum(axis=1)), X, y)
 
 
