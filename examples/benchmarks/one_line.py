@@ -3,11 +3,10 @@ One line against tuned classifiers
 ==================================
 
 ``QuadrantMultiLabelClassifierCV(scoring=metric)`` with its defaults, against four classifiers of scikit-learn on the
-same five folds, with seven values of their penalty, or three of alpha for the network. For the F1 scores the penalty
-and the kind of thresholds, per label or shared, are the best of ``TunedThresholdMultiLabelClassifierCV`` on held-out
-rows. For the log loss the penalty is the best of a search, with ``CalibratedMultiLabelClassifierCV`` around
-classifiers without probabilities. Times are of one thread. All figures are on the test part; a star marks the best of a
-row.
+same five folds, with the same values of C, or three of alpha for the network. For the F1 scores the penalty is the best
+of ``TunedThresholdMultiLabelClassifierCV`` on held-out rows, with a threshold for each label for macro-F1 and a shared
+one for micro-F1. For the log loss it is the best of a search, with ``CalibratedMultiLabelClassifierCV`` around
+classifiers without probabilities. Times are of one thread. All figures are on the test part; a star marks the best.
 
     python examples/benchmarks/one_line.py                          # small sets, about an hour
     python examples/benchmarks/one_line.py --only emotions yeast
@@ -41,7 +40,7 @@ from sk_quadrant.metrics import get_scorer, multilabel_log_loss
 from sk_quadrant.model_selection import MultilabelStratifiedKFold
 
 SETS = ("emotions", "scene", "yeast", "birds", "cal500", "medical")
-CS = np.logspace(-3, 3, 7)
+CS = np.logspace(-3, 2, 6)
 PEERS = {
     "LogisticRegression": (OneVsRestClassifier(LogisticRegression(max_iter=1000)), "estimator__C", CS),
     "LinearSVC": (OneVsRestClassifier(LinearSVC(random_state=0)), "estimator__C", CS),
@@ -61,12 +60,9 @@ def fit_peer(name, metric, cv, X, Y):
     estimator, parameter, values = PEERS[name]
     candidates = [clone(estimator).set_params(**{parameter: value}) for value in values]
     if metric != "neg_multilabel_log_loss":
-        tuned = [
-            TunedThresholdMultiLabelClassifierCV(each, scoring=metric, scope=scope, cv=cv).fit(X, Y)
-            for each in candidates
-            for scope in ("label", "shared")
-        ]
-        return max(tuned, key=lambda model: model.best_score_)
+        scope = "label" if metric == "f1_macro" else "shared"
+        tuned = (TunedThresholdMultiLabelClassifierCV(each, scoring=metric, scope=scope, cv=cv) for each in candidates)
+        return max((model.fit(X, Y) for model in tuned), key=lambda model: model.best_score_)
     if not hasattr(estimator, "predict_proba"):
         estimator = CalibratedMultiLabelClassifierCV(estimator, ensemble=False)  # five folds of its own
         parameter = f"estimator__{parameter}"

@@ -33,7 +33,7 @@ class Candidate:
     Attributes
     ----------
     loss : str or Loss
-    C : float
+    C : float or ndarray of shape (n_labels,)
     thresholds : {"natural", "shared", "label"}
     scores : HeldOutScores
     test_scores : list of float
@@ -52,7 +52,7 @@ class Candidate:
     @property
     def params(self) -> dict[str, Any]:
         """What distinguishes the candidate."""
-        return {"loss": self.loss, "C": self.C, "thresholds": self.thresholds}
+        return {"loss": self.loss, "C": "label" if np.ndim(self.C) else self.C, "thresholds": self.thresholds}
 
 
 @dataclass(frozen=True)

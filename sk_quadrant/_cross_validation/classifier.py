@@ -20,6 +20,7 @@ from sk_quadrant._classifier import QuadrantMultiLabelClassifier
 from sk_quadrant._cross_validation.choice import AUTO_MAPS, Candidate, Judge, results_of
 from sk_quadrant._cross_validation.evaluation import HeldOutScores, ProbabilityMap, ThresholdSearch
 from sk_quadrant._cross_validation.path import fit_path, scores_of_loss
+from sk_quadrant._cross_validation.per_label import choose_per_label
 from sk_quadrant._meta_estimator import FitData, MetaClassifier
 from sk_quadrant._saved_state import plain
 from sk_quadrant._targets import check_sample_weight, respond, weight_targets
@@ -51,8 +52,12 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
     losses : str, Loss, or array-like of these, default=("bce_with_logits", "squared_hinge", "squared_error")
         Losses to choose from.
 
-    Cs : int or array-like of float, default=7
-        Values of C to choose from; an int is that many, from 1e-3 to 1e3 with equal ratios.
+    Cs : int or array-like of float, default=6
+        Values of C to choose from; an int is that many, from 1e-3 to 1e2 with equal ratios.
+
+    C_scope : {"auto", "shared", "label"}, default="auto"
+        Whether all labels share C. "label" takes for each the C with the smallest loss on held-out rows, which needs a
+        loss that is a sum over labels, and costs no further fits. "auto" compares both where possible.
 
     scoring : str or callable, default="f1_macro"
         The metric to maximise: a name that `sk_quadrant.metrics.get_scorer` knows, or a scorer. Its mean
@@ -99,7 +104,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
     loss_ : Loss
         Its loss.
 
-    C_ : float
+    C_ : float or ndarray of shape (n_labels,)
         Its C.
 
     thresholds_ : {"natural", "shared", "label"}
@@ -109,7 +114,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         Its thresholds, as scores of the loss.
 
     best_params_ : dict
-        The three choices above, with the names in `cv_results_`.
+        The three choices above, with the names in `cv_results_`; C is "label" for one per label.
 
     best_score_ : float
         Mean score of the best candidate over splits.
@@ -176,6 +181,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "losses": ["array-like", str, Loss],
         "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "C_scope": [StrOptions({"auto", "shared", "label"})],
         "scoring": [str, callable],
         "thresholds": [StrOptions({"auto", *THRESHOLDS})],
         "calibration": [StrOptions({"auto", *METHODS}), None],
@@ -190,8 +196,9 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
     def __init__(
         self,
         losses=DEFAULT_LOSSES,
-        Cs=7,
+        Cs=6,
         *,
+        C_scope="auto",
         scoring="f1_macro",
         thresholds="auto",
         calibration="auto",
@@ -204,6 +211,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
     ):
         self.losses = losses
         self.Cs = Cs
+        self.C_scope = C_scope
         self.scoring = scoring
         self.thresholds = thresholds
         self.calibration = calibration
@@ -254,8 +262,10 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         judge = self._judge(targets, weight, kinds)
         paths = self._fit_paths(data, splits, losses, Cs)
         candidates = [
-            self._candidate(judge, data, splits, loss, C, kind, [path[k] for path in paths[i]])
-            for (i, loss), (k, C), kind in product(enumerate(losses), enumerate(Cs), kinds)
+            self._candidate(judge, *fitted, thresholds=kind)
+            for loss, loss_paths in zip(losses, paths, strict=True)
+            for fitted in self._fitted(data, splits, loss, Cs, loss_paths)
+            for kind in kinds
         ]
         results = results_of(candidates)
         best = int(np.argmin(results["rank_test_score"]))
@@ -383,7 +393,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
 
     def _check_Cs(self):
         if isinstance(self.Cs, Integral):
-            return np.logspace(-3, 3, int(self.Cs)).tolist() if self.Cs != 1 else [1.0]
+            return np.logspace(-3, 2, int(self.Cs)).tolist() if self.Cs != 1 else [1.0]
         Cs = np.asarray(self.Cs, dtype=np.float64)
         if Cs.ndim != 1 or not Cs.size or not (Cs > 0).all():
             raise ValueError(f"Cs must be a number of values, or positive values, got {self.Cs!r}.")
@@ -425,12 +435,37 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         )
         return [found[i * len(splits) : (i + 1) * len(splits)] for i in range(len(losses))]
 
-    def _candidate(self, judge, data, splits, loss, C, kind, points):
-        scores = HeldOutScores(data, splits, [point.scores for point in points], [point.natural for point in points])
-        test_scores = judge.test_scores(scores, kind, _link_of(loss))
+    def _fitted(self, data, splits, loss, Cs, paths):
+        """Return loss, C, held-out scores and seconds of a loss, for each C and for one per label."""
+        scores, seconds = [], []
+        for points in zip(*paths, strict=True):
+            values, natural = [point.scores for point in points], [point.natural for point in points]
+            scores.append(HeldOutScores(data, splits, values, natural))
+            seconds.append([point.seconds for point in points])
+        fitted = list(zip([loss] * len(Cs), Cs, scores, seconds, strict=True))
+        if not self._takes_C_per_label(loss, data, splits) or len(Cs) < 2:
+            return fitted
+        composed, C = choose_per_label(scores, Cs, _loss_of(loss))
+        per_label = (loss, C, composed, np.sum(seconds, axis=0).tolist())
+        return [per_label] if self.C_scope == "label" else [*fitted, per_label]
+
+    def _takes_C_per_label(self, loss, data, splits):
+        """Whether each label can have its own C; raise a ValueError if it must and cannot."""
+        possible = _loss_of(loss).labelwise and self._template().solver == "lbfgs" and len(splits) > 1
+        if self.C_scope == "label" and not possible:
+            raise ValueError(
+                "C_scope='label' needs losses that are sums over labels, solver='lbfgs' and at least two splits, got "
+                f"loss={loss!r}, solver={self._template().solver!r} and {len(splits)} splits. Use 'auto' or 'shared'."
+            )
+        return possible and self.C_scope != "shared" and data.encoding.n_labels > 1
+
+    def _candidate(self, judge, loss, C, scores, seconds, *, thresholds):
+        test_scores = judge.test_scores(scores, thresholds, _link_of(loss))
+        candidate = Candidate(loss, C, thresholds, scores, test_scores, seconds)
         if self.verbose:
-            print(f"[{type(self).__name__}] loss={loss}, C={C:g}, thresholds={kind}: score {np.mean(test_scores):.4f}")
-        return Candidate(loss, C, kind, scores, test_scores, [point.seconds for point in points])
+            shown = ", ".join(f"{name}={value}" for name, value in candidate.params.items())
+            print(f"[{type(self).__name__}] {shown}: score {np.mean(test_scores):.4f}")
+        return candidate
 
     def _fit_best(self, judge, data, candidate):
         """Return the attributes of the best candidate, fitted to all rows."""
@@ -462,5 +497,9 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
 
 def _link_of(loss):
     """Return the map from scores to probabilities, None where there is none."""
-    loss = LOSSES[loss]() if isinstance(loss, str) else loss
-    return None if loss.link is None else loss.link.inverse
+    link = _loss_of(loss).link
+    return None if link is None else link.inverse
+
+
+def _loss_of(loss):
+    return LOSSES[loss]() if isinstance(loss, str) else loss

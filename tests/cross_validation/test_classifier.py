@@ -64,7 +64,14 @@ def test_without_thresholds_scores_are_those_of_grid_search(scoring, data):
     X, Y = data
     search = GridSearchCV(EXACT, {"loss": LOSSES, "C": CS}, scoring=scoring, cv=KFold(3)).fit(X, Y)
     model = QuadrantMultiLabelClassifierCV(
-        LOSSES, CS, scoring=scoring, thresholds="natural", calibration=None, cv=KFold(3), estimator=EXACT
+        LOSSES,
+        CS,
+        scoring=scoring,
+        thresholds="natural",
+        calibration=None,
+        cv=KFold(3),
+        estimator=EXACT,
+        C_scope="shared",
     ).fit(X, Y)
     theirs = {(p["loss"], p["C"]): k for k, p in enumerate(search.cv_results_["params"])}
     order = [theirs[p["loss"], p["C"]] for p in model.cv_results_["params"]]
@@ -98,7 +105,14 @@ def test_the_choice_is_that_of_a_nested_search_for_a_quarter_of_its_fits(kind, s
     search = GridSearchCV(tuned, {"estimator__C": Cs}, scoring=scoring, cv=KFold(4)).fit(X, Y)
     n_fits, Counting.n_fits = Counting.n_fits, 0
     model = QuadrantMultiLabelClassifierCV(
-        "bce_with_logits", Cs, scoring=scoring, thresholds=kind, calibration=None, cv=KFold(4), estimator=Counting()
+        "bce_with_logits",
+        Cs,
+        scoring=scoring,
+        thresholds=kind,
+        calibration=None,
+        cv=KFold(4),
+        estimator=Counting(),
+        C_scope="shared",
     ).fit(X, Y)
     assert Counting.n_fits <= n_fits / 4
     assert search.best_params_["estimator__C"] == model.C_
@@ -207,10 +221,33 @@ def test_jobs_and_progress(data, capsys):
     model = QuadrantMultiLabelClassifierCV(LOSSES, [0.1, 1.0], cv=2, thresholds="shared", verbose=1).fit(X, Y)
     lines = capsys.readouterr().out.splitlines()
     assert sum("fitted in" in line for line in lines) == 8
-    assert sum("score" in line for line in lines) == 4
+    assert sum("score" in line for line in lines) == 5  # four, and one with a C for each label
     with parallel_backend("threading"):
         other = clone(model).set_params(n_jobs=2, verbose=0).fit(X, Y)
     assert_allclose(other.cv_results_["mean_test_score"], model.cv_results_["mean_test_score"])
+
+
+def test_each_label_takes_the_C_of_its_smallest_held_out_loss(data):
+    """Against one fit per split and C, with the C of a split chosen on the others; the result has these C."""
+    X, Y = data
+    Cs, splits = [0.001, 0.1, 10.0], list(KFold(3).split(X))
+    losses, scores = np.empty((3, 3, 4)), np.empty((3, 200, 4))
+    for c, C in enumerate(Cs):
+        for k, (train, test) in enumerate(splits):
+            scores[c, test] = clone(EXACT).set_params(C=C).fit(X[train], Y[train]).decision_function(X[test])
+            losses[c, k] = np.logaddexp(0, scores[c, test] * (1 - 2 * Y[test])).sum(axis=0)
+    expected = []
+    for k, (_, test) in enumerate(splits):
+        best = np.argmin(np.delete(losses, k, axis=1).sum(axis=1), axis=0)
+        chosen = np.column_stack([scores[best[j], test, j] for j in range(4)])
+        expected.append(f1_score(Y[test], chosen > 0, average="macro"))
+    model = QuadrantMultiLabelClassifierCV(
+        "bce_with_logits", Cs, C_scope="label", thresholds="natural", cv=splits, estimator=EXACT
+    ).fit(X, Y)
+    assert_allclose([model.cv_results_[f"split{k}_test_score"][0] for k in range(3)], expected, atol=1e-9)
+    assert_array_equal(model.C_, np.array(Cs)[np.argmin(losses.sum(axis=1), axis=0)])
+    assert_allclose(model.estimator_.coef_, clone(EXACT).set_params(C=model.C_).fit(X, Y).coef_, atol=1e-5)
+    assert model.best_params_["C"] == "label"
 
 
 def test_in_a_pipeline_with_a_loss_object_and_a_scorer(data):
@@ -234,6 +271,10 @@ def test_in_a_pipeline_with_a_loss_object_and_a_scorer(data):
         ({"Cs": [1.0, -1.0]}, "Cs must be a number of values, or positive values"),
         ({"scoring": "roc_auc", "thresholds": "label"}, "thresholds='label' needs a scoring of predictions"),
         ({"cv": 0.3}, "thresholds='auto' needs at least two splits"),
+        (
+            {"losses": "zlpr", "C_scope": "label", "cv": 2, "Cs": [1.0, 2.0]},
+            "C_scope='label' needs losses that are sums",
+        ),
     ],
     ids=str,
 )
