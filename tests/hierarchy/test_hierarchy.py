@@ -140,7 +140,6 @@ def test_a_frozen_classifier_is_used_as_it_is(data):
             "y must be a label matrix",
         ),
     ],
-    ids=str,
 )
 def test_what_is_no_hierarchy_is_refused(make, message):
     """With the labels that are wrong."""
