@@ -191,6 +191,7 @@ def test_bad_input_leaves_a_fitted_estimator_as_it_was(params, X, y, sample_weig
     with pytest.raises((ValueError, TypeError), match=match):
         clf.fit(X, y, sample_weight=sample_weight)
     assert state_of(clf) == before
+    clf.set_params(**QuadrantMultiLabelClassifier().get_params())  # predict follows the threshold
     assert clf.predict(np.ones((1, 5))).tolist() == [[1, 1, 1, 1, 1]]
 
 

@@ -128,15 +128,17 @@ def _divide(is_positive: Any, part_of_place: IndexArray, order: IndexArray) -> I
     labels, counts = _labels_by_rarity(is_positive)
     rarest, second = _nth_label(labels, 0), _nth_label(labels, 1)
     quotas = _quotas(rarest[order], part_of_place, labels.shape[1] + 1)
-    lack = np.repeat(counts[:, None] / len(order), quotas.shape[1], axis=1).tolist()  # positives a row of each part
+    # positives of each label that a part still lacks, divided by its rows, and what one more row adds
+    lack = np.repeat(counts[:, None] / len(order), quotas.shape[1], axis=1).tolist()
     step = (1 / np.maximum(quotas.sum(axis=0), 1)).tolist()
     rows = order[np.lexsort((second[order], rarest[order]))]
     part = np.empty_like(order)
     for stratum in np.split(rows, np.flatnonzero(np.diff(rarest[rows])) + 1):
         n_several = int(np.searchsorted(second[stratum], labels.shape[1]))  # rows without a second label are the last
         quota = quotas[rarest[stratum[0]]].tolist()
-        others = [labels.indices[labels.indptr[i] + 1 : labels.indptr[i + 1]].tolist() for i in stratum[:n_several]]
-        part[stratum[:n_several]] = [_take_part(each, quota, lack, step) for each in others]
+        for i in stratum[:n_several]:
+            others = labels.indices[labels.indptr[i] + 1 : labels.indptr[i + 1]].tolist()
+            part[i] = _take_part(others, quota, lack, step)
         part[stratum[n_several:]] = np.repeat(np.arange(len(quota)), quota)  # neighbouring rows stay in one fold
     return part
 
