@@ -41,7 +41,6 @@ WHOLE_FIT_ONLY = {  # parameters that need to know all rows or epochs, with the 
 
 NOT_WITH_MODULE: dict[str, Any] = {  # parameters of the package's own models, with the values that ask for nothing
     "hidden_layer_sizes": (), "activation": "relu", "residual": False, "fit_intercept": True, "mixup_alpha": 0.0,
-    "coef_threshold": 0.0,
 }  # fmt: skip
 ONLY_WITH_MODULE = ("param_groups", "micro_batch_size")
 
@@ -322,14 +321,12 @@ def _check_beside_module(estimator: Any) -> None:
                 raise ValueError(f"{name}={getattr(estimator, name)!r} needs a module, got module=None.")
         return
     for name, neutral in NOT_WITH_MODULE.items():
-        value = getattr(estimator, name, neutral)
+        value = getattr(estimator, name)
         if np.size(value) != np.size(neutral) or (np.size(value) == 1 and value != neutral):
             raise ValueError(
                 f"{name}={value!r} means nothing for a module, which has its own layers. Leave {name}={neutral!r} and "
                 "change the module."
             )
-    if not isinstance(estimator.C, Real):
-        raise ValueError("C must be one number with a module, whose weights belong to no label, got an array.")
 
 
 def _asked_for(estimator: Any) -> set[str]:

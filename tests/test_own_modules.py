@@ -244,6 +244,26 @@ class Recorder(nn.Module):
         return self.head(self.body(X))
 
 
+class SparseGradients(nn.Module):
+    """Bag of words whose gradients are sparse."""
+
+    def __init__(self, n_features, n_labels):
+        super().__init__()
+        self.bag = nn.EmbeddingBag(100, n_labels, sparse=True)
+
+    def forward(self, X):
+        """Return scores."""
+        return self.bag(X.long())
+
+
+class NotCopied(Linear):
+    """Linear model that keeps a result of autograd, which PyTorch does not copy."""
+
+    def __init__(self, n_features, n_labels):
+        super().__init__(n_features, n_labels)
+        self.kept = self.layer.weight * 2
+
+
 class Dies(Callback):
     """Callback that raises when an epoch ends, as a stand-in for the end of the process."""
 
@@ -354,6 +374,23 @@ def test_module_is_never_trained_in_place_and_random_states_stay():
     assert_same_state(state_of(first), state_of(second))
     assert np.abs(make_classifier(module, random_state=1).fit(COUNTS, Y).predict_proba(COUNTS)
                   - first.predict_proba(COUNTS)).max() > 0  # fmt: skip
+
+
+def test_a_builder_may_return_the_same_module_each_time():
+    """It is copied, so that the next fit does not begin with trained weights."""
+    module = nn.Linear(N_WORDS, 2)
+    first, second = (make_classifier(lambda *_: module).fit(COUNTS, Y) for _ in range(2))
+    assert_same_state(state_of(first), state_of(second))
+
+
+def test_a_module_may_write_into_its_input():
+    """The rows of the caller stay as they are."""
+    X = COUNTS - 1
+    before = X.copy()
+    clf = make_classifier(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(N_WORDS, 2))).fit(X, Y)
+    proba = clf.predict_proba(X)
+    np.testing.assert_array_equal(X, before)
+    np.testing.assert_array_equal(clf.predict_proba(X), proba)
 
 
 def test_a_failed_fit_leaves_the_model_as_it_was():
@@ -518,6 +555,8 @@ MESSAGES = {
     "activation": ({"activation": "tanh"}, "activation='tanh' means nothing for a module"),
     "intercept": ({"fit_intercept": False}, "fit_intercept=False means nothing for a module"),
     "mixup": ({"mixup_alpha": 0.2}, "mixup_alpha=0.2 means nothing for a module"),
+    "threshold of coefficients": ({"coef_threshold": 0.1}, "coef_threshold=0.1 is not possible with solver"),
+    "strengths of labels": ({"C": [1.0, 2.0]}, r"C=\[1.0, 2.0\] is not possible with solver='adamw'"),
     "group without a match": ({"param_groups": [("encoder.*", {})]}, "'encoder.*', which matches no parameter"),
     "group of the wrong form": ({"param_groups": ["layer.*"]}, "must be a list of"),
     "unknown option": ({"param_groups": [("layer.*", {"rate": 1})]}, "options of AdamW for 'layer.*'"),
@@ -526,6 +565,8 @@ MESSAGES = {
     "one column of scores": ({"module": lambda *_: nn.Linear(N_WORDS, 1)}, r"must return scores of shape.*\(30, 1\)"),
     "nothing to train": ({"module": nn.Linear(N_WORDS, 2).requires_grad_(False)}, "from_module"),
     "no parameter": ({"module": nn.Flatten()}, "must have a parameter that requires a gradient"),
+    "what cannot be copied": ({"module": NotCopied(N_WORDS, 2)}, "module could not be copied.*Pass a class"),
+    "sparse gradients": ({"module": SparseGradients}, "parameter 'bag.weight' is sparse"),
     "batch norm and a single row": ({"module": Recorder, "batch_size": 1}, "batch of one row.*another batch_size"),
 }
 

@@ -61,15 +61,13 @@ def build_own_module(module: Any, inputs: Any, n_labels: int, *, seed: int, devi
         If no parameter can be trained.
     """
     with seeded(seed, device):
-        if isinstance(module, nn.Module):
-            built = deepcopy(module)
-        else:
-            built = module(inputs.n_features, n_labels)
-            if not isinstance(built, nn.Module):
-                raise TypeError(
-                    "module must be a torch.nn.Module or a callable (n_features, n_labels) that returns one, got a "
-                    f"callable that returns {type(built).__name__}."
-                )
+        built = module if isinstance(module, nn.Module) else module(inputs.n_features, n_labels)
+        if not isinstance(built, nn.Module):
+            raise TypeError(
+                "module must be a torch.nn.Module or a callable (n_features, n_labels) that returns one, got a "
+                f"callable that returns {type(built).__name__}."
+            )
+        built = built if isinstance(module, type) else _copied(built)
         if any(is_lazy(parameter) for parameter in built.parameters()):
             scores_of_inputs(built, inputs[:2], n_labels)
     if not any(parameter.requires_grad for parameter in built.parameters()):
@@ -78,6 +76,17 @@ def build_own_module(module: Any, inputs: Any, n_labels: int, *, seed: int, devi
             "last layer, or use QuadrantMultiLabelClassifier.from_module for a module that is trained already."
         )
     return built
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """Return a copy of a module, which a function may return again in the next fit."""
+    try:
+        return deepcopy(module)
+    except RuntimeError as error:
+        raise ValueError(
+            f"module could not be copied, which each fit does: {error}. Pass a class that builds it, or use what can "
+            "be copied, such as torch.nn.utils.parametrizations.weight_norm."
+        ) from error
 
 
 def check_param_groups(groups: Sequence[Any], module: nn.Module, optimizer: type[torch.optim.Optimizer]) -> None:
@@ -190,7 +199,7 @@ def scores_of_inputs(module: nn.Module, inputs: Any, n_labels: int) -> NDArray[n
         module.eval()
     first = next(module.parameters(), None)
     device = torch.device("cpu") if first is None else first.device
-    values = as_values(inputs.values, float_dtype(module), device)
+    values = as_values(inputs[np.arange(len(inputs))].values, float_dtype(module), device)  # copies: it may write
     scores: NDArray[np.float64] = call(module, values, (len(inputs), n_labels)).to("cpu", torch.float64).numpy()
     return scores
 

@@ -43,7 +43,7 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
     loss, C, fit_intercept, threshold, coef_threshold, solver, max_iter, tol, hidden_layer_sizes, activation, \
     residual, batch_size, learning_rate_init, learning_rate, warmup_fraction, label_smoothing, mixup_alpha, \
     class_weight, missing_labels, early_stopping, scoring, validation_fraction, n_iter_no_change, warm_start, \
-    random_state, device, callbacks, verbose
+    random_state, device, module, param_groups, micro_batch_size, callbacks, verbose
         As in `QuadrantMultiLabelClassifier`. `fit` needs solver="lbfgs", the others have `partial_fit`. The rows
         stay on the CPUs of the workers, so `device` must be "cpu".
 
