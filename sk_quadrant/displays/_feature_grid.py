@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.utils.sparsefuncs import csc_median_axis_0
 
 from sk_quadrant._arrays import FloatArray, row_blocks
 from sk_quadrant.displays._labels import find_column
@@ -41,24 +42,22 @@ class FeatureGrid:
     def chunks(self) -> Iterator[Any]:
         """Yield all points, row by row of the grid, as rows with all features."""
         points = np.column_stack([self.xx0.ravel(), self.xx1.ravel()])
+        to_rows = self._to_frame if hasattr(self.X, "iloc") else self._to_array
         for chunk in row_blocks(len(points), max(1, VALUES_AT_ONCE // len(self.held))):
-            columns = [np.full(len(points[chunk]), value) for value in self.held]
-            for k, j in enumerate(self.columns):
-                columns[j] = points[chunk, k]
-            yield self._to_rows(columns)
+            yield to_rows(points[chunk])
 
-    def _to_rows(self, columns: list[NDArray[Any]]) -> Any:
-        if hasattr(self.X, "iloc"):
-            return self._to_frame(columns)
-        dtype = object if self.X.dtype == object else None  # words are no numbers, and numbers no words
-        rows = np.column_stack([values.astype(dtype or values.dtype) for values in columns])
+    def _to_array(self, points: FloatArray) -> Any:
+        dtype = object if self.X.dtype == object else np.float64  # words are no numbers
+        rows = np.tile(np.array(self.held, dtype=dtype), (len(points), 1))
+        rows[:, list(self.columns)] = points
         return sparse.csr_matrix(rows) if sparse.issparse(self.X) else rows
 
-    def _to_frame(self, columns: list[NDArray[Any]]) -> Any:
+    def _to_frame(self, points: FloatArray) -> Any:
         """Return a DataFrame with the column names of X and, except for numbers, the dtypes of X."""
-        rows = self.X.iloc[np.zeros(len(columns[0]), dtype=np.intp)].reset_index(drop=True)
-        for j, values in enumerate(columns):
+        rows = self.X.iloc[np.zeros(len(points), dtype=np.intp)].reset_index(drop=True)
+        for j, value in enumerate(self.held):
             known = rows.iloc[:, j]
+            values = points[:, self.columns.index(j)] if j in self.columns else np.full(len(points), value)
             dtype = values.dtype if np.issubdtype(values.dtype, np.number) else known.dtype
             rows.isetitem(j, type(known)(values, dtype=dtype))
         return rows
@@ -104,13 +103,22 @@ def _span(values: NDArray[Any], resolution: int) -> FloatArray:
 def _held_values(X: Any, held: Any, names: list[str]) -> list[Any]:
     """Return one value per feature: the requested one, else the median."""
     if held is None or isinstance(held, Mapping):
-        values = [_typical_value(column_of(X, j)) for j in range(len(names))]
+        values = _typical_values(X)
         for feature, value in (held or {}).items():
             values[_find_feature(feature, names)] = value
         return values
     if len(held) != len(names):
         raise ValueError(f"held must hold one value a feature: expected {len(names)}, got {len(held)}.")
     return list(held)
+
+
+def _typical_values(X: Any) -> list[Any]:
+    """Return the median of each feature of numbers, the most frequent one of other values."""
+    if sparse.issparse(X):
+        return list(csc_median_axis_0(sparse.csc_matrix(X)))
+    if not hasattr(X, "iloc") and np.issubdtype(X.dtype, np.number):
+        return list(np.nanmedian(X, axis=0))
+    return [_typical_value(column_of(X, j)) for j in range(X.shape[1])]
 
 
 def _typical_value(values: NDArray[Any]) -> Any:

@@ -94,3 +94,11 @@ def test_one_feature_is_refused(pyplot, data):
     X, y = data[0][:, :1], data[1]
     with pytest.raises(ValueError, match="X must have at least 2 features, got 1"):
         DecisionRegionDisplay.from_estimator(RidgeClassifier().fit(X, y), X)
+
+
+def test_medians_of_sparse_features_are_those_of_dense_ones():
+    """Check what features of a sparse matrix are held at, explicit and implicit zeros among them."""
+    X = sparse.random(50, 7, density=0.6, random_state=0, format="csr")
+    X.data[:5] = 0
+    grid = _feature_grid.make_grid(X, (0, 1), None, resolution=3)
+    assert_allclose(grid.held, np.median(X.toarray(), axis=0))
