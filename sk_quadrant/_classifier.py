@@ -360,8 +360,8 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
             Features; float32 stays float32. With a `module` also an array of more axes, a sequence of strings, or a
             dict of arrays, here and in the other methods.
         y : {array-like, sparse matrix, DataFrame} of shape (n_samples,) or (n_samples, n_labels)
-            Label indicators, probabilities in [0, 1] (soft targets), or classes if 1-D. NaN is an unknown label with
-            ``missing_labels="ignore"``.
+            Label indicators, probabilities in [0, 1] (soft targets), or classes if 1-D. A single column counts as 1-D.
+            NaN is an unknown label with ``missing_labels="ignore"``.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
             Weights of rows, or of each label of each row.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None

@@ -6,8 +6,10 @@ Each test of a limit fails when scikit-learn mends it: then the page, and the gu
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_multilabel_classification
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
@@ -15,7 +17,7 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_selection import RFE, RFECV, SelectFromModel, SelectKBest, SequentialFeatureSelector
 from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import classification_report, make_scorer
+from sklearn.metrics import classification_report, get_scorer, make_scorer
 from sklearn.model_selection import (
     FixedThresholdClassifier,
     GridSearchCV,
@@ -38,7 +40,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
 
 from sk_quadrant import QuadrantMultiLabelClassifier
-from sk_quadrant.metrics import make_multilabel_scorer, neg_multilabel_log_loss_scorer
+from sk_quadrant.metrics import make_multilabel_scorer, multilabel_f1_scorer, neg_multilabel_log_loss_scorer
 from sk_quadrant.model_selection import MultilabelStratifiedKFold, multilabel_cross_val_predict
 
 X, Y = make_multilabel_classification(150, 6, n_classes=4, random_state=0)
@@ -220,3 +222,22 @@ def test_several_labels_are_refused(meta):
     """With an error, so that nothing is wrong in silence."""
     with pytest.raises((ValueError, NotImplementedError), match=r"1d array|Only binary|only supports binary"):
         meta.fit(X, Y)
+
+
+def test_scorers_compare_columns_by_position():
+    """Those of this package know the names of fit."""
+    frame = pd.DataFrame(Y, columns=list("abcd"))
+    fitted, moved = clone(MODEL).fit(X, frame), frame[list("dcba")]
+    assert get_scorer("f1_micro")(fitted, X, moved) != get_scorer("f1_micro")(fitted, X, frame)
+    own = multilabel_f1_scorer("micro")
+    assert own(fitted, X, moved) == own(fitted, X, frame)
+
+
+def test_scorers_take_weights_of_rows_only():
+    """A search with weights of labels takes its first candidate, whatever it is."""
+    weight = np.random.default_rng(0).random(Y.shape)
+    with pytest.warns(UserWarning, match="Scoring failed"):
+        search = GridSearchCV(MODEL, {"C": [1e-6, 1]}, cv=2, scoring="f1_micro").fit(X, Y, sample_weight=weight)
+    assert search.best_params_ == {"C": 1e-6}
+    own = GridSearchCV(MODEL, {"C": [1e-6, 1]}, cv=2, scoring=multilabel_f1_scorer("micro"))
+    assert own.fit(X, Y, sample_weight=weight).best_params_ == {"C": 1}

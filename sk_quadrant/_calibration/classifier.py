@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from scipy.special import logit
 from sklearn.base import _fit_context
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import LeaveOneOut
@@ -252,6 +253,25 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         """
         proba = self._positive_proba(X)
         return self.encoding_.decode([self.encoding_.decide(proba, 0.5)])
+
+    def decision_function(self, X):
+        """Return the log-odds of the calibrated probabilities.
+
+        With it the rankings of scikit-learn's scorers are right for two labels too, whose probabilities they take for
+        those of two classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+            Data, as `estimator` takes it.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels), or (n_samples,) for 1-D `y`
+            Finite; positive where a label is predicted.
+        """
+        proba = self._positive_proba(X)
+        return logit(_strictly_inside(proba)).reshape(len(proba), *self.encoding_.decision_shape)
 
     def get_metadata_routing(self):
         """Get the metadata routing of this object.

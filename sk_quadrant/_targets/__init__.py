@@ -3,7 +3,7 @@
 NumPy only; used by the estimators, metrics, displays, Dask and torchrun.
 """
 
-from sk_quadrant._targets.accuracy import accuracy, count_right
+from sk_quadrant._targets.accuracy import accuracy, count_right, share_of_right
 from sk_quadrant._targets.any_classifier import read_for_any_classifier
 from sk_quadrant._targets.delegation import delegates
 from sk_quadrant._targets.encodings import (
@@ -76,6 +76,7 @@ __all__ = [
     "recognize",
     "refuse_dask",
     "respond",
+    "share_of_right",
     "stated_thresholds",
     "stratified_folds",
     "stratified_parts",

@@ -35,10 +35,14 @@ def accuracy(encoding: Encoding, y: Any, predicted: Any, sample_weight: Any, *, 
     ValueError
         If y has other labels, is soft, or no row counts.
     """
-    right, total = count_right(encoding, y, predicted, sample_weight, missing_labels=missing_labels)
+    return share_of_right(*count_right(encoding, y, predicted, sample_weight, missing_labels=missing_labels))
+
+
+def share_of_right(right: float, total: float) -> float:
+    """Return the first of two weights divided by the second, which must not be 0."""
     if not total:
         raise ValueError("y must have a row with a known label of positive sample_weight, got none.")
-    return right / total
+    return float(right / total)
 
 
 def count_right(

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier, can_learn_in_parts, has_link
 from sk_quadrant._rows import ShardedRows, read_part
 from sk_quadrant._solvers import SOLVERS
-from sk_quadrant._targets import count_right
+from sk_quadrant._targets import count_right, share_of_right
 from sk_quadrant._training import (
     fit_rows,
     merge_summaries,
@@ -193,8 +193,7 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
             return super().score(X, y, sample_weight)
         model, count = dask.delayed(self.to_local(), pure=True), dask.delayed(_count_right)
         counts = dask.compute(*[count(model, *block) for block in _checked_blocks(X, y, sample_weight)])
-        right, total = np.sum(counts, axis=0)
-        return float(right / total)
+        return share_of_right(*np.sum(counts, axis=0))
 
     def _by_blocks(self, method, X, make_meta):
         """Return predictions, lazy ones for a collection; `make_meta(dtype)` returns those of no rows."""

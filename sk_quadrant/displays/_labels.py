@@ -22,6 +22,7 @@ def read_labels(y: Any, *, parameter: str, missing: bool = False) -> FloatArray:
     if not allowed.all():
         raise ValueError(
             f"{parameter} must hold 0 and 1{', or NaN where unknown' if missing else ''}, got {labels[~allowed][0]:g}."
+            + (" Leave out rows with unknown labels." if np.isnan(labels[~allowed][0]) else "")
         )
     return np.asarray(labels, dtype=np.float64)
 

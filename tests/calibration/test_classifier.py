@@ -17,7 +17,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
-from sklearn.metrics import accuracy_score, log_loss
+from sklearn.metrics import accuracy_score, get_scorer, log_loss, roc_auc_score
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -328,6 +328,22 @@ def test_a_single_column_of_y_is_one_label(data):
 
     assert model.predict(X_test).shape == (len(X_test),)
     np.testing.assert_array_equal(proba, clone(model).fit(X, Y[:, 0]).predict_proba(X_test))
+
+
+@pytest.mark.parametrize("n_labels", [1, 2])
+def test_the_decision_function_is_the_log_odds_of_the_probabilities(n_labels, data):
+    """It is positive where labels are predicted, and ranks two labels for scikit-learn's scorers."""
+    X, Y, X_test, Y_test, _ = data
+    y = Y[:, 0] if n_labels == 1 else Y[:, :n_labels]
+    model = CalibratedMultiLabelClassifierCV(RidgeClassifier()).fit(X, y)
+    scores, proba = model.decision_function(X_test), model.predict_proba(X_test)
+    np.testing.assert_allclose(
+        scores, np.log(proba / (1 - proba))[:, 1] if n_labels == 1 else np.log(proba / (1 - proba))
+    )
+    np.testing.assert_array_equal(scores > 0, model.predict(X_test))
+    if n_labels == 2:
+        expected = roc_auc_score(Y_test[:, :2], proba)
+        assert get_scorer("roc_auc")(model, X_test, Y_test[:, :2]) == pytest.approx(expected)
 
 
 def test_unknown_labels_take_no_part_in_the_maps(data):

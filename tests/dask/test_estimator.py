@@ -246,3 +246,38 @@ def test_no_client_is_an_error(problem, monkeypatch):
     monkeypatch.setattr("sk_quadrant.dask._estimator.get_client", get_client)
     with pytest.raises(ValueError, match=r"There is no Dask client. Make one by distributed.Client\(\)"):
         DaskQuadrantMultiLabelClassifier().fit(*(as_blocks(part) for part in problem[:2]))
+
+
+def _named(array, names):
+    return as_frame(array, names), pd.DataFrame(array, columns=names)
+
+
+def test_labels_are_known_by_name(client, problem):
+    """Columns in another order are realigned in fits that go on, in weights and in score; other names are refused."""
+    X, Y, _ = problem
+    names = [f"label {j}" for j in range(Y.shape[1])]
+    lazy, y = _named(Y, names)
+    weight, W = _named(np.random.default_rng(0).random(Y.shape), names)
+    moved = names[::-1]
+    rows = as_frame(X, [f"x{j}" for j in range(X.shape[1])])
+    clf = DaskQuadrantMultiLabelClassifier(warm_start=True, **PRECISE).fit(rows, lazy, sample_weight=weight[moved])
+    expected = QuadrantMultiLabelClassifier(**PRECISE).fit(X, y, sample_weight=W)
+    assert_allclose(clf.coef_, expected.coef_, rtol=1e-8)
+    score = clf.score(rows, lazy[moved], sample_weight=weight[moved])
+    assert score == pytest.approx(expected.score(X, y, sample_weight=W))
+    assert clf.fit(rows, lazy[moved]).label_names_in_.tolist() == names
+    with pytest.raises(ValueError, match="y must have the labels of fit as columns"):
+        clf.fit(rows, lazy.rename(columns={names[0]: "other"}))
+
+
+def test_a_column_is_one_label(client, problem):
+    """In the form of a 1-D y, also where some blocks have unknown labels."""
+    X, Y, _ = problem
+    for column in (Y[:, [0]], np.where(np.arange(len(Y)) % 5 == 0, np.nan, Y[:, 0])[:, None]):
+        y = pd.DataFrame(column, columns=["spam"])
+        clf = DaskQuadrantMultiLabelClassifier(missing_labels="ignore", **PRECISE).fit(as_blocks(X), as_blocks(column))
+        expected = QuadrantMultiLabelClassifier(missing_labels="ignore", **PRECISE).fit(X, y)
+        assert_same_fit(clf, expected)
+        assert clf.predict(as_blocks(X)).compute().shape == (len(X),)
+        assert clf.predict_proba(as_blocks(X)).compute().shape == (len(X), 2)
+        assert clf.score(as_blocks(X), as_blocks(column)) == pytest.approx(expected.score(X, y))
