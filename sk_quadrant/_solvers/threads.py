@@ -42,12 +42,12 @@ class Threads:
         self.number, self._stack = number, stack
         self._pool: ThreadPoolExecutor | None = None
 
-    def map(self, function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-        """Return the results of a function for all parts."""
+    def map(self, function: Callable[[Part], Result], parts: Sequence[Part]) -> Iterator[Result]:
+        """Return the results of a function for all parts, in their order."""
         if self._pool is None:
             start = torch.is_grad_enabled(), self.number
             self._pool = self._stack.enter_context(ThreadPoolExecutor(self.number, "fit", _prepare, start))
-        return list(self._pool.map(function, parts))
+        return self._pool.map(function, parts)
 
 
 _SETTING = threading.Lock()
@@ -90,11 +90,11 @@ def divide(parts: Sequence[Part], work: int) -> list[Sequence[Part]]:
     return [parts[len(parts) * k // n : len(parts) * (k + 1) // n] for k in range(n)]
 
 
-def in_threads(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+def in_threads(function: Callable[[Part], Result], parts: Sequence[Part]) -> Iterator[Result]:
     """Return the results of a function for all parts, each in a thread of the fit if there are several of both."""
     threads = _THREADS.get()
     if threads is None or len(parts) == 1 or not is_core_idle():
-        return [function(part) for part in parts]
+        return map(function, parts)
     return threads.map(function, parts)
 
 

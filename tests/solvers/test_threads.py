@@ -124,8 +124,8 @@ def test_parts_of_a_pass_are_in_threads_of_one_thread_while_a_core_is_idle(idle)
 
     own = threading.get_ident()
     with torch.no_grad(), threads.fit_threads():
-        assert threads.in_threads(work, [0, 1, 2]) == [(part, 1, False, idle) for part in range(3)]
-        assert threads.in_threads(lambda part: threading.get_ident() == own, [0]) == [True]
+        assert list(threads.in_threads(work, [0, 1, 2])) == [(part, 1, False, idle) for part in range(3)]
+        assert list(threads.in_threads(lambda part: threading.get_ident() == own, [0])) == [True]
     assert (torch.get_num_threads(), number_in_new_thread()) == (3, 3)
 
 
