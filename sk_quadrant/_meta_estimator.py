@@ -117,7 +117,7 @@ class FitData:
                 f"{type(estimator).__name__} could not be trained on {_num_samples(X)} rows where {constant.size} "
                 f"labels, with indices {constant[:5].tolist()} and so on, have a single class. Use fewer folds or a "
                 "stratified cv, leave these labels out, or take an estimator that accepts them, such as "
-                "OneVsRestClassifier."
+                f"OneVsRestClassifier. Its error was: {error}"
             ) from error
 
     def respond(self, classifier: Any, split: Split, method: str) -> Response:

@@ -54,6 +54,10 @@ BOTH_SPLITTERS = pytest.mark.parametrize("cv", [KFold(3), MultilabelStratifiedKF
 # with unknown labels
 
 WORKING = {
+    "score": lambda cv: cross_val_score(IGNORING, X, UNKNOWN, cv=cv),
+    "multilabel_f1_scorer": lambda cv: cross_val_score(
+        IGNORING, X, UNKNOWN, cv=cv, scoring=multilabel_f1_scorer("micro")
+    ),
     "cross_val_score": lambda cv: cross_val_score(IGNORING, X, UNKNOWN, cv=cv, scoring=SCORER),
     "cross_validate": lambda cv: cross_validate(IGNORING, X, UNKNOWN, cv=cv, scoring=SCORER)["test_score"],
     "GridSearchCV": lambda cv: (
