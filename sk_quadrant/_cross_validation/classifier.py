@@ -122,8 +122,9 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
     best_index_ : int
         Its place in `cv_results_`; of equally good candidates the first.
 
-    calibration_ : tuple of (str, bool) or None
-        Method of the map, and whether it is one for all labels; None for the link of the loss.
+    calibration_ : str or None
+        What gives probabilities: "link" for the link of the loss, or the method of the map, with "pooled_" before it
+        for one map of all labels. None without probabilities.
 
     calibrator_ : CalibrationMap or None
         The fitted map.
@@ -483,9 +484,9 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             "C_": candidate.C,
             "thresholds_": candidate.thresholds,
             "best_threshold_": thresholds,
-            "calibration_": None if fitted_map is None else (best_map.method, best_map.pooled),
+            "calibration_": None if best_map is None else best_map.name,
             "calibrator_": fitted_map,
-            "calibration_losses_": {(each.method, each.pooled): value for each, value in log_losses.items()},
+            "calibration_losses_": {each.name: value for each, value in log_losses.items()},
             "response_method_": "decision_function",
         }
 

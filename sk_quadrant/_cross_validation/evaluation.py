@@ -108,6 +108,11 @@ class ProbabilityMap:
     method: str | None
     pooled: bool = False
 
+    @property
+    def name(self) -> str:
+        """Name in results: "link", or the method, with "pooled_" before it for a single map."""
+        return "link" if self.method is None else f"pooled_{self.method}" if self.pooled else self.method
+
     def fit(self, scores: HeldOutScores, without: int | None = None) -> CalibrationMap:
         """Return the map fitted to all splits but one."""
         rows, values = scores.pooled(without)

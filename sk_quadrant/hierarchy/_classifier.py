@@ -184,6 +184,14 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
             estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit")
         )
 
+    def _pack(self, state: dict[str, Any]) -> dict[str, Any]:
+        hierarchies = {name: state[name] for name in ("hierarchy", "hierarchy_") if state.get(name) is not None}
+        return super()._pack(state) | {name: list(each.parents) for name, each in hierarchies.items()}
+
+    def _unpack(self, state: dict[str, Any]) -> dict[str, Any]:
+        saved = {name: state[name] for name in ("hierarchy", "hierarchy_") if state.get(name) is not None}
+        return super()._unpack(state) | {name: LabelHierarchy(tuple(parents)) for name, parents in saved.items()}
+
     def _hierarchy_of(self, names: Any) -> LabelHierarchy:
         if self.hierarchy is not None:
             return self.hierarchy

@@ -122,6 +122,18 @@ def test_a_frozen_classifier_is_used_as_it_is(data):
     assert_array_equal(model.predict(X).toarray(), HIERARCHY.close(fitted.predict(X).toarray()))
 
 
+def test_skops_trusts_no_hierarchy(data):
+    """The parents are saved as numbers."""
+    skops_io = pytest.importorskip("skops.io")
+    X, Y = data
+    model = HierarchicalMultiLabelClassifier(QuadrantMultiLabelClassifier(), hierarchy=HIERARCHY).fit(X, Y)
+    stored = skops_io.dumps(model)
+    untrusted = skops_io.get_untrusted_types(data=stored)
+    assert all(name.endswith("MultiLabelClassifier") for name in untrusted)
+    loaded = skops_io.loads(stored, trusted=untrusted)
+    assert loaded.hierarchy == loaded.hierarchy_ == HIERARCHY
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
