@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.validation import _check_response_method
 
 from sk_quadrant._targets import (
+    Binary,
     align_labels,
     as_classes,
     find_label_names,
@@ -23,6 +24,7 @@ from sk_quadrant._targets import (
     one_class_labels,
     positive_probabilities,
     read_matrix,
+    respond,
 )
 from sk_quadrant.metrics._calibration import expected_calibration_error
 from sk_quadrant.metrics._f1 import multilabel_f1_score, multilabel_precision_score, multilabel_recall_score
@@ -48,11 +50,11 @@ class _MultilabelScorer(_BaseScorer):  # type: ignore[misc]
         if metadata.get("sample_weight") is not None:
             weight = align_labels(metadata["sample_weight"], names, name="sample_weight")
             metadata = {**metadata, "sample_weight": weight}
-        response = method(X)
         if is_label_matrix(y_true, "y_true"):
+            response = method(X)
             scores = positive_probabilities(response, estimator) if isinstance(response, list) else response
         else:
-            y_true, scores = _one_label(y_true, response, estimator, method.__name__)
+            y_true, scores = _one_label(y_true, X, estimator, method.__name__)
         score = self._sign * self._score_func(y_true, scores, **{**self._kwargs, **metadata})
         if np.ndim(score) == 0 and np.isnan(score):
             self._warn_of_nan(y_true, names)
@@ -67,21 +69,17 @@ class _MultilabelScorer(_BaseScorer):  # type: ignore[misc]
         )
 
 
-def _one_label(y_true: Any, response: Any, estimator: Any, method: str) -> tuple[Any, Any]:
-    """Return the targets and the scores of a single label as columns, given those of its two classes."""
+def _one_label(y_true: Any, X: Any, estimator: Any, method: str) -> tuple[Any, Any]:
+    """Return the targets and the scores of a single label as columns."""
     classes = np.asarray(estimator.classes_).ravel()
     if len(classes) > 2:
         raise ValueError(f"y_true must be labels, or two classes, got a classifier of {len(classes)} classes.")
-    is_class = not is_target_column(y_true)
-    if is_class:
-        y_true = (as_classes(y_true, warn=False) == classes[-1])[:, np.newaxis].astype(np.int64)
-    if isinstance(response, list):
-        response = response[0]
+    encoding = Binary(classes)
+    if not is_target_column(y_true):
+        y_true = (as_classes(y_true, warn=False) == encoding.positive)[:, np.newaxis].astype(np.int64)
     if method == "predict":
-        response = (np.asarray(response) == classes[-1]).astype(np.int64) if is_class else np.asarray(response)
-    elif method == "predict_proba":
-        return y_true, positive_probabilities(response, estimator, positive=classes[-1], one_label=True)
-    return y_true, response.reshape(-1, 1)
+        return y_true, (np.asarray(estimator.predict(X)).reshape(-1, 1) == encoding.positive).astype(np.int64)
+    return y_true, respond(estimator, X, method, encoding).values
 
 
 @validate_params(  # type: ignore[untyped-decorator]

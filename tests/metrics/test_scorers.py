@@ -2,11 +2,13 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -375,3 +377,36 @@ def test_a_score_of_nan_is_warned_of_with_scorer_and_label(names, label):
         UndefinedMetricWarning, match=rf"make_multilabel_scorer\(roc_auc_score.* is NaN; .*: \[{label}\]"
     ):
         assert np.isnan(scorer(model, X, Y))
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+@pytest.mark.parametrize(
+    "classifier",
+    [
+        LogisticRegression(),
+        KNeighborsClassifier(),
+        OneVsRestClassifier(LogisticRegression()),
+        ClassifierChain(LogisticRegression()),
+        MultiOutputClassifier(LogisticRegression()),
+        QuadrantMultiLabelClassifier(),
+    ],
+    ids=lambda classifier: type(classifier).__name__,
+)
+def test_one_label_is_scored_as_a_binary_problem(classifier, method):
+    """Whether the classifier answers with a vector, a column, two columns or a list."""
+    X, Y = make_quadrants(60, slope=2, random_state=0)
+    y = pd.DataFrame({"right": Y[:, 0]})
+    if not hasattr(classifier, method):
+        pytest.skip(f"has no {method}")
+    with warnings.catch_warnings(action="ignore"):
+        fitted = clone(classifier).fit(X, y)
+    alone = (KNeighborsClassifier() if "KN" in type(classifier).__name__ else LogisticRegression()).fit(X, Y[:, 0])
+    answer = getattr(alone, method)(X)
+    expected = (answer[:, 1] if method == "predict_proba" else answer)[:, None]
+
+    def metric(y_true, y_score):
+        assert_array_equal(y_true, y)
+        assert_allclose(y_score, expected, atol=2e-3)
+        return 1.0
+
+    assert make_multilabel_scorer(metric, response_method=method)(fitted, X, y) == 1.0
