@@ -207,15 +207,15 @@ class SearchDisplay(PanelDisplay):
             self.lines_.append([line for line, _ in drawn])
             self.bands_.append([band for _, band in drawn])
             if not is_numeric:
-                panel.set_xticks(x, [shorten(str(value), 18) for value in x_values], rotation=90)
+                panel.set_xticks(x, [shorten(_word(value), 18) for value in x_values], rotation=90)
             elif x.min() > 0 and x.max() > LOG_RATIO * x.min():
                 panel.set_xscale("log")
         handles = [line for line, value in zip(self.lines_[0], line_values, strict=True) if value != ""]
         for line, value in zip(handles, line_values, strict=False):
-            line.set_label(shorten(str(value), 24))
+            line.set_label(shorten(_word(value), 24))
         self._plot_best(x)
         if panel_name:
-            self._add_titles([f"{panel_name}: {value}" for value in panels])
+            self._add_titles([f"{panel_name}: {_word(value)}" for value in panels])
         self._name_axes(xlabel=x_name, ylabel=self.score_name)
         self.legend_ = self._add_legend([*handles, self.best_], title=lines_name or None)
         self._add_note(self.note)
@@ -224,14 +224,16 @@ class SearchDisplay(PanelDisplay):
     def _plot_line(
         self, ax: Axes, x: FloatArray, scores: FloatArray, style: dict[str, Any], line_kw: dict[str, Any] | None
     ) -> tuple[Any, Any]:
-        """Draw the mean over splits, and a band around it."""
-        tried = np.isfinite(scores).all(axis=1)
-        mean, deviation = scores[tried].mean(axis=1), scores[tried].std(axis=1)
-        (line,) = ax.plot(x[tried], mean, **merge_style(style, line_kw))
-        band = ax.fill_between(
-            x[tried], mean - deviation, mean + deviation, color=line.get_color(), alpha=0.15, linewidth=0
+        """Draw the mean over splits, with a gap between numbers and words, and a band around it."""
+        tried = np.asarray(np.isfinite(scores).all(axis=1))
+        n_numbers = _count_numbers(self.values[2])
+        gap = [np.count_nonzero(tried[:n_numbers])] if 0 < n_numbers < len(x) else []
+        x, mean, deviation = (
+            np.insert(each, gap, np.nan) for each in (x[tried], scores[tried].mean(axis=1), scores[tried].std(axis=1))
         )
-        return line, band
+        (line,) = ax.plot(x, mean, **merge_style(style, line_kw))
+        color = line.get_color()
+        return line, ax.fill_between(x, mean - deviation, mean + deviation, color=color, alpha=0.15, linewidth=0)
 
     def _plot_best(self, x: FloatArray) -> None:
         panel, line, value = self.best
@@ -249,10 +251,13 @@ class SearchDisplay(PanelDisplay):
 
 
 def _values_tried(candidates: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return the values of each parameter, numbers in their order and others as they came."""
+    """Return the values of each parameter, numbers in their order and before others, which are as they came."""
     names = dict.fromkeys(name for params in candidates for name in params)
     tried = {name: list(dict.fromkeys(_plain(params.get(name)) for params in candidates)) for name in names}
-    return {name: sorted(values) if all(map(_is_number, values)) else values for name, values in tried.items()}
+    return {
+        name: [*sorted(filter(_is_number, values)), *(value for value in values if not _is_number(value))]
+        for name, values in tried.items()
+    }
 
 
 def _choose_parameters(tried: dict[str, list[Any]], **asked: str | None) -> list[str]:
@@ -260,8 +265,7 @@ def _choose_parameters(tried: dict[str, list[Any]], **asked: str | None) -> list
     chosen = {role: None if name is None else _find_parameter(name, list(tried), role) for role, name in asked.items()}
     free = [name for name, values in tried.items() if len(values) > 1 and name not in chosen.values()]
     if chosen["x"] is None:
-        numeric = [name for name in free if all(map(_is_number, tried[name]))]
-        chosen["x"] = max(numeric, key=lambda name: len(tried[name])) if numeric else next(iter(free or tried), "")
+        chosen["x"] = max(free or tried, key=lambda name: _count_numbers(tried[name]), default="")
     for role in ("lines", "panels"):
         rest = [name for name in free if name not in chosen.values()]
         chosen[role] = chosen[role] or (rest[0] if rest else "")
@@ -298,6 +302,14 @@ def _plain(value: Any) -> Any:
     if _is_number(value):
         return float(value) if isinstance(value, (float, np.floating)) else value
     return value if isinstance(value, str) else str(getattr(value, "name", value))
+
+
+def _word(value: Any) -> str:
+    return f"{value:g}" if _is_number(value) else str(value)
+
+
+def _count_numbers(values: Sequence[Any]) -> int:
+    return sum(map(_is_number, values))
 
 
 def _is_number(value: Any) -> bool:

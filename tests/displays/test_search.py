@@ -102,7 +102,8 @@ def test_parameters_are_chosen_with_and_without_their_step(pyplot, grid):
 
 def test_own_search_is_drawn(pyplot, data):
     """Check losses as lines, C as the axis and kinds of thresholds as panels."""
-    search = QuadrantMultiLabelClassifierCV([ZLPR(), BCEWithLogits()], [0.01, 1.0, 100.0], cv=2).fit(*data)
+    losses, Cs = [ZLPR(), BCEWithLogits()], [0.01, 1.0, 100.0]
+    search = QuadrantMultiLabelClassifierCV(losses, Cs, C_scope="shared", cv=2).fit(*data)
     display = SearchDisplay.from_estimator(search)
     assert display.names == ("thresholds", "loss", "C")
     assert display.values[1:] == (["zlpr", "bce_with_logits"], [0.01, 1.0, 100.0])
@@ -110,6 +111,20 @@ def test_own_search_is_drawn(pyplot, data):
     assert display.figure_.get_supylabel() == "f1 macro"
     assert_allclose(display.best_.get_ydata(), [search.best_score_])
     assert_array_equal(np.sort(display.scores.mean(axis=3).ravel()), np.sort(search.cv_results_["mean_test_score"]))
+
+
+def test_words_among_numbers_are_at_the_right_end(pyplot, data):
+    """Check C of each label beside values of C for all: a point of its own, only for the loss that has it."""
+    losses, Cs = ["zlpr", "bce_with_logits"], [0.01, 1.0, 100.0]
+    search = QuadrantMultiLabelClassifierCV(losses, Cs, thresholds="natural", cv=2).fit(*data)
+    display = SearchDisplay.from_estimator(search)
+    assert display.names == ("", "loss", "C")
+    assert display.values[2] == [*Cs, "label"]
+    assert [text.get_text() for text in display.ax_.get_xticklabels()] == ["0.01", "1", "100", "label"]
+    (zlpr, logistic), means = display.lines_[0], search.cv_results_["mean_test_score"]
+    assert_allclose(zlpr.get_ydata()[:3], means[:3])
+    assert np.isnan(zlpr.get_ydata()[3:]).all()
+    assert_allclose(logistic.get_ydata(), [*means[3:6], np.nan, means[6]])
 
 
 def test_combinations_that_were_not_tried_are_left_out(pyplot, data):
