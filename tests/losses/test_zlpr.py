@@ -151,3 +151,70 @@ def test_bound_makes_the_link_right_for_hard_labels(bound, error):
     etas = np.linspace(0.01, 0.99, 99)
     scores = np.array([_best_scores(loss, [[0], [1]], [1 - eta, eta])[0] for eta in etas])
     assert np.abs(loss.link.inverse(scores) - etas).max() == pytest.approx(error, rel=0.01)
+
+
+def dense_of(indices, n_labels):
+    """Return 0/1 targets of padded indices of shape (..., k)."""
+    dense = torch.zeros(*indices.shape[:-1], n_labels + 1, dtype=torch.float64)
+    return dense.scatter(-1, indices.masked_fill(indices < 0, n_labels), 1.0)[..., :-1]
+
+
+INDICES = {
+    "padded": [[2, 0, -100], [1, -100, -100], [-100, -100, -100], [5, 6, 0]],
+    "padding first": [[-100, -100, 3], [-100, 0, -100], [6, -100, 6], [-100, -100, -100]],
+    "repeated": [[2, 2, 2], [0, 0, 1], [6, 6, -100], [3, 4, 3]],
+    "none": [[], [], [], []],
+    "more than labels": [[0, 1, 2, 3, 4, 5, 6, -100, 0], [-100] * 9, [1] * 9, [6, -100, 5, -100, 4, 3, 2, 1, 1]],
+}
+
+
+@pytest.mark.parametrize("indices", INDICES.values(), ids=INDICES)
+@pytest.mark.parametrize("loss", [ZLPR(), ZLPR(temperature=2.0, threshold=0.5, bound=1.0)], ids=repr)
+@pytest.mark.parametrize("shape", [(4,), (2, 2)], ids=str)
+def test_targets_as_indices_are_dense_targets(loss, indices, shape):
+    """Losses and gradients are those of the dense targets, whatever the order, padding and repetition."""
+    indices = torch.tensor(indices, dtype=torch.int64).reshape(*shape, -1)
+    leaf = torch.tensor(np.random.default_rng(0).normal(scale=3, size=(*shape, 7)), requires_grad=True)
+    for reduction in ("mean", "sum", "none"):
+        sparse, dense = (
+            loss.from_indices(leaf, indices, reduction=reduction),
+            loss(leaf, dense_of(indices, 7), reduction=reduction),
+        )
+        assert_allclose(sparse.detach(), dense.detach(), rtol=1e-13)
+        gradients = [torch.autograd.grad(value.sum(), leaf, retain_graph=True)[0] for value in (sparse, dense)]
+        assert_allclose(*gradients, rtol=1e-11, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_indices_survive_extreme_scores(dtype):
+    """Masked scores, equal scores and a present label that outweighs the rest: no NaN, the dense values."""
+    scores = torch.tensor([[-math.inf, 3, -1e12, 80.0], [5, 5, 5, 5], [1e4, -1e4, 0, 90]]).to(dtype).requires_grad_()
+    indices = torch.tensor([[1, -100], [0, 3], [3, -100]])
+    value = ZLPR().from_indices(scores, indices)
+    value.backward()
+    dense = ZLPR()(scores.detach(), dense_of(indices, 4).to(dtype))
+    assert_allclose(value.detach(), dense, rtol=1e-6)
+    assert scores.grad.isfinite().all()
+
+
+def test_other_padding_and_many_labels():
+    """Any integer pads; ten thousand labels, of spans with heads, have the loss of dense targets."""
+    rng = np.random.default_rng(0)
+    scores = torch.tensor(rng.normal(size=(2, 3, 100 * 100)).astype(np.float32))
+    indices = torch.tensor(rng.integers(0, 10_000, (2, 3, 5)))
+    indices[0, 1, 2:] = 10_000
+    dense = dense_of(indices.masked_fill(indices == 10_000, -100), 10_000).float()
+    assert_allclose(ZLPR().from_indices(scores, indices, ignore_index=10_000), ZLPR()(scores, dense), rtol=1e-6)
+
+
+def test_indices_that_do_not_fit_are_refused():
+    """Other axes of rows, targets in place of indices, and indices of no label raise errors."""
+    with pytest.raises(ValueError, match=r"indices must have shape \(2, 'k'\) .* got \(3, 1\)"):
+        ZLPR().from_indices(torch.zeros(2, 4), torch.zeros(3, 1, dtype=torch.int64))
+    with pytest.raises(TypeError, match=r"indices must be integers, got torch\.float32"):
+        ZLPR().from_indices(torch.zeros(2, 4), torch.zeros(2, 4))
+    with pytest.raises(ValueError, match=r"reduction must be .* got 'average'"):
+        ZLPR().from_indices(torch.zeros(2, 4), torch.zeros(2, 1, dtype=torch.int64), reduction="average")
+    for index in (4, -1):
+        with pytest.raises((IndexError, RuntimeError), match="out of bounds"):
+            ZLPR().from_indices(torch.zeros(1, 4), torch.tensor([[index, 0]]))
