@@ -26,6 +26,7 @@ from sk_quadrant.displays._panels import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MOST_LABELS = 12
 LOSSES_ACROSS = 4
 PARTS = ("loss", "gradient", "link")
 NATURAL: dict[str, Any] = {"color": GREY, "linewidth": 1.0, "label": "natural threshold"}
@@ -130,7 +131,8 @@ class LossDisplay(PanelDisplay):
         Parameters
         ----------
         loss : str, Loss, list of them or dict of {title: Loss}
-            Names in `sk_quadrant.losses.LOSSES` or loss objects.
+            Names in `sk_quadrant.losses.LOSSES` or loss objects. A loss that has parameters for each label is drawn
+            label by label, at most 12 of them.
 
         score_range : tuple of (float, float), default=(-5.0, 5.0)
             Lowest and highest score.
@@ -280,7 +282,22 @@ def _name_losses(loss: Any) -> dict[str, Any]:
         named = {_title(member): member for member in members}
     if not named:
         raise ValueError("loss must name at least one loss, got none.")
-    return named
+    return {name: one for title, member in named.items() for name, one in _label_by_label(title, member).items()}
+
+
+def _label_by_label(title: str, loss: Any) -> dict[str, Any]:
+    """Return the loss of each label, by title, for one whose parameters have one value for each label."""
+    parameters = loss.per_label_parameters() if hasattr(loss, "per_label_parameters") else {}
+    if not parameters:
+        return {title: loss}
+    n_labels = len(next(iter(parameters.values())))
+    if n_labels > MOST_LABELS:
+        raise ValueError(f"{title.splitlines()[0]} has parameters for {n_labels} labels; draw some: loss.take([0, 1]).")
+    labels = [
+        dataclasses.replace(loss, **{name: values[j] for name, values in parameters.items()}) for j in range(n_labels)
+    ]
+    first = title.splitlines()[0]
+    return {f"{first}, label {j}\n{_title(one).partition(chr(10))[2]}".strip(): one for j, one in enumerate(labels)}
 
 
 def _resolve(loss: Any) -> Any:

@@ -105,6 +105,17 @@ def test_titles_name_changed_parameters(pyplot):
     assert _draw({"mine": ZLPR(temperature=2)}).axes_[0, 0].get_title() == "mine"
 
 
+def test_parameters_for_each_label_are_drawn_label_by_label(pyplot):
+    """Each label has its panels, with the curves and the thresholds of its value; too many are refused."""
+    display = LossDisplay.from_loss(BCEWithLogits(pos_weight=[1.0, 3.0]), n_points=11)
+    second = LossDisplay.from_loss(BCEWithLogits(pos_weight=3.0), n_points=11)
+    assert display.names == ["BCEWithLogits, label 0", "BCEWithLogits, label 1\npos_weight=3"]
+    assert_allclose(display.values[1], second.values[0])
+    assert_allclose(display.bayes_thresholds, [0, np.log(3)])
+    with pytest.raises(ValueError, match=r"has parameters for 13 labels; draw some: loss.take\(\[0, 1\]\)"):
+        LossDisplay.from_loss(BCEWithLogits(pos_weight=[2.0] * 13))
+
+
 def test_titles_name_parameters_that_are_no_numbers(pyplot):
     """Check the title of a user's loss with a word for a parameter."""
 

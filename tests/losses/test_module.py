@@ -81,7 +81,7 @@ def test_search_of_skorch_reaches_parameters_of_the_loss(data):
 
 
 def test_search_over_parameters_of_the_loss(data):
-    """``loss__gamma`` is a parameter of the classifier; clones keep it, and fitted models do not follow later changes."""
+    """``loss__gamma`` is a parameter of the classifier; clones keep it, fitted models do not follow changes."""
     loss = Focal()
     search = GridSearchCV(QuadrantMultiLabelClassifier(loss), {"loss__gamma": [0.0, 3.0]}, scoring="f1_micro", cv=2)
     search.fit(*data)
