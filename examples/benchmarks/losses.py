@@ -18,7 +18,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import multiprocessing
-import resource
+from pathlib import Path
 from time import process_time
 
 import torch
@@ -113,14 +113,21 @@ def best_times(functions, scores, targets, *, n_rounds):
     return [1e6 * min(measured) for measured in times]
 
 
+def _memory(name):
+    """Return a line of the memory of this process in MiB, on Linux."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
+
+
 def _peak(name, side, queue):
     function, kind = PAIRS[name][side], PAIRS[name][2]
     scores, targets = make_batch(LARGE)
     wanted = targets.pop(kind)
     targets.clear()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = _memory("VmRSS")
     step(function, scores, wanted)
-    queue.put((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    queue.put(_memory("VmHWM") - before)
 
 
 def peak_memory(name, side):

@@ -139,24 +139,17 @@ class ZLPR(Loss):
         >>> sparse == ZLPR()(scores, torch.tensor([[1, 0, 1], [0, 1, 0]]))
         tensor(True)
         """
-        from torch.nn.functional import pad
+        from sk_quadrant.losses._autograd import row_losses
 
         self._check_indices(scores, indices, reduction)
         if not indices.shape[-1]:
             indices = indices.new_full((*indices.shape[:-1], 1), ignore_index)
-        u = self._exponents(as_floating(scores))
-        order = indices.long().masked_fill(indices == ignore_index, PADDING).sort(dim=-1, descending=True).values
-        is_padding, is_repeated = order == PADDING, pad(order.diff(dim=-1) == 0, (1, 0))
-        has_present = ~is_padding[..., :1]  # of a sorted row the first one
-        first = order[..., :1].where(has_present, 0)
-        order = order.where(~is_padding, first)  # a present label again, which changes nothing
-        absent = u.scatter(-1, order, -FAR)
-        absent[..., :1] = absent[..., :1].where(has_present, u[..., :1])  # label 0 of a row of padding
-        present = -u.gather(-1, order)
-        present_loss, _ = _log_sum(present, (~(is_padding | is_repeated)).to(u.dtype), self.bound)
-        absent_loss, _ = _log_sum(absent, None, self.bound)
-        losses = ((present_loss + absent_loss) / self.temperature).squeeze(-1)
-        return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
+        rows, scores = scores.shape[:-1], as_floating(scores)
+        flat = scores.reshape(-1, scores.shape[-1]), indices.reshape(-1, indices.shape[-1]).long()
+        losses = row_losses(_FromIndices(self, ignore_index), *flat, None, None)  # type: ignore[arg-type]
+        if reduction == "none":
+            return losses.reshape(rows)
+        return losses.mean() if reduction == "mean" else losses.sum()
 
     def _check_indices(self, scores: Tensor, indices: Tensor, reduction: str) -> None:
         """Raise unless shapes and types fit each other."""
@@ -192,7 +185,35 @@ class ZLPR(Loss):
         return scores.clamp(-FAR, FAR)
 
 
-def _log_sum(exponents: Tensor, factors: Tensor | None, bound: float) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class _FromIndices:
+    """ZLPR of targets as indices, in the form in which losses have derivatives in closed form."""
+
+    loss: ZLPR
+    ignore_index: int
+
+    def values_and_gradient(
+        self, scores: Tensor, indices: Tensor, mask: None = None, weight: None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss of each row, (n_samples, 1), and its derivative; see `ZLPR.from_indices`."""
+        from torch.nn.functional import pad
+
+        u, bound = self.loss._exponents(scores), self.loss.bound
+        order = indices.masked_fill(indices == self.ignore_index, PADDING).sort(dim=-1, descending=True).values
+        is_padding, is_repeated = order == PADDING, pad(order.diff(dim=-1) == 0, (1, 0))
+        has_present = ~is_padding[:, :1]  # of a sorted row the first one
+        order = order.where(~is_padding, order[:, :1].where(has_present, 0))  # a present label again changes nothing
+        absent = u.scatter(-1, order, -FAR)
+        absent[:, :1] = absent[:, :1].where(has_present, u[:, :1])  # label 0 of a row of padding
+        factors = (~(is_padding | is_repeated)).to(u.dtype)
+        present_sums, present_shares = _log_sum(-u.gather(-1, order), factors, bound)
+        log_total = absent.logsumexp(dim=-1, keepdim=True)
+        values = (present_sums + bound + softplus(log_total - bound)) / self.loss.temperature
+        shares = (absent - log_total).exp() * (log_total - bound).sigmoid()
+        return values, shares.scatter_add(-1, order, -present_shares)
+
+
+def _log_sum(exponents: Tensor, factors: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     """Return log(e^bound + sum factor exp(exponent)), as a column, and its derivative, the share of each term.
 
     The exponents are taken relative to the largest of a positive factor, so that nothing overflows and nothing that
@@ -200,16 +221,12 @@ def _log_sum(exponents: Tensor, factors: Tensor | None, bound: float) -> tuple[T
     """
     import torch
 
-    if factors is None:
-        top = exponents.detach().amax(dim=-1, keepdim=True).clamp(min=-FAR / 2)
-        terms = (exponents - top).exp()
-    else:
-        absence = factors.detach().sign().sub_(1)  # -1 for a factor of 0
-        top = absence.mul_(4 * FAR).add_(exponents.detach()).amax(dim=-1, keepdim=True)
-        distances = exponents - top
-        # only exponents of factor 0 are above the top
-        terms = torch.exp(torch.clamp(distances, max=0, out=reuse(distances)), out=reuse(distances))
-        terms = torch.mul(terms, factors, out=reuse(terms))
+    absence = factors.detach().sign().sub_(1)  # -1 for a factor of 0
+    top = torch.add(exponents.detach(), absence, alpha=4 * FAR, out=reuse(absence)).amax(dim=-1, keepdim=True)
+    distances = exponents - top
+    # only exponents of factor 0 are above the top
+    terms = torch.exp(torch.clamp(distances, max=0, out=reuse(distances)), out=reuse(distances))
+    terms = torch.mul(terms, factors, out=reuse(terms))
     total = terms.sum(dim=-1, keepdim=True)
     log_total = top + total.masked_fill(total == 0, 1).log()  # far below 0 for an empty sum
     values: Tensor = bound + softplus(log_total - bound)  # with full relative accuracy where it is small
