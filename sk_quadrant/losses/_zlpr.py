@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FAR = 1e30  # in place of an infinite score: 0 * inf and inf - inf are NaN
+LARGE = 2**13  # scores for which copies take longer than calls
 PADDING = -(2**63)  # sorted behind all labels
 
 
@@ -171,9 +172,14 @@ class ZLPR(Loss):
 
         scores, targets = known(scores, targets, mask)
         u = self._exponents(scores)
-        factors = weighted(torch.stack([targets, 1 - targets]), mask, weight)
-        sums, (present, absent) = _log_sum(torch.stack([-u, u]), factors, self.bound)
-        values = sums.sum(dim=0)
+        if reuse(u) is None or u.numel() < LARGE:  # both sums at once: few operations
+            factors = weighted(torch.stack([targets, 1 - targets]), mask, weight)
+            sums, (present, absent) = _log_sum(torch.stack([-u, u]), factors, self.bound)
+            values = sums.sum(dim=0)
+        else:  # one after the other: few copies
+            present_sums, present = _log_sum(-u, weighted(targets, mask, weight), self.bound)
+            absent_sums, absent = _log_sum(u, weighted(1 - targets, mask, weight), self.bound)
+            values = present_sums.add_(absent_sums)
         return values if self.temperature == 1 else values / self.temperature, (present, absent)
 
     def _exponents(self, scores: Tensor) -> Tensor:
