@@ -22,6 +22,8 @@ PARAMETERS = {  # by name; losses without an entry have the parameters of their 
         {"gamma_pos": powers, "gamma_neg": powers, "clip": st.just(0.0)},
     ],
     "poly1": [{"epsilon": st.floats(-1, 10)}],
+    "hill": [{"margin": st.floats(0, 1.5), "gamma": st.floats(2, 6), "lambda_": st.floats(1.5, 4)}],
+    "negative_tolerant": [{"scale": st.floats(0.1, 10), "shift": st.floats(-5, 5)}],
 }
 losses = st.one_of(
     st.builds(loss, **parameters) for name, loss in LOSSES.items() for parameters in PARAMETERS.get(name, [{}])
