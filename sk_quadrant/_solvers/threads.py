@@ -104,10 +104,14 @@ def _prepare(has_gradients: bool, default: int) -> None:
 
 
 def _take_one(default: int) -> None:
-    """Set one thread here, and set the default of threads that PyTorch has not seen yet, which follows, back."""
+    """Set one thread here, and set the default of threads that PyTorch has not seen yet, which follows, back.
+
+    Where there are no other threads the end of the fit is soon enough.
+    """
     with _SETTING:
         torch.get_num_threads()  # of a thread that PyTorch has not seen yet: it sets the default, which would follow
         torch.set_num_threads(1)
-        other = threading.Thread(target=torch.set_num_threads, args=(default,))
-        other.start()
-        other.join()
+        if threading.active_count() > 1:  # to start a thread takes milliseconds on a busy machine
+            other = threading.Thread(target=torch.set_num_threads, args=(default,))
+            other.start()
+            other.join()

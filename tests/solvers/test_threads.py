@@ -34,6 +34,17 @@ def idle(request, monkeypatch):
     return request.param
 
 
+@pytest.fixture
+def other_thread():
+    """Let another thread run during the test."""
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
 def number_in_new_thread():
     """Return the number of threads that PyTorch gives to a thread that it has not seen yet."""
     numbers = []
@@ -101,6 +112,7 @@ print(len(os.listdir("/proc/self/task")) - before, torch.get_num_threads())
     assert answer.stdout.split() == ["0", "4"]
 
 
+@pytest.mark.usefixtures("other_thread")
 def test_a_long_operation_has_the_callers_threads_while_a_core_is_idle(idle):
     """Look inside short and long operations of a fit, and outside a fit."""
     with threads.fit_threads():
