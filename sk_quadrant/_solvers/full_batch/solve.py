@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sk_quadrant._rows.training import TrainingRows
+from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
 from sk_quadrant._solvers.full_batch.objective import Objective
 from sk_quadrant._solvers.full_batch.preconditioner import SharedMetric, choose_metric
 from sk_quadrant._solvers.full_batch.rare_columns import RareColumns
@@ -27,6 +28,7 @@ from sk_quadrant._targets import check_known
 if TYPE_CHECKING:
     from sk_quadrant._rows import ShardedRows
     from sk_quadrant._solvers.full_batch.coefficients import Coefficients
+    from sk_quadrant._solvers.full_batch.design import Design
     from sk_quadrant.losses import Loss
 
 BLOCK_ELEMENTS = 2**24  # parameters, or scores of sparse data, of a block of labels: 64 MiB in single precision
@@ -47,20 +49,21 @@ class LabelProblems:
     loss : Loss
     penalty : double Tensor of shape (n_labels,)
         1 / C of each label.
-    metric : SharedMetric
-    single : SinglePrecision or None
-        The same in single precision, for the first steps, where that is faster.
+    in_single : (Space, Design) or None
+        The features in single precision, for the first steps, where that is faster.
     spans : tuple of RowSpan
         The span of sparse rows, in single precision first where that is possible.
+    equations : NormalEquations or None
+        The linear systems of a quadratic loss.
     """
 
     rows: RowSums
     space: Space
     loss: Loss
     penalty: Tensor
-    metric: SharedMetric
-    single: SinglePrecision | None
-    spans: tuple[RowSpan, ...] = ()
+    in_single: tuple[Space, Design] | None
+    spans: tuple[RowSpan, ...]
+    equations: NormalEquations | None
 
     @classmethod
     def of(cls, rows: RowSums, loss: Loss, *, C: float | NDArray[np.float64], fit_intercept: bool) -> LabelProblems:
@@ -70,16 +73,26 @@ class LabelProblems:
         if design is not None and (reduced := row_space(design, space)) is not None:
             coordinates, space = reduced
             rows = cast("LocalSums", rows).with_design(coordinates)
-        metric = choose_metric(space, rows)
-        single = _single_precision(rows, space, metric)
+        penalty = torch.from_numpy(1 / np.broadcast_to(np.asarray(C, dtype=np.float64), rows.n_labels)).to(rows.device)
+        single = _in_single_precision(rows, space)
         spans: tuple[RowSpan, ...] = ()
         if design is not None and not space.dense:
             is_small = space.total_weight < space.n_features
-            spans = tuple(RowSpan(part, is_small=is_small) for part in (single and single.design, design) if part)
-        if len(loss.continuation()) > 1:  # outside the span of the rows, corners need double precision
-            single = None
-        penalty = torch.from_numpy(1 / np.broadcast_to(np.asarray(C, dtype=np.float64), rows.n_labels))
-        return cls(rows, space, loss, penalty.to(rows.device), metric, single, spans)
+            spans = tuple(RowSpan(part, is_small=is_small) for part in (single and single[1], design) if part)
+        equations = NormalEquations.of(space, rows, penalty) if loss.quadratic else None
+        return cls(rows, space, loss, penalty, single, spans, equations)
+
+    @cached_property
+    def metric(self) -> SharedMetric:
+        """Metric in which the steps outside the span of the rows are taken."""
+        return choose_metric(self.space, self.rows)
+
+    @cached_property
+    def single(self) -> SinglePrecision | None:
+        """The problem in single precision, None for corners, which need double precision."""
+        if self.in_single is None or len(self.loss.continuation()) > 1:
+            return None
+        return SinglePrecision(*self.in_single, self.metric.single())
 
     def blocks(self) -> Iterator[Tensor]:
         """Yield the indices of the labels of each block, frequent labels first for a labelwise loss."""
@@ -105,7 +118,11 @@ class LabelProblems:
                 return minimization.theta, trace
         for loss in objective.loss.continuation():
             minimization = Minimization(replace(objective, loss=loss), theta, options)
-            traces.append(minimization.run(self.metric, self.single, self.spans))
+            minimization.solve_equations(self.equations)
+            minimization.in_row_span(self.spans)
+            if minimization.is_unfinished():
+                minimization.run(self.metric, None if minimization.traces else self.single)
+            traces.append(minimization.summary())
             theta = minimization.theta
             if traces[-1].interrupted:
                 break
@@ -120,14 +137,14 @@ def labels_per_block(n_rows: int, n_columns: int, *, sparse: bool) -> int:
     return max(1, size)
 
 
-def _single_precision(rows: RowSums, space: Space, metric: SharedMetric) -> SinglePrecision | None:
-    """Return the problem in single precision, None if that is not worth it or not possible."""
+def _in_single_precision(rows: RowSums, space: Space) -> tuple[Space, Design] | None:
+    """Return the features in single precision, None if that is not worth it or not possible."""
     design = rows.design()
     if design is None:
         return None
     if design.n_values * rows.n_labels < WORTH_SINGLE or (single := space.single()) is None:
         return None
-    return SinglePrecision(single, design.single(), metric.single())
+    return single, design.single()
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.lbfgs import Minimizer
+from sk_quadrant._solvers.full_batch.lbfgs import Minimizer, reference
 from sk_quadrant._solvers.full_batch.multipliers import MultiplierMinimizer, multiplier_objective
 from sk_quadrant._solvers.full_batch.newton import OwnMetric
 from sk_quadrant._solvers.full_batch.row_span import RowSpan, RowSpanMinimizer, RowSpanObjective
@@ -26,6 +26,7 @@ from sk_quadrant._solvers.tensors import take_labels
 
 if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.design import Design
+    from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
     from sk_quadrant._solvers.full_batch.objective import Evaluation, Objective
     from sk_quadrant._solvers.full_batch.preconditioner import Metric, SharedMetric
     from sk_quadrant._solvers.full_batch.shard import Block
@@ -87,32 +88,28 @@ class Minimization:
         self.relative_to: Tensor | None = None
         self.traces: list[Trace] = []
 
-    def run(self, metric: Metric, single: SinglePrecision | None, spans: Sequence[RowSpan] = ()) -> Trace:
-        """Go through all stages that are needed and return what happened."""
-        if spans and self._suits_row_span(spans[-1]):
-            self._in_row_span(spans)
-            single = None
-            if not self._is_unfinished():
-                return self._summary()
+    def run(self, metric: Metric, single: SinglePrecision | None) -> None:
+        """Go through all stages that are needed, in the space of the features."""
         n_columns = self.objective.space.n_columns
         has_hessian = self.objective.has_hessian and n_columns <= MAX_OWN_COLUMNS
         least, most = PATIENCE
         patience = min(max(n_columns // 4, least), most) if has_hessian else self.options.max_iter
         if single is not None:
             self._in_single_precision(single, max_iter=min(patience, self.options.max_iter))
-        if self._is_unfinished():
+        if self.is_unfinished():
             patience = max(patience - self._steps_taken(), AT_LEAST)
             self._with_shared_metric(metric, max_iter=min(patience, self._steps_left()))
-        if self._is_unfinished() and has_hessian:
+        if self.is_unfinished() and has_hessian:
             self._with_newton_steps()
-        return self._summary()
 
-    def _summary(self) -> Trace:
+    def summary(self) -> Trace:
+        """Return what happened."""
         trace = reduce(Trace.then, self.traces)
         trace.converged = bool(self.reached.all())
         return trace
 
-    def _is_unfinished(self) -> bool:
+    def is_unfinished(self) -> bool:
+        """Return whether a label has not reached the tolerance, with iterations left."""
         interrupted = any(trace.interrupted for trace in self.traces)
         return not (interrupted or self._steps_left() == 0 or self.reached.all())
 
@@ -122,14 +119,35 @@ class Minimization:
     def _steps_left(self) -> int:
         return self.options.max_iter - self._steps_taken()
 
+    def solve_equations(self, equations: NormalEquations | None) -> None:
+        """Take the one step that leads to the optimum of a quadratic loss, if all labels have the same rows."""
+        objective = self.objective
+        block = objective.rows
+        targets = getattr(block, "targets", None)
+        if equations is None or targets is None or targets.mask is not None or targets.weight is not None:
+            return
+        n_features = objective.space.n_features
+        started = self.theta[:, :n_features].any()
+        first = objective.evaluate(self.theta) if started else objective.evaluate_constant(self.theta)
+        step = equations.solve(first.gradient[:, :n_features], objective.penalty)
+        if objective.space.fit_intercept:
+            step = step.masked_fill(objective.constant_labels()[:, None], 0.0)
+        self.theta[:, :n_features] -= step.to(self.theta.dtype)
+        last = objective.evaluate(self.theta)
+        left = last.gradient[:, :n_features]
+        decrement = torch.linalg.vecdot(left.double(), equations.solve(left, objective.penalty)) / 2
+        self.relative_to = first.values
+        self.reached = decrement <= self.tol**2 * reference(last.values, first.values)
+        if objective.space.fit_intercept:
+            self.reached |= objective.constant_labels()
+        self.traces.append(Trace(1, values=[float(first.values.sum()), float(last.values.sum())]))
+
     def with_multipliers(self, spans: Sequence[RowSpan]) -> Trace | None:
         """Return what happened in the span of the rows, None if that did not end at the tolerance."""
-        if not self._suits_row_span(spans[-1]):
-            return None
         start = self.theta.clone()
-        self._in_row_span(spans)
+        self.in_row_span(spans)
         if self.traces and (self.traces[-1].interrupted or self.reached.all() or not self._steps_left()):
-            return self._summary()
+            return self.summary()
         self.theta, self.traces, self.relative_to = start, [], None
         return None
 
@@ -144,8 +162,10 @@ class Minimization:
         same = objective.loss.labelwise or bool((penalty == penalty[0]).all())
         return objective.loss.convex and same and bool((penalty > 0).all()) and not started
 
-    def _in_row_span(self, spans: Sequence[RowSpan]) -> None:
-        """Minimise in the span of the rows, in single precision first where that is possible."""
+    def in_row_span(self, spans: Sequence[RowSpan]) -> None:
+        """Minimise in the span of the rows if that suits, in single precision first where that is possible."""
+        if not (spans and self.is_unfinished() and self._suits_row_span(spans[-1])):
+            return
         before: RowSpanMinimizer | None = None
         for span in spans:
             labels = (~self.reached).nonzero()[:, 0]
@@ -156,7 +176,7 @@ class Minimization:
                 continue
             before = minimizer
             self._take_from_row_span(minimizer, labels)
-            if not self._is_unfinished():
+            if not self.is_unfinished():
                 break
 
     def _row_span_minimizer(self, span: RowSpan, labels: Tensor, before: RowSpanMinimizer | None) -> RowSpanMinimizer:
