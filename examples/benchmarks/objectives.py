@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -55,13 +56,36 @@ def zlpr_value(data: Data, coef: NDArray[Any], intercept: NDArray[Any]) -> tuple
     return value, gradient, slope
 
 
+MARGIN_LOSSES: dict[str, Callable[[NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]] = {  # values and slopes
+    "hinge": lambda margins: (np.maximum(0, 1 - margins), -1.0 * (margins < 1)),
+    "squared_hinge": lambda margins: (np.maximum(0, 1 - margins) ** 2, -2 * np.maximum(0, 1 - margins)),
+    "squared_error": lambda margins: (0.5 * (1 - margins) ** 2, margins - 1),
+}
+
+
+def margin_value(
+    data: Data, coef: NDArray[Any], intercept: NDArray[Any], loss: str
+) -> tuple[float, NDArray[Any], NDArray[Any]]:
+    """Return a loss of margins summed over rows plus half the squared weights, and its gradients; not constant ones."""
+    coef = np.asarray(coef, dtype=np.float64)
+    coef, intercept = coef * data.proper[:, None], np.where(data.proper, intercept, 0)
+    value, gradient, slope = 0.5 * float((coef**2).sum()), coef.copy(), np.zeros(len(coef))
+    for rows in _blocks(data):
+        signs = (2.0 * data.Y[rows] - 1.0) * data.proper
+        losses, slopes = MARGIN_LOSSES[loss](signs * (np.asarray(data.X64[rows] @ coef.T) + intercept))
+        value += float((losses * data.proper).sum())
+        gradient += (data.X64[rows].T @ (signs * slopes)).T
+        slope += (signs * slopes).sum(axis=0)
+    return value, gradient, slope
+
+
 class Optimum:
     """Minimum of a problem, checked by another solver.
 
     Parameters
     ----------
     data : Data
-    loss : {"bce_with_logits", "zlpr"}
+    loss : {"bce_with_logits", "zlpr", "hinge", "squared_hinge", "squared_error"}
 
     Attributes
     ----------
@@ -77,9 +101,10 @@ class Optimum:
         self.data, self.loss = data, loss
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it stops at the rounding error of the objective, far below any gap here
-            model = QuadrantMultiLabelClassifier(loss, tol=1e-9, max_iter=5000).fit(data.X64, data.Y)
+            tol = 1e-5 if loss == "hinge" else 1e-9  # the gap of a hinge is 0.02 tol
+            model = QuadrantMultiLabelClassifier(loss, tol=tol, max_iter=5000).fit(data.X64, data.Y)
         self.value = self._evaluate(model.coef_, model.intercept_)
-        check = self._check_logistic if loss == "bce_with_logits" else self._check_zlpr
+        check = self._check_logistic if loss == "bce_with_logits" else self._check_by_more_steps
         self.check = check(model.coef_, model.intercept_)
 
     def gap(self, coef: NDArray[Any], intercept: NDArray[Any]) -> float:
@@ -87,9 +112,14 @@ class Optimum:
         return (self._evaluate(coef, intercept) - self.value) / self.value
 
     def _evaluate(self, coef: NDArray[Any], intercept: NDArray[Any]) -> float:
-        if self.loss == "zlpr":
-            return zlpr_value(self.data, coef, intercept)[0]
+        if self.loss != "bce_with_logits":
+            return self._value_and_gradients(coef, intercept)[0]
         return float(logistic_values(self.data, coef, np.nan_to_num(intercept))[self.data.proper].sum())
+
+    def _value_and_gradients(self, coef: NDArray[Any], intercept: NDArray[Any]) -> Any:
+        if self.loss == "zlpr":
+            return zlpr_value(self.data, coef, intercept)
+        return margin_value(self.data, coef, intercept, self.loss)
 
     def _check_logistic(self, coef: NDArray[Any], intercept: NDArray[Any]) -> str:
         solver = "newton-cholesky" if self.data.X.shape[1] <= CHOLESKY_FEATURES else "newton-cg"
@@ -106,12 +136,12 @@ class Optimum:
             excess.append((values[label] - reference) / reference)
         return self._verdict(max(excess), f"{solver} on {len(excess)} labels")
 
-    def _check_zlpr(self, coef: NDArray[Any], intercept: NDArray[Any]) -> str:
+    def _check_by_more_steps(self, coef: NDArray[Any], intercept: NDArray[Any]) -> str:
         shape = coef.shape
 
         def objective(theta: NDArray[Any]) -> tuple[float, NDArray[Any]]:
             weights = theta[: coef.size].reshape(shape)
-            value, gradient, slope = zlpr_value(self.data, weights, theta[coef.size :])
+            value, gradient, slope = self._value_and_gradients(weights, theta[coef.size :])
             return value, np.concatenate([gradient.ravel(), slope])
 
         start = np.concatenate([coef.ravel(), intercept])

@@ -18,9 +18,10 @@ from data import AbsentError, Data
 from numpy.typing import NDArray
 from objectives import linear_prediction
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier
+from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
 Weights = tuple[NDArray[Any], NDArray[Any]]
@@ -128,6 +129,79 @@ def _one_vs_rest_weights(model: Any, data: Data) -> Weights:
         else:
             intercept[j] = np.inf if data.Y[0, j] else -np.inf
     return coef, intercept
+
+
+def linear_svc(name: str = "LinearSVC", *, loss: str = "hinge") -> Contestant:
+    """Return OneVsRestClassifier of LinearSVC, which penalises the intercept."""
+
+    def fit(data: Data, cores: int) -> Any:
+        model = OneVsRestClassifier(LinearSVC(loss=loss), n_jobs=cores)
+        with joblib.parallel_config("loky", inner_max_num_threads=1) if cores > 1 else nullcontext():
+            return model.fit(data.X64, data.Y)
+
+    return Contestant(name, fit, _one_vs_rest_weights, threads=1, dtype="float64")
+
+
+def ridge_classifier(name: str = "RidgeClassifier", *, dtype: str = "float64") -> Contestant:
+    """Return RidgeClassifier, whose loss is our `squared_error`."""
+
+    def fit(data: Data, cores: int) -> Any:
+        return RidgeClassifier(alpha=1.0).fit(data.features(dtype), data.Y)
+
+    return Contestant(name, fit, lambda model, data: (model.coef_, model.intercept_), dtype=dtype)
+
+
+def sklearn_intelex(name: str = "OneVsRest intelex") -> Contestant:
+    """Return OneVsRestClassifier of the LogisticRegression of scikit-learn-intelex."""
+
+    def fit(data: Data, cores: int) -> Any:
+        from sklearnex.linear_model import LogisticRegression as Accelerated
+
+        return OneVsRestClassifier(Accelerated()).fit(data.X64, data.Y)
+
+    return Contestant(name, fit, _one_vs_rest_weights, requires=("sklearnex",), dtype="float64")
+
+
+def xgboost_trees(name: str = "XGBoost multi_output_tree", *, n_estimators: int = 100) -> Contestant:
+    """Return XGBoost with trees of all labels, for its time and quality: it has another objective."""
+
+    def fit(data: Data, cores: int) -> Any:
+        from xgboost import XGBClassifier
+
+        model = XGBClassifier(
+            n_estimators=n_estimators, tree_method="hist", multi_strategy="multi_output_tree", n_jobs=cores
+        )
+        return model.fit(data.X, data.Y)
+
+    return Contestant(name, fit, lambda *_: None, lambda model, data: model.predict(data.X_test), ("xgboost",))
+
+
+def torch_lbfgs(name: str = "torch LBFGS", *, max_iter: int = 100) -> Contestant:
+    """Return one Linear with the penalised logistic loss of all labels, minimised by torch.optim.LBFGS."""
+
+    def fit(data: Data, cores: int) -> Any:
+        import torch
+
+        X, Y = data.X, torch.as_tensor(data.Y, dtype=torch.float32)
+        if sparse.issparse(X):
+            X = torch.sparse_csr_tensor(X.indptr, X.indices, X.data, size=X.shape)
+        else:
+            X = torch.as_tensor(X)
+        model = _torch_model(data, None)
+        optimizer = torch.optim.LBFGS(model.parameters(), max_iter=max_iter, line_search_fn="strong_wolfe")
+
+        def closure() -> Any:
+            optimizer.zero_grad()
+            scores = X @ model.weight.T + model.bias
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(scores, Y, reduction="sum")
+            loss = loss + 0.5 * model.weight.square().sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        return model
+
+    return Contestant(name, fit, lambda model, data: _linear_weights(model))
 
 
 def mlp_classifier(name: str = "MLPClassifier", **options: Any) -> Contestant:
@@ -377,6 +451,11 @@ def silenced() -> Iterator[None]:
 KINDS: dict[str, Callable[..., Contestant]] = {
     "sk_quadrant": sk_quadrant,
     "one_vs_rest": one_vs_rest,
+    "linear_svc": linear_svc,
+    "ridge_classifier": ridge_classifier,
+    "sklearn_intelex": sklearn_intelex,
+    "xgboost_trees": xgboost_trees,
+    "torch_lbfgs": torch_lbfgs,
     "mlp_classifier": mlp_classifier,
     "lib_multi_label": lib_multi_label,
     "napkin_xc": napkin_xc,

@@ -11,7 +11,8 @@ Run every workload against every installed peer, and write tables and a figure::
     python examples/benchmarks/run.py --list                 # the names of the workloads
 
 **Peers.** Always: scikit-learn's OneVsRestClassifier(LogisticRegression()) with default parameters, with tol=1e-5 and
-with liblinear, MLPClassifier, and skorch. If installed: LibMultiLabel, napkinXC and the Trainer of transformers (with
+with liblinear, LinearSVC, RidgeClassifier, MLPClassifier, torch.optim.LBFGS, and skorch. If installed:
+scikit-learn-intelex, XGBoost (trees of all labels), LibMultiLabel, napkinXC and the Trainer of transformers (with
 accelerate); otherwise the report lists them as missing.
 
 **Data** are generated from fixed seeds, or read from the folder in the environment variable SK_QUADRANT_DATA. Workloads

@@ -33,6 +33,10 @@ MLP: Spec = ("mlp_classifier", {"name": "MLPClassifier lbfgs", "solver": "lbfgs"
 LIB_MULTI_LABEL: Spec = ("lib_multi_label", {"name": "LibMultiLabel"})
 NAPKIN_XC: Spec = ("napkin_xc", {"name": "napkinXC"})
 SKORCH_ZLPR: Spec = ("skorch_lbfgs_zlpr", {"name": "skorch, torch LBFGS"})
+TORCH_LBFGS: Spec = ("torch_lbfgs", {"name": "torch LBFGS"})
+RIDGE: Spec = ("ridge_classifier", {"name": "RidgeClassifier"})
+INTELEX: Spec = ("sklearn_intelex", {"name": "OneVsRest intelex"})
+XGBOOST: Spec = ("xgboost_trees", {"name": "XGBoost multi_output_tree"})
 BY_LABEL = (OVR, OVR_EXACT, OVR_LIBLINEAR)
 TEXT = (*BY_LABEL, LIB_MULTI_LABEL, NAPKIN_XC)
 
@@ -70,14 +74,27 @@ def fit_dense(key: str, single: float, double: float, exact: tuple[float, float]
     if exact is not None:
         targets += [Target("OneVsRest tol=1e-5", exact[0]), Target("OneVsRest tol=1e-5", exact[1], "float64")]
         targets += [Target("products", 1 / 1.6, "products")]
-    peers = (OVR, OVR_FLOAT32, OVR_EXACT, OVR_LIBLINEAR, *((MLP,) if key == "50" else ()))
+    peers = (OVR, OVR_FLOAT32, OVR_EXACT, OVR_LIBLINEAR, *((MLP, TORCH_LBFGS, INTELEX) if key == "50" else ()))
     options = {"products": exact is not None, "quick_memory": key == "50"}
     return FitComparison(f"dense-{key}", dense(key), peers, tuple(targets), **options)
 
 
 def small(name: str, data: Callable[[Settings], Data], ratio: float) -> Comparison:
     """Return the comparison of fits on data that are too small for parallel OneVsRest."""
-    return FitComparison(name, data, (OVR_SERIAL,), (Target("OneVsRest", ratio),), reducible=False)
+    return FitComparison(name, data, (OVR_SERIAL, XGBOOST), (Target("OneVsRest", ratio),), reducible=False)
+
+
+def fit_hinge(loss: str, name: str, data: Callable[[Settings], Data], ratio: float) -> Comparison:
+    """Return the comparison of a hinge loss with LinearSVC."""
+    peer: Spec = ("linear_svc", {"name": "LinearSVC", "loss": loss})
+    targets = (Target("LinearSVC", ratio), Target("LinearSVC", ratio, "float64"))
+    return FitComparison(f"{loss.replace('_', '-')}-{name}", data, (peer,), targets, loss=loss)
+
+
+def fit_squared_error(name: str, data: Callable[[Settings], Data]) -> Comparison:
+    """Return the comparison of the squared error with RidgeClassifier."""
+    targets = (Target("RidgeClassifier", 1 / 1.2, "float64"),)
+    return FitComparison(f"squared-error-{name}", data, (RIDGE,), targets, loss="squared_error", dtypes=("float64",))
 
 
 def fit_zlpr(key: str) -> Comparison:
@@ -168,6 +185,10 @@ def by_name(settings: Settings) -> dict[str, Experiment]:
     experiments += [
         FitComparison("medical", real("medical"), (OVR_SERIAL, OVR_DUAL), targets, reducible=False),
         *(fit_zlpr(key) for key in DENSE),
+        *(fit_hinge("hinge", name, real(name, 1000, 15), 1 / 2) for name in ("ewaste_patents", "reuters21578")),
+        *(fit_hinge("squared_hinge", name, real(name, 1000, 15), 1.0) for name in ("ewaste_patents", "reuters21578")),
+        *(fit_squared_error(f"dense-{key}", dense(key)) for key in DENSE),
+        *(fit_squared_error(name, real(name, 1000, 15)) for name in ("ewaste_patents", "bibtex")),
         Prediction(),
         Imports(),
         StartUp(),
