@@ -43,6 +43,8 @@ from sk_quadrant._solvers.tensors import take_labels
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from sk_quadrant.losses import Loss
+
 FIRST, LARGEST, GROWTH = 2.0, 10.0, 1.5  # kappa C, for rows of length 1
 DELTA = 0.5
 CORNER = 0.02  # times tol is the relative duality gap at which the hinge stops: it converges linearly only
@@ -165,6 +167,19 @@ class MultiplierMinimizer(RowSpanMinimizer):
         """Return the objective of each label, with the loss itself."""
         _, _, losses, _ = self.objective.progress(self.point.scores)
         return (losses + self.point.norms / 2) / self.objective.C
+
+
+def is_kinked(loss: Loss) -> bool:
+    """Return whether a loss is a hinge, not a squared one."""
+    return loss.dual is not None and loss.dual[1] == 0
+
+
+def needs_multipliers(objective: RowSpanObjective, length: float) -> bool:
+    """Return whether the loss is a hinge of hard targets with a corner, or with more curvature than the first turn."""
+    if not objective.has_dual or is_kinked(objective.loss):
+        return objective.has_dual
+    _, quadratic = objective.loss.dual or (0.0, 1.0)
+    return float(objective.C.max()) * length > quadratic * FIRST
 
 
 def multiplier_objective(

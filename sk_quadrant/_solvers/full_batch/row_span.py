@@ -114,12 +114,12 @@ class RowSpan:
     Parameters
     ----------
     design : Design
-    is_small : bool, default=True
-        Whether there are fewer rows than columns.
+    size : float, default=0.0
+        Number of rows, by their weights, per column.
     """
 
-    def __init__(self, design: Design, *, is_small: bool = True) -> None:
-        self.is_small = is_small
+    def __init__(self, design: Design, *, size: float = 0.0) -> None:
+        self.size = size
         self.design, self.rows = design, slice(0, design.n_rows)
         self.share = design.weights / design.weights.sum() if design.fit_intercept else None
 

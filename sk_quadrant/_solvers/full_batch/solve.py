@@ -77,8 +77,8 @@ class LabelProblems:
         single = _in_single_precision(rows, space)
         spans: tuple[RowSpan, ...] = ()
         if design is not None and not space.dense:
-            is_small = space.total_weight < space.n_features
-            spans = tuple(RowSpan(part, is_small=is_small) for part in (single and single[1], design) if part)
+            size = space.total_weight / space.n_features
+            spans = tuple(RowSpan(part, size=size) for part in (single and single[1], design) if part)
         equations = NormalEquations.of(space, rows, penalty) if loss.quadratic else None
         return cls(rows, space, loss, penalty, single, spans, equations)
 

@@ -9,6 +9,7 @@ r"""The stages of a minimisation; each continues with the labels that the one be
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -18,7 +19,12 @@ import torch
 from torch import Tensor
 
 from sk_quadrant._solvers.full_batch.lbfgs import Minimizer, reference
-from sk_quadrant._solvers.full_batch.multipliers import MultiplierMinimizer, multiplier_objective
+from sk_quadrant._solvers.full_batch.multipliers import (
+    MultiplierMinimizer,
+    is_kinked,
+    multiplier_objective,
+    needs_multipliers,
+)
 from sk_quadrant._solvers.full_batch.newton import OwnMetric
 from sk_quadrant._solvers.full_batch.row_span import RowSpan, RowSpanMinimizer, RowSpanObjective
 from sk_quadrant._solvers.full_batch.trace import Trace
@@ -37,6 +43,8 @@ ATTAINABLE_IN_SINGLE = 30  # the same in single precision, where double precisio
 DISAGREEMENT = 0.1  # part of tol by which the gradients in single and double precision may differ
 PATIENCE = 40, 80  # least and most iterations with the shared metric before the labels left get their own
 AT_LEAST = 20  # of them in the precision of the data
+LARGEST_FOR_HINGE = math.inf  # rows per column up to which the span of the rows is the better place (measured on text)
+LARGEST_FOR_SQUARED_HINGE = 0.5
 MAX_OWN_COLUMNS = 1000  # a Hessian takes n d^2 operations, its factor d^3 / 3
 OWN_ELEMENTS = 2**22  # Hessians held at a time: 32 MiB
 
@@ -154,8 +162,10 @@ class Minimization:
     def _suits_row_span(self, span: RowSpan) -> bool:
         """Whether the span of the rows has the optimum and the start, and is the faster place."""
         objective = self.objective
-        block = cast("Block", objective.rows)
-        if not (span.is_small or RowSpanObjective(block, objective.loss, 1 / objective.penalty).has_dual):
+        largest_size = 1.0
+        if RowSpanObjective(cast("Block", objective.rows), objective.loss, 1 / objective.penalty).has_dual:
+            largest_size = LARGEST_FOR_HINGE if is_kinked(objective.loss) else LARGEST_FOR_SQUARED_HINGE
+        if span.size >= largest_size:
             return False
         started = self.theta[:, : objective.space.n_features].any()
         penalty = objective.penalty
@@ -190,8 +200,8 @@ class Minimization:
             None if before is None else before.solution.take(labels) if objective.loss.labelwise else before.solution
         )
         kind = RowSpanMinimizer
-        if local.has_dual:
-            length = max(float(objective.space.variance.sum()), torch.finfo(torch.float32).tiny)
+        length = max(float(objective.space.variance.sum()), torch.finfo(torch.float32).tiny)
+        if needs_multipliers(local, length):
             residuals = None if start is None else start.residuals
             kind, local = MultiplierMinimizer, multiplier_objective(local, length, residuals)
         constant = objective.constant_labels() if fit_intercept else torch.zeros_like(self.reached)

@@ -18,7 +18,7 @@ from sk_quadrant._solvers.full_batch.row_span import RowSpanMinimizer
 def rows():
     """Sparse rows with twice as many features, and three labels, one of them rare."""
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((60, 120)) * (rng.random((60, 120)) < 0.2) + 0.1
+    X = rng.standard_normal((60, 130)) * (rng.random((60, 130)) < 0.2) + 0.1
     Y = (X[:, :3] + 0.5 * rng.standard_normal((60, 3)) > [0.1, 0.4, 1.2]).astype(int)
     return sparse.csr_array(X), Y
 
