@@ -692,9 +692,10 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         return accuracy(self.model_.encoding, y, predicted, sample_weight, missing_labels=self.missing_labels)
 
     def _check_X(self, X):
-        if not hasattr(self, "model_"):
+        model = getattr(self, "model_", None)
+        if model is None:
             check_is_fitted(self)
-        return X if not self.model_.takes_inputs and self._is_as_checked(X) else self._check_features(X, reset=False)
+        return X if not model.takes_inputs and self._is_as_checked(X) else self._check_features(X, reset=False)
 
     def _is_as_checked(self, X):
         """Whether X is certainly what its validation would return: for one row that takes longer than prediction."""
