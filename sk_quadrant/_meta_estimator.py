@@ -140,7 +140,7 @@ def check_rows(X: Any) -> None:
         )
 
 
-class MetaClassifier(SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+class MetaClassifier(SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Base of the meta-estimators, which know from `fit` how y was encoded."""
 
     def _publish(self, classifier: Any, **attributes: Any) -> None:

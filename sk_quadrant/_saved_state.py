@@ -14,7 +14,7 @@ import sk_quadrant
 VERSION = "_sk_quadrant_version"
 
 
-class SavedByOtherVersionWarning(InconsistentVersionWarning):  # type: ignore[misc]
+class SavedByOtherVersionWarning(InconsistentVersionWarning):
     """Warning of an estimator that another version of this package has saved.
 
     Parameters

@@ -159,7 +159,7 @@ def score_responses(
     return found
 
 
-class _Responses(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class _Responses(ClassifierMixin, BaseEstimator):
     """A classifier that is nothing but its responses to some rows."""
 
     def __init__(self, encoding: Encoding, scores: FloatArray, proba: FloatArray | None) -> None:

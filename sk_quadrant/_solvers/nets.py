@@ -41,7 +41,7 @@ class LossCriterion(nn.Module):
         return losses.mean() if row_weight is None else (losses * row_weight).mean()
 
 
-class LabelNet(NeuralNet):  # type: ignore[misc]
+class LabelNet(NeuralNet):
     """Net that predicts labels; its `predict_proba` is the link that it is given as `predict_nonlinearity`."""
 
     interrupted_ = False

@@ -114,7 +114,7 @@ class Scoring:
         return metric
 
 
-class _Predictions(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class _Predictions(ClassifierMixin, BaseEstimator):
     """A classifier that is nothing but its predictions."""
 
     def __init__(self, encoding: Encoding, predicted: BoolArray) -> None:

@@ -16,7 +16,7 @@ from skorch.callbacks import Callback
 from sk_quadrant._arrays import row_blocks
 
 
-class Checkpoint(Callback):  # type: ignore[misc]
+class Checkpoint(Callback):
     """Save the state of training after epochs, and resume from it when the same fit is started again.
 
     If the process dies, run the same program again: `fit` resumes after the last saved epoch, and its coefficients are

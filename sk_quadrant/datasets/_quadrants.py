@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import Interval
+
+from sk_quadrant._parameters import validate_params
 
 
-@validate_params(  # type: ignore[untyped-decorator]
+@validate_params(
     {
         "n_samples": [Interval(Integral, 1, None, closed="left")],
         "n_features": [Interval(Integral, 1, None, closed="left")],
@@ -24,7 +26,6 @@ from sklearn.utils._param_validation import Interval, validate_params
         "random_state": ["random_state"],
         "return_proba": ["boolean"],
     },
-    prefer_skip_nested_validation=True,
 )
 def make_quadrants(
     n_samples: int = 4000,

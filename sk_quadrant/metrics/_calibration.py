@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import Interval, StrOptions
 
+from sk_quadrant._parameters import validate_params
 from sk_quadrant.metrics._averaging import average_labels
 from sk_quadrant.metrics._inputs import ScoredTargets, check_probabilistic_targets
 
 
-@validate_params(  # type: ignore[untyped-decorator]
+@validate_params(
     {
         "y_true": ["array-like", "sparse matrix"],
         "y_proba": ["array-like"],
@@ -22,7 +23,6 @@ from sk_quadrant.metrics._inputs import ScoredTargets, check_probabilistic_targe
         "average": [StrOptions({"micro", "macro"}), None],
         "sample_weight": ["array-like", None],
     },
-    prefer_skip_nested_validation=True,
 )
 def expected_calibration_error(
     y_true: Any,

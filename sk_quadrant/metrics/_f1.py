@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.utils._param_validation import Options, StrOptions, validate_params
+from sklearn.utils._param_validation import Options, StrOptions
 
+from sk_quadrant._parameters import validate_params
 from sk_quadrant.metrics._inputs import ScoredTargets, check_predicted_targets
 
 _CONSTRAINTS = {
@@ -48,7 +49,7 @@ def _f1(counts: _Counts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return 2 * counts.hits, counts.predicted + counts.positive
 
 
-@validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+@validate_params(_CONSTRAINTS)
 def multilabel_f1_score(
     y_true: Any, y_pred: Any, *, average: str | None = "macro", sample_weight: Any = None, zero_division: Any = "warn"
 ) -> float | NDArray[np.float64]:
@@ -107,7 +108,7 @@ def multilabel_f1_score(
     return _score(_f1, "multilabel_f1_score", y_true, y_pred, average, sample_weight, zero_division)
 
 
-@validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+@validate_params(_CONSTRAINTS)
 def multilabel_precision_score(
     y_true: Any, y_pred: Any, *, average: str | None = "macro", sample_weight: Any = None, zero_division: Any = "warn"
 ) -> float | NDArray[np.float64]:
@@ -161,7 +162,7 @@ def multilabel_precision_score(
     return _score(_precision, "multilabel_precision_score", y_true, y_pred, average, sample_weight, zero_division)
 
 
-@validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+@validate_params(_CONSTRAINTS)
 def multilabel_recall_score(
     y_true: Any, y_pred: Any, *, average: str | None = "macro", sample_weight: Any = None, zero_division: Any = "warn"
 ) -> float | NDArray[np.float64]:

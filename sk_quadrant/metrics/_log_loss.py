@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlog1py, xlogy
-from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils._param_validation import StrOptions
 
+from sk_quadrant._parameters import validate_params
 from sk_quadrant.metrics._averaging import average_labels
 from sk_quadrant.metrics._inputs import ScoredTargets, check_probabilistic_targets
 
 
-@validate_params(  # type: ignore[untyped-decorator]
+@validate_params(
     {
         "y_true": ["array-like", "sparse matrix"],
         "y_proba": ["array-like"],
         "average": [StrOptions({"micro", "macro"}), None],
         "sample_weight": ["array-like", None],
     },
-    prefer_skip_nested_validation=True,
 )
 def multilabel_log_loss(
     y_true: Any, y_proba: Any, *, average: str | None = "micro", sample_weight: Any = None

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import Interval
 
+from sk_quadrant._parameters import validate_params
 from sk_quadrant._targets import column_names, read_label_values, read_matrix
 from sk_quadrant.metrics._inputs import ScoredTargets, check_ranked_targets
 
@@ -22,13 +23,12 @@ _CONSTRAINTS = {
 }
 
 
-@validate_params(  # type: ignore[untyped-decorator]
+@validate_params(
     {
         "y_train": ["array-like", "sparse matrix"],
         "a": [Interval(Real, 0, None, closed="neither")],
         "b": [Interval(Real, 0, None, closed="neither")],
     },
-    prefer_skip_nested_validation=True,
 )
 def label_propensities(y_train: Any, *, a: float = 0.55, b: float = 1.5) -> NDArray[np.float64]:
     r"""Probability that a true label is recorded, by a model of how often each label was seen in training.
@@ -71,7 +71,7 @@ def label_propensities(y_train: Any, *, a: float = 0.55, b: float = 1.5) -> NDAr
     return np.asarray(1 / (1 + constant * (targets.counts() + b) ** -a))
 
 
-@validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+@validate_params(_CONSTRAINTS)
 def psp_at_k_score(
     y_true: Any, y_score: Any, *, propensities: Any, k: int = 1, normalize: bool = True, sample_weight: Any = None
 ) -> float:
@@ -134,7 +134,7 @@ def psp_at_k_score(
     return _ratio(inputs, gains, int(k), np.ones(int(k)), scale, normalize)
 
 
-@validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+@validate_params(_CONSTRAINTS)
 def psndcg_at_k_score(
     y_true: Any, y_score: Any, *, propensities: Any, k: int = 1, normalize: bool = True, sample_weight: Any = None
 ) -> float:

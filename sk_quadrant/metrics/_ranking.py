@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.utils._param_validation import Interval, Options, validate_params
+from sklearn.utils._param_validation import Interval, Options
 
+from sk_quadrant._parameters import validate_params
 from sk_quadrant.metrics._inputs import ScoredTargets, check_ranked_targets
 
 _CONSTRAINTS = {
@@ -22,7 +23,7 @@ _CONSTRAINTS = {
 }
 
 
-@validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+@validate_params(_CONSTRAINTS)
 def precision_at_k_score(y_true: Any, y_score: Any, *, k: int = 1, sample_weight: Any = None) -> float:
     r"""Mean share of relevant labels among the k labels with the highest scores of each row.
 
@@ -81,9 +82,7 @@ def precision_at_k_score(y_true: Any, y_score: Any, *, k: int = 1, sample_weight
     return float(np.average(top.n_hits / np.maximum(top.n_labels, 1), weights=inputs.row_weight))
 
 
-@validate_params(  # type: ignore[untyped-decorator]
-    {**_CONSTRAINTS, "zero_division": [Options(Real, {0.0, 1.0}), "nan"]}, prefer_skip_nested_validation=True
-)
+@validate_params({**_CONSTRAINTS, "zero_division": [Options(Real, {0.0, 1.0}), "nan"]})
 def recall_at_k_score(
     y_true: Any, y_score: Any, *, k: int = 1, sample_weight: Any = None, zero_division: float = np.nan
 ) -> float:

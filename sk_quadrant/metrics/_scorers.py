@@ -11,9 +11,10 @@ import numpy as np
 from sklearn import metrics
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics._scorer import _BaseScorer
-from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_response_method
 
+from sk_quadrant._parameters import validate_params
 from sk_quadrant._targets import (
     Binary,
     align_labels,
@@ -33,7 +34,7 @@ from sk_quadrant.metrics._propensity import psndcg_at_k_score, psp_at_k_score
 from sk_quadrant.metrics._ranking import precision_at_k_score, recall_at_k_score
 
 
-class _MultilabelScorer(_BaseScorer):  # type: ignore[misc]
+class _MultilabelScorer(_BaseScorer):
     """Scorer that gives the metric an array of shape (n_samples, n_labels) for any multi-label classifier."""
 
     takes_label_weights = True  # sample_weight of shape (n_samples, n_labels)
@@ -55,10 +56,10 @@ class _MultilabelScorer(_BaseScorer):  # type: ignore[misc]
             scores = positive_probabilities(response, estimator) if isinstance(response, list) else response
         else:
             y_true, scores = _one_label(y_true, X, estimator, method.__name__)
-        score = self._sign * self._score_func(y_true, scores, **{**self._kwargs, **metadata})
+        score: float = self._sign * self._score_func(y_true, scores, **{**self._kwargs, **metadata})
         if np.ndim(score) == 0 and np.isnan(score):
             self._warn_of_nan(y_true, names)
-        return score  # type: ignore[no-any-return]
+        return score
 
     def _warn_of_nan(self, y_true: Any, names: Any) -> None:
         single = one_class_labels(read_matrix(y_true, missing_labels="ignore", name="y_true"), names)
@@ -82,16 +83,15 @@ def _one_label(y_true: Any, X: Any, estimator: Any, method: str) -> tuple[Any, A
     return y_true, respond(estimator, X, method, encoding).values
 
 
-@validate_params(  # type: ignore[untyped-decorator]
+@validate_params(
     {
         "score_func": [callable],
         "response_method": [list, tuple, StrOptions({"predict", "predict_proba", "decision_function"})],
         "greater_is_better": ["boolean"],
     },
-    prefer_skip_nested_validation=True,
 )
 def make_multilabel_scorer(
-    score_func: Callable[..., float],
+    score_func: Callable[..., Any],
     *,
     response_method: str | Sequence[str] = "predict_proba",
     greater_is_better: bool = True,
@@ -209,7 +209,7 @@ def precision_at_k_scorer(k: int = 1) -> _MultilabelScorer:
     >>> precision_at_k_scorer(3)
     make_multilabel_scorer(precision_at_k_score, response_method=('decision_function', 'predict_proba'), k=3)
     """
-    return make_multilabel_scorer(precision_at_k_score, response_method=_RANKING_RESPONSE, k=k)  # type: ignore[no-any-return]
+    return make_multilabel_scorer(precision_at_k_score, response_method=_RANKING_RESPONSE, k=k)
 
 
 def recall_at_k_scorer(k: int = 1) -> _MultilabelScorer:
@@ -231,7 +231,7 @@ def recall_at_k_scorer(k: int = 1) -> _MultilabelScorer:
     >>> recall_at_k_scorer(3)
     make_multilabel_scorer(recall_at_k_score, response_method=('decision_function', 'predict_proba'), k=3)
     """
-    return make_multilabel_scorer(recall_at_k_score, response_method=_RANKING_RESPONSE, k=k)  # type: ignore[no-any-return]
+    return make_multilabel_scorer(recall_at_k_score, response_method=_RANKING_RESPONSE, k=k)
 
 
 def psp_at_k_scorer(propensities: Any, k: int = 1) -> _MultilabelScorer:
@@ -255,9 +255,7 @@ def psp_at_k_scorer(propensities: Any, k: int = 1) -> _MultilabelScorer:
     >>> from sk_quadrant.metrics import psp_at_k_scorer
     >>> scorer = psp_at_k_scorer([0.9, 0.5], k=2)
     """
-    return make_multilabel_scorer(  # type: ignore[no-any-return]
-        psp_at_k_score, response_method=_RANKING_RESPONSE, propensities=propensities, k=k
-    )
+    return make_multilabel_scorer(psp_at_k_score, response_method=_RANKING_RESPONSE, propensities=propensities, k=k)
 
 
 def psndcg_at_k_scorer(propensities: Any, k: int = 1) -> _MultilabelScorer:
@@ -281,9 +279,7 @@ def psndcg_at_k_scorer(propensities: Any, k: int = 1) -> _MultilabelScorer:
     >>> from sk_quadrant.metrics import psndcg_at_k_scorer
     >>> scorer = psndcg_at_k_scorer([0.9, 0.5], k=2)
     """
-    return make_multilabel_scorer(  # type: ignore[no-any-return]
-        psndcg_at_k_score, response_method=_RANKING_RESPONSE, propensities=propensities, k=k
-    )
+    return make_multilabel_scorer(psndcg_at_k_score, response_method=_RANKING_RESPONSE, propensities=propensities, k=k)
 
 
 def multilabel_f1_scorer(average: str = "macro", zero_division: Any = 0.0) -> _MultilabelScorer:
@@ -308,7 +304,7 @@ def multilabel_f1_scorer(average: str = "macro", zero_division: Any = 0.0) -> _M
     >>> from sk_quadrant.metrics import multilabel_f1_scorer
     >>> scorer = multilabel_f1_scorer("micro")
     """
-    return make_multilabel_scorer(  # type: ignore[no-any-return]
+    return make_multilabel_scorer(
         multilabel_f1_score, response_method="predict", average=average, zero_division=zero_division
     )
 
@@ -335,7 +331,7 @@ def multilabel_precision_scorer(average: str = "macro", zero_division: Any = 0.0
     >>> from sk_quadrant.metrics import multilabel_precision_scorer
     >>> scorer = multilabel_precision_scorer("micro")
     """
-    return make_multilabel_scorer(  # type: ignore[no-any-return]
+    return make_multilabel_scorer(
         multilabel_precision_score, response_method="predict", average=average, zero_division=zero_division
     )
 
@@ -362,6 +358,6 @@ def multilabel_recall_scorer(average: str = "macro", zero_division: Any = 0.0) -
     >>> from sk_quadrant.metrics import multilabel_recall_scorer
     >>> scorer = multilabel_recall_scorer("micro")
     """
-    return make_multilabel_scorer(  # type: ignore[no-any-return]
+    return make_multilabel_scorer(
         multilabel_recall_score, response_method="predict", average=average, zero_division=zero_division
     )

@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import indexable
-from sklearn.utils._param_validation import HasMethods, Options, StrOptions, validate_params
+from sklearn.utils._param_validation import HasMethods, Options, StrOptions
 from sklearn.utils.parallel import Parallel, delayed
 
 from sk_quadrant._meta_estimator import FitData, Split
+from sk_quadrant._parameters import validate_params
 from sk_quadrant._targets import RESPONSE_METHODS, read_for_any_classifier
 
 
-@validate_params(  # type: ignore[untyped-decorator]
+@validate_params(
     {
         "estimator": [HasMethods(["fit"])],
         "method": [StrOptions(set(RESPONSE_METHODS))],

@@ -14,7 +14,7 @@ from sk_quadrant._arrays import IndexArray
 from sk_quadrant._targets import read_targets, stratified_folds, stratified_parts
 
 
-class MultilabelStratifiedKFold(_BaseKFold):  # type: ignore[misc]
+class MultilabelStratifiedKFold(_BaseKFold):
     """K folds that spread the positives of every label.
 
     Each row belongs to the stratum of the rarest of its positive labels, and every stratum is divided as evenly as its
@@ -92,7 +92,7 @@ class MultilabelStratifiedKFold(_BaseKFold):  # type: ignore[misc]
             yield fold == k
 
 
-class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):  # type: ignore[misc]
+class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
     """Random splits in which both parts have their share of the positives of every label.
 
     Each row belongs to the stratum of the rarest of its positive labels, and both parts take rows in proportion to

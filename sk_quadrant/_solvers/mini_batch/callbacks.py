@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sk_quadrant._solvers.base import Score
 
 
-class StopUnlessFinite(Callback):  # type: ignore[misc]
+class StopUnlessFinite(Callback):
     """Raise as soon as an epoch's loss is not finite."""
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
@@ -28,7 +28,7 @@ class StopUnlessFinite(Callback):  # type: ignore[misc]
                 )
 
 
-class HeldOutScore(Callback):  # type: ignore[misc]
+class HeldOutScore(Callback):
     """Record the scores of the present weights on the rows held out.
 
     Parameters
@@ -46,7 +46,7 @@ class HeldOutScore(Callback):  # type: ignore[misc]
             net.history.record(name, value)
 
 
-class ProgressLine(Callback):  # type: ignore[misc]
+class ProgressLine(Callback):
     """Print one line an epoch, without control characters, so that a log file reads as a terminal does."""
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
@@ -56,7 +56,7 @@ class ProgressLine(Callback):  # type: ignore[misc]
         print(f"epoch {row['epoch']}/{net.max_epochs}: {numbers}", flush=True)
 
 
-class Patience(Callback):  # type: ignore[misc]
+class Patience(Callback):
     """End training when a quantity has not improved for some epochs.
 
     It reads the history, so that a training that is resumed counts on from where it was.
