@@ -35,6 +35,12 @@ from sk_quadrant._targets.responses import (
     positive_probabilities,
     respond,
 )
+from sk_quadrant._targets.scored import (
+    ScoredTargets,
+    check_predicted_targets,
+    check_probabilistic_targets,
+    check_ranked_targets,
+)
 from sk_quadrant._targets.stratification import check_label_cv, hold_out, stratified_folds, stratified_parts
 from sk_quadrant._targets.targets import Targets, one_class_labels
 from sk_quadrant._targets.weights import check_known, check_sample_weight, weigh_rows, weight_targets
@@ -47,12 +53,16 @@ __all__ = [
     "MultiLabel",
     "Multiclass",
     "Response",
+    "ScoredTargets",
     "Targets",
     "accuracy",
     "align_labels",
     "as_classes",
     "check_known",
     "check_label_cv",
+    "check_predicted_targets",
+    "check_probabilistic_targets",
+    "check_ranked_targets",
     "check_sample_weight",
     "column_names",
     "count_classes",

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sk_quadrant._parameters import validate_params
+from sk_quadrant._targets import ScoredTargets, check_probabilistic_targets
 from sk_quadrant.metrics._averaging import average_labels
-from sk_quadrant.metrics._inputs import ScoredTargets, check_probabilistic_targets
 
 
 @validate_params(

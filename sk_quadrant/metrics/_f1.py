@@ -14,7 +14,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils._param_validation import Options, StrOptions
 
 from sk_quadrant._parameters import validate_params
-from sk_quadrant.metrics._inputs import ScoredTargets, check_predicted_targets
+from sk_quadrant._targets import ScoredTargets, check_predicted_targets
 
 _CONSTRAINTS = {
     "y_true": ["array-like", "sparse matrix"],

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from sk_quadrant._targets import scored
 from sk_quadrant.metrics import (
-    _inputs,
     expected_calibration_error,
     multilabel_log_loss,
     precision_at_k_score,
@@ -187,7 +187,7 @@ def test_value_does_not_depend_on_the_blocks(metric, data, monkeypatch, block_en
     y, proba = data
     weight = np.random.default_rng(1).random(len(y))
     expected = metric(y, proba, sample_weight=weight)
-    monkeypatch.setattr(_inputs, "BLOCK_ENTRIES", block_entries)
+    monkeypatch.setattr(scored, "BLOCK_ENTRIES", block_entries)
     allclose(metric(y, proba, sample_weight=weight), expected)
 
 

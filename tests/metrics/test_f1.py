@@ -124,5 +124,5 @@ def test_more_rows_than_a_block(average, monkeypatch, data):
     y, predicted, weight = data
     score = partial(multilabel_f1_score, y, predicted, average=average, sample_weight=weight, zero_division=0.0)
     whole = score()
-    monkeypatch.setattr("sk_quadrant.metrics._inputs.BLOCK_ENTRIES", 12)
+    monkeypatch.setattr("sk_quadrant._targets.scored.BLOCK_ENTRIES", 12)
     assert_allclose(score(), whole, rtol=1e-14)

@@ -1,4 +1,4 @@
-"""Input of the metrics: checked targets, scores and sample weights."""
+"""Targets with scores of them, as metrics take them, and sample weights."""
 
 from __future__ import annotations
 
@@ -12,19 +12,12 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from sk_quadrant._arrays import row_blocks
-from sk_quadrant._targets import (
-    Targets,
-    align_labels,
-    as_classes,
-    check_sample_weight,
-    column_names,
-    is_label_matrix,
-    is_target_column,
-    masked_as_nan,
-    positive_probabilities,
-    read_matrix,
-    weigh_rows,
-)
+from sk_quadrant._targets.label_names import align_labels, column_names
+from sk_quadrant._targets.masked import masked_as_nan
+from sk_quadrant._targets.reading import as_classes, is_label_matrix, is_target_column, read_matrix
+from sk_quadrant._targets.responses import positive_probabilities
+from sk_quadrant._targets.targets import Targets
+from sk_quadrant._targets.weights import check_sample_weight, weigh_rows
 
 BLOCK_ENTRIES = 2**18  # 2 MB of float64: the temporary arrays of a block of rows stay in the cache
 
