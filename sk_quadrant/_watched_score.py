@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import check_scoring
 from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer
 from sklearn.utils import _safe_indexing
 
-from sk_quadrant._model import FittedModel
 from sk_quadrant._rows import Inputs
 from sk_quadrant._targets import one_class_labels
 from sk_quadrant.metrics import get_scorer
+
+if TYPE_CHECKING:
+    from sk_quadrant._model import FittedModel
 
 
 @dataclass(frozen=True)

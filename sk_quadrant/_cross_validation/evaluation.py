@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -12,10 +12,12 @@ from sklearn.utils import _safe_indexing
 
 from sk_quadrant._arrays import FloatArray, IndexArray
 from sk_quadrant._calibration import METHODS, CalibrationMap, CalibrationSet
-from sk_quadrant._meta_estimator import FitData, Split
 from sk_quadrant._targets import Encoding, check_sample_weight
 from sk_quadrant._thresholds import Rule, Scoring, constant_as_infinite, fixed_thresholds, tune_thresholds
 from sk_quadrant.metrics import multilabel_log_loss
+
+if TYPE_CHECKING:
+    from sk_quadrant._meta_estimator import FitData, Split
 
 Calibrate = Callable[[FloatArray], FloatArray]
 MAX_PASSES = 10

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sklearn.base import clone
 
 from sk_quadrant._arrays import FloatArray
-from sk_quadrant._meta_estimator import FitData, Split
-from sk_quadrant._targets import Encoding
+
+if TYPE_CHECKING:
+    from sk_quadrant._meta_estimator import FitData, Split
+    from sk_quadrant._targets import Encoding
 
 
 @dataclass(frozen=True)

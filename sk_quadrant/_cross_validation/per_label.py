@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant._cross_validation.evaluation import HeldOutScores
-from sk_quadrant.losses import LabelwiseLoss
+
+if TYPE_CHECKING:
+    from sk_quadrant.losses import LabelwiseLoss
 
 
 def choose_per_label(

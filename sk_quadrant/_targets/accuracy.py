@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.metrics import accuracy_score
 
-from sk_quadrant._targets.encodings import Encoding
 from sk_quadrant._targets.reading import as_classes, is_label_matrix, is_target_column
-from sk_quadrant._targets.targets import Targets
 from sk_quadrant._targets.weights import check_sample_weight, weigh_rows
+
+if TYPE_CHECKING:
+    from sk_quadrant._targets.encodings import Encoding
+    from sk_quadrant._targets.targets import Targets
 
 
 def accuracy(encoding: Encoding, y: Any, predicted: Any, sample_weight: Any, *, missing_labels: str) -> float:

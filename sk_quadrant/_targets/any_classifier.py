@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -17,7 +17,9 @@ from sk_quadrant._targets.reading import (
     is_target_column,
     read_matrix,
 )
-from sk_quadrant._targets.targets import Targets
+
+if TYPE_CHECKING:
+    from sk_quadrant._targets.targets import Targets
 
 
 def read_for_any_classifier(y: Any, *, soft: bool, for_multiclass: str = "") -> tuple[Any, Encoding, Targets]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,10 @@ from sk_quadrant._targets.label_names import align_labels, column_names
 from sk_quadrant._targets.masked import masked_as_nan
 from sk_quadrant._targets.reading import as_classes, is_label_matrix, is_target_column, read_matrix
 from sk_quadrant._targets.responses import positive_probabilities
-from sk_quadrant._targets.targets import Targets
 from sk_quadrant._targets.weights import check_sample_weight, weigh_rows
+
+if TYPE_CHECKING:
+    from sk_quadrant._targets.targets import Targets
 
 BLOCK_ENTRIES = 2**18  # 2 MB of float64: the temporary arrays of a block of rows stay in the cache
 

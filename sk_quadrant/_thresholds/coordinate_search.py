@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -23,7 +23,9 @@ from sk_quadrant._thresholds.exact_search import (
     best_shared_threshold,
     between,
 )
-from sk_quadrant._thresholds.held_out import HeldOut
+
+if TYPE_CHECKING:
+    from sk_quadrant._thresholds.held_out import HeldOut
 
 RANKS_AT_ONCE = 64
 ENTRIES_AT_ONCE = 2**17  # the temporaries of a block of rows stay small

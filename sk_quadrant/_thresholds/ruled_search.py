@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,8 +27,10 @@ from sk_quadrant._thresholds.coordinate_search import (
     spread,
 )
 from sk_quadrant._thresholds.exact_search import ROUNDING, Curve, between, f1
-from sk_quadrant._thresholds.held_out import HeldOut
 from sk_quadrant._thresholds.rules import Rule, margins
+
+if TYPE_CHECKING:
+    from sk_quadrant._thresholds.held_out import HeldOut
 
 Counts = tuple[FloatArray, FloatArray, FloatArray]
 

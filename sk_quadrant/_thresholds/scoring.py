@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,16 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params
 
 from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
-from sk_quadrant._meta_estimator import FitData
 from sk_quadrant._targets import Encoding, MultiLabel, Targets, check_sample_weight
 from sk_quadrant._thresholds.coordinate_search import PredictionMetric
 from sk_quadrant._thresholds.held_out import HeldOut
 from sk_quadrant._thresholds.ruled_search import COUNT_METRICS, RuledMetric
-from sk_quadrant._thresholds.rules import Rule
 from sk_quadrant._thresholds.search import METRICS, Metric
 from sk_quadrant.metrics import get_scorer, multilabel_f1_score
+
+if TYPE_CHECKING:
+    from sk_quadrant._meta_estimator import FitData
+    from sk_quadrant._thresholds.rules import Rule
 
 
 def _formula(scorer: Any) -> tuple[Any, Any, dict[str, Any]]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
 from sk_quadrant._thresholds.coordinate_search import RowMetric, all_right
 from sk_quadrant._thresholds.exact_search import Hamming, MacroF1, MicroF1, f1
-from sk_quadrant._thresholds.held_out import HeldOut
+
+if TYPE_CHECKING:
+    from sk_quadrant._thresholds.held_out import HeldOut
 
 
 class Search(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from sk_quadrant._solvers.mini_batch.data import BatchData
 from sk_quadrant._solvers.tensors import SparseRows, split_targets, without_ones
+
+if TYPE_CHECKING:
+    from sk_quadrant._solvers.mini_batch.data import BatchData
 
 CHUNK_ELEMENTS = 2**21  # numbers gathered at a time, 8 MiB in single precision: bounds memory, and enough to be fast
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from skorch import NeuralNet
 from torch import Tensor
 
-from sk_quadrant._solvers.mini_batch.batches import Batches
 from sk_quadrant._solvers.mini_batch.net import MultiLabelNet
 from sk_quadrant._solvers.nets import net_parameters
 from sk_quadrant._solvers.own_modules import (
@@ -30,6 +29,7 @@ from sk_quadrant._solvers.tensors import split_targets
 
 if TYPE_CHECKING:
     from sk_quadrant._model import FittedModel
+    from sk_quadrant._solvers.mini_batch.batches import Batches
 
 
 class ModuleNet(MultiLabelNet):

@@ -6,7 +6,7 @@ import hashlib
 import json
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,11 +16,13 @@ from skorch.history import History
 
 from sk_quadrant._solvers.mini_batch.batches import Batches, Chunk
 from sk_quadrant._solvers.mini_batch.data import BatchData, Exchange
-from sk_quadrant._solvers.mini_batch.schedule import Schedule
 from sk_quadrant._solvers.mini_batch.steps import AnalyticSteps, can_step, read_moments, write_moments
 from sk_quadrant._solvers.modules import read_layers, write_layers
 from sk_quadrant._solvers.nets import LabelNet, LossCriterion
 from sk_quadrant._solvers.tensors import SparseRows
+
+if TYPE_CHECKING:
+    from sk_quadrant._solvers.mini_batch.schedule import Schedule
 
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
