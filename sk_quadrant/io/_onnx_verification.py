@@ -102,7 +102,7 @@ def _inputs(inputs: Any, X: Any) -> dict[str, Any]:
 
 def _tensor(values: Any, description: Any) -> NDArray[Any]:
     array = _dense(values).astype(DTYPES[description.type])
-    return array.reshape(-1, 1) if array.ndim == 1 else array
+    return array.reshape(-1, 1) if array.ndim == 1 and len(description.shape) == 2 else array
 
 
 def _dense(values: Any) -> NDArray[Any]:

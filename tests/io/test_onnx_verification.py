@@ -121,6 +121,15 @@ def test_steps_that_differ_are_warned_of_and_found_out(message, words, steps):
         verify_onnx(graph, pipeline, X)
 
 
+def test_texts_of_one_axis_go_to_an_input_of_one_axis():
+    """An array of texts as the example makes the input of the graph 1-D."""
+    X, Y = texts("alpha beta gamma")
+    X = np.array(X, dtype=object)
+    pipeline = make_pipeline(CountVectorizer(lowercase=False), QuadrantMultiLabelClassifier()).fit(X, Y)
+
+    assert verify_onnx(skl2onnx.to_onnx(pipeline, X[:1]), pipeline, X) < 1e-6
+
+
 def test_steps_below_a_meta_estimator_are_warned_of():
     """The pipeline is inside."""
     X, Y = texts("alpha beta gamma")
