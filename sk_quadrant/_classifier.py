@@ -42,6 +42,7 @@ from sk_quadrant._targets import (
     read_label_values,
 )
 from sk_quadrant._training import (
+    check_loss,
     check_partial_fit,
     check_watched_rows,
     chunked_rows,
@@ -349,6 +350,10 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         self.micro_batch_size = micro_batch_size
         self.callbacks = callbacks
         self.verbose = verbose
+
+    def _validate_params(self):
+        check_loss(self)
+        super()._validate_params()
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, groups=None):

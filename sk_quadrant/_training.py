@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
 from itertools import pairwise
 from numbers import Integral, Real
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import InvalidParameterError
 
 from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._model import Architecture, FittedModel
@@ -48,6 +50,23 @@ ONLY_WITH_MODULE = ("param_groups", "micro_batch_size")
 def resolve_loss(loss: Any) -> Loss:
     """Return the loss object of a name or a loss."""
     return LOSSES[loss]() if isinstance(loss, str) else loss
+
+
+def check_loss(estimator: Any) -> None:
+    """Raise an InvalidParameterError with the names in order, and what was probably meant, for an unknown loss."""
+    loss = estimator.loss
+    if isinstance(loss, Loss) or (isinstance(loss, str) and loss in LOSSES):
+        return
+    meant = ""
+    if isinstance(loss, type) and issubclass(loss, Loss):
+        meant = f" Pass an object: {loss.__name__}()."
+    elif isinstance(loss, str) and loss:
+        near = [name for name in LOSSES if loss.lower() in name] or get_close_matches(loss.lower(), LOSSES, n=1)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+    raise InvalidParameterError(
+        f"The 'loss' parameter of {type(estimator).__name__} must be a str among {sorted(LOSSES)} or an object of "
+        f"sk_quadrant.losses. Got {loss!r} instead.{meant}"
+    )
 
 
 def solver_of(estimator: Any) -> Solver:

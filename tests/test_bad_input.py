@@ -59,8 +59,9 @@ def replaced(array, value):
 # (parameters, X, y, sample_weight, what the message says)
 CASES = {
     # parameters
-    "unknown loss": ({"loss": "bce"}, X, Y, None, r"'loss' parameter .*'bce_with_logits'.* Got 'bce' instead"),
-    "loss class": ({"loss": Focal}, X, Y, None, r"'loss' parameter .* Got <class .*Focal'> instead"),
+    "unknown loss": ({"loss": "bce"}, X, Y, None, r"among \['asymmetric', .* Got 'bce' instead. Did you mean 'bce_w"),
+    "misspelt loss": ({"loss": "Asymetric"}, X, Y, None, r"Got 'Asymetric' instead. Did you mean 'asymmetric'\?"),
+    "loss class": ({"loss": Focal}, X, Y, None, r"'loss' parameter .*Focal'> instead. Pass an object: Focal\(\)"),
     "unknown solver": ({"solver": "newton"}, X, Y, None, r"'solver' parameter .*'lbfgs'.* Got 'newton' instead"),
     "C of zero": ({"C": 0}, X, Y, None, r"'C' parameter .* Got 0 instead"),
     "C of NaN": ({"C": np.nan}, X, Y, None, r"'C' parameter .* Got nan instead"),
