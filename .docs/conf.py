@@ -41,7 +41,7 @@ templates_path = ["_templates"]
 exclude_patterns = ["_templates"]
 suppress_warnings = ["toc.multiple_toctrees"]  # the tutorial is an example as well
 
-autodoc_default_options = {"members": True, "inherited-members": True, "undoc-members": False}
+autodoc_default_options = {"members": True, "inherited-members": "Module", "undoc-members": False}  # not those of torch
 autodoc_typehints = "none"
 autosummary_generate = True
 numpydoc_show_class_members = False

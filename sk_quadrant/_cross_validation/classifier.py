@@ -123,8 +123,8 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         Its place in `cv_results_`; of equally good candidates the first.
 
     calibration_ : str or None
-        What gives probabilities: "link" for the link of the loss, or the method of the map, with "pooled_" before it
-        for one map of all labels. None without probabilities.
+        What gives probabilities: "link" for the link of the loss, or the method of the map, with ``"pooled_"`` before
+        it for one map of all labels. None without probabilities.
 
     calibrator_ : CalibrationMap or None
         The fitted map.
