@@ -351,7 +351,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         self.callbacks = callbacks
         self.verbose = verbose
 
-    def _validate_params(self):
+    def _validate_params(self) -> None:
         check_loss(self)
         super()._validate_params()
 
