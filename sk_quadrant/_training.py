@@ -74,6 +74,11 @@ def solver_of(estimator: Any) -> Solver:
     return SOLVERS[estimator.solver]
 
 
+def find_tol(estimator: Any) -> float:
+    """Return the tolerance of an estimator, that of its solver for "auto"."""
+    return solver_of(estimator).default_tol if estimator.tol == "auto" else float(estimator.tol)
+
+
 def warm_start_of(estimator: Any) -> FittedModel | None:
     """Return the model that `fit` starts from, None for a start from the beginning."""
     return getattr(estimator, "model_", None) if estimator.warm_start else None
@@ -206,7 +211,7 @@ def warn_unless_converged(estimator: Any, result: FitResult, *, stacklevel: int)
     elif not result.converged:
         message = (
             f"The {estimator.solver} solver did not converge within max_iter={estimator.max_iter} iterations to "
-            f"tol={estimator.tol}. Raise max_iter or tol, or scale the features of X."
+            f"tol={find_tol(estimator):g}. Raise max_iter or tol, or scale the features of X."
         )
     else:
         return
@@ -283,7 +288,7 @@ def _train(
         validation=validation,
         module=estimator.module,
         C=_inverse_penalty(estimator.C, rows.encoding),
-        tol=solver.default_tol if estimator.tol == "auto" else estimator.tol,
+        tol=find_tol(estimator),
         **{name: getattr(estimator, name) for name in PARAMETERS} | changes,
     )
     result = solver.solve(problem)
