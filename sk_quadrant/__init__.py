@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sk_quadrant import callbacks, datasets, displays, hierarchy, io, losses, metrics, model_selection
-    from sk_quadrant._calibration import CalibratedMultiLabelClassifierCV
+    from sk_quadrant._calibration.classifier import CalibratedMultiLabelClassifierCV
     from sk_quadrant._classifier import QuadrantMultiLabelClassifier
-    from sk_quadrant._cross_validation import QuadrantMultiLabelClassifierCV
+    from sk_quadrant._cross_validation.classifier import QuadrantMultiLabelClassifierCV
     from sk_quadrant._model import FittedModel
-    from sk_quadrant._thresholds import FixedThresholdMultiLabelClassifier, TunedThresholdMultiLabelClassifierCV
+    from sk_quadrant._thresholds.classifier import TunedThresholdMultiLabelClassifierCV
+    from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
     from sk_quadrant._top_labels import top_k_labels
     from sk_quadrant.datasets import make_quadrants
 
@@ -38,12 +39,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CalibratedMultiLabelClassifierCV": "_calibration",
+    "CalibratedMultiLabelClassifierCV": "_calibration.classifier",
     "FittedModel": "_model",
-    "FixedThresholdMultiLabelClassifier": "_thresholds",
+    "FixedThresholdMultiLabelClassifier": "_thresholds.fixed",
     "QuadrantMultiLabelClassifier": "_classifier",
-    "QuadrantMultiLabelClassifierCV": "_cross_validation",
-    "TunedThresholdMultiLabelClassifierCV": "_thresholds",
+    "QuadrantMultiLabelClassifierCV": "_cross_validation.classifier",
+    "TunedThresholdMultiLabelClassifierCV": "_thresholds.classifier",
     "make_quadrants": "datasets",
     "top_k_labels": "_top_labels",
 }

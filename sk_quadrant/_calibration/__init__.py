@@ -1,7 +1,9 @@
-"""Probabilities of any multi-label classifier, calibrated by cross-validation."""
+"""Probabilities of any multi-label classifier, calibrated by cross-validation.
+
+The estimator is in `classifier`; here is what other rooms share with it.
+"""
 
 from sk_quadrant._calibration.calibration_set import CalibrationSet
-from sk_quadrant._calibration.calibrators import MAPS, METHODS, CalibrationMap
-from sk_quadrant._calibration.classifier import CalibratedMultiLabelClassifierCV
+from sk_quadrant._calibration.calibrators import MAPS, METHODS, CalibrationMap, LogisticMap
 
-__all__ = ["MAPS", "METHODS", "CalibratedMultiLabelClassifierCV", "CalibrationMap", "CalibrationSet"]
+__all__ = ["MAPS", "METHODS", "CalibrationMap", "CalibrationSet", "LogisticMap"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sk_quadrant._calibration import CalibratedMultiLabelClassifierCV
+from sk_quadrant._calibration.classifier import CalibratedMultiLabelClassifierCV
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
-from sk_quadrant._thresholds import FixedThresholdMultiLabelClassifier, TunedThresholdMultiLabelClassifierCV
+from sk_quadrant._thresholds.classifier import TunedThresholdMultiLabelClassifierCV
+from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
 from sk_quadrant.io import _onnx_classifier, _onnx_meta_estimators
 
 ZIPMAP = {"zipmap": [True, False]}  # pipelines pass it on to their last step; it has no effect on labels with columns

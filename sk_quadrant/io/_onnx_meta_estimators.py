@@ -9,10 +9,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sk_quadrant._calibration import CalibratedMultiLabelClassifierCV
-from sk_quadrant._calibration.calibrators import LogisticMap
+from sk_quadrant._calibration import LogisticMap
+from sk_quadrant._calibration.classifier import CalibratedMultiLabelClassifierCV
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
-from sk_quadrant._thresholds import FixedThresholdMultiLabelClassifier, TunedThresholdMultiLabelClassifierCV
+from sk_quadrant._thresholds.classifier import TunedThresholdMultiLabelClassifierCV
+from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
 from sk_quadrant.io._onnx_classifier import dtype_of, is_text
 from sk_quadrant.io._onnx_values import Graph, Values
 

@@ -40,7 +40,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.fixes import parse_version
 
 from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
-from sk_quadrant._calibration import CalibratedMultiLabelClassifierCV
+from sk_quadrant._calibration.classifier import CalibratedMultiLabelClassifierCV
 from sk_quadrant.losses import LOSSES
 from sk_quadrant.metrics import expected_calibration_error, multilabel_log_loss
 

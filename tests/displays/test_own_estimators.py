@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import f1_score
 
 from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
-from sk_quadrant._calibration import CalibratedMultiLabelClassifierCV
-from sk_quadrant._thresholds import TunedThresholdMultiLabelClassifierCV
+from sk_quadrant._calibration.classifier import CalibratedMultiLabelClassifierCV
+from sk_quadrant._thresholds.classifier import TunedThresholdMultiLabelClassifierCV
 from sk_quadrant.displays import (
     DecisionRegionDisplay,
     LabelCalibrationDisplay,
