@@ -19,8 +19,15 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_quadrant._cores import sum_of_squares
 from sk_quadrant._decision import resolve_threshold
-from sk_quadrant._model import FittedModel, loss_from_dict, loss_to_dict
-from sk_quadrant._module_model import ModuleName, is_instance, module_from_dict, module_to_dict
+from sk_quadrant._model import (
+    FittedModel,
+    ModuleName,
+    is_instance,
+    loss_from_dict,
+    loss_to_dict,
+    module_from_dict,
+    module_to_dict,
+)
 from sk_quadrant._rows import (
     ArrayInputs,
     check_is_numeric,

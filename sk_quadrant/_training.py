@@ -23,8 +23,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import InvalidParameterError
 
 from sk_quadrant._decision import resolve_threshold
-from sk_quadrant._model import Architecture, FittedModel
-from sk_quadrant._module_model import ModuleName, module_model
+from sk_quadrant._model import Architecture, FittedModel, ModuleName, module_model
 from sk_quadrant._solvers import PARAMETERS, SOLVERS, FitResult, Problem, Solver, check_solver_can
 from sk_quadrant._targets import read_label_values
 from sk_quadrant.losses import LOSSES, Loss

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
-from sk_quadrant._module_model import ModuleName
+from sk_quadrant._model import ModuleName
 from sk_quadrant._rows import Chunks, Part, Schema, ShardedRows, TrainingRows
 from sk_quadrant._solvers.devices import resolve_device
 from sk_quadrant._solvers.full_batch.shard import Shard

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sk_quadrant._arrays import row_blocks
-from sk_quadrant._model import FittedModel
+from sk_quadrant._model.fitted import FittedModel
 
 if TYPE_CHECKING:
     from sk_quadrant._rows import Inputs, Signature

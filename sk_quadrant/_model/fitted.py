@@ -14,8 +14,8 @@ from scipy import sparse
 
 from sk_quadrant._arrays import row_blocks
 from sk_quadrant._cores import map_blocks
+from sk_quadrant._model.sparse_scores import SparseScores
 from sk_quadrant._saved_state import plain
-from sk_quadrant._sparse_scores import SparseScores
 from sk_quadrant._targets import Encoding, encoding_from_dict
 from sk_quadrant.losses import LOSSES, Loss
 
@@ -231,7 +231,7 @@ class FittedModel:
     def from_dict(cls, values: Mapping[str, Any]) -> FittedModel:
         """Return the model of what `to_dict` returned."""
         if "trained_module" in values:
-            from sk_quadrant._module_model import ModuleModel
+            from sk_quadrant._model.own_module import ModuleModel
 
             return ModuleModel.from_dict(values)
         architecture = dict(values["architecture"])

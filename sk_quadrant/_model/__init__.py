@@ -1,0 +1,23 @@
+"""What a fit leaves behind: the weights of the package's own models, or a module of the user."""
+
+from sk_quadrant._model.fitted import Architecture, FittedModel, Layers, loss_from_dict, loss_to_dict
+from sk_quadrant._model.own_module import (
+    ModuleName,
+    is_instance,
+    module_from_dict,
+    module_model,
+    module_to_dict,
+)
+
+__all__ = [
+    "Architecture",
+    "FittedModel",
+    "Layers",
+    "ModuleName",
+    "is_instance",
+    "loss_from_dict",
+    "loss_to_dict",
+    "module_from_dict",
+    "module_model",
+    "module_to_dict",
+]
