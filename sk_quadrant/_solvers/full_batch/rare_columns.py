@@ -50,7 +50,7 @@ class RareColumns:
         rows, values = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))[alone], X.data[alone].astype(np.float64)
         norms = np.sqrt(np.bincount(rows, weights=values**2, minlength=X.shape[0]))
         kept, joined = np.flatnonzero(counts > 1), np.unique(rows)
-        if len(kept) + len(joined) > WORTH * X.shape[1] or not np.isfinite(norms).all():
+        if not 0 < len(kept) + len(joined) <= WORTH * X.shape[1] or not np.isfinite(norms).all():
             return None
         source, factor = np.zeros(X.shape[1], dtype=np.intp), np.zeros(X.shape[1])
         source[kept], factor[kept] = np.arange(len(kept)), 1.0

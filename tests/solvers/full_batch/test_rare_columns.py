@@ -80,3 +80,12 @@ def test_columns_that_all_occur_often_stay_as_they_are():
     X = np.ones((4, 3))
     assert RareColumns.of(sparse.csr_array(X)) is None
     assert RareColumns.of(X) is None
+
+
+@pytest.mark.parametrize("loss", CONVEX)
+def test_features_without_an_entry_leave_the_intercepts(loss):
+    """A matrix of empty rows is that of zeros."""
+    X, Y = sparse.csr_array((30, 5)), np.arange(30)[:, None] % [3, 5] == 0
+    found, expected = (QuadrantMultiLabelClassifier(loss, **PRECISE).fit(rows, Y) for rows in (X, X.toarray()))
+    assert not found.coef_.any()
+    assert_allclose(found.intercept_, expected.intercept_, rtol=1e-6)
