@@ -31,7 +31,7 @@ class Hinge(MarginLoss):
 
     References
     ----------
-    .. [1] C. Cortes, V. Vapnik, "Support-vector networks", Machine Learning 20, 1995. :doi:`10.1007/BF00994018`
+    .. [1] Corinna Cortes, V. Vapnik, "Support-vector networks", Machine Learning 20, 1995. :doi:`10.1007/BF00994018`
 
     Examples
     --------

@@ -54,7 +54,7 @@ class ZLPR(Loss):
     ----------
     .. [1] J. Su, M. Zhu, A. Murtadha, S. Pan, B. Wen, Y. Liu, "ZLPR: a novel loss for multi-label classification",
        2022. :arxiv:`2208.02955`
-    .. [2] J. Su, "Soft label version of the multi-label softmax cross-entropy", 2022. https://kexue.fm/archives/9064
+    .. [2] Jianlin Su, "Soft label version of the multi-label softmax cross-entropy", 2022. https://kexue.fm/archives/9064
 
     Examples
     --------
