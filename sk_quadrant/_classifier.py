@@ -111,10 +111,10 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     loss : str or Loss, default="bce_with_logits"
         A name in `sk_quadrant.losses.LOSSES`, or a loss object with its own parameters.
     C : float, or array-like, Series or dict with a value for each label, default=1.0
-        Inverse strength of the penalty, ``np.inf`` for none. Values for each label are for "lbfgs"; with the loss of
-        label j and its weights the objective is then ``sum_i w_i loss_i + sum_j 0.5 * ||coef_j||^2 / C_j``. A Series or
-        dict is read by label name. With a `module` all its trained parameters of two axes or
-        more are penalised, pretrained ones and embeddings included; ``np.inf`` is then the usual choice.
+        Inverse strength of the penalty, ``np.inf`` for none; 10 to 100 is usual for TF-IDF features. Values for each
+        label are for "lbfgs"; with the loss of label j and its weights the objective is then ``sum_i w_i loss_i + sum_j
+        0.5 * ||coef_j||^2 / C_j``. A Series or dict is read by label name. With a `module` all its trained parameters
+        of two axes or more are penalised, pretrained ones and embeddings included; ``np.inf`` is then the usual choice.
     fit_intercept : bool, default=True
         Whether each label has an intercept.
     threshold : {"natural", "bayes"}, float or array-like of shape (n_labels,), default="natural"
