@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from sk_quadrant._classifier import QuadrantMultiLabelClassifier
     from sk_quadrant._cross_validation.classifier import QuadrantMultiLabelClassifierCV
     from sk_quadrant._model import FittedModel
+    from sk_quadrant._targets.top_labels import top_k_labels
     from sk_quadrant._thresholds.classifier import TunedThresholdMultiLabelClassifierCV
     from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
-    from sk_quadrant._top_labels import top_k_labels
     from sk_quadrant.datasets import make_quadrants
 
 __version__ = "0.1.0.dev0"
@@ -46,7 +46,7 @@ _HOMES = {
     "QuadrantMultiLabelClassifierCV": "_cross_validation.classifier",
     "TunedThresholdMultiLabelClassifierCV": "_thresholds.classifier",
     "make_quadrants": "datasets",
-    "top_k_labels": "_top_labels",
+    "top_k_labels": "_targets.top_labels",
 }
 
 
