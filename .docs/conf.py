@@ -105,17 +105,50 @@ def describe(loss):
     return [f'``"{loss.name}"``', f":class:`~sk_quadrant.losses.{loss.__name__}`", above, " ".join(advice.split())]
 
 
+def meaning(loss):
+    """Return the cells of a loss in the table of scores: name, probabilities of scores, thresholds, convexity."""
+    name, loss = f":ref:`{loss.__name__} <loss-{loss.name}>`", loss()
+    proba = ["no link"] * 3 if loss.link is None else [f"{float(loss.proba(score)):.2f}" for score in (-1, 0, 1)]
+    natural = f"{loss.threshold:g}"
+    if loss.link is not None:
+        natural += f" ({float(loss.proba(loss.threshold)):.3g})"
+    bayes = "none" if loss.bayes_threshold is None else f"{float(loss.bayes_threshold):.3g}"
+    return [name, *proba, natural, bayes, "yes" if loss.convex else "no"]
+
+
+def section(loss):
+    """Return the lines of a loss on the page on scores: what its docstring says before the parameters."""
+    text = re.split(r"\n\n\w+\n-{3,}\n", inspect.getdoc(loss))[0].replace(" [2]_", "")
+    head = [f".. _loss-{loss.name}:", "", loss.__name__, "-" * len(loss.__name__), ""]
+    reference = f'``"{loss.name}"``; parameters and references: :class:`~sk_quadrant.losses.{loss.__name__}`.'
+    return [*head, text, "", reference, ""]
+
+
+def table_of(rows, widths):
+    """Return the lines of a table."""
+    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
+    return lines + [f"   {'  ' if i else '* '}- {cell}" for row in rows for i, cell in enumerate(row)]
+
+
 def write_losses(app, config):
-    """Write what follows from `LOSSES`: the table of the user guide, and the page of the reference."""
-    rows = [["``loss``", "class", "present above", "use it"], *map(describe, LOSSES.values())]
-    table = [".. list-table::", "   :header-rows: 1", "   :widths: 22 20 13 45", ""]
-    table += [f"   {'  ' if i else '* '}- {cell}" for row in rows for i, cell in enumerate(row)]
+    """Write what follows from `LOSSES`: tables and formulas of the user guide, and the page of the reference."""
+    losses = LOSSES.values()
+    table = table_of([["``loss``", "class", "present above", "use it"], *map(describe, losses)], "22 20 13 45")
+    header = ["loss", "score -1", "score 0", "score 1", "natural threshold", "Bayes threshold", "convex"]
+    scores = table_of([header, *map(meaning, losses)], "24 10 10 10 19 17 10")
+    formulas = [line for loss in losses for line in section(loss)]
     names = [loss.__name__ for loss in LOSSES.values()]
     page = ["All losses", "==========", "", ".. currentmodule:: sk_quadrant.losses", "", ".. autosummary::"]
     page += ["   :toctree: api", "", *(f"   {name}" for name in names)]
     generated = Path(app.srcdir) / "generated"
     generated.mkdir(exist_ok=True)
-    for name, lines in {"losses_table.txt": table, "losses.rst": page}.items():
+    pages = {
+        "losses_table.txt": table,
+        "losses_scores.txt": scores,
+        "losses_formulas.txt": formulas,
+        "losses.rst": page,
+    }
+    for name, lines in pages.items():
         (generated / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

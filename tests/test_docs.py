@@ -163,6 +163,9 @@ def test_documentation_builds_without_warnings(tmp_path):
     assert all((pages / f"sk_quadrant.losses.{loss.__name__}.html").is_file() for loss in LOSSES.values())
     guide = (tmp_path / "site" / "user_guide" / "losses.html").read_text(encoding="utf-8")
     assert all(f"&quot;{name}&quot;" in guide for name in LOSSES)
+    meaning = (tmp_path / "site" / "user_guide" / "meaning_of_scores.html").read_text(encoding="utf-8")
+    assert all(f'id="loss-{name.replace("_", "-")}"' in meaning for name in LOSSES)
+    assert meaning.count("<strong>Link</strong>") == len(LOSSES)
 
 
 def test_every_display_has_a_picture():

@@ -42,6 +42,8 @@ class Asymmetric(LabelwiseLoss):
 
     Use it when few of many labels are present and misses cost more than false alarms.
 
+    Other names: ASL, ``AsymmetricLoss``, ``timm.loss.AsymmetricLossMultiLabel``.
+
     Parameters
     ----------
     gamma_pos : float, default=1.0

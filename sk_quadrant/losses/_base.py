@@ -88,7 +88,8 @@ class Loss(ABC):
 
     **Registry**
         - The class needs no argument, is public, and has its own `name`, the key in ``LOSSES``.
-        - Its docstring has the formula, the link, the threshold, a paragraph "Use it ...", references and examples.
+        - Its docstring has the formula, the link, the threshold, a paragraph "Use it ...", "Other names: ..." if there
+          are any, references and examples. A page of the user guide is made of it.
 
     **Value**
         - A loss is frozen and hashable, equals losses of the same class and parameters and no others, and shows its

@@ -33,6 +33,9 @@ class BCEWithLogits(LabelwiseLoss):
 
     Use it by default.
 
+    Other names: log loss, logistic loss, ``torch.nn.BCEWithLogitsLoss``, ``torch.nn.MultiLabelSoftMarginLoss``, the
+    loss of ``problem_type="multi_label_classification"`` in transformers.
+
     Parameters
     ----------
     pos_weight : float or array-like of shape (n_labels,), default=1.0

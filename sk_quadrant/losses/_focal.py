@@ -38,6 +38,8 @@ class Focal(LabelwiseLoss):
 
     Use it when most labels are easy, as with many rare ones, and the model is flexible. A linear model gains little.
 
+    Other names: sigmoid focal loss, ``torchvision.ops.sigmoid_focal_loss`` (with ``alpha=0.25``).
+
     Parameters
     ----------
     gamma : float, default=2.0

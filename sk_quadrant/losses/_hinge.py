@@ -29,6 +29,8 @@ class Hinge(MarginLoss):
     Use it when only decisions matter and some labels are wrong, as ``LinearSVC(loss="hinge")``. For probabilities use
     `ModifiedHuber`, or calibrate the scores with `CalibratedMultiLabelClassifierCV`.
 
+    Other names: L1 loss of support vector machines, ``SGDClassifier(loss="hinge")``.
+
     References
     ----------
     .. [1] Corinna Cortes, V. Vapnik, "Support-vector networks", Machine Learning 20, 1995. :doi:`10.1007/BF00994018`

@@ -26,6 +26,8 @@ class ModifiedHuber(MarginLoss):
 
     Use it when some labels are wrong: the gradient of a wrong label is bounded. Unlike `Hinge` it has probabilities.
 
+    Other names: ``SGDClassifier(loss="modified_huber")``.
+
     References
     ----------
     .. [1] T. Zhang, "Solving large scale linear prediction problems using stochastic gradient descent algorithms",

@@ -32,6 +32,8 @@ class NegativeTolerant(LabelwiseLoss):
 
     Use it when most labels are rare and absent labels dominate the training.
 
+    Other names: negative-tolerant regularization (NTR), a part of the distribution-balanced loss (DB loss).
+
     Parameters
     ----------
     scale : float, default=2.0

@@ -32,6 +32,8 @@ class Poly1(MarginLoss):
     Use it to tune one parameter around `BCEWithLogits`: :math:`\varepsilon > 0` gives more weight to labels near the
     threshold, :math:`\varepsilon < 0` less.
 
+    Other names: PolyLoss.
+
     Parameters
     ----------
     epsilon : float, default=1.0

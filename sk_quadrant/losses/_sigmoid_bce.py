@@ -29,6 +29,8 @@ class SigmoidBCE(LabelwiseLoss):
 
     Use it to learn why cross-entropy is computed from scores; use `BCEWithLogits` for everything else.
 
+    Other names: ``torch.nn.BCELoss`` after a sigmoid.
+
     References
     ----------
     .. [1] PyTorch documentation of ``torch.nn.BCELoss`` and ``torch.nn.BCEWithLogitsLoss``.

@@ -24,6 +24,8 @@ class SquaredError(LabelwiseLoss):
 
     Use it when speed matters: all labels have the same Hessian, and one factorisation solves for all of them.
 
+    Other names: least squares, least-squares support vector machine, ridge classification.
+
     A linear model with it equals ``RidgeClassifier(alpha=1 / C)``. Scores beyond -1 and 1 of the right sign are
     penalised as well, so outliers move its boundary more than that of `SquaredHinge`.
 

@@ -25,6 +25,8 @@ class SquaredHinge(MarginLoss):
 
     Use it on text and other data with many features, when decisions matter more than probabilities.
 
+    Other names: L2 loss of support vector machines, ``LinearSVC(loss="squared_hinge")``.
+
     Probabilities are 0 or 1 beyond scores of -1 and 1. The gradient of wrong labels is unbounded; that of
     `ModifiedHuber` is bounded.
 

@@ -27,9 +27,7 @@ class ZLPR(Loss):
         \ell(s, t) = \frac{1}{\tau} \log\Bigl(e^b + \sum_j (1 - t_j) e^{u_j}\Bigr)
                    + \frac{1}{\tau} \log\Bigl(e^b + \sum_j t_j e^{-u_j}\Bigr), \quad u_j = \tau (s_j - s_0)
 
-    It ranks all present labels of a row above the threshold :math:`s_0` and all absent labels below. Other names are
-    multi-label softmax cross-entropy (``multilabel_categorical_crossentropy``) and, in relation extraction, balanced
-    softmax.
+    It ranks all present labels of a row above the threshold :math:`s_0` and all absent labels below.
 
     **Link**: :math:`\eta = \sigma(2 \tau (s - s_0))`. Exact for soft targets (probabilities), at every temperature,
     threshold and bound. For 0/1 targets no link of a single score exists. This one is close for many independent labels
@@ -39,6 +37,10 @@ class ZLPR(Loss):
 
     Use it when labels exclude each other, to rank the few present labels first among many, and with soft targets. For
     0/1 targets calibrate its probabilities.
+
+    Other names: multi-label softmax cross-entropy, ``multilabel_categorical_crossentropy`` (from indices:
+    ``sparse_multilabel_categorical_crossentropy``), the loss of GlobalPointer, and, in relation extraction, balanced
+    softmax.
 
     Parameters
     ----------

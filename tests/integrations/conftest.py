@@ -25,12 +25,10 @@ def check_link_and_thresholds():
         proba = loss.proba(scores)
         np.testing.assert_array_equal(loss.decide(scores, 0.3), proba > 0.3)
 
-        # begin thresholds
         on_scores = QuadrantMultiLabelClassifier.from_module(torch.nn.Identity(), Y.shape[1], loss=loss)
         tuned = TunedThresholdMultiLabelClassifierCV(on_scores, scoring="f1_macro", cv="prefit", refit=False)
         threshold = tuned.fit(scores, Y).best_threshold_
         labels = loss.decide(scores, threshold)
-        # end thresholds
 
         np.testing.assert_array_equal(labels, tuned.predict(scores))
         natural = f1_score(Y, loss.decide(scores), average="macro", zero_division=0)

@@ -39,6 +39,11 @@ def span_loss_of_indices(loss, scores, indices, attention_mask):
     return loss.from_indices(scores.flatten(2), indices)
 
 
+def rows_of_spans(scores, attention_mask):
+    """Return the scores of all pairs that may be a span, of shape (n_pairs, n_types)."""
+    return scores.permute(0, 2, 3, 1)[spans(attention_mask).squeeze(1)]
+
+
 def usual_loss(scores, targets, attention_mask):
     """Return the mean loss by the code that is usual, of scores of -1e12 for spans that may not be (kexue.fm/8373)."""
     scores = scores - (1 - spans(attention_mask).to(scores.dtype)) * 1e12
@@ -101,10 +106,6 @@ def test_link_and_thresholds_serve_spans(texts, check_link_and_thresholds):
 
     scores = head(hidden).detach()
     found = loss.decide(scores) & spans(attention_mask)  # (text, type, start, end) of each span: found.nonzero()
-    # begin rows
-    possible = spans(attention_mask).squeeze(1)
-    rows = scores.permute(0, 2, 3, 1)[possible]  # (n_spans, n_types)
-    # end rows
 
     torch.testing.assert_close(found.double(), targets)
-    check_link_and_thresholds(rows, targets.permute(0, 2, 3, 1)[possible], loss)
+    check_link_and_thresholds(*(rows_of_spans(part, attention_mask) for part in (scores, targets)), loss)

@@ -107,6 +107,21 @@ def test_first_step_is_the_gradient_of_the_mean_over_rows(build, texts, argument
     assert largest_difference(trained, expected) < 1e-6
 
 
+def test_without_the_count_of_labels_a_step_is_four_times_as_long(build, texts, arguments):
+    """The Trainer does not divide by the number of batches: this is why the count is passed on."""
+
+    class Forgetful:
+        def module(self, ignore_index):
+            criterion = ZLPR().module(ignore_index=ignore_index)
+            return lambda scores, targets, num_items_in_batch: criterion(scores, targets)
+
+    rows, start = texts(16), build().classifier.bias
+    arguments |= {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4, "max_steps": 1}
+    right, wrong = (train(build(), rows, loss, **arguments).model.classifier.bias for loss in (ZLPR(), Forgetful()))
+
+    torch.testing.assert_close(wrong - start, 4 * (right - start), rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_link_and_thresholds_serve_predictions_of_the_trainer(loss, build, texts, arguments, check_link_and_thresholds):
     """`predict` of the Trainer gives scores; the loss turns them into probabilities and labels of the words."""
