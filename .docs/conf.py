@@ -108,7 +108,7 @@ def describe(loss):
 def meaning(loss):
     """Return the cells of a loss in the table of scores: name, probabilities of scores, thresholds, convexity."""
     name, loss = f":ref:`{loss.__name__} <loss-{loss.name}>`", loss()
-    proba = ["no link"] * 3 if loss.link is None else [f"{float(loss.proba(score)):.2f}" for score in (-1, 0, 1)]
+    proba = ["none"] * 3 if loss.link is None else [f"{float(loss.proba(score)):.2f}" for score in (-1, 0, 1)]
     natural = f"{loss.threshold:g}"
     if loss.link is not None:
         natural += f" ({float(loss.proba(loss.threshold)):.3g})"
@@ -134,8 +134,8 @@ def write_losses(app, config):
     """Write what follows from `LOSSES`: tables and formulas of the user guide, and the page of the reference."""
     losses = LOSSES.values()
     table = table_of([["``loss``", "class", "present above", "use it"], *map(describe, losses)], "22 20 13 45")
-    header = ["loss", "score -1", "score 0", "score 1", "natural threshold", "Bayes threshold", "convex"]
-    scores = table_of([header, *map(meaning, losses)], "24 10 10 10 19 17 10")
+    header = ["loss", "score -1", "score 0", "score 1", "natural", "Bayes", "convex"]
+    scores = table_of([header, *map(meaning, losses)], "28 10 10 10 18 12 12")
     formulas = [line for loss in losses for line in section(loss)]
     names = [loss.__name__ for loss in LOSSES.values()]
     page = ["All losses", "==========", "", ".. currentmodule:: sk_quadrant.losses", "", ".. autosummary::"]

@@ -13,6 +13,23 @@ from sk_quadrant import QuadrantMultiLabelClassifier, TunedThresholdMultiLabelCl
 LABELS = 3
 
 
+def train_head(encoder, texts, Y, head):
+    """Train the head of a SetFit model on texts and lists of 0 and 1; the encoder stays as it is."""
+    from setfit import SetFitModel
+
+    model = SetFitModel(model_body=encoder, model_head=head)
+    model.fit(texts, Y, num_epochs=1)  # the number of epochs is for heads in PyTorch
+    return model
+
+
+class CountsOfLetters(torch.nn.Module):
+    """Stands for an encoder of sentences."""
+
+    def encode(self, texts, **options):
+        """Return an embedding of each text."""
+        return np.array([[text.count(letter) for letter in "abcdef"] for text in texts], dtype=np.float32)
+
+
 @pytest.fixture
 def embeddings():
     """Embeddings of unit length, as an encoder of sentences returns them, and lists of 0 and 1, one for each text."""
@@ -56,3 +73,21 @@ def test_head_decides_by_link_and_thresholds(embeddings, check_link_and_threshol
 
     assert_array_equal(head.loss_.decide(scores), head.predict(vectors))
     np.testing.assert_allclose(check_link_and_thresholds(scores, Y, head.loss_), head.predict_proba(vectors), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_model_of_setfit_predicts_by_the_head(check_link_and_thresholds):
+    """SetFit itself trains the head and returns its labels and probabilities, of all texts and of a single one."""
+    pytest.importorskip("setfit")
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("abcdef"), 4)) for _ in range(200)]
+    Y = [[int(letter in text) for letter in "abc"] for text in texts]
+    head = QuadrantMultiLabelClassifier("asymmetric", C=100)
+
+    model = train_head(CountsOfLetters(), texts, Y, head)
+
+    assert_array_equal(model.predict(texts), Y)
+    proba = check_link_and_thresholds(head.decision_function(model.encode(texts)), Y, head.loss_)
+    np.testing.assert_allclose(model.predict_proba(texts), proba, atol=1e-6)
+    assert_array_equal(model.predict(texts[0]), Y[0])
+    assert_array_equal(model.predict_proba(texts[0]), model.predict_proba(texts[:1])[0])
