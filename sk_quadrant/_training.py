@@ -40,9 +40,11 @@ WHOLE_FIT_ONLY = {  # parameters that need to know all rows or epochs, with the 
     "warmup_fraction": "the number of steps is not known in advance",
 }
 
-NOT_WITH_MODULE: dict[str, Any] = {  # parameters of the package's own models, with the values that ask for nothing
+NEUTRAL: dict[str, Any] = {  # parameters that not all solvers and models have, with the values that ask for nothing
     "hidden_layer_sizes": (), "activation": "relu", "residual": False, "fit_intercept": True, "mixup_alpha": 0.0,
+    "coef_threshold": 0.0, "learning_rate": "constant", "warmup_fraction": 0.0, "early_stopping": False,
 }  # fmt: skip
+NOT_WITH_MODULE = ("hidden_layer_sizes", "activation", "residual", "fit_intercept", "mixup_alpha")
 ONLY_WITH_MODULE = ("param_groups", "micro_batch_size")
 
 
@@ -343,29 +345,24 @@ def _check_beside_module(estimator: Any) -> None:
             if getattr(estimator, name) is not None:
                 raise ValueError(f"{name}={getattr(estimator, name)!r} needs a module, got module=None.")
         return
-    for name, neutral in NOT_WITH_MODULE.items():
-        value = getattr(estimator, name)
-        if np.size(value) != np.size(neutral) or (np.size(value) == 1 and value != neutral):
+    for name in NOT_WITH_MODULE:
+        if _is_asked_for(estimator, name):
             raise ValueError(
-                f"{name}={value!r} means nothing for a module, which has its own layers. Leave {name}={neutral!r} and "
-                "change the module."
+                f"{name}={getattr(estimator, name)!r} means nothing for a module, which has its own layers. Leave "
+                f"{name}={NEUTRAL[name]!r} and change the module."
             )
 
 
 def _asked_for(estimator: Any) -> set[str]:
-    """Return the names of the parameters of training by epochs that are not neutral."""
-    asked = {
-        "C": not isinstance(estimator.C, Real),
-        "coef_threshold": estimator.coef_threshold > 0,
-        "module": estimator.module is not None,
-        "hidden_layer_sizes": np.size(estimator.hidden_layer_sizes) > 0,
-        "residual": estimator.residual,
-        "learning_rate": estimator.learning_rate != "constant",
-        "warmup_fraction": estimator.warmup_fraction > 0,
-        "mixup_alpha": estimator.mixup_alpha > 0,
-        "early_stopping": estimator.early_stopping,
-    }
-    return {name for name, is_asked in asked.items() if is_asked}
+    """Return the names of the parameters that not all solvers take and that are not neutral."""
+    asked = {name for name in NEUTRAL if _is_asked_for(estimator, name)}
+    own = {"C": not isinstance(estimator.C, Real), "module": estimator.module is not None}
+    return asked | {name for name, is_asked in own.items() if is_asked}
+
+
+def _is_asked_for(estimator: Any, name: str) -> bool:
+    value, neutral = getattr(estimator, name), NEUTRAL[name]
+    return bool(np.size(value) != np.size(neutral) or (np.size(value) == 1 and value != neutral))
 
 
 def _architecture(estimator: Any, n_features: int) -> Architecture:
