@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, _num_samples
 
@@ -196,6 +197,18 @@ class MetaClassifier(SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstima
         """
         predicted = self.predict(X)
         return accuracy(self.encoding_, y, predicted, sample_weight, missing_labels="ignore")
+
+    def get_metadata_routing(self) -> Any:
+        """Get the metadata routing of this object.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            `fit` passes metadata on to `fit` of `estimator`.
+        """
+        return MetadataRouter(owner=self).add(
+            estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit")
+        )
 
     def _pack(self, state: dict[str, Any]) -> dict[str, Any]:
         return state | {"encoding_": state["encoding_"].to_dict()} if "encoding_" in state else state

@@ -14,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import LeaveOneOut
 from sklearn.utils import Bunch, indexable
 from sklearn.utils._param_validation import HasMethods, StrOptions
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
+from sklearn.utils.metadata_routing import MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.parallel import Parallel
 from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
 
@@ -282,9 +282,9 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
             Sample weights go to this object and, with `fit` parameters, to `estimator`; `split` parameters to `cv`.
         """
         return (
-            MetadataRouter(owner=self)
+            super()
+            .get_metadata_routing()
             .add_self_request(self)
-            .add(estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
             .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
         )
 

@@ -14,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import indexable
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _raise_for_params, process_routing
+from sklearn.utils.metadata_routing import MethodMapping, _raise_for_params, process_routing
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
@@ -349,8 +349,8 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
             `fit` passes metadata on to `fit` of `estimator`, to `split` of `cv` and to the scorer.
         """
         return (
-            MetadataRouter(owner=self)
-            .add(estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
+            super()
+            .get_metadata_routing()
             .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
             .add(scorer=self._scorer(), method_mapping=MethodMapping().add(caller="fit", callee="score"))
         )

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _raise_for_params, process_routing
+from sklearn.utils.metadata_routing import _raise_for_params, process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._arrays import FloatArray
@@ -225,18 +225,6 @@ default="auto"
         if not hasattr(self, "encoding_"):
             raise AttributeError("threshold_ is only available after fit.")
         return self._thresholds(self.estimator_, self.encoding_)
-
-    def get_metadata_routing(self) -> Any:
-        """Get the metadata routing of this object.
-
-        Returns
-        -------
-        routing : MetadataRouter
-            `fit` passes metadata on to `fit` of `estimator`.
-        """
-        return MetadataRouter(owner=self).add(
-            estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit")
-        )
 
     def _fitted(self) -> Any:
         classifier = getattr(self, "estimator_", self.estimator)

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import _fit_context, clone
 from sklearn.utils import indexable
 from sklearn.utils._param_validation import HasMethods, StrOptions
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _raise_for_params, process_routing
+from sklearn.utils.metadata_routing import _raise_for_params, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _estimator_has, check_is_fitted
 
@@ -171,18 +171,6 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
     def classes_(self) -> Any:
         """Classes of the fitted estimator."""
         return self.estimator_.classes_
-
-    def get_metadata_routing(self) -> Any:
-        """Get the metadata routing of this object.
-
-        Returns
-        -------
-        routing : MetadataRouter
-            `fit` passes metadata on to `fit` of `estimator`.
-        """
-        return MetadataRouter(owner=self).add(
-            estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit")
-        )
 
     def _pack(self, state: dict[str, Any]) -> dict[str, Any]:
         hierarchies = {name: state[name] for name in ("hierarchy", "hierarchy_") if state.get(name) is not None}
