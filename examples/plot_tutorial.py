@@ -88,7 +88,7 @@ for C in (1, 10):
     tuned = TunedThresholdMultiLabelClassifierCV(model, scoring="f1_macro").fit(texts_train, tags_train)
     report(f"C={C}, tuned thresholds", tuned.predict(texts_test))
 
-print("\nthresholds:", dict(zip(tags.columns, tuned.best_threshold_.round(2).tolist(), strict=True)))
+print(f"\nthresholds:\n{pd.Series(tuned.best_threshold_, index=tags.columns).round(2).to_string()}")
 
 # %%
 # Probabilities you can trust
