@@ -79,7 +79,7 @@ class SearchDisplay(PanelDisplay):
     >>> search = QuadrantMultiLabelClassifierCV(["zlpr", "hinge"], [0.1, 1.0], cv=3, thresholds="natural").fit(X, Y)
     >>> display = SearchDisplay.from_estimator(search)
     >>> display.names, display.values
-    (('', 'loss', 'C'), ([''], ['zlpr', 'hinge'], [0.1, 1.0]))
+    (('', 'loss', 'C'), ([''], ['zlpr', 'hinge'], [0.1, 1.0, 'label']))
     >>> display.scores.shape  # a panel, two losses, two values of C, three splits
     (1, 2, 2, 3)
     """

@@ -65,7 +65,9 @@ def both_fits(monkeypatch, X, Y, **params):
 
 
 @on_both_formats
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "hinge" else name for name in LOSSES]
+)
 def test_the_optimum_is_that_of_double_precision(name, as_format, rows, monkeypatch):
     """For every loss, as close to it as the tolerance says."""
     X, Y = rows
