@@ -108,10 +108,13 @@ class Objective:
         """Return the best scores that do not depend on features.
 
         A label seen n times and always absent (or present) has no best finite score; its frequency counts as
-        1 / (2 n + 2) (or one minus that), the Krichevsky-Trofimov estimate.
+        1 / (2 n + 2) (or one minus that), the Krichevsky-Trofimov estimate. So does a smaller one, where this is only a
+        start; that of a quadratic loss is final.
         """
         frequency, weight = (part.cpu().numpy() for part in self.frequency())
         smallest = 0.5 / (weight + 1)
+        if self.loss.quadratic:
+            smallest = np.where((frequency > 0) & (frequency < 1), 0.0, smallest)
         scores = self.loss.constant_scores(np.clip(frequency, smallest, 1 - smallest))
         return torch.from_numpy(np.asarray(scores, dtype=np.float64))
 

@@ -48,6 +48,15 @@ def test_c_for_each_label(rows):
         assert_allclose(clf.coef_[label], np.ravel(ridge.coef_), rtol=1e-7, atol=1e-9)
 
 
+def test_labels_of_little_weight_have_their_intercept(rows):
+    """A frequency below that which a label without positives counts as is taken as it is."""
+    X, Y, _ = rows
+    weight = np.where(Y[:, 0] == 1, 1e-6, 1.0)
+    clf = QuadrantMultiLabelClassifier("squared_error").fit(X, Y, sample_weight=weight)
+    ridge = RidgeClassifier(alpha=1.0, solver="cholesky").fit(X, Y, weight)
+    assert_allclose(clf.intercept_, ridge.intercept_, rtol=1e-7)
+
+
 @pytest.mark.parametrize("as_format", FORMATS.values(), ids=FORMATS)
 def test_more_features_than_rows(as_format, rows):
     """The span or the principal axes of the rows take over."""
