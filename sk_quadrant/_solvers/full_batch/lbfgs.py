@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 COMPACT = 0.25  # share of finished labels that makes dropping them worth the copying
 
 
+SMALL = 0.1  # share of the objective at the start below which the loss may be flat
+FALL = 0.5  # share of its slope that a last step may leave
 LEAST_REFERENCE = 0.01  # of separable data the objective falls towards 0 with the penalty
 
 
@@ -146,7 +148,8 @@ class Minimizer:
             if slope.isnan().any():
                 raise FloatingPointError("the gradient of the loss became NaN")
             # -slope = g'Hg is the squared Newton decrement: half of it estimates the distance to the optimum
-            self._finish(-slope / 2 <= self.smallest * reference(self.point.values, self.scale) * self.damping)
+            close = -slope / 2 <= self.smallest * reference(self.point.values, self.scale) * self.damping
+            self._finish(self._confirmed(close, direction, slope) if self.pairs else close)
             if self.done.all():
                 break
             if self._compact_pays():
@@ -156,6 +159,22 @@ class Minimizer:
             self._accept()
             if self.verbose:
                 self._report()
+
+    def _confirmed(self, close: Tensor, direction: Tensor, slope: Tensor) -> Tensor:
+        """Return which groups that seem close to their optimum would be there after the step.
+
+        A curvature pair tells of the curvature along a past step. Where the loss has become small and flat, as hinges
+        are beyond the margin, there may be much less of it here, and step and decrement are then too small.
+        """
+        asked = close & ~self.done & (self.point.values < SMALL * self.scale)
+        if self.objective.loss.quadratic or not asked.any():
+            return close
+        labels = asked.nonzero()[:, 0] if self.per_label else torch.arange(len(self.labels))
+        part, moves = self.objective.take(labels) if self.per_label else self.objective, take_labels(direction, labels)
+        gradient = part.evaluate(take_labels(self.theta, labels) + moves).gradient
+        confirmed = close.clone()
+        confirmed[asked] &= self._inner(gradient, moves) >= FALL * slope[asked]
+        return confirmed
 
     def _accept(self) -> None:
         self.trace.values.append(float(self.point.values.sum()) + self.finished_value)

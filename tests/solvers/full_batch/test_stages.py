@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from scipy import sparse
+from scipy.optimize import minimize
 from sklearn.datasets import make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -207,3 +208,21 @@ def test_steps_beyond_the_range_of_single_precision_are_taken_again(rows, roughl
     monkeypatch.setattr(Objective, "evaluate", overflow)
     clf = QuadrantMultiLabelClassifier(tol=1e-6, max_iter=1000).fit(X, Y)
     assert_allclose(clf.coef_, expected.coef_, rtol=0, atol=1e-4 * np.abs(expected.coef_).max())
+
+
+def test_a_hinge_beyond_its_margin_is_not_taken_for_solved():
+    """Wide rows are soon separated, where only the penalty is curved, which the steps so far do not tell."""
+    rng, C = np.random.default_rng(0), 1e4
+    X, Y = rng.standard_normal((100, 600)) / 600**0.5, (rng.random((100, 3)) < [0.05, 0.1, 0.3]).astype(int)
+    clf = QuadrantMultiLabelClassifier("squared_hinge", C=C).fit(X, Y)
+    for label, signs in enumerate(2 * Y.T - 1):
+
+        def objective(parameters, signs=signs):
+            shortfall = np.maximum(0, 1 - signs * (X @ parameters[:-1] + parameters[-1]))
+            value = C * shortfall @ shortfall + parameters[:-1] @ parameters[:-1] / 2
+            slopes = -2 * C * signs * shortfall
+            return value, np.append(X.T @ slopes + parameters[:-1], slopes.sum())
+
+        found = np.append(clf.coef_[label], clf.intercept_[label])
+        best = minimize(objective, found, jac=True, method="L-BFGS-B", options={"maxiter": 5000, "maxfun": 10000})
+        assert objective(found)[0] < 1.002 * best.fun
