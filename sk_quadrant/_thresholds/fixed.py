@@ -246,7 +246,8 @@ default="auto"
     def _encoding(self, classifier: Any, X: Any) -> Encoding:
         """Return the encoding of y in `fit`, or what the predictions of a classifier that was fitted elsewhere tell."""
         if hasattr(self, "encoding_"):
-            return self.encoding_  # type: ignore[no-any-return]
+            fitted: Encoding = self.encoding_
+            return fitted
         return encoding_of_predictions(classifier, classifier.predict(_safe_indexing(X, slice(0, 1))))
 
     def _thresholds(self, classifier: Any, encoding: Encoding) -> FloatArray:

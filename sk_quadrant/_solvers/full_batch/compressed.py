@@ -117,7 +117,7 @@ class Compressed:
 
     def to_scipy(self) -> tuple[Any, Any, Any]:
         """Return values, indices and offsets as arrays, the values in double precision."""
-        return tuple(part.cpu().numpy() for part in (self._values[1].double(), self.indices, self.offsets))  # type: ignore[return-value]
+        return self._values[1].double().cpu().numpy(), self.indices.cpu().numpy(), self.offsets.cpu().numpy()
 
     def _power(self, power: int) -> Tensor:
         if power not in self._values:
