@@ -157,6 +157,8 @@ def copy_pictures(app, env, docnames):
     source = (ROOT / "examples" / "plot_displays.py").read_text(encoding="utf-8")
     generated = Path(app.srcdir) / "generated"
     (generated / "displays").mkdir(exist_ok=True)
+    if not app.config.sphinx_gallery_conf["plot_gallery"]:
+        app.config.suppress_warnings.append("image.not_readable")  # pictures that pages take from examples
     for number, name in enumerate(re.findall(r"^(\w+Display)\.from_", source, flags=re.MULTILINE), start=1):
         picture = generated / "gallery" / "images" / f"sphx_glr_plot_displays_{number:03d}.png"
         if not app.config.sphinx_gallery_conf["plot_gallery"]:  # examples are shown without running them
