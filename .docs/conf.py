@@ -8,11 +8,11 @@ import shutil
 import sys
 from pathlib import Path
 
-import sphinx_gallery
 from docutils import nodes
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
+PLACEHOLDER = ROOT / ".github" / "quadrants.png"  # the picture of examples that draw nothing, or were not run
 sys.path[:0] = [str(ROOT), str(DOCS)]  # the package, and gallery_order
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # for workers
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -65,6 +65,7 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "download_all_examples": False,
     "remove_config_comments": True,
+    "default_thumb_file": str(PLACEHOLDER),
 }
 
 html_theme = "pydata_sphinx_theme"
@@ -157,13 +158,12 @@ def copy_pictures(app, env, docnames):
     source = (ROOT / "examples" / "plot_displays.py").read_text(encoding="utf-8")
     generated = Path(app.srcdir) / "generated"
     (generated / "displays").mkdir(exist_ok=True)
-    if not app.config.sphinx_gallery_conf["plot_gallery"]:
+    are_drawn = app.config.sphinx_gallery_conf["plot_gallery"]
+    if not are_drawn:  # examples are shown without running them
         app.config.suppress_warnings.append("image.not_readable")  # pictures that pages take from examples
     for number, name in enumerate(re.findall(r"^(\w+Display)\.from_", source, flags=re.MULTILINE), start=1):
         picture = generated / "gallery" / "images" / f"sphx_glr_plot_displays_{number:03d}.png"
-        if not app.config.sphinx_gallery_conf["plot_gallery"]:  # examples are shown without running them
-            picture = Path(sphinx_gallery.__file__).with_name("_static") / "no_image.png"
-        shutil.copy(picture, generated / "displays" / f"{name}.png")
+        shutil.copy(picture if are_drawn else PLACEHOLDER, generated / "displays" / f"{name}.png")
 
 
 def exists(name):

@@ -45,7 +45,10 @@ class _MultilabelScorer(_BaseScorer):
     def _score(self, method_caller: Any, estimator: Any, X: Any, y_true: Any, **metadata: Any) -> float:
         """Score the estimator, without `method_caller`, which caches columns that scikit-learn takes for binary."""
         self._warn_overlap(message="Parameters of this scorer were passed again as metadata.", kwargs=metadata)
-        method = _check_response_method(estimator, self._response_method)
+        try:
+            method = _check_response_method(estimator, self._response_method)
+        except AttributeError as error:
+            raise error from _reason(estimator, self._response_method)
         names = find_label_names(estimator)
         y_true = align_labels(y_true, names)
         if metadata.get("sample_weight") is not None:
@@ -68,6 +71,15 @@ class _MultilabelScorer(_BaseScorer):
             UndefinedMetricWarning,
             stacklevel=4,
         )
+
+
+def _reason(estimator: Any, methods: Any) -> AttributeError | None:
+    """Return the error with which an estimator, or the last step of a pipeline, explains that a method is missing."""
+    try:
+        getattr(estimator, np.atleast_1d(methods)[0])
+    except AttributeError as error:
+        return error
+    return None
 
 
 def _one_label(y_true: Any, X: Any, estimator: Any, method: str) -> tuple[Any, Any]:

@@ -410,3 +410,16 @@ def test_one_label_is_scored_as_a_binary_problem(classifier, method):
         return 1.0
 
     assert make_multilabel_scorer(metric, response_method=method)(fitted, X, y) == 1.0
+
+
+def test_a_missing_method_is_explained_through_a_pipeline():
+    """The reason of the last step, which names what gives probabilities, is in the chain of errors."""
+    X, Y = make_quadrants(n_samples=40, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), QuadrantMultiLabelClassifier("hinge")).fit(X, Y)
+    with pytest.raises(AttributeError, match="predict_proba") as raised:
+        neg_multilabel_log_loss_scorer(pipeline, X, Y)
+
+    reasons, error = [], raised.value
+    while error := error.__cause__:
+        reasons.append(str(error))
+    assert any("CalibratedMultiLabelClassifierCV" in reason for reason in reasons)
