@@ -160,6 +160,7 @@ def test_a_sparse_column_is_the_label_of_a_vector(Meta, data):
 
 @each_meta_estimator
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array, pd.DataFrame], ids=["array", "csr", "frame"])
+@pytest.mark.slow
 def test_small_integers_are_labels_in_their_order(Meta, container):
     """LabelBinarizer permutes columns of int8 beyond 127 labels, and with them the answers of OneVsRest."""
     rng = np.random.default_rng(0)

@@ -233,6 +233,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     "method", ["fork", *(pytest.param(name, marks=pytest.mark.slow) for name in ("forkserver", "spawn"))]
 )
+@pytest.mark.slow
 def test_processes_of_every_kind_train_after_their_parent_has(method, tmp_path):
     """No deadlock after a fork of a process whose threads have worked, and the same models everywhere."""
     if method not in multiprocessing.get_all_start_methods():

@@ -17,6 +17,7 @@ from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
 from sk_quadrant.io._onnx_classifier import dtype_of, is_text
 from sk_quadrant.io._onnx_values import Graph, Values
 
+INSIDE = (np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).eps / 2)  # probabilities with finite log-odds
 THRESHOLD_ALIASES = {
     TunedThresholdMultiLabelClassifierCV: "SkQuadrantTunedThreshold",
     FixedThresholdMultiLabelClassifier: "SkQuadrantFixedThreshold",
@@ -57,7 +58,7 @@ def convert_tuned(scope: Any, operator: Any, container: Any) -> None:
     """Write the nodes that compare with thresholds."""
     model, graph, (labels, values) = operator.raw_operator, Graph(scope, container), operator.outputs
     answer = graph.value(operator.inputs[0].full_name).cast(np.float64)
-    scores = _column_of_labels(graph, model, answer, model.response_method_)
+    scores = _scores_below(graph, model, answer, model.estimator_, model.response_method_)
     thresholds = model.best_threshold_ if hasattr(model, "best_threshold_") else model.threshold_
     _write_labels(graph, model, graph.node("Greater", scores, thresholds), labels)
     shown = answer if values.raw_name == "probabilities" else scores
@@ -69,7 +70,8 @@ def convert_calibrated(scope: Any, operator: Any, container: Any) -> None:
     model, graph, (labels, values) = operator.raw_operator, Graph(scope, container), operator.outputs
     total: Any = 0.0
     for pair, variable in zip(model.calibrated_classifiers_, operator.inputs, strict=True):
-        scores = _column_of_labels(graph, model, graph.value(variable.full_name).cast(np.float64), _method_of(pair))
+        answer = graph.value(variable.full_name).cast(np.float64)
+        scores = _scores_below(graph, model, answer, pair.estimator, _method_of(pair))
         if pair.log_odds is not None:
             proba = scores.clip(pair.log_odds.low, pair.log_odds.high)
             scores = np.log(proba / (1 - proba))
@@ -126,6 +128,15 @@ def _declare(scope: Any, model: Any, alias: str, inputs: Any, below: list[Any], 
     for name, kind in (("label", label_type), (second, DoubleTensorType if in_double else FloatTensorType)):
         operator.outputs.append(scope.declare_local_variable(name, kind()))
     return operator.outputs
+
+
+def _scores_below(graph: Graph, model: Any, answer: Values, estimator: Any, method: str) -> Values:
+    """Return one column a label of the values of a method, of what the classifier below answers."""
+    if method == "predict_proba" or not isinstance(_answering(estimator)[1], CalibratedMultiLabelClassifierCV):
+        return _column_of_labels(graph, model, answer, method)
+    proba = _column_of_labels(graph, model, answer, "predict_proba").clip(*INSIDE)
+    log_odds: Values = np.log(proba / (1 - proba))  # its decision_function
+    return log_odds
 
 
 def _column_of_labels(graph: Graph, model: Any, answer: Values, method: str) -> Values:

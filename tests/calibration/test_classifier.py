@@ -682,6 +682,7 @@ def _draw_labels(law, X, W, rng):
     ],
     ids=lambda value: value if isinstance(value, (str, int)) else "",
 )
+@pytest.mark.slow
 def test_a_pooled_platt_map_gives_zlpr_the_calibration_of_cross_entropy(law, n_labels, published):
     """Expected calibration errors of six sets of probabilities, with others' figures for the same laws.
 

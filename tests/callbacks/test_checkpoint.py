@@ -126,6 +126,7 @@ def test_saving_can_be_less_frequent(data, tmp_path):
     assert seen == list(range(6, 13))
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_continued_to_the_same_bits(data, tmp_path):
     """Killed with SIGKILL in the middle of training, a child process that is run again gives the same coefficients."""
     program = textwrap.dedent(

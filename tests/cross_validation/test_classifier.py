@@ -59,6 +59,7 @@ def test_scikit_learn_checks(estimator, check):
     ],
     ids=str,
 )
+@pytest.mark.slow
 def test_without_thresholds_scores_are_those_of_grid_search(scoring, data):
     """Every score of every split, and the choice, for metrics of predictions, scores and probabilities."""
     X, Y = data

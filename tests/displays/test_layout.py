@@ -16,7 +16,10 @@ from sk_quadrant.displays import (
     ThresholdDisplay,
 )
 
-pytestmark = pytest.mark.filterwarnings("error::UserWarning")  # matplotlib warns where a layout has no room
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("error::UserWarning"),  # matplotlib warns where a layout has no room
+]
 
 SIZES = pytest.mark.parametrize("n_labels", [2, 14, 200])
 

@@ -162,6 +162,7 @@ def test_definition_by_hand():
 
 
 @pytest.mark.parametrize(("k", "published"), [(1, 0.6262), (3, 0.3909), (5, 0.2879)])
+@pytest.mark.slow
 def test_linear_models_have_the_published_precision_on_bibtex(bibtex_scores, k, published):
     """One logistic regression a label is within a point of 1-vs-All in the Extreme Classification Repository."""
     assert precision_at_k_score(*bibtex_scores, k=k) == pytest.approx(published, abs=0.01)

@@ -13,7 +13,9 @@ from sklearn.feature_selection import SelectFromModel
 from sklearn.inspection import permutation_importance
 from sklearn.neural_network import MLPClassifier
 
-from sk_quadrant import QuadrantMultiLabelClassifier, _model
+import sk_quadrant
+from sk_quadrant import QuadrantMultiLabelClassifier
+from sk_quadrant._model import fitted
 from sk_quadrant._solvers.mini_batch.net import MultiLabelNet
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -151,7 +153,7 @@ def test_predictions_in_blocks_keep_precision_and_agree(dtype, monkeypatch):
     X, Y = make_rows(dtype=dtype)
     clf = make_network().fit(X, Y)
     scores = clf.decision_function(X)
-    monkeypatch.setattr(_model, "PREDICT_ELEMENTS", 50)
+    monkeypatch.setattr(fitted, "PREDICT_ELEMENTS", 50)
     assert scores.dtype == dtype
     rtol = 1e-4 if dtype == np.float32 else 1e-10
     np.testing.assert_allclose(clf.decision_function(X), scores, rtol=rtol, atol=1e-6)
@@ -171,7 +173,7 @@ def test_a_pickled_network_holds_plain_arrays_and_predicts_the_same(tmp_path):
         "import pickle, sys, numpy as np; clf = pickle.load(open('clf', 'rb')); assert 'torch' not in sys.modules; "
         "np.save('scores.npy', clf.decision_function(np.load('X.npy')))"
     )
-    path = [str(_model.__file__).rsplit("/", 2)[0]]
+    path = [str(sk_quadrant.__file__).rsplit("/", 2)[0]]
     subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {path}; {code}"], cwd=tmp_path, check=True)
     np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), clf.decision_function(X))
 

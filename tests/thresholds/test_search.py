@@ -60,6 +60,7 @@ def informative_problem(seed=0, n_samples=300, n_labels=6, frequency=0.2):
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("name", EXACT)
+@pytest.mark.slow
 def test_a_threshold_a_label_is_as_good_as_the_best_of_all_combinations(name, seed):
     """Brute force over the product of all thresholds of three labels."""
     held_out = small_problem(seed, n_samples=6, n_labels=3)

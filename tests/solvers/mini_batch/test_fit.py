@@ -115,6 +115,7 @@ def test_rates_are_the_same_in_fast_and_in_skorchs_own_steps(params):
 @pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
 @pytest.mark.parametrize("as_sparse", [False, True], ids=["dense-y", "sparse-y"])
 @pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.slow
 def test_label_smoothing_is_a_fit_on_smoothed_labels(loss, as_sparse, solver):
     """For every loss and solver it is the same as passing the soft targets."""
     X, Y = make_rows(60)
