@@ -118,6 +118,7 @@ def hinge_objective(coef, X, Y, C, intercept=0):
 @pytest.mark.parametrize("constant", [False, True], ids=["", "constant feature"])
 @pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
 @pytest.mark.parametrize("seed", range(8))
+@pytest.mark.slow
 def test_hinge_with_intercept_is_a_linear_support_vector_machine(seed, C, constant):
     """The intercept, where the objective may have a slope but no curvature, gets as good as that of SVC."""
     rng = np.random.default_rng(seed)

@@ -183,6 +183,7 @@ def test_a_thousand_fits_do_not_grow(options):
      {"solver": "adamw", "max_iter": 2, "hidden_layer_sizes": 3, "early_stopping": True, "scoring": "f1_macro"}],
     ids=["lbfgs", "lbfgs from disk", "adamw", "sgd", "scored"],
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_model_holds_no_rows(options):
     """What was trained on is free as soon as the caller lets go of it."""
     rows, labels = X.copy(), Y.copy()

@@ -85,6 +85,7 @@ def on_subset(k):
 
 
 @each_estimator
+@pytest.mark.slow
 def test_fits_in_many_threads_are_those_of_one(name):
     """Several estimators, each with data of its own."""
 

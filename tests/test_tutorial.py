@@ -66,6 +66,7 @@ def test_f1_is_almost_one_at_the_threshold_of_the_loss(loss, seed):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.slow
 def test_all_epochs_are_run(loss):
     """The recipe runs its 30 epochs; a falling rate is not mistaken for the end of progress."""
     assert follow_recipe(loss).n_iter_ == 30

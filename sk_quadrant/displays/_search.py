@@ -81,7 +81,7 @@ class SearchDisplay(PanelDisplay):
     >>> display.names, display.values
     (('', 'loss', 'C'), ([''], ['zlpr', 'hinge'], [0.1, 1.0, 'label']))
     >>> display.scores.shape  # a panel, two losses, two values of C, three splits
-    (1, 2, 2, 3)
+    (1, 2, 3, 3)
     """
 
     scores: FloatArray

@@ -161,6 +161,7 @@ CLASSIFIERS = {
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
 @pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.slow
 def test_any_multi_label_classifier_gets_probabilities_close_to_the_true_ones(data, name, method):
     """Decision values, probabilities and lists of probabilities all end up within .08 of the truth on average."""
     X, Y, X_test, _, truth = data

@@ -75,6 +75,7 @@ def test_a_threshold_a_label_is_as_good_as_the_best_of_all_combinations(name, se
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_a_shared_threshold_is_as_good_as_the_best_of_all(name, seed):
     """Brute force over all thresholds of the pooled scores; every metric is exact here."""
     held_out = small_problem(seed, n_samples=12, n_labels=4)
