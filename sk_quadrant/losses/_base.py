@@ -338,8 +338,8 @@ class Loss(ABC):
 
     def __call__(
         self,
-        scores: Tensor,
-        targets: Tensor,
+        scores: Tensor | None = None,
+        targets: Tensor | None = None,
         *,
         mask: Tensor | None = None,
         weight: Tensor | None = None,
@@ -374,8 +374,10 @@ class Loss(ABC):
         ValueError
             If shapes do not fit, or `reduction` is unknown.
         TypeError
-            If `mask` is not boolean.
+            If `mask` is not boolean, or scores or targets are missing.
         """
+        if scores is None or targets is None:  # skorch calls a criterion that is no module without arguments
+            raise TypeError(f"{self!r} needs scores and targets. As criterion of a skorch net pass {self!r}.module().")
         self._check_call(scores, targets, mask, weight, reduction)
         rows = scores.shape[:-1]
         scores, targets = _as_matrix(scores), _as_matrix(targets)

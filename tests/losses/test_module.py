@@ -42,6 +42,12 @@ def test_module_moves_saves_and_copies_as_any_other(batch):
     assert repr(module) == "LossModule(Focal(gamma=3.0, alpha=(0.2, 0.3, 0.5)), ignore_index=-100)"
 
 
+def test_a_loss_that_is_called_without_arguments_names_its_module():
+    """A skorch net calls a criterion that is no module."""
+    with pytest.raises(TypeError, match=r"needs scores and targets. As criterion of a skorch net pass .*module"):
+        Focal(gamma=3.0)()
+
+
 @pytest.mark.parametrize(
     "criterion",
     [
