@@ -223,14 +223,16 @@ def _ratio(
     normalize: bool,
 ) -> float:
     """Return the mean of scaled, discounted gains over rows, divided by that of the best ranking if asked for."""
-    found, best = (
-        np.concatenate([_discounted(block, gains, k, discount, by_gain) for block in inputs.row_blocks()])
-        for by_gain in (False, True)
-    )
-    weight = inputs.row_weight
-    value = float(np.average(found * scale, weights=weight))
-    largest = float(np.average(best * scale, weights=weight))
-    return (value / largest if largest else 0.0) if normalize else value
+
+    def mean(by_gain: bool) -> float:
+        rows = [_discounted(block, gains, k, discount, by_gain) for block in inputs.row_blocks()]
+        return float(np.average(np.concatenate(rows) * scale, weights=inputs.row_weight))
+
+    value = mean(by_gain=False)
+    if not normalize:
+        return value
+    largest = mean(by_gain=True)
+    return value / largest if largest else 0.0
 
 
 def _discounted(
