@@ -18,6 +18,7 @@ from sk_quadrant.metrics import get_scorer
 
 if TYPE_CHECKING:
     from sk_quadrant._model import FittedModel
+    from sk_quadrant._targets import Targets
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,10 @@ class WatchedScore:
         y = model.encoding.align(y)
         candidate = copy(self.estimator)
         candidate.model_ = model
-        targets = model.encoding.encode(y, missing_labels=self.estimator.missing_labels)
         try:
             scores = self.scorer(candidate, X, y, **({} if weight is None else {"sample_weight": weight}))
         except ValueError as error:
-            if targets.mask is None:
+            if self._encode(model, y).mask is None:
                 raise
             raise ValueError(
                 f"scoring={self.estimator.scoring!r} does not take the unknown labels (NaN) of the rows that "
@@ -77,8 +77,11 @@ class WatchedScore:
             ) from error
         named = _named_scores(scores, model.encoding.classes)
         if np.isnan(named["valid_score"]):
-            self._refuse_nan(scores, targets, _names(model.encoding))
+            self._refuse_nan(scores, self._encode(model, y), _names(model.encoding))
         return named
+
+    def _encode(self, model: FittedModel, y: Any) -> Targets:
+        return model.encoding.encode(y, missing_labels=self.estimator.missing_labels)
 
     def _refuse_nan(self, scores: Any, targets: Any, names: Any) -> None:
         is_nan = np.ndim(scores) == 1 and len(scores) == len(names)
