@@ -5,7 +5,6 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
-from inspect import signature
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -745,11 +744,6 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
                 self.__dict__.pop(name, None)
         return inputs
 
-    @classmethod
-    def _default_parameters(cls):
-        parameters = signature(cls.__init__).parameters.values()
-        return {one.name: one.default for one in parameters if one.default is not one.empty}
-
     @available_if(has_coefficients)
     def densify(self):
         """Convert `coef_` to a dense array."""
@@ -776,12 +770,12 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         return clf
 
     def _unpack(self, state):
-        state = self._default_parameters() | upgrade_classifier(state)  # an older version had fewer parameters
+        state = upgrade_classifier(state)
         if "loss" in state:
             state["loss"] = loss_from_dict(state["loss"])
         if "model_" in state:
             state["model_"] = FittedModel.from_dict(state["model_"])
-        return state | {"module": module_from_dict(state["module"])}
+        return state | {"module": module_from_dict(state.get("module"))}
 
     def __repr__(self, N_CHAR_MAX=700):
         return BaseEstimator.__repr__(_with_short_module(self), N_CHAR_MAX)

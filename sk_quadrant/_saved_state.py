@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields
+from inspect import signature
 from typing import Any
 
 from sklearn.exceptions import InconsistentVersionWarning
@@ -50,7 +51,13 @@ class SavedState:
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         state = dict(state)
         warn_of_version(type(self).__name__, str(state.pop(VERSION, "before 0.1")))
-        self.__dict__.update(self._unpack(state))
+        self.__dict__.update(self._defaults() | self._unpack(state))
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        """Return the default values of parameters, for states saved before a parameter existed."""
+        parameters = signature(cls).parameters.values()
+        return {each.name: each.default for each in parameters if each.default is not each.empty}
 
     def _pack(self, state: dict[str, Any]) -> dict[str, Any]:
         """Return a state in which own objects are replaced by plain values."""

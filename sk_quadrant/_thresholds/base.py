@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from inspect import signature
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -89,11 +88,6 @@ class ThresholdClassifier(MetaClassifier):
     def _fitted(self) -> Any:
         check_is_fitted(self, "estimator_")
         return self.estimator_
-
-    def _unpack(self, state: dict[str, Any]) -> dict[str, Any]:
-        parameters = signature(type(self)).parameters.values()
-        defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
-        return super()._unpack(defaults | state)  # saved before a parameter existed
 
     def _rule(self) -> Rule:
         return Rule(self.min_labels, self.max_labels, self.rule)
