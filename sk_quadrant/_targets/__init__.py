@@ -4,8 +4,7 @@ NumPy only; used by the estimators, metrics, displays, Dask and torchrun.
 """
 
 from sk_quadrant._targets.accuracy import accuracy, count_right, share_of_right
-from sk_quadrant._targets.any_classifier import read_for_any_classifier
-from sk_quadrant._targets.delegation import delegates
+from sk_quadrant._targets.any_classifier import encoding_of_predictions, read_for_any_classifier, stated_thresholds
 from sk_quadrant._targets.encodings import (
     ENCODINGS,
     Binary,
@@ -16,21 +15,12 @@ from sk_quadrant._targets.encodings import (
     read_targets,
     recognize,
 )
-from sk_quadrant._targets.fitted import encoding_of_predictions, stated_thresholds
-from sk_quadrant._targets.label_names import align_labels, column_names, find_label_names, read_label_values
-from sk_quadrant._targets.masked import masked_as_nan
-from sk_quadrant._targets.reading import (
-    as_classes,
-    count_classes,
-    is_label_column,
-    is_label_matrix,
-    is_target_column,
-    read_matrix,
-    refuse_dask,
-)
+from sk_quadrant._targets.label_names import align_labels, column_names, read_label_values
 from sk_quadrant._targets.responses import (
     RESPONSE_METHODS,
     Response,
+    delegates,
+    find_label_names,
     first_method,
     positive_probabilities,
     respond,
@@ -42,7 +32,18 @@ from sk_quadrant._targets.scored import (
     check_ranked_targets,
 )
 from sk_quadrant._targets.stratification import check_label_cv, hold_out, stratified_folds, stratified_parts
-from sk_quadrant._targets.targets import Targets, one_class_labels
+from sk_quadrant._targets.targets import (
+    Targets,
+    as_classes,
+    count_classes,
+    is_label_column,
+    is_label_matrix,
+    is_target_column,
+    masked_as_nan,
+    one_class_labels,
+    read_matrix,
+    refuse_dask,
+)
 from sk_quadrant._targets.weights import check_known, check_sample_weight, weigh_rows, weight_targets
 
 __all__ = [

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.metrics import accuracy_score
 
-from sk_quadrant._targets.reading import as_classes, is_label_matrix, is_target_column
+from sk_quadrant._targets.targets import as_classes, is_label_matrix, is_target_column
 from sk_quadrant._targets.weights import check_sample_weight, weigh_rows
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from sk_quadrant._targets.class_weights import class_weights, label_weights
 from sk_quadrant._targets.label_names import align_labels, are_compatible, column_names
-from sk_quadrant._targets.reading import (
+from sk_quadrant._targets.targets import (
+    Targets,
     as_classes,
     check_matrix_shape,
     count_classes,
@@ -28,7 +29,6 @@ from sk_quadrant._targets.reading import (
     is_target_column,
     read_matrix,
 )
-from sk_quadrant._targets.targets import Targets
 
 CONTAINERS: dict[str, Any] = {"csr_matrix": sparse.csr_matrix, "csr_array": sparse.csr_array}
 

@@ -9,20 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_quadrant._targets.delegation import delegates
-
-INNER_ESTIMATORS = ("best_estimator_", "estimator_")  # of searches and of meta-estimators
-
 
 def column_names(y: Any) -> NDArray[np.object_] | None:
     """Return the columns of a DataFrame, None for anything else."""
     return np.asarray(y.columns, dtype=object) if hasattr(y, "columns") else None
-
-
-def find_label_names(estimator: Any) -> NDArray[np.object_] | None:
-    """Return `label_names_in_` of a fitted estimator, of the last step of a pipeline or of what a search has chosen."""
-    found = (getattr(part, "label_names_in_", None) for part in delegates(estimator, INNER_ESTIMATORS))
-    return next((np.asarray(names, dtype=object) for names in found if names is not None), None)
 
 
 def align_labels(y: Any, names: Any, *, name: str = "y", of: str = "fit") -> Any:

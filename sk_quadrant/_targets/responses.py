@@ -1,8 +1,8 @@
-"""Responses of any classifier: scores or probabilities, one column per label."""
+"""What any classifier answers: scores or probabilities, one column per label, and names of its labels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sk_quadrant._targets.encodings import Encoding
 
 RESPONSE_METHODS = ("predict_proba", "decision_function")
+INNER_ESTIMATORS = ("best_estimator_", "estimator_")  # of searches and of meta-estimators
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,21 @@ class Response:
     def middle(self) -> float:
         """Threshold where the classifier has none."""
         return 0.5 if self.is_probability else 0.0
+
+
+def delegates(estimator: Any, inner: Sequence[str] = ("best_estimator_",)) -> Iterator[Any]:
+    """Yield an estimator and those that it delegates to, by the attributes of `inner` where it is no pipeline."""
+    while estimator is not None:
+        yield estimator
+        steps = getattr(estimator, "steps", None)
+        found = (getattr(estimator, name, None) for name in inner)
+        estimator = steps[-1][1] if steps else next((each for each in found if each is not None), None)
+
+
+def find_label_names(estimator: Any) -> NDArray[np.object_] | None:
+    """Return `label_names_in_` of a fitted estimator, of the last step of a pipeline or of what a search has chosen."""
+    found = (getattr(part, "label_names_in_", None) for part in delegates(estimator, INNER_ESTIMATORS))
+    return next((np.asarray(names, dtype=object) for names in found if names is not None), None)
 
 
 def first_method(estimator: Any, methods: Sequence[str]) -> str | None:

@@ -13,8 +13,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from sk_quadrant._arrays import IndexArray, row_blocks
-from sk_quadrant._targets.label_names import find_label_names
-from sk_quadrant._targets.responses import RESPONSE_METHODS, first_method, positive_probabilities
+from sk_quadrant._targets.responses import RESPONSE_METHODS, find_label_names, first_method, positive_probabilities
 
 BLOCK_ELEMENTS = 2**22  # probabilities of all labels that exist at a time
 

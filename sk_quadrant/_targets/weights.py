@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
 from sk_quadrant._targets.label_names import align_labels
-from sk_quadrant._targets.masked import masked_as_nan
+from sk_quadrant._targets.targets import masked_as_nan
 
 if TYPE_CHECKING:
     from sk_quadrant._targets.encodings import Encoding

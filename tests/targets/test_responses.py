@@ -7,11 +7,14 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from sk_quadrant._targets import Response, first_method, positive_probabilities, recognize, respond
+from sk_quadrant._targets import Response, delegates, first_method, positive_probabilities, recognize, respond
 from sk_quadrant.datasets import make_quadrants
 
 X, Y = make_quadrants(n_samples=120, n_features=3, slope=2.0, random_state=0)
@@ -120,3 +123,22 @@ def test_what_is_no_response_is_refused(answer, message):
     classifier = SimpleNamespace(predict_proba=lambda X: answer)
     with pytest.raises(ValueError, match=message):
         respond(classifier, X, "predict_proba", recognize(Y))
+
+
+def test_pipelines_and_searches_are_followed():
+    """Check a pipeline around a search around a pipeline, down to the classifier."""
+    inner = make_pipeline(StandardScaler(), LogisticRegression())
+    search = GridSearchCV(inner, {}, cv=2)
+    search.best_estimator_ = inner
+    outer = make_pipeline(StandardScaler(), search)
+    assert list(delegates(outer)) == [outer, search, inner, inner[-1]]
+    assert list(delegates(inner[-1])) == [inner[-1]]
+
+
+def test_the_first_attribute_that_is_there_is_followed():
+    """Check meta-estimators, which name what they wrap differently."""
+    classifier = LogisticRegression()
+    outer = GridSearchCV(classifier, {})
+    outer.estimator_ = classifier
+    assert list(delegates(outer)) == [outer]
+    assert list(delegates(outer, ("best_estimator_", "estimator_"))) == [outer, classifier]
