@@ -119,7 +119,7 @@ def meaning(loss):
 
 def section(loss):
     """Return the lines of a loss on the page on scores: what its docstring says before the parameters."""
-    text = re.split(r"\n\n\w+\n-{3,}\n", inspect.getdoc(loss))[0].replace(" [2]_", "")
+    text = re.split(r"\n\n[\w ]+\n-{3,}\n", inspect.getdoc(loss))[0].replace(" [2]_", "")
     head = [f".. _loss-{loss.name}:", "", loss.__name__, "-" * len(loss.__name__), ""]
     reference = f'``"{loss.name}"``; parameters and references: :class:`~sk_quadrant.losses.{loss.__name__}`.'
     return [*head, text, "", reference, ""]

@@ -54,6 +54,11 @@ class Asymmetric(LabelwiseLoss):
     clip : float, default=0.05
         The margin m in [0, 1).
 
+    See Also
+    --------
+    Focal : The same focus for present and absent labels, without a margin.
+    Hill : Loss for labels that are missing from the annotations.
+
     Notes
     -----
     By default the reference code treats the factors in front of the logarithms as constants in the gradient. The result
@@ -96,11 +101,9 @@ class Asymmetric(LabelwiseLoss):
         return AsymmetricLink(gamma_pos=self.gamma_pos, gamma_neg=self.gamma_neg, clip=self.clip)
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
         return self.per_label_and_gradient(scores, targets)[0]
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and its derivative in closed form."""
         import torch
 
         from sk_quadrant.losses._focusing import focal_term
@@ -117,7 +120,6 @@ class Asymmetric(LabelwiseLoss):
         )
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the second derivative, negative terms replaced by 0."""
         from sk_quadrant.losses._focusing import focal_curvature
 
         present = focal_curvature(scores, self.gamma_pos)

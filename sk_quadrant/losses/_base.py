@@ -81,6 +81,10 @@ class Loss(ABC):
         (u, q) if the loss of a hard label with margin m is the maximum over p in [0, u] of p (1 - m) - q p^2 / 2, as a
         hinge is. A full-batch solver then works with the dual variables p.
 
+    See Also
+    --------
+    LabelwiseLoss : Base class of losses that are a sum over labels; its subclasses need less code.
+
     Notes
     -----
     Every loss obeys these laws. ``tests/losses/test_contract.py`` tests them for all of ``LOSSES``, under the same
@@ -234,6 +238,7 @@ class Loss(ABC):
         Returns
         -------
         Tensor of shape (n_samples,)
+            The loss of each row.
         """
 
     def values_and_gradient(
@@ -243,29 +248,44 @@ class Loss(ABC):
 
         Parameters
         ----------
-        scores, targets, mask, weight
-            As in `per_sample`.
+        scores : Tensor of shape (n_samples, n_labels)
+            Scores of the model.
+        targets : Tensor of shape (n_samples, n_labels)
+            Targets in [0, 1].
+        mask : bool Tensor of shape (n_samples, n_labels), default=None
+            True where the target is known; unknown labels contribute nothing. None when all are known.
+        weight : Tensor of shape (n_samples, n_labels), default=None
+            Weights of the labels within their row.
 
         Returns
         -------
         values : Tensor of shape (n_samples, 1), or (n_samples, n_labels) for a labelwise loss
+            The loss of each row, for a labelwise loss by label.
         gradient : Tensor of shape (n_samples, n_labels)
+            Derivative of the loss of each row with respect to its scores.
         """
         return differentiate(lambda leaf: self.per_sample(leaf, targets, mask, weight)[:, None], scores)
 
     def gradient(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
-        """Return the derivative of each row's loss with respect to the scores alone.
+        """Return the derivative of the loss of each row with respect to the scores, without the loss.
 
         Parameters
         ----------
-        scores, targets, mask, weight
-            As in `per_sample`.
+        scores : Tensor of shape (n_samples, n_labels)
+            Scores of the model.
+        targets : Tensor of shape (n_samples, n_labels)
+            Targets in [0, 1].
+        mask : bool Tensor of shape (n_samples, n_labels), default=None
+            True where the target is known; unknown labels contribute nothing. None when all are known.
+        weight : Tensor of shape (n_samples, n_labels), default=None
+            Weights of the labels within their row.
 
         Returns
         -------
         Tensor of shape (n_samples, n_labels)
+            Derivative of the loss of each row with respect to its scores.
         """
         return self.values_and_gradient(scores, targets, mask, weight)[1]
 
@@ -279,18 +299,27 @@ class Loss(ABC):
 
         Parameters
         ----------
-        scores, targets, mask, weight
-            As in `per_sample`.
+        scores : Tensor of shape (n_samples, n_labels)
+            Scores of the model.
+        targets : Tensor of shape (n_samples, n_labels)
+            Targets in [0, 1].
+        mask : bool Tensor of shape (n_samples, n_labels), default=None
+            True where the target is known; unknown labels contribute nothing. None when all are known.
+        weight : Tensor of shape (n_samples, n_labels), default=None
+            Weights of the labels within their row.
 
         Returns
         -------
         Tensor of shape (n_samples, n_labels)
+            Estimates of the second derivatives, >= 0.
         """
         _, gradient = self.values_and_gradient(scores, targets, mask, weight)
         return gradient * gradient
 
     def constant_scores(self, frequency: Array) -> Array:
-        """Return the initial score of each label: that of its frequency, the best of a model without features.
+        """Return the initial score of each label: the best one of a model without features.
+
+        It is the score of the frequency of the label.
 
         Parameters
         ----------
@@ -300,6 +329,7 @@ class Loss(ABC):
         Returns
         -------
         ndarray of shape (n_labels,)
+            Finite scores.
         """
         if self.link is None:
             return np.where(frequency > 0.5, 1.0, -1.0)
@@ -311,7 +341,12 @@ class Loss(ABC):
     def continuation(self) -> Sequence[Loss]:
         """Return the losses that a full-batch solver minimises one after another, each from the last solution.
 
-        A loss of continuous gradient is its own and only continuation.
+        For losses with a kink, which L-BFGS does not minimise: smoothed versions of decreasing width.
+
+        Returns
+        -------
+        sequence of Loss
+            The loss itself alone if its gradient is continuous.
         """
         return (self,)
 
@@ -328,11 +363,15 @@ class Loss(ABC):
 
         Parameters
         ----------
-        scores, targets : Tensor of shape (n_samples, n_labels)
+        scores : Tensor of shape (n_samples, n_labels)
+            Scores of the model.
+        targets : Tensor of shape (n_samples, n_labels)
+            Targets in [0, 1].
 
         Returns
         -------
         Tensor of shape ()
+            The sum of the losses of the rows.
         """
         return self.per_sample(scores, targets).sum()
 
@@ -466,10 +505,12 @@ class Loss(ABC):
         Parameters
         ----------
         scores : array-like or Tensor of shape (..., n_labels)
+            Scores of the model.
 
         Returns
         -------
         ndarray or Tensor of the same shape
+            Probability that each label is present.
 
         Raises
         ------
@@ -484,17 +525,19 @@ class Loss(ABC):
         Parameters
         ----------
         scores : array-like or Tensor of shape (..., n_labels)
+            Scores of the model.
         threshold : {"natural", "bayes"}, float or array-like of shape (n_labels,), default="natural"
-            The loss's own threshold, a probability of 1/2, or probabilities.
+            The threshold of the loss, a probability of 1/2, or probabilities.
 
         Returns
         -------
         bool ndarray or Tensor of the same shape
+            True where a label is present.
 
         Raises
         ------
         ValueError
-            If the loss has no such threshold, or it is no probability.
+            If the loss has no such threshold, or a number is outside [0, 1].
 
         Examples
         --------
@@ -514,17 +557,17 @@ class Loss(ABC):
         Parameters
         ----------
         threshold : {"natural", "bayes"}, float or array-like of shape (n_labels,), default="natural"
-            The loss's own threshold, a probability of 1/2, or probabilities.
+            The threshold of the loss, a probability of 1/2, or probabilities.
 
         Returns
         -------
         float or ndarray of shape (n_labels,)
-            Infinite where no, or every, score has a probability above the threshold.
+            Infinite if no score, minus infinite if every score has a probability above the threshold.
 
         Raises
         ------
         ValueError
-            If the loss has no such threshold, or it is no probability.
+            If the loss has no such threshold, or a number is outside [0, 1].
         """
         if isinstance(threshold, str):
             return self._named_threshold(threshold)
@@ -568,22 +611,24 @@ class Loss(ABC):
         Returns
         -------
         dict
+            Values of the parameters by name.
         """
         return {field.name: getattr(self, field.name) for field in fields(self) if field.init}
 
     def set_params(self, **params: Any) -> Loss:
         """Change parameters in place, as estimators of scikit-learn do, for searches over ``loss__gamma``.
 
-        Elsewhere a loss is a constant value: use `dataclasses.replace`. Its hash changes with the parameters.
+        Otherwise treat a loss as a constant and use `dataclasses.replace`: its hash changes with its parameters.
 
         Parameters
         ----------
-        **params
-            Parameters by name.
+        **params : dict
+            New values of parameters by name.
 
         Returns
         -------
-        self
+        Loss
+            The loss itself.
 
         Raises
         ------
@@ -605,11 +650,28 @@ class Loss(ABC):
         return {name: value for name, value in vars(self).items() if name != "_tensors"}
 
     def per_label_parameters(self) -> dict[str, tuple[float, ...]]:
-        """Return the parameters that have one value for each label."""
+        """Return the parameters that have one value for each label.
+
+        Returns
+        -------
+        dict
+            Tuples of n_labels values by name.
+        """
         return {name: value for name, value in vars(self).items() if type(value) is tuple}
 
     def check_n_labels(self, n_labels: int) -> None:
-        """Raise a ValueError unless parameters with one value for each label have as many."""
+        """Check that parameters with one value for each label have as many values as there are labels.
+
+        Parameters
+        ----------
+        n_labels : int
+            Number of labels.
+
+        Raises
+        ------
+        ValueError
+            If a parameter has another number of values.
+        """
         for name, values in self.per_label_parameters().items():
             if len(values) != n_labels:
                 raise ValueError(
@@ -618,12 +680,17 @@ class Loss(ABC):
                 )
 
     def take(self, labels: Any) -> Loss:
-        """Return the loss of some labels, itself unless a parameter has one value for each label.
+        """Return the loss for some of the labels.
 
         Parameters
         ----------
         labels : sequence of int
             Positions of the labels.
+
+        Returns
+        -------
+        Loss
+            With the values of these labels; the loss itself if no parameter has one value for each label.
         """
         chosen = {
             name: tuple(values[int(label)] for label in labels) for name, values in self.per_label_parameters().items()
@@ -652,6 +719,10 @@ def _as_matrix(tensor: Tensor) -> Tensor:
 @dataclass(frozen=True)
 class LabelwiseLoss(Loss):
     """Loss that is a sum over labels. Subclass it and write `per_label`, and `link` if there is one.
+
+    See Also
+    --------
+    Loss : Base class of all losses, with the laws that they obey.
 
     Examples
     --------
@@ -685,12 +756,14 @@ class LabelwiseLoss(Loss):
         Parameters
         ----------
         scores : Tensor of shape (n_samples, n_labels)
+            Scores of the model.
         targets : Tensor of shape (n_samples, n_labels)
             Targets in [0, 1].
 
         Returns
         -------
         Tensor of shape (n_samples, n_labels)
+            The loss of each row and label.
         """
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -698,22 +771,61 @@ class LabelwiseLoss(Loss):
 
         Override it where a closed form is faster: training then takes the derivative from here. Autograd must be able
         to differentiate the values, for derivatives of higher order.
+
+        Parameters
+        ----------
+        scores : Tensor of shape (n_samples, n_labels)
+            Scores of the model.
+        targets : Tensor of shape (n_samples, n_labels)
+            Targets in [0, 1].
+
+        Returns
+        -------
+        values : Tensor of shape (n_samples, n_labels)
+            The loss of each row and label.
+        gradient : Tensor of shape (n_samples, n_labels)
+            Its derivative with respect to the score.
         """
         return differentiate(lambda leaf: self.per_label(leaf, targets), scores)
 
     def per_label_gradient(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the derivative of `per_label` alone. Override it where that is cheaper."""
+        """Return the derivative of `per_label` without its values. Override it where that is cheaper.
+
+        Parameters
+        ----------
+        scores : Tensor of shape (n_samples, n_labels)
+            Scores of the model.
+        targets : Tensor of shape (n_samples, n_labels)
+            Targets in [0, 1].
+
+        Returns
+        -------
+        Tensor of shape (n_samples, n_labels)
+            Derivative of the loss of each row and label with respect to the score.
+        """
         return self.per_label_and_gradient(scores, targets)[1]
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return a nonnegative estimate of the second derivative, by default the squared gradient; see `curvature`."""
+        """Return a nonnegative estimate of the second derivative, by default the squared gradient; see `curvature`.
+
+        Parameters
+        ----------
+        scores : Tensor of shape (n_samples, n_labels)
+            Scores of the model.
+        targets : Tensor of shape (n_samples, n_labels)
+            Targets in [0, 1].
+
+        Returns
+        -------
+        Tensor of shape (n_samples, n_labels)
+            Estimates of the second derivatives, >= 0.
+        """
         _, gradient = self.per_label_and_gradient(scores, targets)
         return gradient * gradient
 
     def per_sample(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
-        """Return the loss of each row, the weighted sum over its known labels; see `Loss.per_sample`."""
         if self.has_closed_form:
             return self._closed_form_losses(scores, targets, mask, weight)
         values = self.per_label(*known(scores, targets, mask))
@@ -722,14 +834,12 @@ class LabelwiseLoss(Loss):
     def values_and_gradient(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the loss of each row and label and its derivative; see `Loss.values_and_gradient`."""
         values, gradient = self.per_label_and_gradient(*known(scores, targets, mask))
         return weighted(values, mask, weight), weighted(gradient, mask, weight)
 
     def gradient(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
-        """Return the derivative of the loss of each row and label; see `Loss.gradient`."""
         if mask is None and weight is None:
             return self.per_label_gradient(scores, targets)
         return weighted(self.per_label_gradient(*known(scores, targets, mask)), mask, weight)
@@ -737,7 +847,6 @@ class LabelwiseLoss(Loss):
     def curvature(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
-        """Return a nonnegative estimate of the second derivative; see `Loss.curvature`."""
         return weighted(self.per_label_curvature(*known(scores, targets, mask)), mask, weight)
 
 
@@ -747,24 +856,45 @@ class MarginLoss(LabelwiseLoss):
 
     @abstractmethod
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss of margins and its derivative, finite for all finite margins."""
+        """Return the loss of margins and its derivative, finite for all finite margins.
+
+        Parameters
+        ----------
+        margins : Tensor of shape (n_samples, n_labels)
+            Scores of present labels, or minus the scores of absent labels.
+
+        Returns
+        -------
+        values : Tensor of shape (n_samples, n_labels)
+            The loss of each margin.
+        slopes : Tensor of shape (n_samples, n_labels)
+            Its derivative; a subgradient at a kink.
+        """
 
     @abstractmethod
     def margin_curvature(self, margins: Tensor) -> Tensor:
-        """Return a nonnegative estimate of the second derivative of the loss of margins."""
+        """Return a nonnegative estimate of the second derivative of the loss of margins.
+
+        Parameters
+        ----------
+        margins : Tensor of shape (n_samples, n_labels)
+            Scores of present labels, or minus the scores of absent labels.
+
+        Returns
+        -------
+        Tensor of shape (n_samples, n_labels)
+            Estimates of the second derivatives, >= 0.
+        """
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
         return self.per_label_and_gradient(scores, targets)[0]
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and its derivative in closed form."""
         scores = within_range(scores)
         (present, rise), (absent, fall) = self.margin_loss(scores), self.margin_loss(-scores)
         return absent.lerp(present, targets), (-fall).lerp(rise, targets)
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return a nonnegative estimate of the second derivative."""
         return self.margin_curvature(-scores).lerp(self.margin_curvature(scores), targets)
 
 

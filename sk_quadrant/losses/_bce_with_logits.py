@@ -42,15 +42,21 @@ class BCEWithLogits(LabelwiseLoss):
         Weight w > 0 of the positive term, one for all labels or one for each, as in PyTorch. Above 1 the natural
         threshold finds more labels.
 
-    References
-    ----------
-    .. [1] D. R. Cox, "The regression analysis of binary sequences", Journal of the Royal Statistical Society B 20,
-       1958. :doi:`10.1111/j.2517-6161.1958.tb00292.x`
+    See Also
+    --------
+    SigmoidBCE : The same formula, computed from probabilities.
+    Focal : Less weight on labels that are already right.
+    ZLPR : Loss of the whole label set of a row.
 
     Notes
     -----
     Without masks and weights, calling the loss calls PyTorch's kernel. It rounds the loss of a label at a score s to
     the precision of s; `per_sample` has full relative accuracy.
+
+    References
+    ----------
+    .. [1] D. R. Cox, "The regression analysis of binary sequences", Journal of the Royal Statistical Society B 20,
+       1958. :doi:`10.1111/j.2517-6161.1958.tb00292.x`
 
     Examples
     --------
@@ -77,7 +83,6 @@ class BCEWithLogits(LabelwiseLoss):
         return LogitLink(center=tuple(map(math.log, weight)) if isinstance(weight, Sequence) else math.log(weight))
 
     def total(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the sum over rows; see `Loss.total`."""
         from torch.nn.functional import binary_cross_entropy_with_logits
 
         weight = self._values_of("pos_weight", scores)
@@ -86,7 +91,6 @@ class BCEWithLogits(LabelwiseLoss):
         return binary_cross_entropy_with_logits(scores, targets, reduction="sum", pos_weight=weight)
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
         weight = self._values_of("pos_weight", scores)
         if isinstance(weight, Real) and weight == 1:
             if reuse(scores) is None:
@@ -97,11 +101,10 @@ class BCEWithLogits(LabelwiseLoss):
         return loss
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and its derivative in closed form."""
         return self.per_label(scores, targets), self.per_label_gradient(scores, targets)
 
     def per_label_gradient(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the derivative alone, which needs no logarithm."""
+        # needs no logarithm
         weight, probabilities = self._values_of("pos_weight", scores), scores.sigmoid()
         if isinstance(weight, Real) and weight == 1:
             return probabilities.sub_(targets) if reuse(scores) is not None else probabilities - targets
@@ -109,7 +112,6 @@ class BCEWithLogits(LabelwiseLoss):
         return slope
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the second derivative."""
         weight, probabilities = self._values_of("pos_weight", scores), scores.sigmoid()
         variance = probabilities.addcmul(probabilities, probabilities, value=-1)
         return variance if isinstance(weight, Real) and weight == 1 else (1 + (weight - 1) * targets) * variance

@@ -24,9 +24,13 @@ class Exponential(LabelwiseLoss):
 
     Use it on clean data: the loss of a wrong label grows exponentially with its distance from the threshold.
 
-    Beyond scores of 88 in single precision (709 in double) it is infinite. It explains the link of `ZLPR`: with N the
-    sum of :math:`e^{s}` over absent and P the sum of :math:`e^{-s}` over present labels this loss is N + P, and ZLPR is
-    log(1 + N) + log(1 + P).
+    Beyond scores of 88 in single precision (709 in double) it is infinite. It explains the link of `ZLPR`: let N be the
+    sum of :math:`e^{s}` over absent labels and P the sum of :math:`e^{-s}` over present labels. This loss is N + P, and
+    ZLPR is log(1 + N) + log(1 + P).
+
+    See Also
+    --------
+    ZLPR : Loss of the same link, which grows linearly.
 
     References
     ----------
@@ -52,17 +56,14 @@ class Exponential(LabelwiseLoss):
         return LogitLink(slope=2.0)
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
         return self.per_label_and_gradient(scores, targets)[0]
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and its derivative in closed form."""
         present, absent = self._terms(scores, targets)
         return present + absent, absent - present
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the second derivative."""
-        return self.per_label(scores, targets)
+        return self.per_label(scores, targets)  # (exp(s))'' = exp(s)
 
     @staticmethod
     def _terms(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -48,6 +48,11 @@ class Focal(LabelwiseLoss):
         Weight of present labels in (0, 1), one for all labels or one for each; absent ones have 1 - alpha. None gives
         both weight 1.
 
+    See Also
+    --------
+    Asymmetric : A separate focus for present and for absent labels.
+    Poly1 : Another change of cross-entropy with one parameter.
+
     References
     ----------
     .. [1] T.-Y. Lin, P. Goyal, R. Girshick, K. He, P. Dollár, "Focal loss for dense object detection", ICCV 2017.
@@ -88,11 +93,9 @@ class Focal(LabelwiseLoss):
         return FocalLink(gamma=self.gamma, alpha=tuple(alpha) if isinstance(alpha, Sequence) else alpha)
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
         return self.per_label_and_gradient(scores, targets)[0]
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and its derivative in closed form."""
         import torch
 
         from sk_quadrant.losses._focusing import focal_term, surprises
@@ -113,7 +116,6 @@ class Focal(LabelwiseLoss):
         )
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the second derivative, negative terms replaced by 0."""
         from sk_quadrant.losses._focusing import focal_curvature
 
         present, absent = focal_curvature(scores, self.gamma), focal_curvature(-scores, self.gamma)

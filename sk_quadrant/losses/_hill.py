@@ -45,6 +45,11 @@ class Hill(LabelwiseLoss):
     lambda_ : float, default=1.5
         The constant :math:`\lambda \ge 1.5`; at 1.5 the derivative for an absent label falls to 0 for large scores.
 
+    See Also
+    --------
+    NegativeTolerant : Convex loss with less weight on absent labels.
+    Asymmetric : Absent labels of low scores are ignored.
+
     Notes
     -----
     The ranges of the parameters are those in which the expected loss has one minimum, so that there is a link.
@@ -86,11 +91,9 @@ class Hill(LabelwiseLoss):
         return HillLink(margin=self.margin, gamma=self.gamma, lambda_=self.lambda_)
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
         return self.per_label_and_gradient(scores, targets)[0]
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and its derivative in closed form."""
         import torch
 
         from sk_quadrant.losses._focusing import focal_term
@@ -105,7 +108,6 @@ class Hill(LabelwiseLoss):
         return absent.lerp(present, targets), fall.lerp(rise, targets)
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the second derivative, negative terms replaced by 0."""
         from sk_quadrant.losses._focusing import focal_curvature
 
         p, q, rest = scores.sigmoid(), (-scores).sigmoid(), 2 * self.lambda_ - 3

@@ -31,6 +31,11 @@ class Hinge(MarginLoss):
 
     Other names: L1 loss of support vector machines, ``SGDClassifier(loss="hinge")``.
 
+    See Also
+    --------
+    SquaredHinge : Smooth, with probabilities.
+    ModifiedHuber : Smooth, with probabilities and a bounded gradient.
+
     References
     ----------
     .. [1] Corinna Cortes, V. Vapnik, "Support-vector networks", Machine Learning 20, 1995. :doi:`10.1007/BF00994018`
@@ -48,16 +53,14 @@ class Hinge(MarginLoss):
     dual: ClassVar[tuple[float, float] | None] = (1.0, 0.0)
 
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the hinge and a subgradient, 0 at the kink."""
         values = (1 - margins).relu()
-        return values, -values.sign()
+        return values, -values.sign()  # a subgradient, 0 at the kink
 
     def margin_curvature(self, margins: Tensor) -> Tensor:
-        """Return the squared derivative; the second derivative is zero almost everywhere."""
-        return (margins < 1).to(margins.dtype)
+        return (margins < 1).to(margins.dtype)  # the squared slope: the second derivative is 0 almost everywhere
 
     def continuation(self) -> Sequence[Loss]:
-        """Return smoothed hinges of decreasing width: L-BFGS does not converge at the kink of the hinge."""
+        # L-BFGS does not converge at the kink of the hinge
         return tuple(_SmoothedHinge(width) for width in WIDTHS)
 
 
@@ -76,12 +79,10 @@ class _SmoothedHinge(MarginLoss):
     width: float = 1.0
 
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the smoothed hinge and its derivative."""
         shortfall = 1 - margins
         inside = shortfall.clamp(-self.width, self.width)
         slopes = (inside + self.width) / (-2 * self.width)
         return slopes * slopes * self.width + (shortfall - inside).relu(), slopes
 
     def margin_curvature(self, margins: Tensor) -> Tensor:
-        """Return the second derivative."""
         return ((1 - margins).abs() <= self.width).to(margins.dtype) / (2 * self.width)

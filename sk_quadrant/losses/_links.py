@@ -41,6 +41,23 @@ class Link(ABC):
     ----------
     high : float
         Supremum of the probabilities that a score can express; the infimum is always 0.
+
+    See Also
+    --------
+    LogOddsLink : Base class of links of which only the inverse has a closed form.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> import numpy as np
+    >>> @dataclass(frozen=True)
+    ... class CloglogLink(Link):
+    ...     def _link(self, p):
+    ...         return np.log(-np.log1p(-p))
+    ...     def _inverse(self, s):
+    ...         return -np.expm1(-np.exp(s))
+    >>> CloglogLink().inverse([0.0]).round(3)  # 1 - 1/e
+    array([0.632])
     """
 
     @property
@@ -59,6 +76,7 @@ class Link(ABC):
         Returns
         -------
         ndarray or Tensor of the same shape
+            Scores; infinite for the probabilities 0 and `high`.
         """
         with np.errstate(all="ignore"):
             return self._link(as_floating(p))
@@ -75,12 +93,24 @@ class Link(ABC):
         Returns
         -------
         ndarray or Tensor of the same shape, or a recorded array
+            Probabilities.
         """
         with np.errstate(all="ignore"):
             return self._inverse(as_floating(s))
 
     def cut(self, p: Any) -> Any:
-        """Return the scores above which the probability exceeds p, infinite where no or every score is."""
+        """Return the scores above which the probability exceeds a threshold.
+
+        Parameters
+        ----------
+        p : array-like of any shape
+            Probability thresholds in [0, 1].
+
+        Returns
+        -------
+        ndarray of the same shape
+            Thresholds in score space: infinite for p >= `high`, which no score exceeds, and minus infinite for 0.
+        """
         p = np.asarray(p, dtype=np.float64)
         inside = (p > 0) & (p < self.high)
         return np.where(inside, self.link(np.where(inside, p, self.high / 2)), np.where(p > 0, np.inf, -np.inf))
@@ -102,6 +132,10 @@ class LogitLink(Link):
         The slope k > 0.
     center : float or tuple of float, default=0.0
         The score c of probability 1/2, one for all labels or one for each.
+
+    See Also
+    --------
+    ShiftedLogitLink : Link of a sigmoid with values below 1.
 
     Examples
     --------
@@ -130,6 +164,10 @@ class ShiftedLogitLink(Link):
     offset : float, default=2.0
         The constant c >= 1; 1 gives the logistic link.
 
+    See Also
+    --------
+    ShiftedSigmoidBCE : The loss of this link.
+
     Examples
     --------
     >>> ShiftedLogitLink(offset=2.0).inverse([0.0])
@@ -157,6 +195,12 @@ class ClippedLinearLink(Link):
     0 and 1 are replaced by the nearest floating point numbers inside (0, 1), so that logarithms of probabilities are
     finite.
 
+    See Also
+    --------
+    SquaredHinge : Loss of this link.
+    ModifiedHuber : Loss of this link, with a bounded gradient.
+    SquaredError : Loss of this link, quadratic in the scores.
+
     Examples
     --------
     >>> ClippedLinearLink().inverse([-0.5, 0.0, 0.5])
@@ -172,11 +216,37 @@ class ClippedLinearLink(Link):
 
 @dataclass(frozen=True)
 class LogOddsLink(Link):
-    """Link with a closed form of the log-odds of scores. Subclass it and write `log_odds`."""
+    """Link with a closed form of the log-odds of scores. Subclass it and write `log_odds`.
+
+    See Also
+    --------
+    Link : Base class of all links.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class CubicLink(LogOddsLink):
+    ...     def log_odds(self, s):
+    ...         return s**3 + s
+    >>> CubicLink().link(CubicLink().inverse([-1.0, 2.0])).round(6)
+    array([-1.,  2.])
+    """
 
     @abstractmethod
     def log_odds(self, s: Any) -> Any:
-        """Return log(eta / (1 - eta)) of finite scores, a function that never decreases."""
+        """Return log(eta / (1 - eta)) of finite scores, a function that never decreases.
+
+        Parameters
+        ----------
+        s : ndarray or Tensor of any shape
+            Finite scores.
+
+        Returns
+        -------
+        ndarray or Tensor of the same shape
+            Log-odds of their probabilities.
+        """
 
     def _inverse(self, s: Any) -> Any:
         return sigmoid(self.log_odds(namespace(s).clip(s, -FAR, FAR)))
@@ -201,6 +271,10 @@ class Poly1Link(LogOddsLink):
     epsilon : float, default=1.0
         The coefficient :math:`\varepsilon \ge -1`; 0 gives the logistic link.
 
+    See Also
+    --------
+    Poly1 : The loss of this link.
+
     Examples
     --------
     >>> Poly1Link(epsilon=1.0).inverse([0.0])
@@ -210,7 +284,6 @@ class Poly1Link(LogOddsLink):
     epsilon: float = 1.0
 
     def log_odds(self, s: Any) -> Any:
-        """Return the log-odds of scores."""
         xp, p, q = namespace(s), sigmoid(s), sigmoid(-s)
         weight = 1 + self.epsilon
         return s + xp.log(p + weight * q) - xp.log(q + weight * p)  # p + q for 1: no cancellation near epsilon = -1
@@ -237,6 +310,10 @@ class FocalLink(LogOddsLink):
     alpha : float or tuple of float, default=0.5
         Weight of present labels in (0, 1), one for all labels or one for each; absent ones have 1 - alpha.
 
+    See Also
+    --------
+    Focal : The loss of this link.
+
     Examples
     --------
     >>> FocalLink(alpha=0.25).inverse([0.0])
@@ -247,7 +324,6 @@ class FocalLink(LogOddsLink):
     alpha: float | tuple[float, ...] = 0.5
 
     def log_odds(self, s: Any) -> Any:
-        """Return the log-odds of scores."""
         return self._unweighted_log_odds(s) - like(self._shift, s)
 
     @property
@@ -284,6 +360,10 @@ class AsymmetricLink(LogOddsLink):
     clip : float, default=0.05
         Margin in [0, 1) of absent labels.
 
+    See Also
+    --------
+    Asymmetric : The loss of this link.
+
     Examples
     --------
     >>> AsymmetricLink().inverse([0.0]).round(5)
@@ -304,8 +384,8 @@ class AsymmetricLink(LogOddsLink):
         return 1.0 if math.isinf(odds) else odds / (1 + odds)
 
     def log_odds(self, s: Any) -> Any:
-        """Return the log-odds of scores, log B - log A of the absolute derivatives A and B in `Asymmetric`."""
-        # A and B are divided by 1 - p: its logarithm, large and negative at large scores, would cancel
+        # log B - log A of the absolute derivatives A and B in `Asymmetric`, each divided by 1 - p, whose logarithm,
+        # large and negative at large scores, would cancel
         present = self.gamma_pos * log_sigmoid(-s) + namespace(s).log1p(self.gamma_pos * damped_softplus(-s))
         return self._log_absent_slope(s) - present
 
@@ -337,6 +417,10 @@ class HillLink(LogOddsLink):
     lambda_ : float, default=1.5
         Constant of absent labels.
 
+    See Also
+    --------
+    Hill : The loss of this link.
+
     Examples
     --------
     >>> HillLink().inverse([0.0]).round(5)
@@ -348,7 +432,7 @@ class HillLink(LogOddsLink):
     lambda_: float = 1.5
 
     def log_odds(self, s: Any) -> Any:
-        """Return the log-odds of scores, log B - log A of the absolute derivatives A and B in `Hill`."""
+        # log B - log A of the absolute derivatives A and B in `Hill`
         xp, shifted = namespace(s), s - self.margin
         present = (self.gamma + 1) * log_sigmoid(-shifted) + xp.log1p(self.gamma * damped_softplus(-shifted))
         absent = 2 * log_sigmoid(s) + log_sigmoid(-s)
@@ -371,6 +455,10 @@ class NegativeTolerantLink(LogOddsLink):
     shift : float or tuple of float, default=0.0
         The score of probability 1/2, one for all labels or one for each.
 
+    See Also
+    --------
+    NegativeTolerant : The loss of this link.
+
     Examples
     --------
     >>> NegativeTolerantLink().inverse([0.0])
@@ -381,7 +469,6 @@ class NegativeTolerantLink(LogOddsLink):
     shift: float | tuple[float, ...] = 0.0
 
     def log_odds(self, s: Any) -> Any:
-        """Return the log-odds of scores."""
         return self._centred_log_odds(s - like(self.shift, s))
 
     def _centred_log_odds(self, u: Any) -> Any:

@@ -28,6 +28,11 @@ class ModifiedHuber(MarginLoss):
 
     Other names: ``SGDClassifier(loss="modified_huber")``.
 
+    See Also
+    --------
+    SquaredHinge : The same near the threshold, with an unbounded gradient.
+    Hinge : The hinge itself, without probabilities.
+
     References
     ----------
     .. [1] T. Zhang, "Solving large scale linear prediction problems using stochastic gradient descent algorithms",
@@ -51,11 +56,9 @@ class ModifiedHuber(MarginLoss):
         return ClippedLinearLink()
 
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and its derivative."""
         shortfall = (1 - margins).relu()
         bounded = shortfall.clamp(max=2)
         return bounded * (2 * shortfall - bounded), -2 * bounded
 
     def margin_curvature(self, margins: Tensor) -> Tensor:
-        """Return the second derivative, 2 for margins in (-1, 1)."""
         return 2 * (margins.abs() < 1).to(margins.dtype)

@@ -24,13 +24,17 @@ class LossModule(nn.Module):
         What `forward` returns: the mean over rows, their sum, or the loss of each row.
     ignore_index : float or None, default=None
         Target of unknown labels, which contribute nothing, for instance -100 or NaN. None if there are none.
-    **parameters
+    **parameters : dict
         Parameters of the loss, for a name or a class.
 
     Attributes
     ----------
     loss : Loss
         The loss, for `Loss.proba` and `Loss.decide`.
+
+    See Also
+    --------
+    Loss.module : Make the module from a loss.
 
     Examples
     --------
@@ -79,6 +83,7 @@ class LossModule(nn.Module):
         Parameters
         ----------
         scores : Tensor of shape (..., n_labels)
+            Scores of the network, without a sigmoid.
         targets : Tensor of shape (..., n_labels)
             Targets in [0, 1], `ignore_index` where unknown.
         mask : bool Tensor of shape (..., n_labels), default=None
@@ -94,6 +99,7 @@ class LossModule(nn.Module):
         Returns
         -------
         Tensor of shape (), or of the shape of the rows, ``scores.shape[:-1]``, for ``reduction="none"``
+            The loss.
 
         Raises
         ------
@@ -108,7 +114,13 @@ class LossModule(nn.Module):
         return result if num_items_in_batch is None else result * (scores.shape[-1] / num_items_in_batch)
 
     def extra_repr(self) -> str:
-        """Return the loss and the options that differ from their defaults."""
+        """Return the loss and the options that differ from their defaults, for the repr of a network.
+
+        Returns
+        -------
+        str
+            The text inside the parentheses of the repr.
+        """
         options = [repr(self.loss)]
         options += [] if self.reduction == "mean" else [f"reduction={self.reduction!r}"]
         options += [] if self.ignore_index is None else [f"ignore_index={self.ignore_index}"]

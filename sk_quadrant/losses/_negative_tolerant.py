@@ -43,6 +43,11 @@ class NegativeTolerant(LabelwiseLoss):
         :math:`\nu_j = \kappa \log(1 / f_j - 1) / \lambda` with the frequencies :math:`f_j` of the labels and
         :math:`\kappa = 0.05`: rare labels are predicted above a higher score of cross-entropy.
 
+    See Also
+    --------
+    BCEWithLogits : The loss for a scale of 1 and no shift.
+    Hill : Loss for labels that are missing from the annotations.
+
     References
     ----------
     .. [1] T. Wu, Q. Huang, Z. Liu, Y. Wang, D. Lin, "Distribution-balanced loss for multi-label classification in
@@ -77,18 +82,15 @@ class NegativeTolerant(LabelwiseLoss):
         return NegativeTolerantLink(self.scale, tuple(shift) if isinstance(shift, Sequence) else shift)
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
         return self.per_label_and_gradient(scores, targets)[0]
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and its derivative in closed form."""
         u = self._shifted(scores)
         stretched = self.scale * u
         absent: Tensor = softplus(stretched) / self.scale
         return absent.lerp(softplus(-u), targets), stretched.sigmoid().lerp(-(-u).sigmoid(), targets)
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the second derivative."""
         u = self._shifted(scores)
         right, stretched = u.sigmoid(), (self.scale * u).sigmoid()
         return (self.scale * stretched * (1 - stretched)).lerp(right * (1 - right), targets)

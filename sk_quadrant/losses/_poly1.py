@@ -40,6 +40,11 @@ class Poly1(MarginLoss):
         The coefficient :math:`\varepsilon \ge -1`; 0 gives `BCEWithLogits`. Below -1 the loss would be
         smaller for wrong scores.
 
+    See Also
+    --------
+    BCEWithLogits : The loss for epsilon = 0.
+    Focal : Another change of cross-entropy with one parameter.
+
     References
     ----------
     .. [1] Z. Leng, M. Tan, C. Liu, E. D. Cubuk, X. Shi, S. Cheng, D. Anguelov, "PolyLoss: a polynomial expansion
@@ -74,12 +79,10 @@ class Poly1(MarginLoss):
         return Poly1Link(epsilon=self.epsilon)
 
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and its derivative."""
         wrong, right = (-margins).sigmoid(), margins.sigmoid()
         values: Tensor = self.epsilon * wrong + softplus(-margins)
         return values, -wrong * (1 + self.epsilon * right)
 
     def margin_curvature(self, margins: Tensor) -> Tensor:
-        """Return the second derivative, negative values replaced by 0."""
         right = margins.sigmoid()
         return (right * (1 - right) * (1 + self.epsilon * (2 * right - 1))).clamp(min=0)

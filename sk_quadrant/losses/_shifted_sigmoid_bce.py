@@ -34,6 +34,11 @@ class ShiftedSigmoidBCE(LabelwiseLoss):
     offset : float, default=2.0
         The constant c >= 1; 1 gives the sigmoid.
 
+    See Also
+    --------
+    SigmoidBCE : The loss for an offset of 1.
+    BCEWithLogits : The loss to use in practice.
+
     References
     ----------
     .. [1] PyTorch documentation of ``torch.nn.BCELoss``, which takes the values of the shifted sigmoid.
@@ -63,11 +68,9 @@ class ShiftedSigmoidBCE(LabelwiseLoss):
         return ShiftedLogitLink(offset=self.offset)
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
         return self.per_label_and_gradient(scores, targets)[0]
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and its derivative in closed form."""
         log_offset = math.log(self.offset)
         shifted = scores + log_offset  # c p = sigmoid(s + log c) =: a
         a, log_rest = shifted.sigmoid(), -softplus(shifted)  # log(1 - a)

@@ -31,6 +31,11 @@ class SigmoidBCE(LabelwiseLoss):
 
     Other names: ``torch.nn.BCELoss`` after a sigmoid.
 
+    See Also
+    --------
+    BCEWithLogits : The same formula, computed from scores.
+    ShiftedSigmoidBCE : Binary cross-entropy on another sigmoid.
+
     References
     ----------
     .. [1] PyTorch documentation of ``torch.nn.BCELoss`` and ``torch.nn.BCEWithLogitsLoss``.
@@ -50,7 +55,6 @@ class SigmoidBCE(LabelwiseLoss):
         return LogitLink()
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
         from torch.nn.functional import binary_cross_entropy
 
         probabilities = scores.sigmoid()
@@ -59,6 +63,5 @@ class SigmoidBCE(LabelwiseLoss):
         return values.masked_fill(lost, math.nan)
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the second derivative of the exact formula."""
-        probabilities = scores.sigmoid()
+        probabilities = scores.sigmoid()  # of the exact formula, which is not clamped
         return probabilities * (1 - probabilities)

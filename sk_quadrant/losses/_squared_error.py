@@ -29,6 +29,10 @@ class SquaredError(LabelwiseLoss):
     A linear model with it equals ``RidgeClassifier(alpha=1 / C)``. Scores beyond -1 and 1 of the right sign are
     penalised as well, so outliers move its boundary more than that of `SquaredHinge`.
 
+    See Also
+    --------
+    SquaredHinge : No penalty for scores beyond -1 and 1 of the right sign.
+
     References
     ----------
     .. [1] R. Rifkin, G. Yeo, T. Poggio, "Regularized least-squares classification", in Advances in Learning Theory:
@@ -53,14 +57,11 @@ class SquaredError(LabelwiseLoss):
         return ClippedLinearLink()
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of each row and label; see `LabelwiseLoss.per_label`."""
         return self.per_label_and_gradient(scores, targets)[0]
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and its derivative in closed form."""
         errors = scores - (2 * targets - 1)
         return 0.5 * errors * errors, errors
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the second derivative, 1 for all scores and targets."""
         return scores.new_ones(scores.shape)

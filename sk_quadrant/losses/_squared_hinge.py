@@ -30,6 +30,11 @@ class SquaredHinge(MarginLoss):
     Probabilities are 0 or 1 beyond scores of -1 and 1. The gradient of wrong labels is unbounded; that of
     `ModifiedHuber` is bounded.
 
+    See Also
+    --------
+    ModifiedHuber : The same near the threshold, with a bounded gradient.
+    SquaredError : Quadratic everywhere, the fastest to train.
+
     References
     ----------
     .. [1] T. Zhang, "Statistical behavior and consistency of classification methods based on convex risk
@@ -54,12 +59,10 @@ class SquaredHinge(MarginLoss):
         return ClippedLinearLink()
 
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the squared hinge and its derivative."""
         import torch
 
         shortfall = (1 - margins).clamp(0, torch.finfo(margins.dtype).max ** 0.5 / 4)  # its square is finite
         return shortfall * shortfall, -2 * shortfall
 
     def margin_curvature(self, margins: Tensor) -> Tensor:
-        """Return the second derivative, 2 below a margin of 1."""
         return 2 * (margins < 1).to(margins.dtype)

@@ -27,7 +27,8 @@ class ZLPR(Loss):
         \ell(s, t) = \frac{1}{\tau} \log\Bigl(e^b + \sum_j (1 - t_j) e^{u_j}\Bigr)
                    + \frac{1}{\tau} \log\Bigl(e^b + \sum_j t_j e^{-u_j}\Bigr), \quad u_j = \tau (s_j - s_0)
 
-    It ranks all present labels of a row above the threshold :math:`s_0` and all absent labels below.
+    It ranks all present labels of a row above the threshold :math:`s_0` and all absent labels below. Weights of labels
+    multiply the terms of both sums.
 
     **Link**: :math:`\eta = \sigma(2 \tau (s - s_0))`. Exact for soft targets (probabilities), at every temperature,
     threshold and bound. For 0/1 targets no link of a single score exists. This one is close for many independent labels
@@ -51,6 +52,11 @@ class ZLPR(Loss):
     bound : float, default=0.0
         The exponent b. For large b the loss times :math:`e^b` approaches the exponential loss, with a link that is
         exact for 0/1 targets as well.
+
+    See Also
+    --------
+    BCEWithLogits : Loss of independent labels, with probabilities.
+    Exponential : The limit for a large bound.
 
     References
     ----------
@@ -86,20 +92,17 @@ class ZLPR(Loss):
     def per_sample(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
-        """Return the loss of each row; weights multiply the terms of both sums. See `Loss.per_sample`."""
         return self._closed_form_losses(scores, targets, mask, weight)
 
     def values_and_gradient(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the loss of each row and its derivative in closed form; see `Loss.values_and_gradient`."""
         values, (present, absent) = self._values_and_shares(scores, targets, mask, weight)
         return values, absent.sub_(present) if reuse(absent) is not None else absent - present
 
     def curvature(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
-        """Return the second derivative with respect to each score; see `Loss.curvature`."""
         _, (present, absent) = self._values_and_shares(scores, targets, mask, weight)
         return self.temperature * (present * (1 - present) + absent * (1 - absent))
 
@@ -108,24 +111,26 @@ class ZLPR(Loss):
     ) -> Tensor:
         r"""Return the loss for targets that are given as the indices of the present labels.
 
-        It is that of the dense 0/1 targets, which never exist: for thousands of labels, or for spans with scores of
-        shape (batch, heads, length, length), flattened to (batch, heads, length * length) and with indices
+        It equals the loss of dense 0/1 targets, without memory for them. Use it for thousands of labels, or for spans:
+        scores of shape (batch, heads, length, length) are flattened to (batch, heads, length * length), with indices
         ``start * length + end``. Also known as sparse multi-label softmax cross-entropy.
 
         Parameters
         ----------
         scores : Tensor of shape (..., n_labels)
+            Scores of the model.
         indices : int Tensor of shape (..., k)
             Indices of the present labels of each row, in any order, padded with `ignore_index`. A repeated index counts
-            once. Others than 0 to n_labels - 1 are an error of PyTorch.
+            once. PyTorch raises an error for indices outside 0 to n_labels - 1.
         ignore_index : int, default=-100
-            What fills up rows with fewer than k present labels.
+            Padding of rows with fewer than k present labels.
         reduction : {"mean", "sum", "none"}, default="mean"
             The mean over rows, their sum, or the loss of each row.
 
         Returns
         -------
         Tensor of shape (), or of shape (...) for ``reduction="none"``
+            The loss.
 
         Raises
         ------

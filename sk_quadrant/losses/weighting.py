@@ -16,17 +16,28 @@ __all__ = ["known", "split_weight", "weighted"]
 def known(scores: Tensor, targets: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return scores and targets with zeros in place of unknown labels, so that NaN there reaches no formula.
 
-    To be called before the formula of a loss. A mask applied after it alone would leave 0 * NaN = NaN in the gradient.
+    Call it before the formula of a loss. A mask that is applied only after the formula leaves 0 * NaN = NaN in the
+    gradient.
 
     Parameters
     ----------
-    scores, targets : Tensor of shape (n_samples, n_labels)
+    scores : Tensor of shape (n_samples, n_labels)
+        Scores of the model.
+    targets : Tensor of shape (n_samples, n_labels)
+        Targets in [0, 1], anything where unknown.
     mask : bool Tensor of shape (n_samples, n_labels) or None
         True where the target is known; None when all are known.
 
     Returns
     -------
-    scores, targets : Tensor of shape (n_samples, n_labels)
+    scores : Tensor of shape (n_samples, n_labels)
+        Scores, 0 where the target is unknown.
+    targets : Tensor of shape (n_samples, n_labels)
+        Targets, 0 where unknown.
+
+    See Also
+    --------
+    weighted : The mask of what the formula returns.
 
     Examples
     --------
@@ -43,11 +54,12 @@ def known(scores: Tensor, targets: Tensor, mask: Tensor | None) -> tuple[Tensor,
 def weighted(values: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tensor:
     """Return values times the weights of labels, 0 for unknown labels and for labels of weight 0.
 
-    To be called on what the formula of a loss returns for each label: losses, derivatives, terms of a sum.
+    Call it on what the formula of a loss returns for each label: losses, derivatives, terms of a sum.
 
     Parameters
     ----------
     values : Tensor of shape (n_samples, n_labels)
+        Values of rows and labels.
     mask : bool Tensor of shape (n_samples, n_labels) or None
         True where the target is known; None when all are known.
     weight : Tensor that broadcasts to (n_samples, n_labels) or None
@@ -56,6 +68,12 @@ def weighted(values: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tens
     Returns
     -------
     Tensor of shape (n_samples, n_labels)
+        Weighted values.
+
+    See Also
+    --------
+    known : The mask of what the formula takes.
+    split_weight : Weights of rows and of labels from weights of both.
 
     Examples
     --------
@@ -89,6 +107,10 @@ def split_weight(weight: Tensor | None, mask: Tensor | None) -> tuple[Tensor | N
     label_weight : Tensor of shape (n_samples, n_labels) or None
         Weights with mean 1 over the known labels of positive weight in a row; None when labels have no weights of their
         own.
+
+    See Also
+    --------
+    weighted : Values times the weights of labels.
 
     Examples
     --------
