@@ -1,12 +1,14 @@
-"""Names of array types, and the one way to go through rows in blocks."""
+"""Names of array types, the one way to go through rows in blocks, and the interface of sparse results."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from sklearn import get_config
 
 FloatArray: TypeAlias = NDArray[np.float64]
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -20,3 +22,14 @@ def row_blocks(n_rows: int, size: int) -> Iterator[slice]:
     """
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
+
+
+def follow_sparse_interface(values: Any) -> Any:
+    """Return sparse matrices as sparse arrays if ``sklearn.set_config(sparse_interface="sparray")`` asks for them.
+
+    Anything else is returned as it is: with "spmatrix", the default, and where scikit-learn does not know the setting,
+    what follows from sparse arrays stays a sparse array.
+    """
+    if not sparse.isspmatrix(values) or get_config().get("sparse_interface") != "sparray":
+        return values
+    return getattr(sparse, f"{values.format}_array")(values)

@@ -16,6 +16,7 @@ from sklearn.utils._pprint import _EstimatorPrettyPrinter
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sk_quadrant._arrays import follow_sparse_interface
 from sk_quadrant._cores import sum_of_squares
 from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._model import (
@@ -205,8 +206,9 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
 
     Attributes
     ----------
-    coef_ : {ndarray, CSR matrix} of shape (n_labels, n_features)
-        Weights, sparse with `coef_threshold`; (1, n_features) for a binary 1-D `y`. Not with hidden layers.
+    coef_ : {ndarray, CSR matrix or array} of shape (n_labels, n_features)
+        Weights, sparse with `coef_threshold`, as scikit-learn's `sparse_interface` says; (1, n_features) for a binary
+        1-D `y`. Not with hidden layers.
     intercept_ : ndarray of shape (n_labels,)
         Intercepts, zero without `fit_intercept`. Not with hidden layers.
     classes_ : ndarray of shape (n_classes,)
@@ -573,7 +575,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     @property
     def coef_(self):
         """Weights of a linear model."""
-        return self._linear_layer("coef_")[0]
+        return follow_sparse_interface(self._linear_layer("coef_")[0])
 
     @coef_.setter
     def coef_(self, coef):
@@ -639,8 +641,9 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
 
         Returns
         -------
-        {ndarray, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
-            In the form of `y` in `fit`: int64 indicators, sparse if `y` was, or classes.
+        {ndarray, CSR matrix or array} of shape (n_samples,) or (n_samples, n_labels)
+            In the form of `y` in `fit`: int64 indicators, or classes. They are sparse if `y` was: a sparse array if `y`
+            was one, or with ``sklearn.set_config(sparse_interface="sparray")``.
         """
         X = self._check_X(X)
         return self.model_.predict(X)

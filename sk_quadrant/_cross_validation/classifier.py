@@ -295,7 +295,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
 
         Returns
         -------
-        {ndarray, CSR matrix} of shape (n_samples, n_labels), or ndarray of shape (n_samples,)
+        {ndarray, CSR matrix or array} of shape (n_samples, n_labels), or ndarray of shape (n_samples,)
             Indicator matrix, int64, sparse if `y` was sparse in `fit`; for 1-D `y`, its classes.
         """
         scores = self._scores(X)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.multiclass import check_classification_targets
 
+from sk_quadrant._arrays import follow_sparse_interface
 from sk_quadrant._targets.class_weights import class_weights, label_weights
 from sk_quadrant._targets.label_names import align_labels, are_compatible, column_names
 from sk_quadrant._targets.targets import (
@@ -321,7 +322,7 @@ class MultiLabel(Encoding):
     def prediction_meta(self) -> Any:
         """Empty matrix of the kind and dtype of predictions; see `Encoding.prediction_meta`."""
         empty = np.empty((0, self.n_labels), dtype=np.int64)
-        return empty if self.container is None else CONTAINERS[self.container](empty)
+        return empty if self.container is None else follow_sparse_interface(CONTAINERS[self.container](empty))
 
     def encode(self, y: Any, *, missing_labels: str) -> Targets:
         """Return the targets of y; see `Encoding.encode`."""
@@ -345,10 +346,11 @@ class MultiLabel(Encoding):
         return decisions if self.container is None else CONTAINERS[self.container](decisions, dtype=np.int64)
 
     def decode(self, decisions: Sequence[Any]) -> Any:
-        """Return an int64 indicator matrix."""
+        """Return an int64 indicator matrix; a sparse one follows scikit-learn's `sparse_interface`."""
         if self.container is None:
             return join(decisions).astype(np.int64)
-        return sparse.vstack(decisions, format="csr") if len(decisions) > 1 else decisions[0]
+        matrix = sparse.vstack(decisions, format="csr") if len(decisions) > 1 else decisions[0]
+        return follow_sparse_interface(matrix)
 
     def complete(self, probabilities: Any) -> Any:
         """Return the probabilities as they are: labels do not exclude each other."""

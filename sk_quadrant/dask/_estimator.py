@@ -8,6 +8,7 @@ import dask
 import dask.array as da
 import numpy as np
 from distributed import get_client
+from sklearn import config_context, get_config
 from sklearn.base import _fit_context
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -203,7 +204,8 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
         dtype = self.model_.dtype
         if isinstance(X, da.Array) and X.dtype.kind == "f":
             dtype = np.result_type(dtype, X.dtype)
-        return map_rows(partial(_predict, method=method), self.to_local(), X, meta=make_meta(dtype))
+        predict = partial(_predict, method=method, config=get_config())  # that of a worker is its own
+        return map_rows(predict, self.to_local(), X, meta=make_meta(dtype))
 
 
 def _empty(dtype, *row_shape):
@@ -224,12 +226,13 @@ def _checked_blocks(X, y, sample_weight):
     return row_blocks(X, y, sample_weight)
 
 
-def _predict(model, X, *, method):
-    """Return predictions of a block, which may be empty."""
-    if X.shape[0]:
-        return getattr(model, method)(X)
-    row = np.zeros((1, X.shape[1]), dtype=getattr(X, "dtype", np.float64))
-    return getattr(model, method)(type(X)(row, columns=X.columns) if hasattr(X, "columns") else row)[:0]
+def _predict(model, X, *, method, config):
+    """Return predictions of a block, which may be empty, as a configuration of scikit-learn asks for."""
+    with config_context(**config):
+        if X.shape[0]:
+            return getattr(model, method)(X)
+        row = np.zeros((1, X.shape[1]), dtype=getattr(X, "dtype", np.float64))
+        return getattr(model, method)(type(X)(row, columns=X.columns) if hasattr(X, "columns") else row)[:0]
 
 
 def _partial_fit(model, X, y, classes, sample_weight):

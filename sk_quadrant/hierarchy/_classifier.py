@@ -143,7 +143,7 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
 
         Returns
         -------
-        {ndarray, CSR matrix} of shape (n_samples, n_labels)
+        {ndarray, CSR matrix or array} of shape (n_samples, n_labels)
             What `estimator_` predicts, with missing parents, or without orphans.
         """
         check_is_fitted(self)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from sk_quadrant._arrays import follow_sparse_interface
+
 
 @dataclass(frozen=True)
 class LabelHierarchy:
@@ -113,7 +115,7 @@ class LabelHierarchy:
         self._check(y)
         if sparse.issparse(y):
             closed = ((y @ type(y)(self._ancestors)) > 0).astype(y.dtype)
-            return type(y)(closed)
+            return follow_sparse_interface(type(y)(closed))
         closed = np.array(y)
         for label in self.upwards:
             parent = self.parents[label]
@@ -133,7 +135,7 @@ class LabelHierarchy:
         {ndarray, sparse matrix} of shape (n_samples, n_labels)
         """
         if sparse.issparse(y):
-            return type(y)(self.prune(y.toarray()))
+            return follow_sparse_interface(type(y)(self.prune(y.toarray())))
         self._check(y)
         pruned = np.array(y)
         for label in reversed(self.upwards):

@@ -88,6 +88,20 @@ def test_sparse_blocks_stay_sparse(client, problem, sparse_y):
     assert_array_equal(sparse.csr_matrix(found).toarray(), sparse.csr_matrix(expected.predict(X)).toarray())
 
 
+def test_predictions_on_workers_follow_the_sparse_interface_of_the_caller(client, problem):
+    """Blocks of lazy predictions are sparse arrays where the setting asked for them when they were ordered."""
+    sklearn = pytest.importorskip("sklearn", minversion="1.9")
+    X, Y, _ = problem
+    clf = DaskQuadrantMultiLabelClassifier().fit(as_blocks(X), as_blocks(Y, as_block=sparse.csr_matrix))
+    usual = clf.predict(as_blocks(X)).compute()
+    with sklearn.config_context(sparse_interface="sparray"):
+        lazy = clf.predict(as_blocks(X))
+    found = lazy.compute()
+    assert isinstance(usual, sparse.csr_matrix)
+    assert isinstance(found, sparse.csr_array)
+    assert_array_equal(found.toarray(), usual.toarray())
+
+
 def test_unknown_sizes_labels_and_weights(client, problem):
     """Blocks of unknown sizes, unknown labels, a block without any known one, and weights of single labels."""
     X, Y, _ = problem
