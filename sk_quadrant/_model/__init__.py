@@ -1,4 +1,4 @@
-"""What a fit leaves behind: the weights of the package's own models, or a module of the user."""
+"""Fitted models: the weights of a linear model or network of this package, or a module of the user."""
 
 from sk_quadrant._model.fitted import Architecture, FittedModel, Layers, loss_from_dict, loss_to_dict
 from sk_quadrant._model.own_module import (

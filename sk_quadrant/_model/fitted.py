@@ -1,4 +1,4 @@
-"""What a fit leaves behind: a frozen value that scores, decides, and converts to plain values and back."""
+"""A fitted model: a constant value that scores, decides, and converts to a dictionary and back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sk_quadrant.losses import LOSSES, Loss
 if TYPE_CHECKING:
     from sk_quadrant._solvers import FitResult
 
-PREDICT_ELEMENTS = 2**17  # scores of a block of rows, so that they never exist all at once
+PREDICT_ELEMENTS = 2**17  # scores of a block of rows: bounds the memory for intermediate results
 
 Layers = list[tuple[Any, NDArray[Any]]]
 
@@ -46,23 +46,33 @@ class Architecture:
 
 @dataclass(frozen=True, eq=False)
 class FittedModel:
-    """A fitted model.
+    """A fitted model: weights, loss, thresholds and the encoding of y.
 
-    Attributes
+    `QuadrantMultiLabelClassifier` keeps it as `model_`. It takes arrays that the estimator has checked, needs no
+    PyTorch for a linear model, and does not change.
+
+    Parameters
     ----------
     layers : list of (weight, intercept)
-        Of each layer the weights, an ndarray or CSR matrix of shape (n_out, n_in), and the intercepts, (n_out,). A
+        Weights of each layer, an ndarray or CSR matrix of shape (n_out, n_in), and its intercepts of shape (n_out,). A
         linear model has one layer.
     architecture : Architecture
+        Hidden layers and activation.
     encoding : Encoding
-        How y was encoded.
+        Classes and names of labels, and how y was encoded.
     loss : Loss
+        The loss, with its link.
     threshold : ndarray of shape (n_labels,)
         Probability above which each label is predicted; a score for a loss without a link.
     score_threshold : ndarray of shape (n_labels,)
-        The same as scores.
+        Score above which each label is predicted.
     trained_module : torch.nn.Module or None, default=None
-        Module with these weights, None to build it when it is needed.
+        Module with these weights; None to build it when `module` is first read.
+
+    See Also
+    --------
+    QuadrantMultiLabelClassifier : The estimator.
+    sk_quadrant.io.save_safetensors : Save the estimator to a file without pickle.
 
     Examples
     --------
@@ -91,12 +101,12 @@ class FittedModel:
 
     @property
     def takes_inputs(self) -> bool:
-        """Whether X may be other things than a matrix, because a module of the user takes it."""
+        """Whether X may be something other than a matrix, for a module of the user."""
         return False
 
     @property
     def summary(self) -> str:
-        """The kind of model in words."""
+        """Short description of the architecture."""
         sizes = self.architecture.hidden_layer_sizes
         return f"hidden layers of {sizes} units" if sizes else "a linear model"
 
@@ -124,19 +134,58 @@ class FittedModel:
         return module_of(self.dense_layers(), self.architecture)
 
     def dense_layers(self) -> Layers:
-        """Return the layers with dense weights."""
+        """Return the layers with dense weights.
+
+        Returns
+        -------
+        list of (weight, intercept)
+            Arrays of shape (n_out, n_in) and (n_out,).
+        """
         return [(weight.toarray() if sparse.issparse(weight) else weight, bias) for weight, bias in self.layers]
 
     def with_layers(self, layers: Layers) -> FittedModel:
-        """Return the same model with other weights."""
+        """Return the same model with other weights.
+
+        Parameters
+        ----------
+        layers : list of (weight, intercept)
+            Weights and intercepts of each layer.
+
+        Returns
+        -------
+        FittedModel
+            A new model.
+        """
         return replace(self, layers=layers, trained_module=None)
 
     def with_weights(self, weights: Any) -> FittedModel:
-        """Return the same model with weights as a solver hands them out: layers, or a module of the user."""
+        """Return the same model with the weights of a solver.
+
+        Parameters
+        ----------
+        weights : list of (weight, intercept) or torch.nn.Module
+            Layers, or the module if the user has written it.
+
+        Returns
+        -------
+        FittedModel
+            A new model.
+        """
         return self.with_layers(weights)
 
     def check_continues(self, start: FittedModel) -> None:
-        """Raise a ValueError unless training this model may start from another one."""
+        """Check that training of this model can start from another one.
+
+        Parameters
+        ----------
+        start : FittedModel
+            The model to start from.
+
+        Raises
+        ------
+        ValueError
+            If the architectures differ.
+        """
         if start.takes_inputs or self.architecture != start.architecture:
             raise ValueError(
                 "module, hidden_layer_sizes, activation, residual and fit_intercept must be those of the first call, "
@@ -144,22 +193,45 @@ class FittedModel:
             )
 
     def start(self) -> Any:
-        """Return what a solver starts from when it trains this model further; weights may be sparse."""
+        """Return the weights from which a solver continues training.
+
+        Returns
+        -------
+        list of (weight, intercept) or torch.nn.Module
+            Layers, whose weights may be sparse, or a copy of the module if the user has written it.
+        """
         return self.layers
 
     def trained(self, result: FitResult) -> FittedModel:
-        """Return the same model with what a solver has found."""
+        """Return the same model with the weights that a solver has found.
+
+        Parameters
+        ----------
+        result : FitResult
+            Result of the solver.
+
+        Returns
+        -------
+        FittedModel
+            A new model.
+        """
         module = None if len(result.layers) == 1 else result.net.module_
         return replace(self, layers=result.layers, trained_module=module)
 
     def scores(self, X: Any, transform: Callable[[Any], Any] | None = None) -> NDArray[Any]:
-        """Return the scores of checked rows, shape (n_rows, n_labels).
+        """Return the scores of rows.
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_rows, n_features)
+        X : ndarray or CSR matrix of shape (n_samples, n_features)
+            Rows, checked by the estimator.
         transform : callable or None, default=None
             Function of the scores, which is applied while a block of them is in cache.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels)
+            Scores, transformed.
 
         Raises
         ------
@@ -182,7 +254,25 @@ class FittedModel:
         return result[0] if result else np.empty((0, self.encoding.n_labels), self.dtype)
 
     def map_scores(self, X: Any, function: Callable[[slice, NDArray[Any]], Any]) -> list[Any]:
-        """Return the results of a function of rows and their scores for all blocks of rows; see `scores`."""
+        """Apply a function to the scores of each block of rows.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_samples, n_features)
+            Rows, checked by the estimator.
+        function : callable
+            Function of the slice of rows and their scores, called by several threads.
+
+        Returns
+        -------
+        list
+            Results for the blocks, in their order.
+
+        Raises
+        ------
+        FloatingPointError
+            If a score is too large for the precision of `X`.
+        """
         score, fewest_rows = self._scorer(X)
         widest = max(self.encoding.n_labels, *self.architecture.hidden_layer_sizes, 1)
         blocks = list(row_blocks(X.shape[0], max(fewest_rows, PREDICT_ELEMENTS // widest)))
@@ -202,22 +292,62 @@ class FittedModel:
         return lambda rows: _shifted(products.of(rows), intercept), products.fewest_rows
 
     def decision_function(self, X: Any) -> NDArray[Any]:
-        """Return the scores of checked rows, 1-D for a binary 1-D y; see `Encoding.centre`."""
+        """Return the scores of rows relative to their thresholds.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_samples, n_features)
+            Rows, checked by the estimator.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels), or (n_samples,) for a binary 1-D y
+            A label is present if its value is positive.
+        """
         centred: NDArray[Any] = self.encoding.centre(self.scores(X), self.score_threshold)
         return centred
 
     def predict(self, X: Any) -> Any:
-        """Return the predictions of checked rows in the form of y."""
+        """Return the predictions of rows in the form of y.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_samples, n_features)
+            Rows, checked by the estimator.
+
+        Returns
+        -------
+        ndarray or CSR matrix of shape (n_samples, n_labels), or ndarray of shape (n_samples,)
+            Labels, or classes for a 1-D y.
+        """
         decide, thresholds = self.encoding.decide, self.score_threshold
         return self.encoding.decode(self.map_scores(X, lambda _, scores: decide(scores, thresholds)))
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Return the probabilities of checked rows, for a loss with a link."""
+        """Return the probabilities of rows, for a loss with a link.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_samples, n_features)
+            Rows, checked by the estimator.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels), or (n_samples, n_classes) for a 1-D y
+            Probability of each label or class.
+        """
         probabilities: NDArray[Any] = self.encoding.complete(self.scores(X, self.loss.link.inverse))  # type: ignore[union-attr]
         return probabilities
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values and arrays; a loss that is not of this package stays an object."""
+        """Return the model as plain values and arrays.
+
+        Returns
+        -------
+        dict
+            Arguments for `from_dict`. A loss that is not of this package stays an object; a module of the user is kept
+            without its tensors.
+        """
         return {
             "layers": [(_plain_matrix(weight), bias) for weight, bias in self.layers],
             "architecture": plain(self.architecture),
@@ -229,7 +359,18 @@ class FittedModel:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FittedModel:
-        """Return the model of what `to_dict` returned."""
+        """Return the model from the result of `to_dict`.
+
+        Parameters
+        ----------
+        values : mapping
+            Result of `to_dict`.
+
+        Returns
+        -------
+        FittedModel
+            The same model.
+        """
         if "trained_module" in values:
             from sk_quadrant._model.own_module import ModuleModel
 
@@ -250,7 +391,7 @@ def _finite_scores(score: Callable[[Any], NDArray[Any]], X: Any) -> NDArray[Any]
     with np.errstate(over="ignore", invalid="ignore"):
         scores = score(X)
         total = scores.sum()
-    if not np.isfinite(total) and not np.isfinite(scores).all():  # of an infinite one the sign may be wrong
+    if not np.isfinite(total) and not np.isfinite(scores).all():  # the sign of an infinite score may be wrong
         raise FloatingPointError(
             f"Scores overflow {scores.dtype} (max abs(X) = {abs(X).max():.3g}). Scale X before fit and predict."
         )

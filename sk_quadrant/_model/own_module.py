@@ -1,4 +1,4 @@
-"""What a fit of a module of the user leaves behind."""
+"""Fitted models whose PyTorch module the user has written."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class ModuleModel(FittedModel):
     ----------
     trained_module : torch.nn.Module
     signature : dict or None
-        What X has to be; None where that is not known, because the module was trained elsewhere.
+        Form of X: dtypes and shapes; None if it is unknown, because the module was trained elsewhere.
     description : str
-        Of the parameter `module` that was trained.
+        Description of the parameter `module`.
     rows_at_once : int
-        Rows that go through the module at a time.
+        Number of rows that the module scores at a time.
     frozen_parts : tuple of str
         Names of parts that training leaves in evaluation mode.
     """
@@ -44,7 +44,7 @@ class ModuleModel(FittedModel):
 
     @property
     def is_linear(self) -> bool:
-        """Whether its weights are coefficients: of a module nobody knows."""
+        """Whether its weights are coefficients: unknown for a module of the user, so False."""
         return False
 
     @property
@@ -63,21 +63,18 @@ class ModuleModel(FittedModel):
         return np.dtype(np.float64)
 
     def with_weights(self, weights: Any) -> ModuleModel:
-        """Return the same model with another module."""
         return replace(self, trained_module=weights)
 
     def trained(self, result: FitResult) -> ModuleModel:
-        """Return the same model with the module that a solver has trained."""
         return replace(self, trained_module=result.net.module_, frozen_parts=result.frozen_parts)
 
     def check_continues(self, start: FittedModel) -> None:
-        """Raise a ValueError unless training this model may start from another one."""
         if not isinstance(start, ModuleModel) or start.description != self.description:
             was = start.description if isinstance(start, ModuleModel) else start.architecture
             raise ValueError(f"module must be that of the first call, {was}, got {self.description}.")
 
     def start(self) -> Any:
-        """Return a copy of the module, to be trained further."""
+        # a copy: a failed fit must leave the fitted module as it was
         module = deepcopy(self.trained_module).train()
         for name in self.frozen_parts:
             module.get_submodule(name).eval()
@@ -88,7 +85,6 @@ class ModuleModel(FittedModel):
         return inputs if self.signature is None else inputs.follow(self.signature)
 
     def map_scores(self, X: Any, function: Callable[[slice, NDArray[Any]], Any]) -> list[Any]:
-        """Return the results of a function of rows and their scores; see `FittedModel.map_scores`."""
         return [function(rows, self._scores_of(X[rows])) for rows in row_blocks(len(X), self.rows_at_once)]
 
     def _scores_of(self, X: Any) -> NDArray[Any]:
@@ -100,7 +96,6 @@ class ModuleModel(FittedModel):
         return scores
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values and arrays, and the module without its tensors."""
         own = {name: getattr(self, name) for name in OWN_FIELDS}
         return super().to_dict() | own | {"trained_module": module_to_dict(self.trained_module)}
 
@@ -135,11 +130,11 @@ def module_model(fitted: FittedModel, estimator: Any, *, signature: Signature | 
     Parameters
     ----------
     fitted : FittedModel
-        What else there is to a model.
+        Encoding, loss and thresholds.
     estimator : QuadrantMultiLabelClassifier
-        For its parameters `module`, `batch_size` and `micro_batch_size`.
+        Estimator with the parameters `module`, `batch_size` and `micro_batch_size`.
     signature : dict or None
-        Of the rows.
+        Form of X.
     """
     from sk_quadrant._solvers.own_modules import describe
 
@@ -170,7 +165,7 @@ def module_to_dict(module: Any) -> Any:
 
 
 def module_from_dict(module: Any) -> Any:
-    """Return the parameter `module` that `module_to_dict` has returned."""
+    """Return the parameter `module` from the result of `module_to_dict`."""
     if not isinstance(module, Mapping):
         return module
     from sk_quadrant._solvers.module_parts import put_together

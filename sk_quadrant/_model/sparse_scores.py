@@ -16,9 +16,9 @@ from scipy import sparse
 from sk_quadrant._arrays import row_blocks
 
 TILE_ELEMENTS = 2**20  # weights whose memory order is changed at a time
-NARROWEST = 16  # labels: a row of a tile should fill some cache lines
-USES = 8  # of a weight whose order has been changed, on average, by which its change is paid for
-FEW_ROWS = 512  # up to which sparse weights are gone through as they are, which takes less time than transposing them
+NARROWEST = 16  # labels of a tile at least, so that its rows fill whole cache lines
+USES = 8  # average number of products with a weight that pay for changing its memory order
+FEW_ROWS = 512  # up to this number of rows, products with sparse weights take less time than transposing them
 
 
 class SparseScores:

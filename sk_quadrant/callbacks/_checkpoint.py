@@ -1,4 +1,4 @@
-"""Checkpoints: training that can be resumed after its process died."""
+"""Checkpoints: training that resumes after its process has died."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Checkpoint(Callback):
     """Save the state of training after epochs, and resume from it when the same fit is started again.
 
     If the process dies, run the same program again: `fit` resumes after the last saved epoch, and its coefficients are
-    those of an uninterrupted fit, bit by bit on the CPU. The file holds plain arrays. Its name is a hash of data and
+    those of an uninterrupted fit, bit for bit on the CPU. The file holds plain arrays. Its name is a hash of data and
     parameters, so that other fits, such as those of a grid search, ignore it; it is removed after training. The state
     of other callbacks is not saved.
 
@@ -30,6 +30,10 @@ class Checkpoint(Callback):
         Folder of the file; created if it does not exist.
     every : int, default=1
         Number of epochs between saves.
+
+    See Also
+    --------
+    sk_quadrant.QuadrantMultiLabelClassifier : Its parameter `callbacks` takes checkpoints.
 
     Examples
     --------
@@ -50,7 +54,26 @@ class Checkpoint(Callback):
         self.every = every
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Resume an interrupted training with the same data and parameters."""
+        """Resume an interrupted training with the same data and parameters; skorch calls it.
+
+        Parameters
+        ----------
+        net : NeuralNet
+            The net that is trained.
+        X : object, default=None
+            Training data, from which the name of the file follows.
+        y : object, default=None
+            Not used: the targets are a part of `X`.
+        **kwargs : dict
+            Not used.
+
+        Raises
+        ------
+        ValueError
+            If the solver does not train by epochs, `every` is below 1, or the file is truncated or altered.
+        OSError
+            If the folder cannot be written.
+        """
         if not hasattr(net, "progress"):
             raise ValueError("Checkpoint needs a solver that trains by epochs, such as 'adamw'.")
         if self.every < 1:
@@ -61,14 +84,35 @@ class Checkpoint(Callback):
             net.restore(*read(self.path_))
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Save every `every` epochs."""
+        """Save the state of training every `every` epochs; skorch calls it.
+
+        Parameters
+        ----------
+        net : NeuralNet
+            The net that is trained.
+        **kwargs : dict
+            Not used.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; the last complete one is kept.
+        """
         if len(net.history) % self.every == 0:
             description, arrays = net.progress()
             text = json.dumps(description | {"arrays": sorted(arrays)})
             self._do(lambda: self._write({"description": np.array(text), **arrays}))
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Remove the file after training, unless it was interrupted."""
+        """Remove the file after training, unless it was interrupted; skorch calls it.
+
+        Parameters
+        ----------
+        net : NeuralNet
+            The net that was trained.
+        **kwargs : dict
+            Not used.
+        """
         if not net.interrupted_:
             self._do(lambda: self.path_.unlink(missing_ok=True))
 

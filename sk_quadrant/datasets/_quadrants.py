@@ -68,7 +68,7 @@ def make_quadrants(
         Probability with which each label is flipped, in [0, 1].
 
     slope : float, default=None
-        Slope k > 0 of the logistic curve from which labels are drawn. None makes them the sign of the feature.
+        Slope k > 0 of the logistic curve from which labels are drawn. None makes each label the sign of its feature.
 
     soft_labels : bool, default=False
         Whether `Y` holds the probabilities of the labels instead of labels drawn from them.
@@ -98,6 +98,10 @@ def make_quadrants(
     -----
     UserWarning
         If `n_samples` is at most `2 ** (n_features - 1)`: the last features are then positive in every row.
+
+    See Also
+    --------
+    sklearn.datasets.make_multilabel_classification : Counts of words with several labels.
 
     Notes
     -----

@@ -28,11 +28,11 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
         Multi-label classifier. A :class:`~sklearn.frozen.FrozenEstimator` is used as it is.
 
     hierarchy : LabelHierarchy or None, default=None
-        What is above each label. None takes the names of the columns of `y`, as `LabelHierarchy.from_names` does.
+        Parent of each label. None derives it from the names of the columns of `y` by `LabelHierarchy.from_names`.
 
     method : {"raise_parents", "lower_children"}, default="raise_parents"
-        Whether an improbable parent becomes as probable as its most probable child, and is predicted with a child, or a
-        child becomes as improbable as its parent, and is predicted with it only.
+        "raise_parents" makes a parent at least as probable as each child and predicts it with any child.
+        "lower_children" makes a child at most as probable as its parent and predicts it only together with it.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
         The fitted classifier.
 
     hierarchy_ : LabelHierarchy
-        What is above each label.
+        Parent of each label.
 
     encoding_ : Encoding
         How `y` was encoded.
@@ -59,12 +59,13 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
 
     See Also
     --------
-    hierarchical_f1_score : The F1 of closed label sets.
+    LabelHierarchy : Parents of labels, given or derived from their names.
+    hierarchical_f1_score : F1 of label sets with their ancestors.
 
     Notes
     -----
-    `fit` closes `y` upwards, so that the classifier learns that every A01B is an A01. With one threshold for all labels
-    predictions are those of the consistent probabilities.
+    `fit` adds the ancestors of each label to `y`, so that the classifier learns that every A01B is an A01. With one
+    threshold for all labels predictions equal thresholded consistent probabilities.
 
     References
     ----------
@@ -98,7 +99,7 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any, **params: Any) -> HierarchicalMultiLabelClassifier:
-        """Close y upwards and fit the classifier.
+        """Add the ancestors of all labels to y and fit the classifier.
 
         Parameters
         ----------
@@ -106,7 +107,7 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
             Training data, as `estimator` takes it.
 
         y : {array-like, sparse matrix, dataframe} of shape (n_samples, n_labels)
-            Indicator matrix of the labels, NaN for unknown ones.
+            Indicator matrix of the labels, NaN where unknown.
 
         **params : dict
             Parameters for the `fit` method of `estimator`, by metadata routing.
@@ -119,7 +120,8 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
         Raises
         ------
         ValueError
-            If `y` is no label matrix, or has neither names nor a hierarchy, or another number of labels.
+            If `y` is not a label matrix, has no names while `hierarchy` is None, or has another number of labels than
+            `hierarchy`.
         """
         _raise_for_params(params, self, None)
         X, y = indexable(X, y)
@@ -144,7 +146,7 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
         Returns
         -------
         {ndarray, CSR matrix or array} of shape (n_samples, n_labels)
-            What `estimator_` predicts, with missing parents, or without orphans.
+            Predictions of `estimator_`, with missing parents added, or without labels whose parent is absent.
         """
         check_is_fitted(self)
         predicted = self.estimator_.predict(X)
@@ -162,6 +164,7 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
         Returns
         -------
         ndarray of shape (n_samples, n_labels)
+            Probability of each label.
         """
         check_is_fitted(self)
         values = respond(self.estimator_, X, "predict_proba", self.encoding_).values

@@ -1,4 +1,4 @@
-"""A forest of labels: what is above each label, label sets closed upwards, consistent probabilities."""
+"""A forest of labels: the parent of each label, ancestors of label sets, consistent probabilities."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ class LabelHierarchy:
     ----------
     parents : tuple of int
         For each label the column of its parent, -1 for a root.
+
+    See Also
+    --------
+    HierarchicalMultiLabelClassifier : Consistent predictions of any multi-label classifier.
 
     Examples
     --------
@@ -49,7 +53,7 @@ class LabelHierarchy:
             above = np.where(above >= 0, parents[above], -1)
         if (above >= 0).any():
             cycle = np.flatnonzero(above >= 0)[:5].tolist()
-            raise ValueError(f"parents must not lead in a circle, as they do from the labels {cycle}.")
+            raise ValueError(f"parents must not have a cycle, got one above the labels {cycle}.")
 
     @classmethod
     def from_names(cls, names: Sequence[str], parents: Mapping[str, str | None] | None = None) -> LabelHierarchy:
@@ -62,6 +66,11 @@ class LabelHierarchy:
         parents : mapping of str to str, default=None
             The parent of each label that has one. None takes the longest other name that a name begins with, so that
             A01 is the parent of A01B.
+
+        Returns
+        -------
+        LabelHierarchy
+            The hierarchy of the columns.
 
         Raises
         ------
@@ -99,7 +108,7 @@ class LabelHierarchy:
         return tuple(label for label in order if self.parents[label] >= 0)
 
     def close(self, y: Any) -> Any:
-        """Return label sets with all ancestors of their labels.
+        """Return label sets with all ancestors of their labels added.
 
         Parameters
         ----------
@@ -109,6 +118,12 @@ class LabelHierarchy:
         Returns
         -------
         {ndarray, sparse matrix, DataFrame} of shape (n_samples, n_labels)
+            Indicators in the form of `y`.
+
+        Raises
+        ------
+        ValueError
+            If `y` has another number of columns than labels.
         """
         if hasattr(y, "columns"):
             return type(y)(self.close(np.asarray(y)), index=y.index, columns=y.columns)
@@ -123,7 +138,7 @@ class LabelHierarchy:
         return closed
 
     def prune(self, y: Any) -> Any:
-        """Return label sets without the labels whose parent is missing.
+        """Return label sets without the labels whose parent is absent.
 
         Parameters
         ----------
@@ -133,6 +148,12 @@ class LabelHierarchy:
         Returns
         -------
         {ndarray, sparse matrix} of shape (n_samples, n_labels)
+            Indicators in the form of `y`.
+
+        Raises
+        ------
+        ValueError
+            If `y` has another number of columns than labels.
         """
         if sparse.issparse(y):
             return follow_sparse_interface(type(y)(self.prune(y.toarray())))
@@ -143,15 +164,22 @@ class LabelHierarchy:
         return pruned
 
     def raise_parents(self, probabilities: Any) -> Any:
-        """Return probabilities in which a parent is at least as probable as each of its children, by raising parents.
+        """Raise the probability of each parent to that of its most probable child.
 
         Parameters
         ----------
         probabilities : ndarray of shape (n_samples, n_labels)
+            Probability of each label.
 
         Returns
         -------
         ndarray of shape (n_samples, n_labels)
+            Consistent probabilities.
+
+        Raises
+        ------
+        ValueError
+            If there is another number of columns than labels.
         """
         self._check(probabilities)
         consistent = np.array(probabilities)
@@ -161,15 +189,22 @@ class LabelHierarchy:
         return consistent
 
     def lower_children(self, probabilities: Any) -> Any:
-        """Return probabilities in which a child is at most as probable as its parent, by lowering children.
+        """Lower the probability of each child to that of its parent.
 
         Parameters
         ----------
         probabilities : ndarray of shape (n_samples, n_labels)
+            Probability of each label.
 
         Returns
         -------
         ndarray of shape (n_samples, n_labels)
+            Consistent probabilities.
+
+        Raises
+        ------
+        ValueError
+            If there is another number of columns than labels.
         """
         self._check(probabilities)
         consistent = np.array(probabilities)

@@ -13,7 +13,8 @@ from sk_quadrant.hierarchy._labels import LabelHierarchy
 def hierarchical_f1_score(y_true: Any, y_pred: Any, hierarchy: LabelHierarchy, *, sample_weight: Any = None) -> float:
     r"""Hierarchical F1: the micro-averaged F1 of label sets with all ancestors of their labels.
 
-    With the closed sets :math:`T_i` of labels and :math:`P_i` of predictions of row i, and weights :math:`w_i`, it is
+    Let :math:`T_i` be the labels and :math:`P_i` the predictions of row i, both with all their ancestors, and
+    :math:`w_i` the weights of rows:
 
     .. math::
         hF = \frac{2 \sum_i w_i |P_i \cap T_i|}{\sum_i w_i (|P_i| + |T_i|)}
@@ -23,18 +24,28 @@ def hierarchical_f1_score(y_true: Any, y_pred: Any, hierarchy: LabelHierarchy, *
     Parameters
     ----------
     y_true : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
-        Labels; unknown ones, NaN, do not count.
+        Labels: 0 or 1, NaN where unknown. Unknown entries are left out.
     y_pred : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
         Predictions.
     hierarchy : LabelHierarchy
-        What is above each label.
+        Parent of each label.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of rows.
 
     Returns
     -------
     float
-        In [0, 1], higher is better; 0 without labels and predictions.
+        Between 0 and 1; higher is better. 0 if there are neither labels nor predictions.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or values are not 0 and 1.
+
+    See Also
+    --------
+    HierarchicalMultiLabelClassifier : Consistent predictions of any multi-label classifier.
+    sk_quadrant.metrics.multilabel_f1_score : F1 without a hierarchy.
 
     References
     ----------

@@ -68,13 +68,19 @@ def expected_calibration_error(
     Returns
     -------
     error : float or ndarray of shape (n_labels,)
-        Between 0 and 1; lower is better. Constant probabilities equal to the label frequencies give 0: calibration is
-        not accuracy.
+        Between 0 and 1; lower is better. It does not measure accuracy: constant probabilities equal to the label
+        frequencies give 0.
 
     Raises
     ------
     ValueError
         If values are outside [0, 1], shapes differ, or no known label has a positive weight.
+
+    See Also
+    --------
+    multilabel_log_loss : Rewards calibrated and sharp probabilities.
+    sk_quadrant.displays.LabelCalibrationDisplay : The distances as a picture.
+    sk_quadrant.CalibratedMultiLabelClassifierCV : Calibrate any multi-label classifier.
 
     Notes
     -----

@@ -70,13 +70,13 @@ def multilabel_f1_score(
         Predictions of 0 and 1.
 
     average : {"micro", "macro", "weighted", "samples"} or None, default="macro"
-        "micro" counts the entries of all labels, "macro" is the mean over labels, "weighted" that weighted by the
-        positives of each label, "samples" the mean over rows. None gives the value of each label. Labels and rows
-        without a known entry are left out of means; alone their value is NaN.
+        "micro" counts the entries of all labels, "macro" is the mean over labels, "weighted" the mean over labels
+        weighted by their number of positives, "samples" the mean over rows. None gives the value of each label. A label
+        or row without a known entry has the value NaN and is left out of means.
 
     sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
-        Weights of the rows, or of each label of each row. With "samples" a row then has the mean weight of its known
-        labels of positive weight.
+        Weights of the rows, or of each label of each row. With average="samples" the weight of a row is the mean over
+        its known labels of positive weight.
 
     zero_division : {"warn", 0.0, 1.0, np.nan}, default="warn"
         Value where nothing is predicted and nothing is true: "warn" is 0 with an `UndefinedMetricWarning`, `np.nan`
@@ -91,6 +91,12 @@ def multilabel_f1_score(
     ------
     ValueError
         If values are not 0 and 1, shapes differ, or no known label has a positive weight.
+
+    See Also
+    --------
+    multilabel_precision_score : Share of the predicted labels that are true.
+    multilabel_recall_score : Share of the true labels that are predicted.
+    sklearn.metrics.f1_score : The same without unknown labels and weights of labels.
 
     References
     ----------
@@ -147,6 +153,12 @@ def multilabel_precision_score(
     ValueError
         If values are not 0 and 1, shapes differ, or no known label has a positive weight.
 
+    See Also
+    --------
+    multilabel_recall_score : Share of the true labels that are predicted.
+    multilabel_f1_score : Harmonic mean of precision and recall.
+    sklearn.metrics.precision_score : The same without unknown labels and weights of labels.
+
     References
     ----------
     .. [1] G. Tsoumakas, I. Katakis, I. Vlahavas, "Mining multi-label data", Data Mining and Knowledge Discovery
@@ -200,6 +212,12 @@ def multilabel_recall_score(
     ------
     ValueError
         If values are not 0 and 1, shapes differ, or no known label has a positive weight.
+
+    See Also
+    --------
+    multilabel_precision_score : Share of the predicted labels that are true.
+    multilabel_f1_score : Harmonic mean of precision and recall.
+    sklearn.metrics.recall_score : The same without unknown labels and weights of labels.
 
     References
     ----------

@@ -62,6 +62,11 @@ def multilabel_log_loss(
     ValueError
         If values are outside [0, 1], shapes differ, or no known label has a positive weight.
 
+    See Also
+    --------
+    expected_calibration_error : Calibration alone.
+    sklearn.metrics.log_loss : Log loss of exclusive classes.
+
     Notes
     -----
     Probabilities are clipped to [eps, 1 - eps] with the eps of their dtype, as in scikit-learn. So the loss of an entry

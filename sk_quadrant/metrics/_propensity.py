@@ -43,13 +43,26 @@ def label_propensities(y_train: Any, *, a: float = 0.55, b: float = 1.5) -> NDAr
     y_train : {array-like, sparse matrix} of shape (n_samples, n_labels)
         Labels of the training rows, NaN where unknown; n is the number of known entries of a label.
 
-    a, b : float, default=0.55, 1.5
-        Constants of the data set.
+    a : float, default=0.55
+        Exponent of the model, > 0.
+
+    b : float, default=1.5
+        Offset of the number of positives, > 0.
 
     Returns
     -------
     propensities : ndarray of shape (n_labels,)
-        Between 0 and 1; the larger, the more frequent a label.
+        Between 0 and 1; more frequent labels have larger propensities.
+
+    Raises
+    ------
+    ValueError
+        If `y_train` is not a label matrix, or a or b is not positive.
+
+    See Also
+    --------
+    psp_at_k_score : Precision at k weighted by inverse propensities.
+    psndcg_at_k_score : NDCG at k weighted by inverse propensities.
 
     References
     ----------
@@ -115,6 +128,12 @@ def psp_at_k_score(
         If k is larger than the number of labels, shapes differ, propensities are not in (0, 1], or no known label has a
         positive weight.
 
+    See Also
+    --------
+    label_propensities : Propensities from the training labels.
+    psndcg_at_k_score : The same with a discount for lower ranks.
+    precision_at_k_score : The same without propensities.
+
     References
     ----------
     .. [1] H. Jain, Y. Prabhu, M. Varma, "Extreme multi-label loss functions for recommendation, tagging, ranking &
@@ -178,6 +197,12 @@ def psndcg_at_k_score(
     ValueError
         If k is larger than the number of labels, shapes differ, propensities are not in (0, 1], or no known label has a
         positive weight.
+
+    See Also
+    --------
+    label_propensities : Propensities from the training labels.
+    psp_at_k_score : The same without a discount for lower ranks.
+    sklearn.metrics.ndcg_score : NDCG without propensities.
 
     References
     ----------

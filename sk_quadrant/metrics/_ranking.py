@@ -60,6 +60,12 @@ def precision_at_k_score(y_true: Any, y_score: Any, *, k: int = 1, sample_weight
     ValueError
         If k is larger than the number of labels, shapes differ, or no known label has a positive weight.
 
+    See Also
+    --------
+    recall_at_k_score : Share of the relevant labels that are found.
+    psp_at_k_score : More weight on rare labels.
+    sklearn.metrics.label_ranking_average_precision_score : Precision over all ranks of relevant labels.
+
     References
     ----------
     .. [1] K. Bhatia et al., "The Extreme Classification Repository: multi-label datasets and code", 2016.
@@ -122,6 +128,11 @@ def recall_at_k_score(
     ------
     ValueError
         If k is larger than the number of labels, shapes differ, or no known label has a positive weight.
+
+    See Also
+    --------
+    precision_at_k_score : Share of relevant labels among the first k.
+    sklearn.metrics.coverage_error : Number of labels to take until all relevant ones are found.
 
     References
     ----------

@@ -123,19 +123,24 @@ def make_multilabel_scorer(
         (n_samples, n_labels). Metrics of scikit-learn work as well, e.g. :func:`sklearn.metrics.ndcg_score`.
 
     response_method : {"predict_proba", "decision_function", "predict"} or sequence of them, default="predict_proba"
-        Method of the classifier for the scores, or several, in order of preference.
+        Method of the classifier that gives the scores, or several in order of preference.
 
     greater_is_better : bool, default=True
         Whether higher values of the metric are better. If not, the scorer is its negative.
 
-    **kwargs : additional arguments
-        Passed to `score_func`.
+    **kwargs : dict
+        Further arguments of `score_func`.
 
     Returns
     -------
     scorer : callable
         Callable with the signature `scorer(estimator, X, y)`; greater is better. With metadata routing,
         request weights by `set_score_request(sample_weight=True)`.
+
+    See Also
+    --------
+    get_scorer : Scorers by name.
+    sklearn.metrics.make_scorer : The same for binary and multiclass targets.
 
     Examples
     --------
@@ -167,7 +172,7 @@ SCORERS = {
 
 
 def get_scorer(scoring: Any) -> Any:
-    """Return the scorer of a name, those of this package and of scikit-learn alike.
+    """Return the scorer of a name of this package or of scikit-learn.
 
     Parameters
     ----------
@@ -178,12 +183,18 @@ def get_scorer(scoring: Any) -> Any:
     Returns
     -------
     scorer : callable
-        Callable with the signature `scorer(estimator, X, y)`; greater is better. A copy, which may request metadata.
+        Callable with the signature `scorer(estimator, X, y)`; greater is better. It is a copy, so that requests for
+        metadata do not change other scorers.
 
     Raises
     ------
     ValueError
-        If there is no such name.
+        If `scoring` is a name that neither package knows.
+
+    See Also
+    --------
+    make_multilabel_scorer : Make a scorer from any metric.
+    sklearn.metrics.get_scorer : The scorers of scikit-learn.
 
     Examples
     --------
@@ -215,6 +226,11 @@ def precision_at_k_scorer(k: int = 1) -> _MultilabelScorer:
     scorer : callable
         Callable with the signature `scorer(estimator, X, y)`; greater is better.
 
+    See Also
+    --------
+    precision_at_k_score : The metric.
+    make_multilabel_scorer : Make a scorer from any metric.
+
     Examples
     --------
     >>> from sk_quadrant.metrics import precision_at_k_scorer
@@ -236,6 +252,11 @@ def recall_at_k_scorer(k: int = 1) -> _MultilabelScorer:
     -------
     scorer : callable
         Callable with the signature `scorer(estimator, X, y)`; greater is better.
+
+    See Also
+    --------
+    recall_at_k_score : The metric.
+    make_multilabel_scorer : Make a scorer from any metric.
 
     Examples
     --------
@@ -262,6 +283,11 @@ def psp_at_k_scorer(propensities: Any, k: int = 1) -> _MultilabelScorer:
     scorer : callable
         Callable with the signature `scorer(estimator, X, y)`; greater is better.
 
+    See Also
+    --------
+    psp_at_k_score : The metric.
+    make_multilabel_scorer : Make a scorer from any metric.
+
     Examples
     --------
     >>> from sk_quadrant.metrics import psp_at_k_scorer
@@ -285,6 +311,11 @@ def psndcg_at_k_scorer(propensities: Any, k: int = 1) -> _MultilabelScorer:
     -------
     scorer : callable
         Callable with the signature `scorer(estimator, X, y)`; greater is better.
+
+    See Also
+    --------
+    psndcg_at_k_score : The metric.
+    make_multilabel_scorer : Make a scorer from any metric.
 
     Examples
     --------
@@ -310,6 +341,11 @@ def multilabel_f1_scorer(average: str = "macro", zero_division: Any = 0.0) -> _M
     scorer : callable
         Callable with the signature `scorer(estimator, X, y)`; greater is better. It takes unknown labels and weights
         of labels.
+
+    See Also
+    --------
+    multilabel_f1_score : The metric.
+    make_multilabel_scorer : Make a scorer from any metric.
 
     Examples
     --------
@@ -338,6 +374,11 @@ def multilabel_precision_scorer(average: str = "macro", zero_division: Any = 0.0
         Callable with the signature `scorer(estimator, X, y)`; greater is better. It takes unknown labels and weights
         of labels.
 
+    See Also
+    --------
+    multilabel_precision_score : The metric.
+    make_multilabel_scorer : Make a scorer from any metric.
+
     Examples
     --------
     >>> from sk_quadrant.metrics import multilabel_precision_scorer
@@ -364,6 +405,11 @@ def multilabel_recall_scorer(average: str = "macro", zero_division: Any = 0.0) -
     scorer : callable
         Callable with the signature `scorer(estimator, X, y)`; greater is better. It takes unknown labels and weights
         of labels.
+
+    See Also
+    --------
+    multilabel_recall_score : The metric.
+    make_multilabel_scorer : Make a scorer from any metric.
 
     Examples
     --------

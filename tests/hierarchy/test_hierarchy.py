@@ -137,7 +137,7 @@ def test_skops_trusts_no_hierarchy(data):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: LabelHierarchy((1, 0, -1)), r"must not lead in a circle, as they do from the labels \[0, 1\]"),
+        (lambda: LabelHierarchy((1, 0, -1)), r"must not have a cycle, got one above the labels \[0, 1\]"),
         (lambda: LabelHierarchy((5, -1)), "parents must be the column of the parent"),
         (lambda: LabelHierarchy.from_names(["A", "A"]), "names must be unique"),
         (lambda: LabelHierarchy.from_names(["A"], {"A": "B"}), r"must relate labels in names, got \['B'\]"),
