@@ -8,16 +8,3 @@ from sk_quadrant._model.own_module import (
     module_model,
     module_to_dict,
 )
-
-__all__ = [
-    "Architecture",
-    "FittedModel",
-    "Layers",
-    "ModuleName",
-    "is_instance",
-    "loss_from_dict",
-    "loss_to_dict",
-    "module_from_dict",
-    "module_model",
-    "module_to_dict",
-]

@@ -11,26 +11,3 @@ from sk_quadrant._rows.inputs import (
 from sk_quadrant._rows.parts import Chunks, Part, Schema, ShardedRows, Summary, read_part
 from sk_quadrant._rows.training import InputRows, TrainingRows, read_training_rows, smooth
 from sk_quadrant._rows.validation import Division, divide, of_watched_rows, read_validation_rows
-
-__all__ = [
-    "ArrayInputs",
-    "Chunks",
-    "Division",
-    "InputRows",
-    "Inputs",
-    "Part",
-    "Schema",
-    "ShardedRows",
-    "Signature",
-    "Summary",
-    "TrainingRows",
-    "check_is_numeric",
-    "divide",
-    "of_watched_rows",
-    "padding_explained",
-    "read_part",
-    "read_texts_or_dict",
-    "read_training_rows",
-    "read_validation_rows",
-    "smooth",
-]

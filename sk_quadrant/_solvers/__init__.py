@@ -2,13 +2,3 @@
 
 from sk_quadrant._solvers.base import PARAMETERS, FitResult, Problem, Solver
 from sk_quadrant._solvers.registry import SOLVERS, check_solver_can, solvers_that_can
-
-__all__ = [
-    "PARAMETERS",
-    "SOLVERS",
-    "FitResult",
-    "Problem",
-    "Solver",
-    "check_solver_can",
-    "solvers_that_can",
-]

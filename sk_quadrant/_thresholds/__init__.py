@@ -7,13 +7,3 @@ from sk_quadrant._thresholds.held_out import constant_as_infinite, fixed_thresho
 from sk_quadrant._thresholds.rules import Rule
 from sk_quadrant._thresholds.scoring import Scoring, is_of_predictions
 from sk_quadrant._thresholds.search import tune_thresholds
-
-__all__ = [
-    "Rule",
-    "Scoring",
-    "constant_as_infinite",
-    "fixed_thresholds",
-    "is_of_predictions",
-    "rows_held_out",
-    "tune_thresholds",
-]
