@@ -495,7 +495,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         if not reads_chunks(self):
             return self._training_rows(self._check_features(X, reset=reset), y, sample_weight)
         rows = chunked_rows(self, X, y, sample_weight)
-        validate_data(self, rows.schema.head, skip_check_array=True, reset=reset)
+        validate_data(self, rows.head, skip_check_array=True, reset=reset)
         return rows
 
     def _training_rows(self, X, y, sample_weight, **options):

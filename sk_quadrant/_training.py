@@ -116,7 +116,7 @@ def chunked_rows(estimator: Any, X: Any, y: Any, sample_weight: Any) -> ShardedR
     check_chunk_device(estimator)
     chunks = Chunks(X, y, sample_weight, chunk_size=estimator.batch_size, missing_labels=estimator.missing_labels)
     schema = merge_summaries(estimator, [part.summary for part in chunks])
-    return ShardedRows(schema, partial(ChunkSums, chunks, schema))
+    return ShardedRows.of(schema, partial(ChunkSums, chunks, schema))
 
 
 def fit_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
@@ -14,7 +15,6 @@ from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.validation import _get_feature_names, _num_samples, check_array
 
 from sk_quadrant._arrays import row_blocks
-from sk_quadrant._rows.files import release_pages
 from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._targets import (
     Binary,
@@ -258,59 +258,29 @@ def _merge_columns(parts: Sequence[Summary]) -> Encoding:
 
 
 @dataclass(frozen=True)
-class ShardedRows:
-    """Training rows that are in several places; see `TrainingRows` for those in memory.
+class ShardedRows(Schema):
+    """Training rows that are in several places: their schema, and how to go through them; see also `TrainingRows`.
 
     Attributes
     ----------
-    schema : Schema
     row_sums : callable
         ``row_sums(fit_intercept=...)`` returns the sums over rows of a full-batch solver.
     batch_data : callable or None
         ``batch_data()`` returns the batches of a mini-batch solver.
     """
 
-    schema: Schema
     row_sums: Callable[..., Any]
     batch_data: Callable[[], Any] | None = None
 
+    @classmethod
+    def of(
+        cls, schema: Schema, row_sums: Callable[..., Any], batch_data: Callable[[], Any] | None = None
+    ) -> ShardedRows:
+        """Return the rows of a schema."""
+        return cls(**vars(schema), row_sums=row_sums, batch_data=batch_data)
+
     def __len__(self) -> int:
-        return self.schema.n_rows
-
-    @property
-    def encoding(self) -> Encoding:
-        """How y became targets."""
-        return self.schema.encoding
-
-    @property
-    def n_features(self) -> int:
-        """Number of features."""
-        return self.schema.n_features
-
-    @property
-    def n_labels(self) -> int:
-        """Number of labels."""
-        return self.schema.n_labels
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Precision of the features."""
-        return self.schema.dtype
-
-    @property
-    def is_sparse(self) -> bool:
-        """Whether the features are sparse."""
-        return self.schema.is_sparse
-
-    @property
-    def is_soft(self) -> bool:
-        """Whether a target is strictly between 0 and 1."""
-        return self.schema.is_soft
-
-    @property
-    def observed(self) -> NDArray[np.bool_]:
-        """Which labels have a known target."""
-        return self.schema.observed
+        return self.n_rows
 
 
 class Chunks:
@@ -349,3 +319,18 @@ def _sliceable(array: Any) -> Any:
     if sparse.issparse(array):
         return array.tocsr()
     return array if hasattr(array, "shape") else np.asarray(array)
+
+
+def release_pages(array: Any) -> None:
+    """Let the pages of a file that an array is mapped to leave memory; they are read again when they are needed."""
+    if sparse.issparse(array):
+        for part in (array.data, array.indices, array.indptr):
+            release_pages(part)
+        return
+    mode = None
+    while array is not None and not isinstance(array, mmap.mmap):
+        mode, array = getattr(array, "mode", mode), getattr(array, "base", None)
+    if array is None or mode not in ("r", "r+"):  # in mode "c" changes would be lost
+        return
+    if hasattr(mmap, "MADV_DONTNEED"):
+        array.madvise(mmap.MADV_DONTNEED)

@@ -105,7 +105,7 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
             start = warm_start_of(self)
             y = y if start is None else start.encoding.align(y)
             rows = self._send(X, y, sample_weight)
-            validate_data(self, rows.schema.head, skip_check_array=True, reset=start is None)
+            validate_data(self, rows.head, skip_check_array=True, reset=start is None)
             result = fit_rows(self, rows, start=start)
         warn_unless_converged(self, result, stacklevel=3)
         warn_of_unobserved_labels(self, stacklevel=3)
@@ -131,7 +131,7 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
         summaries = read_summaries(client, parts)
         schema = merge_summaries(self, summaries)
         kept = [part for part, summary in zip(parts, summaries, strict=True) if summary.n_rows]
-        return ShardedRows(schema, partial(DaskSums, client, schema, kept))
+        return ShardedRows.of(schema, partial(DaskSums, client, schema, kept))
 
     @available_if(can_learn_in_parts)
     @_fit_context(prefer_skip_nested_validation=True)

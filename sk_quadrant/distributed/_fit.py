@@ -139,7 +139,7 @@ def _fit(ranks: Ranks, model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     validate_data(model, schema.head, skip_check_array=True, reset=start is None)
     if solver_of(model).random and model.random_state is None:
         model.random_state = ranks.share(None if ranks.rank else check_random_state(None).randint(2**31 - 1))
-    rows = ShardedRows(
+    rows = ShardedRows.of(
         schema,
         row_sums=partial(RankSums, ranks, schema, partial(own.shards, schema, model.device)),
         batch_data=partial(_batch_data, ranks, model, own, schema, counts),

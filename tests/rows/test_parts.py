@@ -150,7 +150,7 @@ def test_memory_is_that_of_a_batch(tmp_path, kind):
             X = sparse.csr_matrix((load("data"), load("indices"), load("indptr")), shape=(400_000, 50))
         clf = QuadrantMultiLabelClassifier(batch_size=5000, max_iter=3, tol=1e-1)
         clf.fit(X[:100], np.array(load("Y")[:100]))
-        from sk_quadrant._rows.files import release_pages as release
+        from sk_quadrant._rows.parts import release_pages as release
         release(X)
         open("/proc/self/clear_refs", "w").write("5")
         before = peak()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from scipy import sparse
 
-from sk_quadrant._rows.training import TrainingRows
+from sk_quadrant._rows import TrainingRows
 from sk_quadrant._solvers.base import FitResult, Problem
 from sk_quadrant._solvers.full_batch.coefficients import Coefficients, DenseCoefficients, ThresholdedCoefficients
 from sk_quadrant._solvers.full_batch.solve import minimize

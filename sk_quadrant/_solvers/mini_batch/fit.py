@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from sk_quadrant._rows.training import TrainingRows
+from sk_quadrant._rows import TrainingRows
 from sk_quadrant._solvers.base import FitResult, Problem
 from sk_quadrant._solvers.mini_batch.callbacks import (
     HeldOutScore,

@@ -54,7 +54,7 @@ def sharded(X, Y, weight, *, class_weight=None, missing_labels="error"):
         for a, b in pairwise(CUTS)
     ]
     schema = Schema.merge([part.summary for part in parts], class_weight=class_weight, label_smoothing=0.0)
-    return ShardedRows(schema, partial(ShardSums, parts, schema))
+    return ShardedRows.of(schema, partial(ShardSums, parts, schema))
 
 
 def fit_shards(clf, X, Y, weight=None):

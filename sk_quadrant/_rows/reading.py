@@ -1,0 +1,102 @@
+"""Reading X for a module of the user: which form it has, and that nothing in it is wrong. NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils.validation import _num_samples, check_array
+
+from sk_quadrant._rows.inputs import DictInputs, Inputs, TextInputs
+from sk_quadrant._targets import masked_as_nan
+
+FORMS = (
+    "X for a module must be a numeric array of two or more axes, a sequence of strings, or a dict of arrays with one "
+    "entry per row (skorch.helper.SliceDict where rows are split)"
+)
+
+
+def read_texts_or_dict(X: Any) -> Inputs | None:
+    """Return rows that are texts or dicts, None for what has to be a numeric array.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If X is neither of the three.
+    """
+    if isinstance(X, Inputs):
+        return X
+    if sparse.issparse(X):
+        raise TypeError(
+            f"Sparse X is not possible with a module, got {type(X).__name__}. {FORMS}. Use X.toarray(), or "
+            "sklearn.decomposition.TruncatedSVD before this step."
+        )
+    if isinstance(X, Mapping):
+        return _read_dict(X)
+    return TextInputs(_as_texts(X)) if _looks_like_texts(X) else None
+
+
+def _read_dict(X: Mapping[Any, Any]) -> DictInputs:
+    if not X or not all(isinstance(name, str) for name in X):
+        raise ValueError(f"{FORMS}, got a dict with the keys {list(X)}.")
+    parts = {name: as_numbers(part, f"X[{name!r}]") for name, part in X.items()}
+    lengths = {name: len(part) for name, part in parts.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"All arrays of X must have the same number of rows, got {lengths}.")
+    return DictInputs(parts)
+
+
+def as_numbers(array: Any, name: str) -> NDArray[Any]:
+    """Return an array of numbers with its dtype; that of objects becomes float64."""
+    array = array.detach().cpu().numpy() if hasattr(array, "detach") else masked_as_nan(array)
+    with padding_explained(name):
+        checked = check_array(array, dtype="numeric", ensure_2d=False, allow_nd=True, input_name=name)
+    return check_is_numeric(checked, name)
+
+
+@contextmanager
+def padding_explained(name: str) -> Iterator[None]:
+    """Say what to do about rows of different lengths, which NumPy calls inhomogeneous."""
+    try:
+        yield
+    except ValueError as error:
+        if "setting an array element" in str(error):
+            raise ValueError(f"{name} has rows of different lengths. Pad them to one length.") from error
+        raise
+
+
+def check_is_numeric(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Raise a ValueError unless an array holds real numbers; return it."""
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold real numbers, got {array.dtype}.")
+    return array
+
+
+def _looks_like_texts(X: Any) -> bool:
+    """Whether X holds something that can only be text, or is wrong."""
+    if isinstance(X, str):
+        raise ValueError(f"{FORMS}, got a single string. Put it into a list.")
+    if isinstance(X, list | tuple):
+        return len(X) > 0 and isinstance(X[0], str)
+    kind = getattr(getattr(X, "dtype", None), "kind", "f")
+    return bool(kind in "OUST" and getattr(X, "size", 0) and _first_is_text(X))
+
+
+def _first_is_text(X: Any) -> bool:
+    return isinstance(np.asarray(X, dtype=object).flat[0], str | bytes)
+
+
+def _as_texts(X: Any) -> NDArray[np.object_]:
+    """Return strings as an array, or raise an error that says which is none."""
+    texts = np.empty(_num_samples(X), dtype=object)
+    if np.ndim(X) > 1 and not isinstance(X, list | tuple):
+        raise ValueError(f"Strings in X must have shape (n_samples,), got {np.shape(X)}. Pass a single column.")
+    texts[:] = list(X)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"All entries of X must be strings as the first is, got X[{i}] = {text!r}.")
+    return texts
