@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from sk_quadrant._calibration.classifier import CalibratedMultiLabelClassifierCV
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
+from sk_quadrant._cross_validation.classifier import QuadrantMultiLabelClassifierCV
 from sk_quadrant._thresholds.classifier import TunedThresholdMultiLabelClassifierCV
 from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
+from sk_quadrant.hierarchy import HierarchicalMultiLabelClassifier
 from sk_quadrant.io import _onnx_classifier, _onnx_meta_estimators
 
 ZIPMAP = {"zipmap": [True, False]}  # pipelines pass it on to their last step; it has no effect on labels with columns
@@ -18,8 +20,9 @@ def register_onnx_converters() -> None:
     with hidden layers, and the meta-estimators of this package around such a pipeline. The result has two outputs:
     "label", what `predict` returns, and "probabilities", what `predict_proba` returns. In place of the latter it has
     "scores", what `decision_function` returns, for a loss without a link, with the option `raw_scores`, and where
-    `TunedThresholdMultiLabelClassifierCV` cuts decision values. Input in single precision gives probabilities in single
-    precision, computed in double after the last matrix product. Labels of a sparse `y` are dense.
+    `TunedThresholdMultiLabelClassifierCV` cuts decision values. `min_labels` and `max_labels` are converted,
+    ``rule="expected_f1"`` is not. Input in single precision gives probabilities in single precision, computed in double
+    after the last matrix product. Labels of a sparse `y` are dense.
 
     The link is the loss's own, and that of a loss of yours is converted as well, if it is written in functions of
     NumPy.
@@ -62,5 +65,21 @@ def register_onnx_converters() -> None:
         _onnx_meta_estimators.set_shapes,
         _onnx_meta_estimators.convert_calibrated,
         parser=_onnx_meta_estimators.declare_calibrated,
+        options=ZIPMAP,
+    )
+    update_registered_converter(
+        QuadrantMultiLabelClassifierCV,
+        "SkQuadrantCV",
+        _onnx_meta_estimators.set_shapes,
+        _onnx_meta_estimators.convert_chosen,
+        parser=_onnx_meta_estimators.declare_chosen,
+        options={"raw_scores": [True, False], **ZIPMAP},
+    )
+    update_registered_converter(
+        HierarchicalMultiLabelClassifier,
+        "SkQuadrantHierarchical",
+        _onnx_meta_estimators.set_shapes,
+        _onnx_meta_estimators.convert_hierarchical,
+        parser=_onnx_meta_estimators.declare_hierarchical,
         options=ZIPMAP,
     )

@@ -64,7 +64,7 @@ def convert(scope: Any, operator: Any, container: Any) -> None:
     if values.raw_name == "scores":
         result = encoding.centre(scores, thresholds)
     else:
-        result = encoding.complete(_proba(model.loss, scores))
+        result = encoding.complete(link_inverse(model.loss, scores))
     graph.output(result.cast(dtype_of(values)), values.full_name)
 
 
@@ -107,7 +107,7 @@ ACTIVATIONS: dict[str, Callable[[Values], Any]] = {
 }
 
 
-def _proba(loss: Any, scores: Values) -> Any:
+def link_inverse(loss: Any, scores: Values) -> Any:
     """Return the probabilities of scores, by the link of the loss."""
     try:
         return loss.link.inverse(scores)

@@ -12,9 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 from sk_quadrant._calibration import LogisticMap
 from sk_quadrant._calibration.classifier import CalibratedMultiLabelClassifierCV
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
+from sk_quadrant._cross_validation.classifier import QuadrantMultiLabelClassifierCV
 from sk_quadrant._thresholds.classifier import TunedThresholdMultiLabelClassifierCV
 from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
-from sk_quadrant.io._onnx_classifier import dtype_of, is_text
+from sk_quadrant.hierarchy import HierarchicalMultiLabelClassifier, LabelHierarchy
+from sk_quadrant.io._onnx_classifier import dtype_of, is_text, link_inverse
 from sk_quadrant.io._onnx_values import Graph, Values
 
 INSIDE = (np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).eps / 2)  # probabilities with finite log-odds
@@ -22,16 +24,22 @@ THRESHOLD_ALIASES = {
     TunedThresholdMultiLabelClassifierCV: "SkQuadrantTunedThreshold",
     FixedThresholdMultiLabelClassifier: "SkQuadrantFixedThreshold",
 }
+CONVERTED = (
+    QuadrantMultiLabelClassifier,
+    QuadrantMultiLabelClassifierCV,
+    CalibratedMultiLabelClassifierCV,
+    HierarchicalMultiLabelClassifier,
+)
 LARGEST = np.finfo(np.float64).max
 
 
 def declare_tuned(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
     """Declare the outputs of a classifier with thresholds of its own, tuned or given."""
     check_is_fitted(model, "estimator_")
-    if (model.min_labels, model.max_labels, model.rule) != (0, None, None):
+    if model.rule is not None:
         raise ValueError(
-            f"min_labels, max_labels and rule of {type(model).__name__} cannot be converted to ONNX. Set them to 0, "
-            "None and None, convert, and apply the rule to the probabilities of the converted model."
+            f"rule={model.rule!r} of {type(model).__name__} cannot be converted to ONNX. Convert estimator_ instead, "
+            "and apply the rule to its probabilities; min_labels and max_labels can be converted."
         )
     values = _declare_below(scope, model.estimator_, model.response_method_, inputs)
     name = "probabilities" if model.response_method_ == "predict_proba" else "scores"
@@ -43,6 +51,26 @@ def declare_calibrated(scope: Any, model: Any, inputs: Any, custom_parsers: Any 
     check_is_fitted(model)
     values = [_declare_below(scope, pair.estimator, _method_of(pair), inputs) for pair in model.calibrated_classifiers_]
     return _declare(scope, model, "SkQuadrantCalibrated", inputs, values, "probabilities")
+
+
+def declare_chosen(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
+    """Declare the outputs of a classifier whose loss, C, thresholds and calibration were chosen together."""
+    check_is_fitted(model)
+    only_scores = not hasattr(model, "predict_proba") or scope.get_options(model, {}).get("raw_scores", False)
+    values = _declare_below(scope, model.estimator_, "decision_function", inputs)
+    return _declare(scope, model, "SkQuadrantCV", inputs, [values], "scores" if only_scores else "probabilities")
+
+
+def declare_hierarchical(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
+    """Declare the outputs of a classifier of labels in a tree."""
+    check_is_fitted(model)
+    labels, values = _parse_below(scope, model.estimator_, inputs)
+    if values.raw_name != "probabilities":
+        raise ValueError(
+            "The estimator of HierarchicalMultiLabelClassifier must give probabilities to be converted to ONNX, got "
+            f"{values.raw_name}. Use response_method='predict_proba', a loss with a link, or calibration."
+        )
+    return _declare(scope, model, "SkQuadrantHierarchical", inputs, [labels, values], "probabilities")
 
 
 def set_shapes(operator: Any) -> None:
@@ -60,9 +88,39 @@ def convert_tuned(scope: Any, operator: Any, container: Any) -> None:
     answer = graph.value(operator.inputs[0].full_name).cast(np.float64)
     scores = _scores_below(graph, model, answer, model.estimator_, model.response_method_)
     thresholds = model.best_threshold_ if hasattr(model, "best_threshold_") else model.threshold_
-    _write_labels(graph, model, graph.node("Greater", scores, thresholds), labels)
+    _write_labels(graph, model, _decided(graph, model, scores, thresholds), labels)
     shown = answer if values.raw_name == "probabilities" else scores
     graph.output(shown.cast(dtype_of(values)), values.full_name)
+
+
+def convert_chosen(scope: Any, operator: Any, container: Any) -> None:
+    """Write the nodes that compare scores of the loss with thresholds, and those of the link or the map."""
+    model, graph, (labels, values) = operator.raw_operator, Graph(scope, container), operator.outputs
+    scores = graph.value(operator.inputs[0].full_name).cast(np.float64)
+    if model.encoding_.exclusive:  # the decision values of two classes are shifted to 0
+        scores = graph.node("Reshape", scores, np.array([-1, 1])) + model.estimator_.model_.score_threshold
+    thresholds = model.best_threshold_
+    _write_labels(graph, model, graph.node("Greater", scores, thresholds), labels)
+    if values.raw_name == "scores":
+        result = model.encoding_.centre(scores, thresholds)
+    elif model.calibrator_ is None:
+        result = model.encoding_.complete(link_inverse(model.loss_, scores))
+    else:
+        result = model.encoding_.complete(_calibrated(graph, model.calibrator_, scores))
+    graph.output(result.cast(dtype_of(values)), values.full_name)
+
+
+def convert_hierarchical(scope: Any, operator: Any, container: Any) -> None:
+    """Write the nodes that take the largest value of descendants, or the smallest one of ancestors."""
+    model, graph = operator.raw_operator, Graph(scope, container)
+    is_raising = model.method == "raise_parents"
+    lines = _lines(model.hierarchy_)
+    places = _padded(lines.T if is_raising else lines)
+    dtypes = np.int64, dtype_of(operator.outputs[1])
+    for variable, output, dtype in zip(operator.inputs, operator.outputs, dtypes, strict=True):
+        related = graph.node("Gather", graph.value(variable.full_name).cast(np.float64), places, axis=1)
+        extreme, _ = graph.sort(related, 1, descending=is_raising)
+        graph.output(graph.node("Squeeze", extreme, np.array([2])).cast(dtype), output.full_name)
 
 
 def convert_calibrated(scope: Any, operator: Any, container: Any) -> None:
@@ -84,20 +142,28 @@ def convert_calibrated(scope: Any, operator: Any, container: Any) -> None:
 
 def _declare_below(scope: Any, estimator: Any, method: str, inputs: Any) -> Any:
     """Declare what the classifier below a meta-estimator answers, in double precision, and return it."""
+    estimator, last = _answering(estimator)
+    if isinstance(last, (QuadrantMultiLabelClassifier, QuadrantMultiLabelClassifierCV)):
+        scope.add_options(id(last), {"raw_scores": method == "decision_function"})
+    return _parse_below(scope, estimator, inputs)[1]
+
+
+def _parse_below(scope: Any, estimator: Any, inputs: Any) -> list[Any]:
+    """Declare a classifier of this package below another, and return its labels and its values in double precision."""
     from skl2onnx._parse import _parse_sklearn
     from skl2onnx.common.data_types import DoubleTensorType
 
-    estimator, last = _answering(estimator)
-    if isinstance(last, QuadrantMultiLabelClassifier):
-        scope.add_options(id(last), {"raw_scores": method == "decision_function"})
-    elif not isinstance(last, CalibratedMultiLabelClassifierCV):
+    while isinstance(estimator, FrozenEstimator):
+        estimator = estimator.estimator
+    last = _answering(estimator)[1]
+    if not isinstance(last, CONVERTED):
         raise TypeError(
             "The estimator of a meta-estimator must be a QuadrantMultiLabelClassifier, another meta-estimator of this "
             f"package, or a pipeline that ends in one, to be converted to ONNX, got {type(last).__name__}."
         )
-    _, values = _parse_sklearn(scope, estimator, inputs)
+    labels, values = _parse_sklearn(scope, estimator, inputs)
     values.type = DoubleTensorType()
-    return values
+    return [labels, values]
 
 
 def _answering(estimator: Any) -> tuple[Any, Any]:
@@ -146,6 +212,35 @@ def _column_of_labels(graph: Graph, model: Any, answer: Values, method: str) -> 
     width = 2 if method == "predict_proba" else 1  # two classes have two probabilities
     columns = graph.node("Reshape", answer, np.array([-1, width]))
     return graph.node("Gather", columns, np.array([width - 1]), axis=1)
+
+
+def _decided(graph: Graph, model: Any, scores: Values, thresholds: Any) -> Values:
+    """Return the label sets of scores and thresholds, with the bounds on their size; see `Rule`."""
+    above, n_labels = graph.node("Greater", scores, thresholds), model.encoding_.n_labels
+    if model.min_labels == 0 and (model.max_labels is None or model.max_labels >= n_labels):
+        return above
+    finite = np.isfinite(thresholds)
+    infinite = graph.node("Where", above, np.array(np.inf), np.array(-np.inf))
+    margin = graph.node("Where", finite, scores - np.where(finite, thresholds, 0.0), infinite)
+    _, by_score = graph.sort(scores, n_labels, descending=True)  # of equal margins the largest score comes first
+    _, by_margin = graph.sort(graph.node("GatherElements", margin, by_score, axis=1), n_labels, descending=True)
+    _, rank = graph.sort(graph.node("GatherElements", by_score, by_margin, axis=1), n_labels)  # inverts the order
+    rank = rank.cast(np.float64)
+    allowed = n_labels if model.max_labels is None else model.max_labels
+    decided: Values = (above & (rank < allowed)) | (rank < model.min_labels)
+    return decided
+
+
+def _lines(hierarchy: LabelHierarchy) -> Any:
+    """Return where the column is the label of the row or above it."""
+    return hierarchy.close(np.eye(hierarchy.n_labels, dtype=np.int64)) == 1
+
+
+def _padded(related: Any) -> Any:
+    """Return the columns that are True in each row, filled up with the first of them."""
+    width = related.sum(axis=1).max()
+    columns = np.argsort(~related, axis=1, kind="stable")[:, :width]
+    return np.where(np.take_along_axis(related, columns, axis=1), columns, columns[:, :1])
 
 
 def _write_labels(graph: Graph, model: Any, decisions: Values, labels: Any) -> None:

@@ -74,14 +74,20 @@ class Graph:
         self._add(kind, inputs, name, attributes)
         return Values(self, name)
 
+    def sort(self, values: Values, n: int, *, descending: bool = False) -> tuple[Values, Values]:
+        """Return the first n sorted values along the last axis and their places, of equal ones the first first."""
+        names = [self.scope.get_unique_variable_name(name) for name in ("sorted", "places")]
+        self._add("TopK", (values, np.array([n])), names, {"axis": -1, "largest": int(descending)})
+        return Values(self, names[0]), Values(self, names[1])
+
     def output(self, values: Values, name: str) -> None:
         """Let values be an output of the graph."""
         self._add("Identity", (values,), name, {})
 
-    def _add(self, kind: str, inputs: tuple[Any, ...], name: str, attributes: dict[str, Any]) -> None:
+    def _add(self, kind: str, inputs: tuple[Any, ...], outputs: str | list[str], attributes: dict[str, Any]) -> None:
         names = [(value if isinstance(value, Values) else self.constant(value)).name for value in inputs]
         unique = self.scope.get_unique_operator_name(kind)
-        self.container.add_node(kind, names, name, op_version=None, name=unique, **attributes)
+        self.container.add_node(kind, names, outputs, op_version=None, name=unique, **attributes)
 
 
 class Values(NDArrayOperatorsMixin):

@@ -17,9 +17,11 @@ from sk_quadrant import (
     CalibratedMultiLabelClassifierCV,
     FixedThresholdMultiLabelClassifier,
     QuadrantMultiLabelClassifier,
+    QuadrantMultiLabelClassifierCV,
     TunedThresholdMultiLabelClassifierCV,
 )
-from sk_quadrant.io import register_onnx_converters
+from sk_quadrant.hierarchy import HierarchicalMultiLabelClassifier, LabelHierarchy
+from sk_quadrant.io import register_onnx_converters, verify_onnx
 from sk_quadrant.losses import (
     LOSSES,
     ZLPR,
@@ -265,12 +267,83 @@ def test_given_thresholds_are_converted(response, target, data):
     assert_array_equal(converted(model.set_params(threshold=0.7), X)["label"], model.predict(X))
 
 
-@pytest.mark.parametrize("rule", [{"min_labels": 1}, {"max_labels": 1}, {"rule": "expected_f1"}], ids=str)
-def test_rules_are_refused(rule, data):
+BOUNDS = [{"min_labels": 1}, {"max_labels": 2}, {"min_labels": 2, "max_labels": 3}, {"min_labels": 5}]
+
+
+@pytest.mark.parametrize("bounds", BOUNDS, ids=str)
+@pytest.mark.parametrize("response", ["predict_proba", "decision_function"])
+@pytest.mark.parametrize("threshold", [0.5, [0.2, 0.9, np.inf, -np.inf, 0.5]], ids=str)
+def test_bounds_on_the_number_of_labels_are_converted(bounds, response, threshold, data):
+    """Also with thresholds of labels that are never or always predicted."""
+    model = QuadrantMultiLabelClassifier().fit(*data)
+    fixed = FixedThresholdMultiLabelClassifier(model, threshold=threshold, response_method=response, **bounds)
+    assert_array_equal(converted(fixed.fit(*data), data[0])["label"], fixed.predict(data[0]))
+
+
+def test_equal_margins_are_ordered_by_scores_and_then_by_place():
+    """Every row is a tie: the first label of the largest score comes first."""
+    X, Y = np.zeros((6, 1)), np.tile([[1, 0, 0], [0, 1, 1]], (3, 1))
+    model = QuadrantMultiLabelClassifier().fit(X, Y)
+    model.intercept_ = np.array([1.0, 2.0, 2.0])
+    fixed = FixedThresholdMultiLabelClassifier(FrozenEstimator(model), response_method="decision_function")
+    fixed.set_params(threshold=[-1.0, 0.0, 0.0], max_labels=1).fit(X, Y)
+    assert_array_equal(fixed.predict(X[:1]), [[0, 1, 0]])
+    assert_array_equal(converted(fixed, X)["label"], fixed.predict(X))
+
+
+def test_the_rule_of_expected_f1_is_refused(data):
     """With what to do instead."""
-    model = FixedThresholdMultiLabelClassifier(QuadrantMultiLabelClassifier(), **rule).fit(*data)
-    with pytest.raises(ValueError, match="apply the rule to the probabilities"):
+    model = FixedThresholdMultiLabelClassifier(QuadrantMultiLabelClassifier(), rule="expected_f1").fit(*data)
+    with pytest.raises(ValueError, match="Convert estimator_ instead, and apply the rule to its probabilities"):
         converted(model, data[0])
+
+
+CHOSEN = {
+    "link": {"calibration": None},
+    "sigmoid": {"calibration": "sigmoid"},
+    "isotonic": {"calibration": "isotonic"},
+    "scores": {"losses": "hinge", "calibration": None},
+    "pooled": {"losses": "hinge"},
+}
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+@pytest.mark.parametrize("choice", CHOSEN.values(), ids=CHOSEN)
+def test_what_one_fit_has_chosen_is_converted(choice, target, data):
+    """Thresholds in the units of scores, and the link or the map for probabilities."""
+    X, y = data[0][:200], target(data[1][:200])
+    scoring = "f1_macro" if y.ndim == 2 else "accuracy"
+    model = QuadrantMultiLabelClassifierCV(**({"losses": "zlpr", "Cs": [0.1], "cv": 2} | choice), scoring=scoring)
+    assert verify_onnx(skl2onnx.to_onnx(model.fit(X, y), X[:1]), model, X, rtol=1e-9, atol=1e-9) < 1e-9
+
+
+def test_rules_around_what_one_fit_has_chosen_are_converted(data):
+    """On its probabilities as well as on its scores."""
+    X, Y = data
+    chosen = QuadrantMultiLabelClassifierCV("zlpr", [0.1], cv=2).fit(X, Y)
+    for method in ("predict_proba", "decision_function"):
+        fixed = FixedThresholdMultiLabelClassifier(FrozenEstimator(chosen), min_labels=1, response_method=method)
+        verify_onnx(skl2onnx.to_onnx(fixed.fit(X, Y), X[:1]), fixed, X, rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["raise_parents", "lower_children"])
+def test_hierarchies_are_converted(method, data):
+    """A tree of three levels, and a root without children, around tuned thresholds and a frozen classifier."""
+    X, Y = data
+    hierarchy = LabelHierarchy((-1, 0, 1, 0, -1))
+    tuned = TunedThresholdMultiLabelClassifierCV(QuadrantMultiLabelClassifier(), cv=2)
+    frozen = FrozenEstimator(QuadrantMultiLabelClassifier().fit(X, Y))
+    for below in (tuned, frozen):
+        model = HierarchicalMultiLabelClassifier(below, hierarchy=hierarchy, method=method).fit(X, Y)
+        for opset in (13, 18):
+            verify_onnx(skl2onnx.to_onnx(model, X[:1], target_opset=opset), model, X, rtol=1e-9)
+
+
+def test_a_hierarchy_without_probabilities_is_refused(data):
+    """With what gives probabilities."""
+    model = HierarchicalMultiLabelClassifier(QuadrantMultiLabelClassifier("hinge"), hierarchy=LabelHierarchy((-1,) * 5))
+    with pytest.raises(ValueError, match="must give probabilities to be converted to ONNX, got scores"):
+        converted(model.fit(*data), data[0])
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
