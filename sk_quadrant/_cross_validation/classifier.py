@@ -17,8 +17,15 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from sk_quadrant._calibration import MAPS, METHODS
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
-from sk_quadrant._cross_validation.choice import AUTO_MAPS, Candidate, Judge, results_of
-from sk_quadrant._cross_validation.evaluation import HeldOutScores, ProbabilityMap, ThresholdSearch
+from sk_quadrant._cross_validation.evaluation import (
+    AUTO_MAPS,
+    Candidate,
+    HeldOutScores,
+    Judge,
+    ProbabilityMap,
+    ThresholdSearch,
+    results_of,
+)
 from sk_quadrant._cross_validation.path import fit_path, scores_of_loss
 from sk_quadrant._cross_validation.per_label import choose_per_label
 from sk_quadrant._meta_estimator import FitData, MetaClassifier

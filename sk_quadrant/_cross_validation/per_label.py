@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sk_quadrant._arrays import FloatArray
-from sk_quadrant._cross_validation.evaluation import HeldOutScores
 
 if TYPE_CHECKING:
+    from sk_quadrant._cross_validation.evaluation import HeldOutScores
     from sk_quadrant.losses import LabelwiseLoss
 
 
@@ -35,10 +36,7 @@ def choose_per_label(
     for k in range(len(first.splits)):
         best = np.argmin(total - of_splits[:, k], axis=0)
         values.append(np.column_stack([scores[C].values[k][:, label] for label, C in enumerate(best)]))
-    return (
-        HeldOutScores(first.data, first.splits, values, first.natural),
-        np.asarray(Cs, dtype=np.float64)[np.argmin(total, axis=0)],
-    )
+    return replace(first, values=values), np.asarray(Cs, dtype=np.float64)[np.argmin(total, axis=0)]
 
 
 def label_losses(scores: HeldOutScores, loss: LabelwiseLoss) -> FloatArray:
