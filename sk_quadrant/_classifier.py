@@ -1,4 +1,4 @@
-"""The estimator: a multi-label model whose loss says what its scores mean."""
+"""The estimator: a multi-label model with a choice of losses, each with its link and threshold."""
 
 from __future__ import annotations
 
@@ -103,104 +103,106 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
 
     It minimises ``C * sum_i w_i loss_i + 0.5 * ||coef||^2`` over the rows i, with the loss of a row taken over all its
     labels and the intercept not penalised. With the default loss its coefficients are those of
-    ``OneVsRestClassifier(LogisticRegression(C=C))``. The model is a PyTorch module trained through skorch; what is
-    fitted are NumPy arrays, so that predictions need neither.
+    ``OneVsRestClassifier(LogisticRegression(C=C))``. The model is a PyTorch module trained through skorch. The fitted
+    coefficients are NumPy arrays: predictions of a linear model need neither library.
 
     Parameters
     ----------
     loss : str or Loss, default="bce_with_logits"
         A name in `sk_quadrant.losses.LOSSES`, or a loss object with its own parameters.
     C : float, or array-like, Series or dict with a value for each label, default=1.0
-        Inverse strength of the penalty, ``np.inf`` for none; 10 to 100 is usual for TF-IDF features. Values for each
-        label are for "lbfgs"; with the loss of label j and its weights the objective is then ``sum_i w_i loss_i + sum_j
-        0.5 * ||coef_j||^2 / C_j``. A Series or dict is read by label name. With a `module` all its trained parameters
-        of two axes or more are penalised, pretrained ones and embeddings included; ``np.inf`` is then the usual choice.
+        Inverse strength of the penalty, ``np.inf`` for none; 10 to 100 is usual for TF-IDF features. One value per
+        label needs "lbfgs"; the objective is then ``sum_i w_i loss_i + sum_j 0.5 * ||coef_j||^2 / C_j``. A Series or
+        dict is read by label name. With a `module` the penalty covers all trained parameters of two axes or more,
+        pretrained weights and embeddings included; ``np.inf`` is then the usual choice.
     fit_intercept : bool, default=True
         Whether each label has an intercept.
     threshold : {"natural", "bayes"}, float or array-like of shape (n_labels,), default="natural"
-        Threshold above which a label is predicted: "natural" is the loss's own score threshold, "bayes" a probability
+        Threshold above which a label is predicted: "natural" is the score threshold of the loss, "bayes" a probability
         of 1/2; a float or an array gives probability thresholds, a Series, dict or one-row DataFrame by label name.
-        Not used for a 1-D `y` with more than two classes, where the largest score wins. A value set after fit is
-        used by the next prediction.
+        Not used for a 1-D `y` with more than two classes: the class with the largest score is predicted. A value set
+        after fit is used by the next prediction.
     coef_threshold : float, default=0.0
-        If positive, weights of smaller size become 0, and `coef_` is a CSR matrix. A labelwise loss is solved for some
-        labels at a time, so that the dense matrix never exists: for many thousands of labels, with a sparse `y`.
-        Only with "lbfgs", and without callbacks.
+        If positive, weights of smaller absolute value become 0, and `coef_` is a CSR matrix. A labelwise loss is solved
+        for some labels at a time, which needs no memory for the dense matrix: for many thousands of labels, with a
+        sparse `y`. Only with "lbfgs", and without callbacks.
     solver : {"lbfgs", "adamw", "sgd"}, default="lbfgs"
-        "lbfgs" solves for all rows at once, starts at zero and is deterministic. "adamw" and "sgd" (with Nesterov
-        momentum 0.9) go through batches of rows.
+        "lbfgs" uses all rows in each iteration, starts at zero and is deterministic [1]_. "adamw" [2]_ and "sgd" (with
+        Nesterov momentum 0.9) use mini-batches.
     max_iter : int, default=200
         Largest number of iterations, of epochs for "adamw" and "sgd".
     tol : float or "auto", default="auto"
-        "lbfgs" stops when the estimated distance to the optimum falls below ``tol ** 2`` of the objective, which is
-        about the relative error `tol` in the coefficients; "auto" is 5e-4. "adamw" and "sgd" stop when
-        `n_iter_no_change` epochs have not improved the training loss by `tol`, or with `early_stopping` the loss or
-        score on the held-out rows; without `early_stopping` and with a falling learning rate they run all epochs;
-        "auto" is 1e-4.
+        "lbfgs" stops when the estimated distance to the optimum falls below ``tol ** 2`` of the objective: a relative
+        error of about `tol` in the coefficients; "auto" is 5e-4. "adamw" and "sgd" stop when `n_iter_no_change` epochs
+        have not improved the training loss by `tol`, or with `early_stopping` the loss or score on the held-out rows;
+        "auto" is 1e-4. Without `early_stopping` and with a falling learning rate they run all epochs.
     hidden_layer_sizes : int or array-like of shape (n_hidden_layers,), default=()
-        Units of each hidden layer; without any the model is linear. Not with "lbfgs".
+        Units of each hidden layer; without hidden layers the model is linear. Not with "lbfgs".
     activation : {"identity", "relu", "gelu", "tanh"}, default="relu"
-        Function of the hidden layers.
+        Activation function of the hidden layers.
     residual : bool, default=False
         Whether a hidden layer as wide as its input adds that input to its output.
     batch_size : int or "auto", default="auto"
-        Largest number of rows in a batch; batches are as few and as equal in size as possible. "auto" is
+        Largest number of rows in a batch; rows are divided evenly into as few batches as possible. "auto" is
         ``min(200, n_samples)``. With "lbfgs" an integer is the number of rows read at a time from memory-mapped arrays,
         for data larger than memory; "auto" reads all rows at once, which is faster.
     learning_rate_init : float, default=5e-3
-        Largest step of "adamw" and "sgd".
+        Learning rate of "adamw" and "sgd", reached after the warm-up.
     learning_rate : {"constant", "cosine"}, default="constant"
-        Whether the step stays or falls to zero as half a cosine wave over `max_iter` epochs. Not with "lbfgs".
+        "cosine" lowers the learning rate to zero along half a cosine wave over `max_iter` epochs [3]_. Not with
+        "lbfgs".
     warmup_fraction : float, default=0.0
-        Share of all `max_iter` epochs, in steps, over which the step rises to `learning_rate_init`. Not with "lbfgs".
+        Fraction of all steps of `max_iter` epochs over which the learning rate rises to `learning_rate_init`. Not with
+        "lbfgs".
     label_smoothing : float, default=0.0
-        Share in [0, 1) of 1/2 in each training target: 1 becomes ``1 - label_smoothing / 2``. Targets become dense.
+        Weight in [0, 1) of 1/2 in each training target: 1 becomes ``1 - label_smoothing / 2`` [4]_. Targets become
+        dense.
     mixup_alpha : float, default=0.0
-        If positive, each batch is trained on combinations of its rows and of their targets, with shares from
-        Beta(mixup_alpha, mixup_alpha). Not with "lbfgs".
+        If positive, training uses convex combinations of the rows of a batch and of their targets, with weights from
+        Beta(mixup_alpha, mixup_alpha) [5]_. Not with "lbfgs".
     class_weight : dict, "balanced", list of these or None, default=None
-        For a 1-D `y` the weights of its classes. For a label matrix the weights of absence and presence,
-        ``{0: w0, 1: w1}``, the same for all labels, or a list with one for each, or a dict by label name; "balanced" is
-        ``n / (2 * n_present)`` and ``n / (2 * n_absent)`` per label.
+        For a 1-D `y` the weights of its classes. For a label matrix the weights of absent and present labels,
+        ``{0: w0, 1: w1}``, the same for all labels, or a list with one dict per label, or a dict by label name;
+        "balanced" is ``n / (2 * n_absent)`` and ``n / (2 * n_present)`` for each label.
     missing_labels : {"error", "ignore"}, default="error"
         "ignore" takes NaN in `y` as an unknown label, which training ignores; "error" refuses it.
     early_stopping : bool, default=False
-        Whether to hold out rows, to stop when their loss or score no longer improves, and to return to the best epoch.
-        Not with "lbfgs". The positives of each label are divided between both parts where possible.
+        Whether to hold out rows, to stop when their loss or score no longer improves, and to keep the weights of the
+        best epoch. Not with "lbfgs". The split is stratified by labels where possible.
     scoring : str, callable, list, tuple, dict or None, default=None
         What `early_stopping` monitors on the held-out rows: None for the loss, or a scikit-learn scorer. With several
         scorers (or one that returns a dict) the first is monitored and all are recorded; with one that returns an
         array, one score per label, the mean is monitored. Row weights are passed on to the scorer. Names are those of
         :func:`sk_quadrant.metrics.get_scorer`; its own scorers take unknown labels. A score of NaN is an error.
     validation_fraction : float or cross-validation splitter, default=0.1
-        Share of the rows to hold out, or a splitter whose first split says which ones: with
-        ``GroupShuffleSplit(n_splits=1)`` and ``fit(..., groups=groups)`` whole groups. Not used with `X_val`.
+        Fraction of the rows to hold out, or a splitter whose first split is used, such as
+        ``GroupShuffleSplit(n_splits=1)`` with ``fit(..., groups=groups)``. Not used with `X_val`.
     n_iter_no_change : int, default=10
         Epochs without progress before "adamw" and "sgd" stop.
     warm_start : bool, default=False
-        Whether `fit` starts from the present coefficients, and "adamw" and "sgd" with the moments they ended with.
+        Whether `fit` starts from the coefficients of the last fit, and "adamw" and "sgd" from its optimizer state.
     random_state : int, RandomState instance or None, default=None
-        Order of the rows, rows held out, and first weights of hidden layers; not used by "lbfgs". With a `module` also
-        its dropout, and its first weights if it is built here: those of an instance were drawn when it was made.
+        Seed for the order of rows, the rows held out, and the initial weights of hidden layers; not used by "lbfgs".
+        With a `module` also for its dropout, and for its initial weights unless it is an instance.
     device : str, default="cpu"
         Where to train: "cpu", "cuda", "cuda:N", "mps", or "auto" for a GPU if there is one.
     module : torch.nn.Module, callable or None, default=None
         Module to train in place of the linear model, with "adamw" or "sgd": an instance, which is copied for each fit,
-        or a class or function of (n_features, n_labels) that returns one. It gives scores of shape (n_rows, n_labels),
-        as a tensor, as `logits`, or as the first entry of a tuple. `X` may then also have more than two axes, be a
-        sequence of strings, or be a dict of arrays with one entry per row, which become keyword arguments. n_features
-        is ``X.shape[1]``, ``X.shape[1:]`` for more axes, and None for strings and dicts. Floats come in the precision
-        of the module, integers as they are.
+        or a class or function of (n_features, n_labels) that returns one. It returns scores of shape
+        (n_rows, n_labels), as a tensor, as the attribute `logits`, or as the first entry of a tuple. `X` may then also
+        have more than two axes, be a sequence of strings, or be a dict of arrays with one entry per row, which become
+        keyword arguments. n_features is ``X.shape[1]``, ``X.shape[1:]`` for more axes, and None for strings and dicts.
+        Floats are converted to the precision of the module; integers are passed as they are.
     param_groups : list of (str, dict) or None, default=None
         Options of the optimizer, such as "lr" and "weight_decay", for the parameters of `module` whose name matches a
-        pattern, such as "encoder.*"; the first that matches counts. Schedules keep the ratios of learning rates.
+        pattern, such as "encoder.*"; the first matching pattern is used. Schedules keep the ratios of learning rates.
     micro_batch_size : int or None, default=None
-        Largest number of rows that go through `module` at a time, None for `batch_size`. The gradients of a batch's
-        parts are added up, which changes nothing but the use of memory, except for batch norm. Predictions take as many
-        rows at a time.
+        Largest number of rows in one forward pass of `module`, None for `batch_size`. Gradients are accumulated over
+        the parts of a batch: this saves memory and changes no result, except with batch norm. Predictions use the same
+        size.
     callbacks : list or None, default=None
-        skorch callbacks, used as they are, not copied. Where one looks at single batches, training takes skorch's
-        slower steps. "lbfgs" counts as a single epoch.
+        Callbacks of skorch, which are not copied. One that looks at single batches makes training use the slower steps
+        of skorch. "lbfgs" counts as a single epoch.
     verbose : int, default=0
         Whether to print a line for each iteration or epoch.
 
@@ -219,20 +221,20 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
     loss_ : Loss
         The loss object.
     model_ : FittedModel
-        The fitted model as a value: weights, thresholds, encoding of `y` and loss. The attributes above are read from
-        it.
+        Weights, thresholds, encoding of `y` and loss. The attributes above are read from it.
     net_ : skorch.NeuralNet
         The trained net, built again from the coefficients after unpickling.
     n_iter_ : int
         Iterations or epochs run.
     loss_curve_ : list of float
-        Objective, as a weighted mean over rows plus the penalty, at the start and after each iteration, or the training
-        loss of each epoch, without the penalty, averaged while its batches were trained on.
+        For "lbfgs" the objective, a weighted mean over rows plus the penalty, at the start and after each iteration.
+        For "adamw" and "sgd" the training loss of each epoch, without the penalty, averaged over its batches during
+        training.
     training_state_ : dict
-        What `warm_start` and `partial_fit` continue from: solver, moments of the optimizer, random state.
+        State from which `warm_start` and `partial_fit` continue: solver, moments of the optimizer, random state.
     history_ : list of dict
-        A row for each iteration ("epoch" and "objective") or epoch ("epoch", "learning_rate", "train_loss", with
-        `early_stopping` "valid_loss" and scores, and what callbacks have recorded).
+        One entry for each iteration ("epoch" and "objective") or epoch ("epoch", "learning_rate", "train_loss", with
+        `early_stopping` "valid_loss" and scores, and the records of callbacks).
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -242,8 +244,23 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
 
     See Also
     --------
+    QuadrantMultiLabelClassifierCV : Choose loss, C, thresholds and calibration by cross-validation.
+    TunedThresholdMultiLabelClassifierCV : Tune the thresholds of any classifier.
+    CalibratedMultiLabelClassifierCV : Calibrate the probabilities of any classifier.
     sklearn.multiclass.OneVsRestClassifier : One estimator per label.
     sklearn.neural_network.MLPClassifier : Networks, trained with binary cross-entropy.
+
+    References
+    ----------
+    .. [1] D. C. Liu, J. Nocedal, "On the limited memory BFGS method for large scale optimization", Mathematical
+       Programming 45, 1989. :doi:`10.1007/BF01589116`
+    .. [2] I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019. :arxiv:`1711.05101`
+    .. [3] I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
+       :arxiv:`1608.03983`
+    .. [4] C. Szegedy, V. Vanhoucke, S. Ioffe, J. Shlens, Z. Wojna, "Rethinking the Inception architecture for computer
+       vision", CVPR 2016. :arxiv:`1512.00567`
+    .. [5] H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz, "mixup: beyond empirical risk minimization", ICLR 2018.
+       :arxiv:`1710.09412`
 
     Examples
     --------
@@ -378,14 +395,14 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
             Weights of rows, or of each label of each row.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Features of the rows that `early_stopping` watches, none of which is trained on. In a
-            :class:`~sklearn.pipeline.Pipeline` they are transformed as `X` is with ``transform_input=["X_val"]``.
+            Features of the validation rows of `early_stopping`. In a :class:`~sklearn.pipeline.Pipeline` pass
+            ``transform_input=["X_val"]`` to transform them like `X`.
         y_val : {array-like, sparse matrix, DataFrame} of shape (n_val,) or (n_val, n_labels), default=None
-            Their labels, in the form of `y`.
+            Labels of the validation rows, in the form of `y`.
         sample_weight_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
-            Their weights.
+            Weights of the validation rows.
         groups : array-like of shape (n_samples,), default=None
-            Groups of rows, for a splitter as `validation_fraction`.
+            Groups of rows, for a splitter given as `validation_fraction`.
 
         Returns
         -------
@@ -395,9 +412,9 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         Raises
         ------
         ValueError
-            If data or parameters do not fit; the estimator stays as it was.
+            If data or parameters are invalid; the estimator is not changed.
         FloatingPointError
-            If the loss turns infinite or NaN; the estimator stays as it was.
+            If the loss becomes infinite or NaN; the estimator is not changed.
         """
         with unchanged_on_error(self):
             check_watched_rows(self, X_val, y_val, sample_weight_val, groups)
@@ -415,7 +432,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
 
     @classmethod
     def from_module(cls, module, labels, *, solver="adamw", **params):
-        """Return a fitted classifier around a module that is trained already, elsewhere.
+        """Return a fitted classifier around a trained module.
 
         It predicts with the scores of the module and the link and threshold of `loss`. Tune thresholds or calibrate
         probabilities on rows that the module was not trained on, by ``cv="prefit"`` of
@@ -425,18 +442,25 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         Parameters
         ----------
         module : torch.nn.Module
-            It is copied, and put into evaluation mode.
+            Trained module. It is copied, and the copy is put into evaluation mode.
         labels : int or sequence of str
             Number of labels, or their names.
         solver : {"adamw", "sgd"}, default="adamw"
-            For `partial_fit`.
-        **params
-            Other parameters; `loss` is to be the one that the module was trained with.
+            Solver of `partial_fit`.
+        **params : dict
+            Other parameters. Pass the `loss` with which the module was trained.
 
         Returns
         -------
         QuadrantMultiLabelClassifier
-            Fitted estimator. What `X` has to be is not known, so only the module checks it.
+            Fitted estimator. The form of `X` is unknown, so only the module checks it.
+
+        Raises
+        ------
+        TypeError
+            If `module` is not an instance of a module.
+        ValueError
+            If `labels` are neither a number nor names, or a parameter is not allowed.
 
         Examples
         --------
@@ -472,12 +496,19 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         classes : array-like of shape (n_classes,), default=None
             All classes of a 1-D `y`, needed in the first call.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
-            Weights.
+            Weights of rows, or of each label of each row.
 
         Returns
         -------
         self : object
             Updated estimator.
+
+        Raises
+        ------
+        ValueError
+            If data or parameters are invalid, or `classes` is missing in the first call; the estimator is not changed.
+        FloatingPointError
+            If the loss becomes infinite or NaN; the estimator is not changed.
         """
         with unchanged_on_error(self):
             check_partial_fit(self)
@@ -520,12 +551,12 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
 
     @property
     def model_(self):
-        """The fitted model as a value, with the threshold that the parameter asks for now."""
+        """The fitted model, with the present value of `threshold`."""
         try:
             model = self.__dict__["model_"]
         except KeyError:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute 'model_'") from None
-        followed = self.__dict__.get("_followed_threshold", self.threshold)  # models saved before follow their own
+        followed = self.__dict__.get("_followed_threshold", self.threshold)  # older saved models have no such entry
         if followed is self.threshold or _are_same(followed, self.threshold):
             return model
         score_threshold, threshold = resolve_threshold(
@@ -617,6 +648,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features, as in `fit`.
 
         Returns
         -------
@@ -627,7 +659,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         Raises
         ------
         FloatingPointError
-            If a score is too large for the precision of `X`; so do the other methods of prediction.
+            If a score is too large for the precision of `X`, also in the other methods of prediction.
         """
         X = self._check_X(X)
         return self.model_.decision_function(X)
@@ -638,6 +670,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features, as in `fit`.
 
         Returns
         -------
@@ -655,12 +688,13 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features, as in `fit`.
 
         Returns
         -------
         ndarray of shape (n_samples, n_labels)
-            Probabilities of the labels; for a 1-D `y` of the classes, which sum to 1: two columns if binary,
-            otherwise the one-vs-rest probabilities divided by their sum.
+            Probabilities of the labels. For a 1-D `y` probabilities of the classes, which sum to 1: two columns if
+            binary, otherwise the one-vs-rest probabilities divided by their sum.
         """
         X = self._check_X(X)
         return self.model_.predict_proba(X)
@@ -672,35 +706,40 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features, as in `fit`.
 
         Returns
         -------
         ndarray of shape (n_samples, n_labels)
+            Logarithms, minus infinity for a probability of 0.
         """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
     def score(self, X, y, sample_weight=None):
-        """Return the share of rows all of whose labels are predicted, or of right classes.
+        """Return the subset accuracy: the share of rows with all labels right; for a 1-D `y`, the accuracy.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features, as in `fit`.
         y : {array-like, sparse matrix, DataFrame} of shape (n_samples,) or (n_samples, n_labels)
-            Labels, in any order of their names. With ``missing_labels="ignore"`` NaN is an unknown label, which does
-            not count; rows without any other are left out.
+            Labels, in any order of their names. With ``missing_labels="ignore"`` NaN marks an unknown label, which is
+            left out; rows without known labels are left out.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
-            Weights of rows, or of each label of each row: then a label of weight 0 counts as unknown, and a row with
-            the mean weight of its other known labels.
+            Weights of rows, or of each label of each row: then a label of weight 0 counts as unknown, and the weight of
+            a row is the mean weight of its other known labels.
 
         Returns
         -------
         float
+            Between 0 and 1; higher is better.
 
         Raises
         ------
         ValueError
-            If `y` has labels of other names, unknown or soft ones, or no row counts.
+            If `y` has other label names, unknown labels without ``missing_labels="ignore"``, soft labels, or no row
+            with a known label and a positive weight.
         """
         predicted = self.predict(X)
         return accuracy(self.model_.encoding, y, predicted, sample_weight, missing_labels=self.missing_labels)
@@ -712,7 +751,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         return X if not model.takes_inputs and self._is_as_checked(X) else self._check_features(X, reset=False)
 
     def _is_as_checked(self, X):
-        """Whether X is certainly what its validation would return: for one row that takes longer than prediction."""
+        """Whether validation would return X unchanged; for one row validation takes longer than prediction."""
         plain = type(X) is np.ndarray and X.dtype in (np.float64, np.float32) and X.ndim == 2 and X.flags.forc
         if not plain or not len(X) or X.shape[1] != self.n_features_in_ or hasattr(self, "feature_names_in_"):
             return False
@@ -726,17 +765,17 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         return self._check_numbers(X, reset=reset)
 
     def _check_numbers(self, X, *, reset):
-        """Return what a linear model or network of this package takes, checked."""
+        """Return X for a linear model or network of this package, checked."""
         dtypes = [np.float64, np.float32]
         return validate_data(self, masked_as_nan(X), accept_sparse="csr", dtype=dtypes, reset=reset)
 
     def _check_inputs(self, X, *, reset):
-        """Return what a module of the user takes, as in the first call."""
+        """Return the inputs of a module of the user, checked against those of the first call."""
         inputs = self._read_inputs(X, reset=reset)
         return inputs if reset else self.model_.follow(inputs)
 
     def _read_inputs(self, X, *, reset):
-        """Return what a module of the user takes, checked."""
+        """Return the inputs of a module of the user, checked."""
         inputs = read_texts_or_dict(X)
         if inputs is None:
             with padding_explained("X"):
@@ -749,16 +788,28 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
 
     @available_if(has_coefficients)
     def densify(self):
-        """Convert `coef_` to a dense array."""
+        """Convert `coef_` to a dense array.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
         return super().densify()
 
     @available_if(has_coefficients)
     def sparsify(self):
-        """Convert `coef_` to a sparse matrix."""
+        """Convert `coef_` to a sparse matrix.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
         return super().sparsify()
 
     def _pack(self, state):
-        """Leave out the net, which is built again from the coefficients, so that loading needs no PyTorch."""
+        """Leave out the net: it is built again from the coefficients, so that loading needs no PyTorch."""
         state.pop("net_", None)
         if "loss" in state:
             state["loss"] = loss_to_dict(state["loss"])

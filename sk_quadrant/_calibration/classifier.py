@@ -28,40 +28,39 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
     """Calibrate the probabilities of a multi-label classifier by cross-validation.
 
     The multi-label counterpart of :class:`~sklearn.calibration.CalibratedClassifierCV`, which refuses multi-label
-    targets. A map from score to probability is fitted to scores of rows that the classifier was not trained on, so
-    that it also corrects the effect of over-fitting on the scores. The score is the :term:`decision_function` of the
-    classifier if it has one, a hinge model for example, and the log-odds of its :term:`predict_proba` otherwise.
+    targets. A map from score to probability is fitted to held-out scores, so that it also corrects over-fitting. The
+    score is the :term:`decision_function` of the classifier if it has one, as a hinge model has, and the log-odds of
+    its :term:`predict_proba` otherwise.
 
     Parameters
     ----------
     estimator : estimator instance
         Multi-label classifier with `decision_function` or `predict_proba`, which may be a list of one array per label.
-        A fitted one is calibrated as it is if wrapped in :class:`~sklearn.frozen.FrozenEstimator`: give other rows to
-        `fit` than those it was trained on.
+        A fitted classifier in a :class:`~sklearn.frozen.FrozenEstimator` is calibrated as it is: pass rows to `fit` on
+        which it was not trained.
 
     method : {"sigmoid", "temperature", "isotonic"}, default="sigmoid"
         Family of the map from a score s to a probability.
 
-        - "sigmoid": `sigmoid(a * s + b)`, Platt's method. The choice when in doubt.
-        - "temperature": `sigmoid(s / T)` with T > 0. Only for scores that are a multiple of log-odds: the
+        - "sigmoid": `sigmoid(a * s + b)`, the method of Platt [1]_ [2]_. Use it when in doubt.
+        - "temperature": `sigmoid(s / T)` with T > 0 [4]_. Only for scores that are a multiple of log-odds: the
           probability stays 1/2 at score 0.
-        - "isotonic": a nondecreasing step function, linear between the steps. It needs about 1000 rows and 50
+        - "isotonic": a nondecreasing step function, linear between the steps [3]_. It needs about 1000 rows and 50
           positives per label: fitted to few positives, it jumps from 0 to 1 between two scores.
 
-        Sigmoid and temperature are fitted to Platt's smoothed targets, `(n_positive + 1) / (n_positive + 2)` for a
+        Sigmoid and temperature are fitted to the smoothed targets of Platt, `(n_positive + 1) / (n_positive + 2)` for a
         positive and `1 / (n_negative + 2)` for a negative, and so stay finite when scores separate the labels.
-        :class:`~sklearn.calibration.CalibratedClassifierCV` does so for "sigmoid" only.
+        :class:`~sklearn.calibration.CalibratedClassifierCV` smooths targets for "sigmoid" only.
 
     scope : {"label", "pooled"}, default="label"
-        "label" fits one map per label, "pooled" a single one to the entries of all labels. A single map has far more
-        data: take it if labels are rare and scores mean the same for all labels, as with one set-wise loss.
+        "label" fits one map per label, "pooled" a single map to the entries of all labels. A single map has far more
+        data: use it if labels are rare and their scores are comparable, as with a set-wise loss.
 
     cv : int, cross-validation generator or iterable, default=None
         Splitting strategy: None for 5 folds, the number of folds, a :term:`CV splitter`, or an iterable of
         (train, test) indices. For a number or None, rows are stratified by the rarest of their positive labels,
-        without shuffling and without randomness, so that every label is spread over the folds as evenly as rows
-        with several labels allow; with a single label, and with 1-D `y`, this is
-        :class:`~sklearn.model_selection.StratifiedKFold`.
+        without shuffling, so that the positives of every label are spread over the folds as evenly as possible; with a
+        single label, and with 1-D `y`, this is :class:`~sklearn.model_selection.StratifiedKFold`.
 
     ensemble : bool or "auto", default="auto"
         How the folds are used.
@@ -69,7 +68,7 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         - True: on each fold, a clone of `estimator` is trained on one part and its map fitted to the other.
           Probabilities are averaged over these pairs.
         - False: one map is fitted to the out-of-fold scores of all rows, and one clone of `estimator` is trained on
-          all rows. Predicts `cv` times faster, and gives each map all positives of a rare label.
+          all rows. Prediction is `cv` times faster, and each map is fitted to all positives of a rare label.
         - "auto": False for a :class:`~sklearn.frozen.FrozenEstimator`, True otherwise.
 
     n_jobs : int, default=None
@@ -98,6 +97,9 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
 
     See Also
     --------
+    QuadrantMultiLabelClassifierCV : Loss, C, thresholds and calibration in one fit.
+    sk_quadrant.metrics.expected_calibration_error : Measure of calibration.
+    sk_quadrant.displays.LabelCalibrationDisplay : Calibration curves of labels.
     sklearn.calibration.CalibratedClassifierCV : The same for binary and multiclass targets.
 
     Notes
@@ -105,13 +107,13 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
     - A label whose known calibration targets are all 0 (or all 1) gets the constant probability
       `(n_positive + 1) / (n + 2)`, whatever the method. With `ensemble=True` this can happen to a rare label on some
       folds only; a warning then gives the number of such labels. `ensemble=False` or `scope="pooled"` avoid it.
-    - Constant scores give a constant probability. A label whose scores point the wrong way gets a negative slope
-      from "sigmoid", nearly 1/2 from "temperature" and nearly a constant from "isotonic".
+    - Constant scores give a constant probability. If scores decrease with the probability of a label, "sigmoid" fits a
+      negative slope, "temperature" gives nearly 1/2 and "isotonic" nearly a constant.
     - Probabilities of exactly 0 or 1 have no finite log-odds. They are moved half way to the nearest probability of
-      the held-out rows. Infinite values of `decision_function` are ignored when a map is fitted and get its limit;
-      NaN is an error.
-    - All probabilities are finite and strictly between 0 and 1. A closed end is replaced by the nearest number.
-    - Isotonic maps tie scores, which changes rankings; the other two keep the order of scores within a label.
+      the held-out rows. Infinite values of `decision_function` are ignored when a map is fitted and mapped to its
+      limit; NaN is an error.
+    - All probabilities are finite and strictly between 0 and 1.
+    - Isotonic maps make scores equal, which changes rankings; the other two keep the order of scores of a label.
 
     References
     ----------
@@ -170,8 +172,8 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
             Training data, as `estimator` takes it.
 
         y : {array-like, sparse matrix, dataframe} of shape (n_samples, n_labels), or array-like of shape (n_samples,)
-            Indicator matrix of the labels, or the two classes of a single one. Targets between 0 and 1, and NaN for
-            unknown ones, which the maps ignore, are passed on to `estimator`, which has to take them.
+            Indicator matrix of the labels, or the two classes of a single label. Targets between 0 and 1, and NaN for
+            unknown labels, which the maps ignore, are allowed if `estimator` accepts them.
 
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
             Nonnegative weights for the maps, and for `estimator` if its `fit` takes them.
@@ -188,17 +190,17 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         Raises
         ------
         ValueError
-            When `y` is multiclass or leaves [0, 1], when weights or folds do not fit the data, or when the classifier
-            gives NaN or another number of scores than labels. The object stays as it was.
+            If `y` is multiclass or has values outside [0, 1], if weights or folds do not fit the data, or if the
+            classifier returns NaN or another number of scores than labels. The object is not changed.
 
         NotFittedError
-            When `estimator` is frozen and was never fitted.
+            If `estimator` is frozen and not fitted.
 
         Warns
         -----
         UserWarning
-            When a label lacks positives or negatives in the test part of some fold of an ensemble, or when `estimator`
-            cannot take the weights.
+            If a label has no positives or no negatives in the test part of a fold of an ensemble, or if `estimator`
+            does not accept weights.
         """
         check_rows(X)
         X, y, sample_weight = indexable(X, y, sample_weight)
@@ -232,13 +234,13 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
             Probability of each label, float64, in the open interval (0, 1). For 1-D `y`, the probabilities of its
             two classes.
         """
-        proba = self._positive_proba(X)  # before encoding_, which an unfitted object lacks
+        proba = self._positive_proba(X)  # first: an unfitted object has no encoding_
         return _strictly_inside(self.encoding_.complete(proba))
 
     def predict(self, X):
         """Predict the labels whose calibrated probability is above 1/2.
 
-        This threshold is the best for Hamming loss and, for 1-D `y`, for accuracy. It differs from that of
+        This threshold is the best for Hamming loss and, for 1-D `y`, for accuracy. It may differ from the threshold of
         `estimator`.
 
         Parameters
@@ -257,8 +259,8 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
     def decision_function(self, X):
         """Return the log-odds of the calibrated probabilities.
 
-        With it the rankings of scikit-learn's scorers are right for two labels too, whose probabilities they take for
-        those of two classes.
+        Scorers of scikit-learn use it for rankings. They would read the probabilities of two labels as those of two
+        classes.
 
         Parameters
         ----------

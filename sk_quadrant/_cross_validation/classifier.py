@@ -49,9 +49,9 @@ def has_probabilities(estimator: Any) -> bool:
 class QuadrantMultiLabelClassifierCV(MetaClassifier):
     """QuadrantMultiLabelClassifier whose loss, C, thresholds and calibration are chosen by cross-validation in one fit.
 
-    Each loss and C is fitted once to each training part. The fits of a loss follow the path of ascending C, each from
-    the solution before. Thresholds and calibration maps cost no further fits: those that are tested on the held-out
-    rows of a split are made of the held-out scores of the other splits. The best candidate is fitted to all rows, with
+    Each loss and C is fitted once to each training part. The fits of a loss follow a path of increasing C, each started
+    from the solution before. Thresholds and calibration maps need no further fits: for the held-out rows of a split
+    they are chosen on the held-out scores of the other splits. The best candidate is fitted to all rows, with
     thresholds and a map from the held-out scores of all splits.
 
     Parameters
@@ -60,27 +60,25 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         Losses to choose from.
 
     Cs : int or array-like of float, default=6
-        Values of C to choose from; an int is that many, from 1e-3 to 1e2 with equal ratios.
+        Values of C to choose from; an int is the number of values on a logarithmic scale from 1e-3 to 1e2.
 
     C_scope : {"auto", "shared", "label"}, default="auto"
-        Whether all labels share C. "label" takes for each the C with the smallest loss on held-out rows, which needs a
-        loss that is a sum over labels, and costs no further fits. "auto" compares both where possible.
+        Whether all labels share C. "label" takes for each label the C with the smallest loss on held-out rows; it needs
+        a loss that is a sum over labels, and no further fits. "auto" compares both where possible.
 
     scoring : str or callable, default="f1_macro"
-        The metric to maximise: a name that `sk_quadrant.metrics.get_scorer` knows, or a scorer. Its mean
-        over the splits decides. For a metric of predictions thresholds are tuned for it; for one of probabilities or
-        decision values, such as "neg_multilabel_log_loss" or "average_precision", they stay
-        those of the loss.
+        The metric to maximise on average over the splits: a name for `sk_quadrant.metrics.get_scorer`, or a scorer.
+        Thresholds are tuned for a metric of predictions. For a metric of probabilities or decision values, such as
+        "neg_multilabel_log_loss" or "average_precision", they are those of the loss.
 
     thresholds : {"auto", "natural", "shared", "label"}, default="auto"
         "natural" keeps the threshold of the loss (`threshold` of `estimator`), "shared" tunes one for all labels,
-        "label" one per label as :class:`TunedThresholdMultiLabelClassifierCV` does. "auto" takes the one of the three
-        with the best score.
+        "label" one per label as :class:`TunedThresholdMultiLabelClassifierCV` does. "auto" takes the best of the three.
 
     calibration : {"auto", "sigmoid", "temperature", "isotonic"} or None, default="auto"
-        How scores become probabilities: None by the link of the loss, otherwise by a map as in
-        :class:`CalibratedMultiLabelClassifierCV`, one per label. "auto" takes the smallest log loss on held-out rows
-        among the link, "sigmoid" per label, and "sigmoid" and "isotonic" with one map for all labels. Does not change
+        How scores become probabilities: None for the link of the loss, otherwise a map as in
+        :class:`CalibratedMultiLabelClassifierCV`, one per label. "auto" compares the link, "sigmoid" per label, and
+        "sigmoid" and "isotonic" with one map for all labels, by the log loss on held-out rows. It does not change
         predictions.
 
     cv : int, float, cross-validation generator or iterable, default=None
@@ -88,13 +86,13 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         needs at least two splits.
 
     min_positives : int, default=5
-        Smallest number of positives that a threshold may be chosen on; labels with fewer share one.
+        Smallest number of positives for a threshold of its own; labels with fewer positives share one.
 
     estimator : QuadrantMultiLabelClassifier or None, default=None
-        Where all other parameters come from, None for the defaults. It is cloned.
+        Classifier with all other parameters, None for the defaults. It is cloned.
 
     n_jobs : int, default=None
-        Number of jobs for paths of a split and a loss in parallel. None means 1 unless in a
+        Number of parallel jobs; each fits the path of one loss on one split. None means 1 unless in a
         :obj:`joblib.parallel_backend` context, -1 all processors.
 
     random_state : int, RandomState instance or None, default=None
@@ -109,16 +107,16 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         The best candidate, fitted to all rows.
 
     loss_ : Loss
-        Its loss.
+        Loss of the best candidate.
 
     C_ : float or ndarray of shape (n_labels,)
-        Its C.
+        C of the best candidate.
 
     thresholds_ : {"natural", "shared", "label"}
-        How its thresholds were chosen.
+        Kind of thresholds of the best candidate.
 
     best_threshold_ : ndarray of shape (n_labels,)
-        Its thresholds, as scores of the loss.
+        Thresholds of the best candidate, as scores of the loss.
 
     best_params_ : dict
         The three choices above, with the names in `cv_results_`; C is "label" for one per label.
@@ -127,11 +125,11 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         Mean score of the best candidate over splits.
 
     best_index_ : int
-        Its place in `cv_results_`; of equally good candidates the first.
+        Index of the best candidate in `cv_results_`; of equally good candidates the first.
 
     calibration_ : str or None
-        What gives probabilities: "link" for the link of the loss, or the method of the map, with ``"pooled_"`` before
-        it for one map of all labels. None without probabilities.
+        Source of probabilities: "link" for the link of the loss, or the method of the map, with the prefix
+        ``"pooled_"`` for one map for all labels. None without probabilities.
 
     calibrator_ : CalibrationMap or None
         The fitted map.
@@ -140,7 +138,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         Mean log loss over splits by method.
 
     cv_results_ : dict
-        A column for each name and a row for each candidate, as in :class:`~sklearn.model_selection.GridSearchCV`:
+        Columns with one entry for each candidate, as in :class:`~sklearn.model_selection.GridSearchCV`:
         "params", "param_loss", "param_C", "param_thresholds", "mean_fit_time", "split0_test_score" and so on,
         "mean_test_score", "std_test_score", "rank_test_score".
 
@@ -170,10 +168,10 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
 
     Notes
     -----
-    - A search by ``GridSearchCV`` of ``TunedThresholdMultiLabelClassifierCV`` fits each candidate 30 times with five
-      folds inside and outside; here it is five times. Thresholds are tested on a split after they were tuned on scores
-      of classifiers that have seen its rows in training, which is slightly optimistic, alike for all candidates.
-    - Put a scaler before it in a pipeline where features differ in scale.
+    - ``GridSearchCV`` around ``TunedThresholdMultiLabelClassifierCV`` fits each candidate 30 times with five inner and
+      outer folds; here there are five fits. The thresholds for a split are tuned on scores of classifiers that were
+      trained on its rows: scores are slightly optimistic, equally for all candidates.
+    - Scale features before it in a pipeline if their scales differ.
 
     Examples
     --------
@@ -257,7 +255,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         Raises
         ------
         ValueError
-            If data or parameters do not fit. The object stays as it was.
+            If data or parameters are invalid. The object is not changed.
         """
         X, y, sample_weight = indexable(X, y, sample_weight)
         y, encoding, targets = self._read_labels(y, is_prefit=False, soft=False)
@@ -293,7 +291,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         return self
 
     def predict(self, X):
-        """Predict the labels whose decision value is above the threshold that was chosen.
+        """Predict the labels whose decision value is above the chosen threshold.
 
         Parameters
         ----------
@@ -319,14 +317,14 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         Returns
         -------
         ndarray of shape (n_samples, n_labels) or (n_samples,)
-            What `estimator_` returns, less the threshold for 1-D `y`, whose sign is the prediction then.
+            Scores of `estimator_`. For 1-D `y` the threshold is subtracted, so that the sign is the prediction.
         """
         scores = self._scores(X)
         return self.encoding_.centre(scores, self.best_threshold_)
 
     @available_if(has_probabilities)
     def predict_proba(self, X):
-        """Return the probability of each label, by the link of the loss or the map that was chosen.
+        """Return the probability of each label, by the link of the loss or the chosen map.
 
         Parameters
         ----------

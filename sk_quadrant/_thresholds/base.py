@@ -1,4 +1,4 @@
-"""What the classifiers with thresholds of their own share: a rule, and the methods of the classifier below."""
+"""Base class of classifiers with thresholds: the rule, and the methods of the inner classifier."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ThresholdClassifier(MetaClassifier):
         Returns
         -------
         ndarray of shape (n_samples, n_labels) or (n_samples, 2), or list of n_labels arrays of shape (n_samples, 2)
-            What `estimator_` returns.
+            Output of `estimator_`.
         """
         return self._fitted().predict_proba(X)
 
@@ -60,7 +60,7 @@ class ThresholdClassifier(MetaClassifier):
         Returns
         -------
         ndarray of shape (n_samples, n_labels) or (n_samples, 2), or list of n_labels arrays of shape (n_samples, 2)
-            What `estimator_` returns.
+            Output of `estimator_`.
         """
         return self._fitted().predict_log_proba(X)
 
@@ -76,7 +76,7 @@ class ThresholdClassifier(MetaClassifier):
         Returns
         -------
         ndarray of shape (n_samples, n_labels) or (n_samples,)
-            What `estimator_` returns.
+            Output of `estimator_`.
         """
         return self._fitted().decision_function(X)
 

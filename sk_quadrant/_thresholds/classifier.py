@@ -1,4 +1,4 @@
-"""TunedThresholdMultiLabelClassifierCV: one threshold per label, or one for all, by cross-validation."""
+"""TunedThresholdMultiLabelClassifierCV: thresholds, per label or shared, chosen by cross-validation."""
 
 from __future__ import annotations
 
@@ -38,65 +38,86 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
     """Multi-label classifier that tunes its decision thresholds by cross-validation.
 
     The multi-label counterpart of :class:`~sklearn.model_selection.TunedThresholdClassifierCV`, which refuses
-    multi-label targets. It predicts a label where the score of `estimator` is above the label's threshold, strictly.
-    Thresholds are chosen on scores of rows that the classifier was not trained on, among all values between adjacent
-    distinct scores rather than on a grid.
+    multi-label targets. It predicts a label if the score of `estimator` is strictly above the threshold of the label.
+    Thresholds are chosen on held-out scores, among all midpoints of adjacent distinct scores rather than on a grid.
 
     Parameters
     ----------
     estimator : estimator instance
         Multi-label classifier with `predict_proba`, which may be a list of one array per label, or
         `decision_function`. A :class:`~sklearn.frozen.FrozenEstimator` is used as it is, without cross-validation:
-        give other rows to `fit` than those it was trained on.
+        pass rows to `fit` on which it was not trained.
 
     scoring : str or callable, default="f1_macro"
         The metric to maximise over all held-out predictions. Either a string, see :ref:`scoring_string_names`, or
-        "neg_hamming_loss", or a scorer with signature ``scorer(estimator, X, y)`` that uses nothing of its estimator
-        but `predict`. How the best thresholds are found depends on it:
+        "neg_hamming_loss", or a scorer with signature ``scorer(estimator, X, y)`` that only calls `predict` of its
+        estimator. The search depends on it:
 
-        - "f1_macro": exactly, from one sort of the scores of each label [1]_ [2]_.
-        - "neg_hamming_loss": exactly, likewise.
-        - "f1_micro": exactly. The threshold of each label maximises ``2 TP - q P`` with P the number of predictions
+        - "f1_macro": exact, from one sort of the scores of each label [1]_ [2]_.
+        - "neg_hamming_loss": exact, in the same way.
+        - "f1_micro": exact. The threshold of each label maximises ``2 TP - q P`` with P the number of predictions
           and q the best micro-F1, the fixed point of Dinkelbach's iteration [3]_ [4]_.
-        - "f1_samples" and "accuracy" (all labels of a row right): one label after the other gets its best threshold
-          given the others, each step exactly, until none changes.
-        - any other: likewise, where the scorer is called for each threshold. A label with more than 64 of them is
-          searched coarse to fine, with about 100 to 250 calls.
+        - "f1_samples" and "accuracy" (all labels of a row right): coordinate search. Each label in turn gets its best
+          threshold given the others, until none changes; each step is exact.
+        - any other metric: coordinate search that calls the scorer for each threshold. A label with more than 64
+          thresholds is searched from coarse to fine, with about 100 to 250 calls.
 
-        The last two start at the best of the exact solutions of the first three metrics, "f1_samples" and "accuracy"
-        also at the best threshold for all labels, and so are never worse; they need not find the maximum. A scorer
-        object of one of the named metrics is searched in the same way.
+        Coordinate searches start at the best of the exact solutions of the first three metrics, for "f1_samples" and
+        "accuracy" also at the best shared threshold, and are never worse than their start; they may miss the maximum.
+        A scorer object of one of the named metrics is searched in the same way.
 
     scope : {"label", "shared"}, default="label"
-        "label" tunes one threshold per label, "shared" a single one for all of them, exactly unless the scorer has
-        to be called. Take "shared" if scores mean the same for all labels and labels are few or rare.
+        "label" tunes one threshold per label, "shared" a single one for all labels; the search for it is exact unless
+        the scorer has to be called. Use "shared" if scores are comparable between labels and labels are few or rare.
+
+    min_labels : int, default=0
+        Smallest number of labels of a row. Where fewer are above their threshold, those with the largest score minus
+        threshold are added. Thresholds are tuned for the resulting label sets.
+
+    max_labels : int or None, default=None
+        Largest number of labels of a row, None for no limit. Where more are above their threshold, those with the
+        largest score minus threshold are kept.
+
+    rule : {"expected_f1"} or None, default=None
+        "expected_f1" predicts the label set with the highest expected F1 of the row, as
+        :class:`FixedThresholdMultiLabelClassifier` does, and tunes a single threshold for all labels. It needs
+        probabilities.
+
+    constraint : tuple or None, default=None
+        ``("precision", value)`` takes for each label the threshold of the highest recall with at least this precision;
+        ``("recall", value)`` that of the highest precision with at least this recall. A third entry "micro" counts all
+        labels together; "label" is the default. It replaces `scoring` as the objective, and excludes `min_labels`,
+        `max_labels` and `rule`.
+
+    confidence : float or None, default=0.95
+        Confidence of the lower bound of Clopper and Pearson [7]_ that has to meet `constraint`, in (0, 1). None takes
+        the precision or recall on held-out rows itself.
 
     response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
-        What is compared with the thresholds. "auto" takes `predict_proba` if `estimator` has it, else
-        `decision_function`.
+        Method whose values are compared with the thresholds. "auto" takes `predict_proba` if `estimator` has it,
+        otherwise `decision_function`.
 
     min_positives : int, default=5
-        Smallest number of positives that a threshold may be chosen on. The labels with fewer share one, the best for
-        them taken together or, if even together they have fewer, the best single one for all labels: with very few
+        Smallest number of positives for a threshold of its own. Labels with fewer positives share one threshold, the
+        best for these labels together, or the best for all labels if even together they have fewer: with very few
         positives the best threshold is mostly noise. 0 disables pooling.
 
     cv : int, float, cross-validation generator, iterable or "prefit", default=None
         Splitting strategy:
 
-        - None or an int: 5, or that many, folds. Rows are stratified by the rarest of their positive labels, without
-          shuffling and without randomness, so that every label is spread over the folds as evenly as rows with
-          several labels allow;
+        - None or an int: 5, or the given number of, folds. Rows are stratified by the rarest of their positive labels,
+          without shuffling, so that the positives of every label are spread over the folds as evenly as possible;
         - a float in (0, 1): a single split with that fraction of the rows held out, stratified in the same way;
         - a :term:`CV splitter`, such as :class:`~sk_quadrant.model_selection.MultilabelStratifiedKFold`, or an
           iterable of (train, test) indices;
-        - "prefit": no split; `estimator` is fitted already, to other rows than those given to `fit`.
+        - "prefit": no split; `estimator` is already fitted, to other rows than those passed to `fit`.
 
     refit : bool, default=True
         Whether to train `estimator` on all rows once the thresholds are found. False keeps the classifier of the
-        held-out scores; it is allowed for a single split only, and required for ``cv="prefit"``.
+        held-out scores; it needs a single split, and is required for ``cv="prefit"``.
 
     max_passes : int, default=10
-        Largest number of passes over the labels, for metrics that are searched one label after the other.
+        Largest number of passes over the labels in a coordinate search.
 
     n_jobs : int, default=None
         Number of jobs that train clones in parallel. None means 1 unless in a :obj:`joblib.parallel_backend`
@@ -114,17 +135,16 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         The classifier that predicts.
 
     best_threshold_ : ndarray of shape (n_labels,)
-        Thresholds, in the units of `response_method_`. Never NaN: inf means that the label is predicted for no row,
-        -inf that it is for all.
+        Thresholds, in the units of `response_method_`: inf predicts the label for no row, -inf for all rows.
 
     best_score_ : float
-        The metric of all held-out predictions at `best_threshold_`. Optimistic, as it was maximised.
+        The metric of all held-out predictions at `best_threshold_`. It is optimistic, because it was maximised.
 
     pooled_ : ndarray of bool of shape (n_labels,)
         The labels that share their threshold, because of `scope` or `min_positives`.
 
     constraint_met_ : ndarray of bool of shape (n_labels,)
-        The labels that keep `constraint`. A label that cannot is never predicted for a precision, always for a recall,
+        The labels that meet `constraint`. A label that cannot is never predicted for a precision, always for a recall,
         and a warning names it. Only with a constraint.
 
     response_method_ : {"decision_function", "predict_proba"}
@@ -152,31 +172,33 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
 
     See Also
     --------
+    FixedThresholdMultiLabelClassifier : Given thresholds, or a rule.
+    QuadrantMultiLabelClassifierCV : Loss, C, thresholds and calibration in one fit.
+    sk_quadrant.displays.ThresholdDisplay : Scores of a label against its threshold.
     sklearn.model_selection.TunedThresholdClassifierCV : The same for binary targets.
 
     Notes
     -----
-    - The held-out scores of all splits are pooled and the thresholds chosen once. The average of one threshold per
-      split would use a fifth of the positives of a label each time, none at all for a rare one, and the average of
-      two good thresholds need not be good. Pooling assumes that the classifiers of different splits give scores on
-      one scale, as do those trained on four fifths of the same rows with the same parameters.
+    - The held-out scores of all splits are pooled and the thresholds chosen once. One threshold per split would see
+      only a fifth of the positives of a label, none for a rare label, and the average of two good thresholds need not
+      be good. Pooling assumes that the classifiers of different splits have scores on the same scale.
     - Of equally good thresholds the highest is taken, which predicts the fewest labels. A threshold is the midpoint
       of two adjacent scores.
-    - A label that is 0 in all rows of `y` is never predicted, one that is 1 in all rows always. Where this holds for
-      the training rows of a split only, the held-out rows of this split count as predicted never, or always,
-      whatever the score: this classifier knows nothing about the label. With ``cv="prefit"`` or a frozen estimator,
-      whose training rows are unknown, scores count as they are.
+    - A label that is 0 in all rows of `y` is never predicted, a label that is 1 in all rows always. If this holds only
+      in the training rows of a split, the label counts as predicted never, or always, in the held-out rows of this
+      split, because the classifier has not learnt it. With ``cv="prefit"`` or a frozen estimator, whose training rows
+      are unknown, scores are used as they are.
     - If all scores are equal, a label is predicted always or never. With uninformative scores the best F1 is often
-      that of predicting a label for all rows [1]_; this happens less with "f1_micro" than with "f1_macro".
+      reached by predicting a label for all rows [1]_; this is rarer with "f1_micro" than with "f1_macro".
     - Unknown labels, NaN in `y`, are ignored by the five named metrics. `estimator` has to accept them.
     - A 1-D `y` counts as one label, the second of its classes: "f1_macro" is then the F1 of this class.
     - Searching n rows and L labels takes O(n L log n) for the exact metrics, and O(n L log n) per pass for
       "f1_samples" and "accuracy".
-    - With `min_labels` or `max_labels` one label after the other gets its best threshold given the others, for the five
-      named metrics each step exactly, in O(n L) per label. It need not be the best for all of them together.
-    - A constraint is kept for one threshold at a time; that the most favourable of many is chosen makes the bound
-      slightly optimistic. With "micro" and one threshold per label the best trade between labels is searched by a price
-      for each prediction, which need not be the best choice to the last row.
+    - With `min_labels` or `max_labels` thresholds are found by coordinate search, for the five named metrics with
+      exact steps, in O(n L) per label. The result may miss the joint maximum.
+    - The confidence of a constraint holds for one threshold; choosing the best of many makes the bound slightly
+      optimistic. With "micro" and one threshold per label the labels are balanced by a Lagrange multiplier, a price per
+      prediction, which may miss the optimum by a few rows.
 
     References
     ----------
@@ -189,7 +211,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
     .. [4] I. Pillai, G. Fumera, F. Roli. :doi:`"Threshold optimisation for multi-label classifiers"
        <10.1016/j.patcog.2013.01.012>`. Pattern Recognition 46, 2013. Another exact method for micro-F1.
     .. [5] O. Koyejo, N. Natarajan, P. Ravikumar, I. S. Dhillon. "Consistent multilabel classification". NIPS 2015.
-       Thresholds of probabilities are the right form of prediction for all averages of such metrics.
+       Thresholding probabilities is optimal for all averages of such metrics.
     .. [6] Y.-J. Lin, C.-J. Lin. :doi:`"On the thresholding strategy for infrequent labels in multi-label
        classification" <10.1145/3583780.3614996>`. CIKM 2023. Why the best F1 of a rare label over-fits.
     .. [7] C. J. Clopper, E. S. Pearson. :doi:`"The use of confidence or fiducial limits illustrated in the case of the
@@ -197,8 +219,8 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
 
     Examples
     --------
-    Label j is drawn with probability `sigmoid(2 * x[j])`. If probabilities are right, the best threshold is half of
-    the best F1 [1]_:
+    Label j is drawn with probability `sigmoid(2 * x[j])`. If probabilities are calibrated, the best threshold is half
+    of the best F1 [1]_:
 
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.multiclass import OneVsRestClassifier
@@ -276,13 +298,12 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
             Training data, as `estimator` takes it.
 
         y : {array-like, sparse matrix, dataframe} of shape (n_samples, n_labels), or array-like of shape (n_samples,)
-            Indicator matrix of the labels, NaN for unknown ones, or the two classes of a single label.
+            Indicator matrix of the labels, NaN where unknown, or the two classes of a single label.
 
         **params : dict
-            Parameters for the `fit` method of `estimator`, for the scorer and for the splitter, as they request them
-            by metadata routing, which has to be enabled. A `sample_weight` of shape (n_samples,) or (n_samples,
-            n_labels) that the scorer requests weights the rows, or each label of each row, in the search of the five
-            named metrics.
+            Parameters of the `fit` method of `estimator`, of the scorer and of the splitter, as requested by metadata
+            routing, which has to be enabled. A `sample_weight` of shape (n_samples,) or (n_samples, n_labels) that the
+            scorer requests is used in the search of the five named metrics.
 
         Returns
         -------
@@ -292,9 +313,9 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         Raises
         ------
         ValueError
-            If `y` is not of these forms, if `cv` does not allow `refit`, if `estimator` lacks `response_method`,
-            gives NaN or cannot be trained on some of the rows, or if `scoring` does not depend on predictions. The
-            object stays as it was.
+            If `y` has another form, if `cv` does not allow `refit`, if `estimator` lacks `response_method`, returns
+            NaN or cannot be trained on a part of the rows, or if `scoring` does not depend on predictions. The
+            object is not changed.
         """
         _raise_for_params(params, self, None)
         check_rows(X)
@@ -324,7 +345,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         return self
 
     def predict(self, X: Any) -> Any:
-        """Predict the labels whose score is above their threshold, or the set that the rule makes of the scores.
+        """Predict the labels whose score is above their threshold, or the label set of the rule.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""FixedThresholdMultiLabelClassifier: another threshold, or another rule, around any multi-label classifier."""
+"""FixedThresholdMultiLabelClassifier: given thresholds, or a rule, for any multi-label classifier."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class FixedThresholdMultiLabelClassifier(ThresholdClassifier):
     """Multi-label classifier with thresholds, or a rule for label sets, that are given rather than learnt.
 
     The multi-label counterpart of :class:`~sklearn.model_selection.FixedThresholdClassifier`, which refuses multi-label
-    targets. All parameters but `estimator` are read by `predict`: they can be changed after fit. Around a fitted
-    classifier no call of `fit` is needed.
+    targets. `predict` reads all parameters except `estimator`, so they can be changed after fit. With a fitted
+    classifier `fit` need not be called.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ class FixedThresholdMultiLabelClassifier(ThresholdClassifier):
 
     threshold : "auto", float, array-like of shape (n_labels,), or Series, dict or one-row DataFrame by label name, \
 default="auto"
-        Threshold of the probability, or decision value, above which a label is predicted, strictly. "auto" keeps the
-        thresholds of `estimator` where it has some (`best_threshold_` or `threshold_`), else it is 0.5 for
+        Threshold of the probability or decision value: a label is predicted if its value is strictly greater. "auto"
+        keeps the thresholds of `estimator` if it has any (`best_threshold_` or `threshold_`); otherwise it is 0.5 for
         probabilities and 0 for decision values. inf means never, -inf always.
 
     min_labels : int, default=0
@@ -57,12 +57,11 @@ default="auto"
     rule : {"expected_f1"} or None, default=None
         "expected_f1" predicts the label set with the highest expected F1 of the row, of a size from `min_labels` to
         `max_labels`, for labels that are independent given their probabilities [1]_ [2]_. The F1 of two empty sets is
-        1. Odds are divided by those of `threshold` before, so that 0.5 takes probabilities as they are; "auto" is 0.5
-        here.
+        1. Odds are first divided by the odds of `threshold`: 0.5 leaves probabilities unchanged; "auto" is 0.5 here.
 
     response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
-        What is compared with the thresholds. "auto" takes `predict_proba` if `estimator` has it, else
-        `decision_function`.
+        Method whose values are compared with the thresholds. "auto" takes `predict_proba` if `estimator` has it,
+        otherwise `decision_function`.
 
     Attributes
     ----------
@@ -73,10 +72,10 @@ default="auto"
         How `y` was encoded: its classes or labels, and the form of predictions.
 
     classes_ : ndarray of shape (n_labels,) or (n_classes,), or list of such arrays
-        The classes as the classifier gives them.
+        The classes of the classifier.
 
     threshold_ : ndarray of shape (n_labels,)
-        Thresholds that `threshold` means now. Only defined after `fit`.
+        Thresholds by the present value of `threshold`. Only defined after `fit`.
 
     n_features_in_ : int
         Number of features seen during :term:`fit`. Only defined if `estimator` has such an attribute when fitted.
@@ -97,8 +96,8 @@ default="auto"
     - For probabilities, the set of allowed size with the largest sum of probability minus threshold has the smallest
       expected cost if a false positive of label j costs :math:`t_j` and a false negative :math:`1 - t_j`, with the
       thresholds :math:`t_j`.
-    - Of labels that are equally good, the one with the larger score is taken, then the first. Of equally good sets for
-      "expected_f1" the smallest is taken. A single label is predicted by it if its probability is above 1/2.
+    - Ties between labels are broken by the larger score, then by the smaller index. Of equally good sets "expected_f1"
+      takes the smallest; it predicts a single label if its probability is above 1/2.
     - NaN among the scores is an error. Predictions are sparse if `y` was.
 
     References
@@ -157,11 +156,10 @@ default="auto"
 
         y : {array-like, sparse matrix, dataframe} of shape (n_samples, n_labels), or array-like of shape (n_samples,)
             Indicator matrix of the labels, or the two classes of a single label. Targets between 0 and 1, and NaN for
-            unknown ones, are passed on to `estimator`, which has to take them.
+            unknown labels, are allowed if `estimator` accepts them.
 
         **params : dict
-            Parameters for the `fit` method of `estimator`, as it requests them by metadata routing, which has to be
-            enabled.
+            Parameters of the `fit` method of `estimator`, as requested by metadata routing, which has to be enabled.
 
         Returns
         -------
@@ -171,7 +169,7 @@ default="auto"
         Raises
         ------
         ValueError
-            If `y` is not of these forms, or thresholds or the rule do not fit its labels. The object stays as it was.
+            If `y` has another form, or thresholds or the rule do not fit its labels. The object is not changed.
         """
         _raise_for_params(params, self, None)
         check_rows(X)
@@ -187,7 +185,7 @@ default="auto"
         return self
 
     def predict(self, X: Any) -> Any:
-        """Predict the label sets that the thresholds and the rule give.
+        """Predict label sets by the thresholds and the rule.
 
         Parameters
         ----------
@@ -221,7 +219,7 @@ default="auto"
 
     @property
     def threshold_(self) -> FloatArray:
-        """Thresholds that the parameter means now."""
+        """Thresholds by the present value of the parameter."""
         if not hasattr(self, "encoding_"):
             raise AttributeError("threshold_ is only available after fit.")
         return self._thresholds(self.estimator_, self.encoding_)
