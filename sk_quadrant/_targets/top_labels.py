@@ -26,9 +26,9 @@ class TopLabels(NamedTuple):
     labels : ndarray of shape (n_samples, k)
         Names of the labels, or their indices if the estimator knows no names.
     values : ndarray of shape (n_samples, k)
-        Their probabilities, or scores.
+        Probabilities of the labels, or scores.
     response_method : {"predict_proba", "decision_function"}
-        Which of the two they are.
+        Method of the estimator that gave the values.
     """
 
     labels: NDArray[Any]
@@ -39,17 +39,17 @@ class TopLabels(NamedTuple):
 def top_k_labels(estimator: Any, X: Any, k: int) -> TopLabels:
     """Return the k most probable labels of each row and their probabilities.
 
-    The probabilities of all labels exist for a block of rows at a time, 4 million numbers.
+    Memory is bounded: probabilities of all labels are computed for one block of rows at a time, 4 million values.
 
     Parameters
     ----------
     estimator : object
         Fitted multi-label classifier with `predict_proba` or, without it, `decision_function`: of this package, of
-        scikit-learn, a pipeline or a search. Where `predict_proba` is a list with the classes of each label, as that of
-        trees is, the probability of presence counts. A classifier of two classes is one of a single label, whose
-        probability is that of ``classes_[1]``.
+        scikit-learn, a pipeline or a search. If `predict_proba` returns a list of arrays, as that of trees, the
+        probabilities of class 1 are used. A classifier with two classes has a single label, with the probability of
+        ``classes_[1]``.
     X : {array-like, sparse matrix, DataFrame, list} of shape (n_samples, n_features)
-        Whatever the estimator takes.
+        Data, as the estimator takes it.
     k : int
         Number of labels of each row, at most `n_labels`.
 
@@ -63,8 +63,8 @@ def top_k_labels(estimator: Any, X: Any, k: int) -> TopLabels:
     Raises
     ------
     ValueError
-        If k is not between 1 and the number of labels, if the classifier is one of more than two exclusive classes, or
-        if a value is NaN.
+        If k is not between 1 and the number of labels, if the classifier has more than two exclusive classes, or if a
+        value is NaN.
     TypeError
         If the estimator has neither method.
 

@@ -31,32 +31,31 @@ from sk_quadrant.dask._blocks import check_collection, is_collection, map_rows, 
 class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
     """`QuadrantMultiLabelClassifier` for rows on the workers of a Dask cluster.
 
-    In each iteration of "lbfgs" the parameters go out to the workers and sums over their rows come back, so that the
-    coefficients are those of a fit on one machine, up to rounding. Blocks of rows stay where they are, and what moves
-    does not grow with their number. If a worker dies its blocks are computed again where Dask knows how.
+    In each iteration of "lbfgs" the workers receive the parameters and return sums over their rows, so that the
+    coefficients equal those of a fit on one machine, up to rounding. Rows are not moved; the size of messages does not
+    depend on the number of rows. If a worker dies, Dask computes its blocks again if it can.
 
     The current client is used (``distributed.Client()`` makes one). Predictions of a Dask array or DataFrame are lazy
-    arrays, with sparse blocks if `y` was sparse in `fit`; anything else is predicted at once, as
-    `QuadrantMultiLabelClassifier` does.
+    arrays, with sparse blocks if `y` was sparse in `fit`; other inputs are predicted at once, as by
+    `QuadrantMultiLabelClassifier`.
 
     Parameters
     ----------
     loss, C, fit_intercept, threshold, coef_threshold, solver, max_iter, tol, hidden_layer_sizes, activation, \
-    residual, batch_size, learning_rate_init, learning_rate, warmup_fraction, label_smoothing, mixup_alpha, \
-    class_weight, missing_labels, early_stopping, scoring, validation_fraction, n_iter_no_change, warm_start, \
-    random_state, device, module, param_groups, micro_batch_size, callbacks, verbose
-        As in `QuadrantMultiLabelClassifier`. `fit` needs solver="lbfgs", the others have `partial_fit`. The rows
-        stay on the CPUs of the workers, so `device` must be "cpu".
+residual, batch_size, learning_rate_init, learning_rate, warmup_fraction, label_smoothing, mixup_alpha, \
+class_weight, missing_labels, early_stopping, scoring, validation_fraction, n_iter_no_change, warm_start, \
+random_state, device, module, param_groups, micro_batch_size, callbacks, verbose : as in QuadrantMultiLabelClassifier
+        `fit` needs solver="lbfgs"; the other solvers have `partial_fit`. `device` must be "cpu".
 
     Attributes
     ----------
     coef_, intercept_, classes_, threshold_, loss_, n_iter_, loss_curve_, history_, n_features_in_, feature_names_in_, \
-    label_names_in_
-        As in `QuadrantMultiLabelClassifier`.
+label_names_in_ : as in QuadrantMultiLabelClassifier
+        Fitted attributes.
 
     See Also
     --------
-    sk_quadrant.QuadrantMultiLabelClassifier : What `to_local` returns.
+    sk_quadrant.QuadrantMultiLabelClassifier : The estimator for rows on one machine, which `to_local` returns.
     sk_quadrant.distributed.fit_distributed : Rows in processes that ``torchrun`` has started.
 
     Examples
@@ -95,10 +94,10 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
         TypeError
             If an argument is not a Dask collection.
         ValueError
-            If data or parameters do not fit, or there is no client; the estimator stays as it was.
+            If data or parameters are invalid, or there is no client; the estimator is not changed.
         RuntimeError
-            If rows are lost with a worker, if there has been no worker for five minutes, or no answer of the scheduler
-            for about half a minute; the estimator stays as it was.
+            If rows are lost with a worker, if there is no worker for five minutes, or no answer of the scheduler for
+            about half a minute; the estimator is not changed.
         """
         with unchanged_on_error(self):
             self._check_solver()
@@ -138,20 +137,31 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Update the model with one pass over blocks of rows, block by block in their order.
 
-        The model goes to the blocks; the result is that of `QuadrantMultiLabelClassifier.partial_fit` called with each.
+        The model is sent to the blocks; the result equals calls of `QuadrantMultiLabelClassifier.partial_fit` with each
+        block.
 
         Parameters
         ----------
         X : dask array or DataFrame of shape (n_samples, n_features)
+            Features, as in `fit`.
         y : dask array, DataFrame or Series of shape (n_samples,) or (n_samples, n_labels)
+            Labels, as in `fit`.
         classes : array-like of shape (n_classes,), default=None
             All classes of a 1-D `y`, needed in the first call.
         sample_weight : dask array or Series of shape (n_samples,) or (n_samples, n_labels), default=None
+            Weights of rows, or of each label of each row.
 
         Returns
         -------
         self : object
             Updated estimator.
+
+        Raises
+        ------
+        TypeError
+            If an argument is not a Dask collection.
+        ValueError
+            If data or parameters are invalid, or there is no client; the estimator is not changed.
         """
         from sk_quadrant.dask._sums import result_of
 
@@ -163,11 +173,12 @@ class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
         return self
 
     def to_local(self):
-        """Return an estimator for data in memory, with the same parameters and what has been fitted.
+        """Return an estimator for data in memory, with the same parameters and fitted attributes.
 
         Returns
         -------
         QuadrantMultiLabelClassifier
+            Fitted if this estimator is fitted.
         """
         local = QuadrantMultiLabelClassifier()
         local.__setstate__(self.__getstate__())

@@ -31,7 +31,7 @@ from sk_quadrant.distributed._batches import RankData, RankExchange
 from sk_quadrant.distributed._ranks import Ranks
 from sk_quadrant.distributed._sums import RankSums
 
-NOT_TOGETHER = {  # parameters that cannot be followed, with the reason
+NOT_TOGETHER = {  # parameters that cannot be used, with the reason
     "mixup_alpha": "rows would have to be mixed with those of other ranks",
     "scoring": "a scorer needs all rows that are held out in one place; early_stopping can watch the loss",
     "callbacks": "they would look at one rank's part of training",
@@ -40,22 +40,22 @@ NOT_TOGETHER = {  # parameters that cannot be followed, with the reason
 
 
 def fit_distributed(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *, group: Any = None) -> Any:
-    """Fit an estimator on the rows of all processes, each of which calls this with its own rows.
+    """Fit an estimator on the rows of all processes; each process calls it with its own rows.
 
-    The result is that of `QuadrantMultiLabelClassifier.fit` on the rows of rank 0, of rank 1 and so on, one after the
-    other, up to rounding and however many ranks hold them; every rank has it in the end. Batches of "adamw" and "sgd"
-    are of `batch_size` rows over all ranks, in the order that `random_state` gives to all rows. Rows stay where they
-    are; what an iteration, or a step, sends has the size of the coefficients.
+    The result equals `QuadrantMultiLabelClassifier.fit` on the concatenated rows of rank 0, 1 and so on, up to
+    rounding, on every rank. Batches of "adamw" and "sgd" have `batch_size` rows over all ranks, in the order that
+    `random_state` gives to all rows. Rows are not moved; the messages of an iteration, or a step, have the size of the
+    coefficients.
 
     Parameters
     ----------
     estimator : QuadrantMultiLabelClassifier
-        Its parameters are those of rank 0, except for `device`, which each rank sets. `mixup_alpha`, `scoring` and
+        The parameters of rank 0 are used, except for `device`, which each rank sets. `mixup_alpha`, `scoring` and
         `callbacks` cannot be used. With "lbfgs" an integer `batch_size` reads the rows of a rank from disk in batches.
     X : {array-like, sparse matrix} of shape (n_rows, n_features)
         Rows of this rank, possibly none; dense on all ranks or sparse on all.
     y : {array-like, sparse matrix, DataFrame} of shape (n_rows,) or (n_rows, n_labels)
-        Their labels, as in `QuadrantMultiLabelClassifier.fit`. A rank need not have all classes.
+        Labels of the rows, as in `QuadrantMultiLabelClassifier.fit`. A rank need not have all classes.
     sample_weight : array-like of shape (n_rows,) or (n_rows, n_labels), default=None
         Weights of rows, or of each label of each row, on all ranks or on none.
     group : torch.distributed.ProcessGroup, default=None
@@ -70,9 +70,9 @@ def fit_distributed(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *
     Raises
     ------
     ValueError
-        If there is no process group, or data or parameters do not fit; the estimator stays as it was.
+        If there is no process group, or data or parameters are invalid; the estimator is not changed.
     RuntimeError
-        If another rank has failed; the estimator stays as it was.
+        If another rank has failed; the estimator is not changed.
 
     See Also
     --------

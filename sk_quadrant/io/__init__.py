@@ -1,4 +1,4 @@
-"""Models in formats that other programs read, and that run no code when they are loaded.
+"""Model files for other programs, which run no code when they are loaded.
 
 Names are imported when they are first used, since they need packages that are optional.
 """

@@ -10,24 +10,28 @@ from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
 from sk_quadrant.hierarchy import HierarchicalMultiLabelClassifier
 from sk_quadrant.io import _onnx_classifier, _onnx_meta_estimators
 
-ZIPMAP = {"zipmap": [True, False]}  # pipelines pass it on to their last step; it has no effect on labels with columns
+ZIPMAP = {"zipmap": [True, False]}  # pipelines pass it on to their last step; no effect on multi-label output
 
 
 def register_onnx_converters() -> None:
     """Let skl2onnx convert the classifiers of this package, alone or in pipelines.
 
-    Once called, ``skl2onnx.to_onnx`` takes fitted pipelines that end in a `QuadrantMultiLabelClassifier`, linear or
+    After this call ``skl2onnx.to_onnx`` takes fitted pipelines that end in a `QuadrantMultiLabelClassifier`, linear or
     with hidden layers, and the meta-estimators of this package around such a pipeline. The result has two outputs:
-    "label", what `predict` returns, and "probabilities", what `predict_proba` returns. In place of the latter it has
-    "scores", what `decision_function` returns, for a loss without a link, with the option `raw_scores`, and where
-    `TunedThresholdMultiLabelClassifierCV` cuts decision values. `min_labels` and `max_labels` are converted,
-    ``rule="expected_f1"`` is not. Input in single precision gives probabilities in single precision, computed in double
-    after the last matrix product. Labels of a sparse `y` are dense.
+    "label", the output of `predict`, and "probabilities", the output of `predict_proba`. The second is "scores", the
+    output of `decision_function`, for a loss without a link, with the option `raw_scores`, and for thresholds of
+    decision values. `min_labels` and `max_labels` are converted, ``rule="expected_f1"`` is not. Input in single
+    precision gives probabilities in single precision, computed in double precision after the last matrix product.
+    Labels of a sparse `y` are dense.
 
-    The link is the loss's own, and that of a loss of yours is converted as well, if it is written in functions of
-    NumPy.
+    The link of the loss is converted, also that of a user-defined loss if it is written in functions of NumPy.
 
-    It needs skl2onnx, and onnxruntime or another program to run the result; the extra ``onnx`` brings both.
+    It needs skl2onnx, and onnxruntime or another program to run the result; the extra ``onnx`` installs both.
+
+    See Also
+    --------
+    verify_onnx : Compare a converted model with the estimator.
+    save_safetensors : Save a linear model as arrays.
 
     Examples
     --------

@@ -19,23 +19,24 @@ DTYPES: Mapping[str, Any] = {
 
 
 def verify_onnx(model_onnx: Any, estimator: Any, X: Any, *, rtol: float = 1e-4, atol: float = 1e-5) -> float:
-    """Check that a converted model predicts for some rows what the estimator predicts.
+    """Check that a converted model predicts the same as the estimator.
 
     Not all steps of scikit-learn are the same in ONNX: ``TfidfVectorizer(sublinear_tf=True)`` is another function
-    there. Call this after each conversion, with rows like those that the model will see.
+    there. Call this after each conversion, with rows that are similar to those of the application.
 
     Parameters
     ----------
     model_onnx : onnx.ModelProto, bytes or path
-        What ``skl2onnx.to_onnx`` has returned for `estimator` after
-        :func:`~sk_quadrant.io.register_onnx_converters`.
+        Result of ``skl2onnx.to_onnx`` for `estimator` after :func:`~sk_quadrant.io.register_onnx_converters`.
     estimator : object
         Fitted classifier of this package, or pipeline that ends in one.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), DataFrame, or texts of shape (n_samples,)
-        Rows to compare. The columns of a DataFrame go to the inputs with their names, if there are several inputs.
-    rtol, atol : float, default=1e-4 and 1e-5
-        Largest difference of probabilities or scores: ``atol + rtol * abs(expected)``. Steps before the model, and the
-        rows themselves, may be in single precision.
+        Rows to compare. If the model has several inputs, they take the columns of a DataFrame by name.
+    rtol : float, default=1e-4
+        Relative tolerance: the largest difference of probabilities or scores is ``atol + rtol * abs(expected)``. The
+        default allows for steps and rows in single precision.
+    atol : float, default=1e-5
+        Absolute tolerance.
 
     Returns
     -------
@@ -45,7 +46,11 @@ def verify_onnx(model_onnx: Any, estimator: Any, X: Any, *, rtol: float = 1e-4, 
     Raises
     ------
     ValueError
-        If a label or a probability or score differs, or the inputs do not fit.
+        If a label, probability or score differs, or `X` does not have the inputs of the model.
+
+    See Also
+    --------
+    register_onnx_converters : Let skl2onnx convert the classifiers.
 
     Examples
     --------

@@ -41,12 +41,12 @@ def save_safetensors(model: QuadrantMultiLabelClassifier, path: str | os.PathLik
     model : QuadrantMultiLabelClassifier
         Fitted model without hidden layers, with a loss of this package.
     path : str or path-like
-        File to write; an old one is replaced.
+        File to write; an existing file is replaced.
 
     Raises
     ------
     TypeError
-        If `model` is something else, or its loss, classes or names of labels cannot be written down.
+        If `model` is not a `QuadrantMultiLabelClassifier`, or JSON cannot hold its loss, classes or label names.
     ValueError
         If `model` has hidden layers.
     NotFittedError
@@ -55,6 +55,7 @@ def save_safetensors(model: QuadrantMultiLabelClassifier, path: str | os.PathLik
     See Also
     --------
     load_safetensors : Read such a file.
+    register_onnx_converters : Convert models and pipelines to ONNX.
 
     Examples
     --------
@@ -89,8 +90,8 @@ def save_safetensors(model: QuadrantMultiLabelClassifier, path: str | os.PathLik
 def load_safetensors(path: str | os.PathLike[str]) -> QuadrantMultiLabelClassifier:
     """Load a model that `save_safetensors` has saved.
 
-    It predicts exactly what the saved one did. Nothing in the file is run, so that it may come from a stranger; whether
-    the model is any good is another question.
+    It predicts exactly the same as the saved model. No code in the file is run, so it may come from an untrusted
+    source.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ def load_safetensors(path: str | os.PathLike[str]) -> QuadrantMultiLabelClassifi
     Raises
     ------
     ValueError
-        If the file is truncated, was altered, or holds something else.
+        If the file is truncated, altered or not a model of this package.
 
     Warns
     -----
@@ -114,7 +115,20 @@ def load_safetensors(path: str | os.PathLike[str]) -> QuadrantMultiLabelClassifi
 
     See Also
     --------
-    save_safetensors : Write such a file, with an example.
+    save_safetensors : Write such a file.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
+    >>> from sk_quadrant.io import load_safetensors, save_safetensors
+    >>> X, Y = make_quadrants(n_samples=400, random_state=0)
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "model.safetensors"
+    ...     save_safetensors(QuadrantMultiLabelClassifier(loss="zlpr").fit(X, Y), path)
+    ...     load_safetensors(path).predict([[2.0, -1.0]])
+    array([[1, 0]])
     """
     arrays, metadata = _read(path)
     written, found = metadata.pop("sha256", ""), check_sum(arrays, metadata)

@@ -1,4 +1,4 @@
-"""Predictions of rows that the classifier was not trained on, for y as it is."""
+"""Out-of-fold predictions, with y passed to the classifier unchanged."""
 
 from __future__ import annotations
 
@@ -38,34 +38,36 @@ def multilabel_cross_val_predict(
 ) -> NDArray[Any]:
     """Return for each row the probabilities, or scores, of a classifier that was trained on other rows.
 
-    :func:`sklearn.model_selection.cross_val_predict` encodes each column of `y` anew before it calls `fit`, for all
-    methods but `predict`: a label that is always present becomes one that is always absent, and NaN becomes a class.
-    Here `fit` gets the rows of `y` as they are.
+    For all methods except `predict`, :func:`sklearn.model_selection.cross_val_predict` encodes each column of `y`
+    before it calls `fit`: a label that is always present becomes always absent, and NaN becomes a class. Here `y` is
+    not changed.
 
     Parameters
     ----------
     estimator : estimator instance
-        Multi-label classifier, of which clones are trained.
+        Multi-label classifier. It is cloned for each split.
     X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
         Rows, as `estimator` takes them.
     y : {array-like, sparse matrix, dataframe} of shape (n_samples, n_labels), or array-like of shape (n_samples,)
-        Labels, soft or NaN where unknown if `estimator` takes them; or two classes.
+        Labels; probabilities for soft labels and NaN for unknown labels if `estimator` accepts them; or two classes.
     cv : int, cross-validation generator, iterable or None, default=None
-        A number of folds, 5 for None, which are those of :class:`MultilabelStratifiedKFold`; or as in scikit-learn.
+        Number of folds of a :class:`MultilabelStratifiedKFold`, 5 for None; or a splitter or iterable of
+        (train, test) indices.
     groups : array-like of shape (n_samples,), default=None
         Groups of rows, for `cv`.
     method : {"decision_function", "predict_proba"}, default="predict_proba"
-        What to return.
+        Method of the classifier to call.
     fit_params : dict or None, default=None
         Parameters of `fit`; those with one entry per row are split with the rows.
     n_jobs : int or None, default=None
-        Number of jobs that train clones in parallel.
+        Number of jobs that train clones in parallel. None means 1 unless in a :obj:`joblib.parallel_backend` context,
+        -1 all processors.
 
     Returns
     -------
     ndarray of shape (n_samples, n_labels)
-        One column a label; that of the second class for a 1-D `y`. Probabilities of classifiers that return a list of
-        arrays are stacked.
+        One column per label; for a 1-D `y` the column of the second class. Probabilities of classifiers that return a
+        list of arrays are stacked.
 
     Raises
     ------

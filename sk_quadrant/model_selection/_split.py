@@ -1,4 +1,4 @@
-"""Splitters for any y that the classifiers take: NaN, soft labels, sparse matrices and DataFrames included."""
+"""Stratified splitters of multi-label data, also for unknown labels, soft labels, sparse matrices and DataFrames."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class MultilabelStratifiedKFold(_BaseKFold):
 
     Notes
     -----
-    The iterative stratification of Sechidis et al. [1]_ deals with one row at a time, and gives each to the fold that
-    wants its rarest label most; here rows are sorted by their rarest label and dealt in turn. In both the rarest labels
-    are divided evenly and frequent ones nearly so, and folds have equal sizes only here.
+    The iterative stratification of Sechidis et al. [1]_ assigns one row at a time, to the fold that needs its rarest
+    label most. Here rows are sorted by their rarest label and assigned to the folds in turn. Both divide the rarest
+    labels evenly and frequent labels nearly so; here all folds have the same size, too.
 
     References
     ----------
@@ -74,12 +74,15 @@ class MultilabelStratifiedKFold(_BaseKFold):
 
         Yields
         ------
-        train, test : ndarray
+        train : ndarray
+            Indices of the rows to train on.
+        test : ndarray
+            Indices of the rows to test on.
 
         Raises
         ------
         ValueError
-            If `y` is not of these forms or there are fewer rows than folds.
+            If `y` has another form, or there are fewer rows than folds.
         """
         _warn_of_groups(self, groups)
         yield from super().split(X, y, groups)
@@ -147,12 +150,15 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
 
         Yields
         ------
-        train, test : ndarray
+        train : ndarray
+            Indices of the rows to train on.
+        test : ndarray
+            Indices of the rows to test on.
 
         Raises
         ------
         ValueError
-            If `y` is not of these forms, or a part would have no row.
+            If `y` has another form, or a part would have no row.
         """
         _warn_of_groups(self, groups)
         yield from super().split(X, y, groups)
