@@ -55,7 +55,7 @@ class LabelCalibrationDisplay(LabelCurvesDisplay):
         Titles of the panels.
 
     note : str, default=""
-        Text above the panels on what they leave out.
+        Note above the panels, such as the number of labels that are not shown.
 
     Attributes
     ----------
@@ -71,6 +71,12 @@ class LabelCalibrationDisplay(LabelCurvesDisplay):
 
     legend_ : matplotlib Legend
         Legend.
+
+    See Also
+    --------
+    sk_quadrant.CalibratedMultiLabelClassifierCV : Calibrate any multi-label classifier.
+    sk_quadrant.metrics.expected_calibration_error : Distance from the diagonal as a number.
+    sklearn.calibration.CalibrationDisplay : The same for one label.
 
     Examples
     --------
@@ -133,12 +139,21 @@ class LabelCalibrationDisplay(LabelCurvesDisplay):
         label_names : sequence of str of length n_labels, default=None
             Names of all labels. None takes the columns of `y_true`.
 
-        **options
+        **options : dict
             Options of :meth:`plot`.
 
         Returns
         -------
         display : LabelCalibrationDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If labels are not 0, 1 or NaN, probabilities are outside [0, 1], shapes differ, an option is not allowed, or
+            there is nothing to draw.
+        ImportError
+            If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_predictions")
         if strategy not in STRATEGIES:

@@ -35,8 +35,8 @@ LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
 class LabelConfusionDisplay(LabelDisplay):
     """Confusions between labels, with precision, recall, F1 and support of each label.
 
-    Use :meth:`from_estimator` or :meth:`from_predictions` to create one. Multi-label data do not say which wrong
-    label replaces which missed one; `counting` chooses a rule. Row i, column j of the matrix counts for true label i:
+    Use :meth:`from_estimator` or :meth:`from_predictions` to create one. In multi-label data it is not known which
+    wrong label replaces which missed label; `counting` chooses a rule. Row i of the matrix counts for true label i:
 
     ``counting="pairs"``, the multi-label confusion matrix of Heydarian et al. [1]_:
 
@@ -84,6 +84,11 @@ class LabelConfusionDisplay(LabelDisplay):
 
     colorbar_ : matplotlib Colorbar or None
         Colour bar of the matrix.
+
+    See Also
+    --------
+    sklearn.metrics.ConfusionMatrixDisplay : The same for exclusive classes.
+    sklearn.metrics.multilabel_confusion_matrix : Counts of right and wrong decisions of each label.
 
     References
     ----------
@@ -140,12 +145,20 @@ class LabelConfusionDisplay(LabelDisplay):
         label_names : sequence of str of length n_labels, default=None
             Names of all labels. None takes the columns of `y_true`.
 
-        **options
+        **options : dict
             Options of :meth:`plot`, such as `labels` and `normalize`.
 
         Returns
         -------
         display : LabelConfusionDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If labels are not 0 and 1, shapes differ, or an option is not allowed.
+        ImportError
+            If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_predictions")
         if counting not in COUNTINGS:
@@ -222,6 +235,12 @@ class LabelConfusionDisplay(LabelDisplay):
         Returns
         -------
         display : LabelConfusionDisplay
+            The display itself.
+
+        Raises
+        ------
+        ValueError
+            If an option is not allowed, or a label is not among `label_names`.
         """
         if normalize not in MEANINGS:
             raise ValueError(f"normalize must be None, 'true' or 'pred', got {normalize!r}.")

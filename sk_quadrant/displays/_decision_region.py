@@ -47,8 +47,8 @@ class DecisionRegionDisplay(PanelDisplay):
         Predicted labels, 0 or 1.
 
     cuts : ndarray of shape (n_labels,)
-        Responses above which labels are predicted; NaN for a label whose prediction depends on more than its own
-        response, as in a chain. Its line is drawn around its decisions.
+        Responses above which labels are predicted; NaN for a label whose prediction depends on other responses too, as
+        in a chain. Its line is drawn around its decisions.
 
     label_names : list of str of length n_labels
         Names of the labels.
@@ -63,7 +63,7 @@ class DecisionRegionDisplay(PanelDisplay):
         Samples and their labels.
 
     notes : sequence of str, default=()
-        Text above the panels on what they leave out.
+        Notes above the panels, such as the number of labels that are not shown.
 
     Attributes
     ----------
@@ -81,6 +81,10 @@ class DecisionRegionDisplay(PanelDisplay):
 
     legend_ : matplotlib Legend or None
         Legend.
+
+    See Also
+    --------
+    sklearn.inspection.DecisionBoundaryDisplay : The same for exclusive classes.
 
     Examples
     --------
@@ -159,12 +163,22 @@ class DecisionRegionDisplay(PanelDisplay):
         grid_resolution : int, default=100
             Number of grid points along each feature.
 
-        **options
+        **options : dict
             Options of :meth:`plot`.
 
         Returns
         -------
         display : DecisionRegionDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the estimator is not a classifier, or an option does not fit its features or labels.
+        NotFittedError
+            If the estimator is not fitted.
+        ImportError
+            If matplotlib is not installed.
         """
         check_classifiers(f"{cls.__name__}.from_estimator", estimator)
         X = X if hasattr(X, "shape") else np.asarray(X)
@@ -215,6 +229,7 @@ class DecisionRegionDisplay(PanelDisplay):
         Returns
         -------
         display : DecisionRegionDisplay
+            The display itself.
         """
         n_panels = 1 if combined else len(self.label_names)
         size = (4.2, 3.6) if n_panels == 1 else (2.3, 2.2)

@@ -1,4 +1,4 @@
-"""What a display reads from a fitted classifier: responses, predictions, thresholds and label names."""
+"""Responses, predictions, thresholds and label names of a fitted classifier, for displays."""
 
 from __future__ import annotations
 

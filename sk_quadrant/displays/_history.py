@@ -52,6 +52,11 @@ class LearningHistoryDisplay(PanelDisplay):
     legend_ : matplotlib Legend
         Legend.
 
+    See Also
+    --------
+    sk_quadrant.QuadrantMultiLabelClassifier : Its `history_` is drawn.
+    sklearn.model_selection.LearningCurveDisplay : Scores against the number of rows.
+
     Examples
     --------
     >>> from sk_quadrant.displays import LearningHistoryDisplay
@@ -79,12 +84,20 @@ class LearningHistoryDisplay(PanelDisplay):
             Fitted estimator, or a pipeline or search around one, with a `history_` (or skorch's `history`), or with a
             `loss_curve_` and, if it stops early, `validation_scores_`, as scikit-learn's networks.
 
-        **options
+        **options : dict
             Options of :meth:`from_history`.
 
         Returns
         -------
         display : LearningHistoryDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the estimator has no history, or an option is not allowed.
+        ImportError
+            If matplotlib is not installed.
         """
         history = find_attribute(estimator, "history_", "history")
         if history:
@@ -123,12 +136,20 @@ class LearningHistoryDisplay(PanelDisplay):
         step_name : str, default="epoch"
             Label of the x axis.
 
-        **options
+        **options : dict
             Options of :meth:`plot`.
 
         Returns
         -------
         display : LearningHistoryDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the history is empty or has no numbers, or has no curve of that name.
+        ImportError
+            If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_history")
         rows = list(history)
@@ -162,6 +183,7 @@ class LearningHistoryDisplay(PanelDisplay):
         Returns
         -------
         display : LearningHistoryDisplay
+            The display itself.
         """
         parts = {name: curves for name, curves in (("loss", self.losses), ("score", self.scores)) if curves}
         self._make_panels(ax, len(parts), n_columns=1, size=(4.6, 2.2 if len(parts) > 1 else 3.2), sharey=False)

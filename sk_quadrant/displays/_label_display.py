@@ -74,7 +74,7 @@ def read_scored_labels(
 
 
 class LabelDisplay(PanelDisplay):
-    """A display of labels that can be drawn from classifiers or from what they predict."""
+    """A display of labels that can be drawn from classifiers or from their predictions."""
 
     @classmethod
     def from_estimator(
@@ -85,18 +85,18 @@ class LabelDisplay(PanelDisplay):
         Parameters
         ----------
         estimator : estimator instance or dict of {name: estimator}
-            Fitted multi-label or binary classifier; where `from_predictions` takes a dict, also several by name.
+            Fitted multi-label or binary classifier, or a dict of them if `from_predictions` takes a dict.
 
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data.
 
         y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
-            True labels, as in `from_predictions`. Columns are brought into the order of fit.
+            True labels, as in `from_predictions`. Columns are sorted by name into the order of fit.
 
         label_names : sequence of str of length n_labels, default=None
             Names of the labels. None takes the estimator's `label_names_in_` or the columns of `y`.
 
-        **options
+        **options : dict
             Further options of `from_predictions`. A display of scores also takes `response_method`, "predict_proba",
             "decision_function", or by default "auto": the probability if the estimator has one.
 
@@ -104,6 +104,17 @@ class LabelDisplay(PanelDisplay):
         -------
         display : display object
             The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If an estimator is not a classifier, or `y` or an option does not fit its labels.
+        NotFittedError
+            If an estimator is not fitted.
+        AttributeError
+            If an estimator does not have the response method.
+        ImportError
+            If matplotlib is not installed.
         """
         estimators = list(estimator.values()) if isinstance(estimator, Mapping) and cls._compares else [estimator]
         check_classifiers(f"{cls.__name__}.from_estimator", *estimators)
@@ -117,7 +128,7 @@ class LabelDisplay(PanelDisplay):
     @classmethod
     @abstractmethod
     def _ask(cls, estimator: Any, X: Any, **options: Any) -> dict[str, Any]:
-        """Return the options of `from_predictions`: what a classifier predicts, and those given."""
+        """Return the options of `from_predictions`: the predictions of a classifier and the given options."""
 
 
 class CurvesDisplay(LabelDisplay):
@@ -160,7 +171,7 @@ class CurvesDisplay(LabelDisplay):
 
     @abstractmethod
     def _plot_curves(self, line_kw: dict[str, Any] | None) -> list[Any]:
-        """Draw into the panels, keep `lines_`, and return what the legend shows besides."""
+        """Draw into the panels, keep `lines_`, and return further entries of the legend."""
 
     @abstractmethod
     def _axis_names(self) -> dict[str, str]:

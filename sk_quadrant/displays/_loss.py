@@ -76,6 +76,10 @@ class LossDisplay(PanelDisplay):
     legend_ : matplotlib Legend
         Legend.
 
+    See Also
+    --------
+    sk_quadrant.losses.Loss : Base class of losses, with links and thresholds.
+
     Examples
     --------
     >>> from sk_quadrant.displays import LossDisplay
@@ -103,12 +107,20 @@ class LossDisplay(PanelDisplay):
         estimator : estimator instance
             Fitted classifier, or a pipeline or search around one, whose `loss_` is a loss.
 
-        **options
+        **options : dict
             Options of :meth:`from_loss`.
 
         Returns
         -------
         display : LossDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the estimator has no `loss_`, or an option is not allowed.
+        ImportError
+            If matplotlib is not installed.
         """
         loss = find_attribute(estimator, "loss_")
         if not hasattr(loss, "values_and_gradient"):
@@ -147,12 +159,20 @@ class LossDisplay(PanelDisplay):
             Other labels of the sample, for a loss over label sets; they are constant while the score of one label
             varies. None holds one present and one absent label at the natural threshold. Labelwise losses ignore it.
 
-        **options
+        **options : dict
             Options of :meth:`plot`.
 
         Returns
         -------
         display : LossDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If a loss is unknown, or an option is not allowed.
+        ImportError
+            If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_loss")
         named = _name_losses(loss)
@@ -190,6 +210,12 @@ class LossDisplay(PanelDisplay):
         Returns
         -------
         display : LossDisplay
+            The display itself.
+
+        Raises
+        ------
+        ValueError
+            If a part is unknown, or `ax` holds another number of axes.
         """
         check_parts(parts, PARTS)
         self._make_columns(ax, len(parts))

@@ -74,13 +74,20 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
         label_names : sequence of str of length n_labels, default=None
             Names of all labels. None takes the columns of `y_true`.
 
-        **options
+        **options : dict
             Options of `plot`.
 
         Returns
         -------
         display : display object
             The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If labels are not 0, 1 or NaN, shapes differ, an option is not allowed, or there is nothing to draw.
+        ImportError
+            If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_predictions")
         averages = [averages] if isinstance(averages, str) else list(averages)
@@ -182,7 +189,7 @@ class LabelPrecisionRecallDisplay(RankingCurvesDisplay):
         Titles of the panels.
 
     note : str, default=""
-        Text above the panels on what they leave out.
+        Note above the panels, such as the number of labels that are not shown.
 
     Attributes
     ----------
@@ -273,7 +280,7 @@ class LabelRocCurveDisplay(RankingCurvesDisplay):
         Titles of the panels.
 
     note : str, default=""
-        Text above the panels on what they leave out.
+        Note above the panels, such as the number of labels that are not shown.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Display of what a search has tried."""
+"""Display of the scores of a search."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class SearchDisplay(PanelDisplay):
     Parameters
     ----------
     scores : ndarray of shape (n_panels, n_lines, n_values, n_splits)
-        Scores of each split; NaN for a combination that was not tried. Of candidates that differ in further
-        parameters it has the best.
+        Scores of each split; NaN for a combination that was not tried. Of candidates that differ only in other
+        parameters the best is shown.
 
     names : tuple of (str, str, str)
         Names of the parameters of panels, lines and the x axis; an empty one if there is none.
 
     values : tuple of (list, list, list)
-        Their values.
+        Values of the parameters.
 
     best : tuple of (int, int, int)
         Panel, line and value of the best candidate.
@@ -48,7 +48,7 @@ class SearchDisplay(PanelDisplay):
         Name of the score, for the y axis.
 
     note : str, default=""
-        Text above the panels on what they leave out.
+        Note above the panels, such as the number of labels that are not shown.
 
     Attributes
     ----------
@@ -94,19 +94,27 @@ class SearchDisplay(PanelDisplay):
 
     @classmethod
     def from_estimator(cls, estimator: Any, **options: Any) -> SearchDisplay:
-        """Draw what a fitted search has tried.
+        """Draw the scores of a fitted search.
 
         Parameters
         ----------
         estimator : estimator instance
             Fitted search with `cv_results_`, or a pipeline that ends with one.
 
-        **options
+        **options : dict
             Options of :meth:`from_results`.
 
         Returns
         -------
         display : SearchDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the estimator has no `cv_results_`, or an option does not fit them.
+        ImportError
+            If matplotlib is not installed.
         """
         results = find_attribute(estimator, "cv_results_")
         if results is None:
@@ -136,23 +144,35 @@ class SearchDisplay(PanelDisplay):
             `cv_results_` of a search.
 
         x : str, default=None
-            Parameter of the x axis, with or without the name of its step. None takes the numeric one with most values.
+            Parameter of the x axis, with or without the name of its step. None takes the numeric parameter with most
+            values.
 
-        lines, panels : str, default=None
-            Parameters of lines and panels. None takes the next ones that have several values, in their order.
+        lines : str, default=None
+            Parameter with one line per value. None takes the next parameter with several values.
+
+        panels : str, default=None
+            Parameter with one panel per value. None takes the next parameter with several values.
 
         metric : str, default="score"
-            Which score, if the search has several.
+            Name of the score to draw, if the search has several.
 
         score_name : str, default="score"
             Name of the score, for the y axis.
 
-        **options
+        **options : dict
             Options of :meth:`plot`.
 
         Returns
         -------
         display : SearchDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If there are no candidates, or no parameter or score of that name.
+        ImportError
+            If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_results")
         if len(cv_results["params"]) == 0:
@@ -191,6 +211,7 @@ class SearchDisplay(PanelDisplay):
         Returns
         -------
         display : SearchDisplay
+            The display itself.
         """
         panel_name, lines_name, x_name = self.names
         panels, line_values, x_values = self.values

@@ -71,7 +71,7 @@ class ThresholdDisplay(CurvesDisplay):
         Name of the score, for the x axis.
 
     note : str, default=""
-        Text above the panels on what they leave out.
+        Note above the panels, such as the number of labels that are not shown.
 
     Attributes
     ----------
@@ -86,6 +86,11 @@ class ThresholdDisplay(CurvesDisplay):
 
     legend_ : matplotlib Legend
         Legend.
+
+    See Also
+    --------
+    sk_quadrant.TunedThresholdMultiLabelClassifierCV : Choose thresholds by cross-validation.
+    LabelPrecisionRecallDisplay : Precision against recall over all thresholds.
 
     Examples
     --------
@@ -174,12 +179,20 @@ class ThresholdDisplay(CurvesDisplay):
         score_name : str, default="score"
             Name of the score, for the x axis.
 
-        **options
+        **options : dict
             Options of :meth:`plot`.
 
         Returns
         -------
         display : ThresholdDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If labels are not 0, 1 or NaN, shapes differ, or an option is not allowed.
+        ImportError
+            If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_predictions")
         if average not in AVERAGES:
