@@ -6,16 +6,19 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 from docutils import nodes
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-PLACEHOLDER = ROOT / ".github" / "quadrants.png"  # the picture of examples that draw nothing, or were not run
-sys.path[:0] = [str(ROOT), str(DOCS)]  # the package, and gallery_order
+PLACEHOLDER = ROOT / ".github" / "quadrants.png"  # where examples are not run: plot_gallery=0
+sys.path[:0] = [str(ROOT), str(DOCS)]  # the package, gallery_order and recorded
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # for workers
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import recorded  # noqa: E402
 
 import sk_quadrant  # noqa: E402
 from sk_quadrant.losses import LOSSES  # noqa: E402
@@ -57,7 +60,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": ["generated/gallery"],
     "backreferences_dir": "generated/backreferences",
     "ignore_pattern": r"benchmarks",
-    "filename_pattern": r"plot_",
+    "filename_pattern": r"plot_",  # what others print and draw was recorded
     "doc_module": ("sk_quadrant",),
     "within_subsection_order": "gallery_order.position",
     "minigallery_sort_order": "gallery_order.position",
@@ -96,6 +99,9 @@ SECTIONS = {
     "scoring_string_names": "https://scikit-learn.org/stable/modules/model_evaluation.html#scoring-string-names",
     "metadata_routing": "https://scikit-learn.org/stable/metadata_routing.html",
 }
+
+
+SCRIPT_OUTPUT = ".. rst-class:: sphx-glr-script-out\n\n .. code-block:: none\n\n{}\n"
 
 
 def describe(loss):
@@ -166,6 +172,29 @@ def copy_pictures(app, env, docnames):
         shutil.copy(picture if are_drawn else PLACEHOLDER, generated / "displays" / f"{name}.png")
 
 
+def copy_recorded_pictures(app, config):
+    """Copy the pictures of recorded examples to where the gallery looks for that of a card."""
+    images = Path(app.srcdir) / "generated" / "gallery" / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    for name in recorded.NAMES:
+        shutil.copy(recorded.FOLDER / f"{name}.png", images / f"sphx_glr_{name}_001.png")
+
+
+def show_recorded(app, docname, content):
+    """Show the recorded output of an example below each of its cells, and its picture below the last one."""
+    name = docname.removeprefix("generated/gallery/")
+    if name not in recorded.NAMES:
+        return
+    head, *cells = re.split(r"^(?=\.\. code-block:: Python$)", content[0], flags=re.MULTILINE)
+    outputs = [SCRIPT_OUTPUT.format(textwrap.indent(text, " " * 4)) if text else "" for text in recorded.read(name)]
+    outputs[-1] += f".. image:: /recorded/{name}.png\n   :alt: The picture that {name}.py draws.\n\n"
+    for k, (cell, output) in enumerate(zip(cells, outputs, strict=True)):
+        cells[k] = re.sub(
+            r"^(?=\.\. (?:GENERATED|_sphx_glr))", lambda _, o=output: o, cell, count=1, flags=re.MULTILINE
+        )
+    content[0] = "".join([head, *cells])
+
+
 def exists(name):
     """Return whether a dotted name can be imported."""
     parts = name.split(".")
@@ -204,6 +233,8 @@ def quote_attributes(app, what, name, obj, options, lines):
 def setup(app):
     """Connect."""
     app.connect("config-inited", write_losses)  # before pages are looked for
+    app.connect("config-inited", copy_recorded_pictures)  # before cards are made
+    app.connect("source-read", show_recorded)
     app.connect("env-before-read-docs", copy_pictures)  # after the examples have run
     app.connect("missing-reference", link_elsewhere)
     app.connect("autodoc-process-docstring", quote_attributes, priority=900)  # after numpydoc

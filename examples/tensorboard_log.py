@@ -2,15 +2,15 @@
 Training that TensorBoard follows
 =================================
 
-skorch's callback is enough: each epoch its losses, scores and learning rate are written where TensorBoard reads them.
-Because that callback wants to see single batches, training takes skorch's own steps, which are slower on small batches;
-the same numbers are in ``history_`` of any fit.
+skorch's callback is enough: after each epoch it writes losses, score and learning rate to a folder that TensorBoard
+reads. Because this callback asks for single batches, training takes skorch's own steps, which are slower on small
+batches. The same numbers are in ``history_`` of any fit.
 """
 
 # %%
 # A run in a folder
 # -----------------
-# Needs ``pip install tensorboard`` or ``pip install tensorboardX``. The folder may be the first argument; look at it
+# It needs ``pip install tensorboard`` or ``pip install tensorboardX``. The folder may be the first argument; look at it
 # with ``tensorboard --logdir runs``.
 
 import sys
@@ -36,8 +36,20 @@ X, Y = make_quadrants(n_samples=4000, flip_y=0.05, shuffle=True, random_state=0)
 with SummaryWriter(str(folder)) as writer:
     clf = QuadrantMultiLabelClassifier(
         solver="adamw", batch_size=64, max_iter=30, learning_rate="cosine", warmup_fraction=0.1, early_stopping=True,
-        scoring="f1_macro", n_iter_no_change=30, random_state=0, callbacks=[TensorBoard(writer)], verbose=1,
+        scoring="f1_macro", n_iter_no_change=30, random_state=0, callbacks=[TensorBoard(writer)],
     ).fit(X, Y)  # fmt: skip
 
 best = max(clf.history_, key=lambda row: row["valid_score"])
 print(f"best epoch {best['epoch']}: macro-F1 {best['valid_score']:.3f}; log in {folder}")
+
+# %%
+# The same numbers without TensorBoard
+# ------------------------------------
+# :class:`~sk_quadrant.displays.LearningHistoryDisplay` draws what ``history_`` of any fit holds.
+
+import matplotlib.pyplot as plt
+
+from sk_quadrant.displays import LearningHistoryDisplay
+
+LearningHistoryDisplay.from_estimator(clf)
+plt.show()

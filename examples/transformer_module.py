@@ -4,7 +4,7 @@ A transformer as the model
 
 An encoder of ``transformers`` is a module like any other: it returns an object with ``logits``, its tokenizer returns a
 dict of arrays, and both are taken as they are. Here a tiny BERT with random weights learns in seconds which words a
-text mentions. For pretrained weights two lines change.
+text mentions. For pretrained weights two functions change::
 
     python examples/transformer_module.py
 """
@@ -82,3 +82,27 @@ model = make_pipeline(FunctionTransformer(tokenize), clf).fit(texts[:500], Y[:50
 score = model.score(texts[500:], Y[500:])
 print(clf)
 print(f"all three labels right: {score:.1%} of new texts")
+
+# %%
+# What it has learnt
+# ------------------
+# Probabilities for eight new texts. A frame marks the labels that are present.
+
+import matplotlib.pyplot as plt
+
+LABELS = WORDS[:3]
+shown = slice(500, 508)
+proba = model.predict_proba(texts[shown])
+fig, ax = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
+ax.imshow(proba, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+for row, column in np.ndindex(proba.shape):
+    value = proba[row, column]
+    ax.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.6 else "black")
+    if Y[shown][row, column]:
+        ax.add_patch(
+            plt.Rectangle((column - 0.46, row - 0.44), 0.92, 0.88, fill=False, edgecolor="#D55E00", linewidth=2)
+        )
+ax.set(xticks=range(3), xticklabels=LABELS, yticks=range(len(proba)), title="Which words does a text mention?")
+ax.set_yticklabels([text.replace("word", "") for text in texts[shown]])
+ax.set_ylabel("numbers of the words of a text")
+plt.show()
