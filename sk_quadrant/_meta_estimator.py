@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.utils import get_tags
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, _num_samples
@@ -133,14 +134,6 @@ class FitData:
         return self.targets.constant_labels(rows)
 
 
-def check_rows(X: Any) -> None:
-    """Raise a TypeError for a plain dict of arrays, whose rows nothing here or in scikit-learn can take apart."""
-    if isinstance(X, Mapping) and not hasattr(X, "shape"):
-        raise TypeError(
-            f"X must have rows that can be split, got a {type(X).__name__}. Pass skorch.helper.SliceDict(**X)."
-        )
-
-
 class MetaClassifier(SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Base of the meta-estimators, which know from `fit` how y was encoded."""
 
@@ -162,17 +155,26 @@ class MetaClassifier(SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstima
             delegated["label_names_in_"] = names
         self.__dict__ = parameters | delegated | attributes
 
-    def _read_labels(self, y: Any, *, is_prefit: bool, **options: Any) -> tuple[Any, Encoding, Targets]:
-        """Return y as any classifier takes it, its encoding and its targets; see `read_for_any_classifier`.
+    def _is_prefit(self) -> bool:
+        """Whether the classifier is fitted already and used as it is."""
+        return isinstance(self.estimator, FrozenEstimator)
+
+    def _read(self, X: Any, y: Any, fit_params: Mapping[str, Any], **options: Any) -> FitData:
+        """Return checked rows, with y as any classifier takes it; see `read_for_any_classifier` for the options.
 
         The labels are brought into the order of a classifier that is fitted already, if both have names.
         """
+        if isinstance(X, Mapping) and not hasattr(X, "shape"):  # nothing here or in scikit-learn can split it
+            raise TypeError(
+                f"X must have rows that can be split, got a {type(X).__name__}. Pass skorch.helper.SliceDict(**X)."
+            )
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        names = find_label_names(self.estimator) if is_prefit else None
+        X, y = indexable(X, y)
+        names = find_label_names(self.estimator) if self._is_prefit() else None
         y, encoding, targets = read_for_any_classifier(align_labels(y, names), **options)
         check_known(*targets.known_weight())
-        return y, encoding.named(names), targets
+        return FitData(X, y, encoding.named(names), targets, fit_params)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the share of rows all of whose labels are predicted, or of right classes.

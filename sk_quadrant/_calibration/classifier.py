@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from functools import reduce
 from numbers import Integral
 from typing import Any
@@ -10,18 +11,17 @@ from typing import Any
 import numpy as np
 from scipy.special import logit
 from sklearn.base import _fit_context
-from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import LeaveOneOut
-from sklearn.utils import Bunch, indexable
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metadata_routing import MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.parallel import Parallel
-from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sk_quadrant._calibration.calibrators import METHODS
 from sk_quadrant._calibration.pairs import Calibration, pair_from_dict, warn_of_one_sided_folds
-from sk_quadrant._meta_estimator import FitData, MetaClassifier, check_rows
-from sk_quadrant._targets import check_sample_weight, weight_targets
+from sk_quadrant._meta_estimator import MetaClassifier
+from sk_quadrant._targets import check_sample_weight
 
 
 class CalibratedMultiLabelClassifierCV(MetaClassifier):
@@ -202,19 +202,13 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
             If a label has no positives or no negatives in the test part of a fold of an ensemble, or if `estimator`
             does not accept weights.
         """
-        check_rows(X)
-        X, y, sample_weight = indexable(X, y, sample_weight)
-        y, encoding, targets = self._read_labels(
-            y,
-            is_prefit=isinstance(self.estimator, FrozenEstimator),
-            soft=True,
-            for_multiclass="sklearn.calibration.CalibratedClassifierCV",
-        )
-        _check_two_classes(encoding)
-        weight = check_sample_weight(sample_weight, _num_samples(X), encoding.n_labels, names=encoding.label_names)
-        targets = weight_targets(targets, encoding, None, weight)
         routed = self._route(sample_weight, params)
-        data = FitData(X, y, encoding, targets, routed.estimator.fit)
+        options = {"soft": True, "for_multiclass": "sklearn.calibration.CalibratedClassifierCV"}
+        data = self._read(X, y, routed.estimator.fit, **options)
+        encoding = data.encoding
+        _check_two_classes(encoding)
+        weight = check_sample_weight(sample_weight, data.n_samples, encoding.n_labels, names=encoding.label_names)
+        data = replace(data, targets=replace(data.targets, weight=weight))
         pairs = self._fit_pairs(data, routed.splitter.split)
         classes = encoding.classes
         self._publish(pairs[0].estimator, calibrated_classifiers_=pairs, classes_=classes, encoding_=encoding)
@@ -311,7 +305,7 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
             return process_routing(self, "fit", sample_weight=sample_weight, **params)
         if sample_weight is not None and has_fit_parameter(self.estimator, "sample_weight"):
             params = {**params, "sample_weight": sample_weight}
-        elif sample_weight is not None and not isinstance(self.estimator, FrozenEstimator):
+        elif sample_weight is not None and not self._is_prefit():
             warnings.warn(
                 f"{type(self.estimator).__name__}.fit does not take sample_weight: the weights are used for the "
                 "calibration maps only. Pass them under the name of the step that takes them, or enable metadata "
@@ -323,7 +317,7 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
 
     def _fit_pairs(self, data, split_params):
         calibration = Calibration(self.estimator, data, self.method, self.scope == "pooled")
-        frozen = isinstance(self.estimator, FrozenEstimator)
+        frozen = self._is_prefit()
         ensemble = not frozen if self.ensemble == "auto" else bool(self.ensemble)
         if frozen and not ensemble:
             return [calibration.frozen()]

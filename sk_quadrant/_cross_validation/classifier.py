@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context, clone
-from sklearn.utils import Bunch, get_tags, indexable
+from sklearn.utils import Bunch, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.metaestimators import available_if
@@ -28,9 +29,9 @@ from sk_quadrant._cross_validation.evaluation import (
 )
 from sk_quadrant._cross_validation.path import fit_path, scores_of_loss
 from sk_quadrant._cross_validation.per_label import choose_per_label
-from sk_quadrant._meta_estimator import FitData, MetaClassifier
+from sk_quadrant._meta_estimator import MetaClassifier
 from sk_quadrant._saved_state import plain
-from sk_quadrant._targets import check_sample_weight, respond, weight_targets
+from sk_quadrant._targets import check_sample_weight, respond
 from sk_quadrant._thresholds import Scoring, is_of_predictions
 from sk_quadrant.losses import LOSSES, Loss
 from sk_quadrant.metrics import get_scorer
@@ -257,15 +258,13 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         ValueError
             If data or parameters are invalid. The object is not changed.
         """
-        X, y, sample_weight = indexable(X, y, sample_weight)
-        y, encoding, targets = self._read_labels(y, is_prefit=False, soft=False)
-        weight = check_sample_weight(sample_weight, _num_samples(X))
-        targets = weight_targets(targets, encoding, None, weight)
         routed = process_routing(self, "fit", **params) if _routing_enabled() else Bunch(splitter=Bunch(split=params))
-        data = FitData(X, y, encoding, targets, {} if weight is None else {"sample_weight": weight})
+        weight = check_sample_weight(sample_weight, _num_samples(X))
+        data = self._read(X, y, {} if weight is None else {"sample_weight": weight}, soft=False)
+        data = replace(data, targets=replace(data.targets, weight=weight))
         splits = data.split(self.cv, routed.splitter.split, self.random_state)
         losses, Cs, kinds = self._check_losses(), self._check_Cs(), self._check_thresholds(len(splits))
-        judge = self._judge(targets, weight, kinds)
+        judge = self._judge(data.targets, weight, kinds)
         paths = self._fit_paths(data, splits, losses, Cs)
         candidates = [
             self._candidate(judge, *fitted, thresholds=kind)
@@ -285,7 +284,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             best_params_=candidates[best].params,
             best_score_=float(results["mean_test_score"][best]),
             n_splits_=len(splits),
-            encoding_=encoding,
+            encoding_=data.encoding,
             **final,
         )
         return self

@@ -10,16 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import _fit_context, clone
 from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import get_scorer_names
-from sklearn.utils import indexable
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.metadata_routing import MethodMapping, _raise_for_params, process_routing
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._arrays import BoolArray, FloatArray
-from sk_quadrant._meta_estimator import FitData, Split, check_rows
+from sk_quadrant._meta_estimator import FitData, Split
 from sk_quadrant._targets import (
     Encoding,
     Targets,
@@ -318,15 +316,13 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
             object is not changed.
         """
         _raise_for_params(params, self, None)
-        check_rows(X)
-        X, y = indexable(X, y)
-        y, encoding, targets = self._read_labels(y, is_prefit=self._is_prefit(), soft=False)
         routed = process_routing(self, "fit", **params)
-        scoring = Scoring.of(self._scorer(), self.scoring, routed.scorer.score, targets)
+        data = self._read(X, y, routed.estimator.fit, soft=False)
+        encoding = data.encoding
+        scoring = Scoring.of(self._scorer(), self.scoring, routed.scorer.score, data.targets)
         method = self._check_response_method()
         rule, constraint = self._rule(), self._constraint()
         rule.check(encoding.n_labels)
-        data = FitData(X, y, encoding, targets, routed.estimator.fit)
         splits = self._split(data, routed.splitter.split)
         classifier, scores = self._train(data, splits, method)
         metric, held_out = scoring.hold_out(data, rows_held_out(splits), scores, rule)
@@ -380,7 +376,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         return get_scorer(self.scoring)
 
     def _is_prefit(self) -> bool:
-        return isinstance(self.cv, str) or isinstance(self.estimator, FrozenEstimator)
+        return isinstance(self.cv, str) or super()._is_prefit()
 
     def _split(self, data: FitData, split_params: Mapping[str, Any]) -> list[Split]:
         if isinstance(self.cv, str) and self.refit:

@@ -8,14 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import _fit_context, clone
 from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
-from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import _raise_for_params, process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._arrays import FloatArray
-from sk_quadrant._meta_estimator import FitData, check_rows
 from sk_quadrant._targets import (
     Encoding,
     encoding_of_predictions,
@@ -172,16 +170,13 @@ default="auto"
             If `y` has another form, or thresholds or the rule do not fit its labels. The object is not changed.
         """
         _raise_for_params(params, self, None)
-        check_rows(X)
-        X, y = indexable(X, y)
-        y, encoding, targets = self._read_labels(y, is_prefit=isinstance(self.estimator, FrozenEstimator), soft=True)
+        data = self._read(X, y, process_routing(self, "fit", **params).estimator.fit, soft=True)
         method = self._check_response_method()
-        self._rule().check(encoding.n_labels)
+        self._rule().check(data.encoding.n_labels)
         if not isinstance(self.threshold, str):
-            _read_thresholds(self.threshold, encoding, method)
-        data = FitData(X, y, encoding, targets, process_routing(self, "fit", **params).estimator.fit)
+            _read_thresholds(self.threshold, data.encoding, method)
         classifier = data.fit(clone(self.estimator))
-        self._publish(classifier, estimator_=classifier, encoding_=encoding)
+        self._publish(classifier, estimator_=classifier, encoding_=data.encoding)
         return self
 
     def predict(self, X: Any) -> Any:

@@ -6,14 +6,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context, clone
-from sklearn.utils import indexable
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metadata_routing import _raise_for_params, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _estimator_has, check_is_fitted
 
-from sk_quadrant._meta_estimator import FitData, MetaClassifier
-from sk_quadrant._targets import read_for_any_classifier, respond
+from sk_quadrant._meta_estimator import MetaClassifier
+from sk_quadrant._targets import respond
 from sk_quadrant.hierarchy._labels import LabelHierarchy
 
 METHODS = ("raise_parents", "lower_children")
@@ -124,15 +123,14 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
             `hierarchy`.
         """
         _raise_for_params(params, self, None)
-        X, y = indexable(X, y)
-        if np.ndim(y) != 2 and not hasattr(y, "columns"):
+        if y is not None and np.ndim(y) != 2 and not hasattr(y, "columns"):
             raise ValueError(f"y must be a label matrix of shape (n_samples, n_labels), got shape {np.shape(y)}.")
-        y, encoding, _ = read_for_any_classifier(y, soft=False)
-        hierarchy = self._hierarchy_of(encoding.label_names)
-        y, encoding, targets = read_for_any_classifier(hierarchy.close(y), soft=False)
-        data = FitData(X, y, encoding, targets, process_routing(self, "fit", **params).estimator.fit)
-        classifier = data.fit(clone(self.estimator))
-        self._publish(classifier, estimator_=classifier, hierarchy_=hierarchy, encoding_=encoding)
+        routed = process_routing(self, "fit", **params)
+        data = self._read(X, y, routed.estimator.fit, soft=False)
+        hierarchy = self._hierarchy_of(data.encoding.label_names)
+        closed = self._read(X, hierarchy.close(data.y), routed.estimator.fit, soft=False)
+        classifier = closed.fit(clone(self.estimator))
+        self._publish(classifier, estimator_=classifier, hierarchy_=hierarchy, encoding_=closed.encoding)
         return self
 
     def predict(self, X: Any) -> Any:

@@ -875,7 +875,7 @@ def test_targets_that_are_no_labels_are_refused(y, message):
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        (np.ones(5), "inconsistent numbers of samples"),
+        (np.ones(5), r"here \(6,\) or \(6, 2\), got \(5,\)"),
         (np.ones((6, 3)), r"n_labels\), here \(6,\) or \(6, 2\), got \(6, 3\)"),
         (-np.ones(6), "sample_weight must not be negative"),
         (np.zeros(6), "sample_weight must have a positive value"),

@@ -157,3 +157,18 @@ def test_what_is_no_hierarchy_is_refused(make, message):
     """With the labels that are wrong."""
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_labels_follow_a_classifier_that_is_fitted_already(data):
+    """Columns of y in another order are those of the frozen classifier, whose predictions they name."""
+    X, Y = data
+    frozen = FrozenEstimator(QuadrantMultiLabelClassifier().fit(X, Y))
+    clf = HierarchicalMultiLabelClassifier(frozen).fit(X, Y[NAMES[::-1]])
+    assert clf.label_names_in_.tolist() == NAMES
+    assert clf.hierarchy_ == HIERARCHY
+
+
+def test_a_dict_of_arrays_is_refused(data):
+    """Its rows cannot be taken apart."""
+    with pytest.raises(TypeError, match="X must have rows that can be split, got a dict"):
+        HierarchicalMultiLabelClassifier(QuadrantMultiLabelClassifier()).fit({"X": data[0]}, data[1])
