@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
     from sk_quadrant.datasets import make_quadrants
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 __all__ = [
     "CalibratedMultiLabelClassifierCV",

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -48,6 +49,20 @@ def test_an_installed_package_has_the_version_of_its_code():
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("not installed")
     assert version == sk_quadrant.__version__
+
+
+def test_changelog_and_citation_have_the_version_of_the_code():
+    """Of a release both have the number and the same date; before one, both still have those of the last."""
+    github = PROJECT.parent / ".github"
+    version, date = re.search(
+        r"^## \[(\d[\w.]*)\] - (\d{4}-\d\d-\d\d)$", (github / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    ).groups()
+    if not (github / "CITATION.cff").is_file():
+        pytest.skip("not in a source distribution")
+    citation = (github / "CITATION.cff").read_text(encoding="utf-8")
+
+    assert f"\nversion: {version}\ndate-released: {date}\n" in citation
+    assert sk_quadrant.__version__ == version or ".dev" in sk_quadrant.__version__
 
 
 OFFLINE = """
