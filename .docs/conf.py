@@ -75,6 +75,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"sk-quadrant {version}"
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
+html_search_scorer = "search_scorer.js"
 html_theme_options = {
     "show_prev_next": False,
     "navbar_align": "left",
