@@ -17,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_quadrant._arrays import follow_sparse_interface
+from sk_quadrant._callback_support import FIT_CALLER, CallbackSupportMixin, FitTask, with_callbacks
 from sk_quadrant._cores import sum_of_squares
 from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._model import (
@@ -98,7 +99,9 @@ def has_coefficients(estimator: Any) -> bool:
     return True
 
 
-class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifierMixin, BaseEstimator):
+class QuadrantMultiLabelClassifier(
+    CallbackSupportMixin, SavedState, SparseCoefMixin, LinearClassifierMixin, BaseEstimator
+):
     """Linear multi-label classifier, or network, with a choice of losses, each with its own link and threshold.
 
     It minimises ``C * sum_i w_i loss_i + 0.5 * ||coef||^2`` over the rows i, with the loss of a row taken over all its
@@ -204,7 +207,8 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         Callbacks of skorch, which are not copied. One that looks at single batches makes training use the slower steps
         of skorch. "lbfgs" counts as a single epoch.
     verbose : int, default=0
-        Whether to print a line for each iteration or epoch.
+        1 shows a bar with the objective or loss and the time left in a terminal or notebook, and prints a line for each
+        iteration or epoch elsewhere; 2 always prints lines.
 
     Attributes
     ----------
@@ -380,6 +384,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         check_loss(self)
         super()._validate_params()
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, groups=None):
         """Fit the model.
@@ -416,6 +421,7 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
         FloatingPointError
             If the loss becomes infinite or NaN; the estimator is not changed.
         """
+        task = self._fit_task(X, y, sample_weight)
         with unchanged_on_error(self):
             check_watched_rows(self, X_val, y_val, sample_weight_val, groups)
             start = warm_start_of(self)
@@ -425,10 +431,18 @@ class QuadrantMultiLabelClassifier(SavedState, SparseCoefMixin, LinearClassifier
             score = WatchedScore.of(self, X if self.module is None else rows.X, y, sample_weight)
             if X_val is not None:
                 score = WatchedScore.of(self, X_val if self.module is None else watched.X, y_val, sample_weight_val)
-            result = fit_rows(self, rows, start=start, score=score, validation=watched)
-        warn_unless_converged(self, result, stacklevel=3)
-        warn_of_unobserved_labels(self, stacklevel=3)
+            result = fit_rows(self, rows, start=start, score=score, validation=watched, task=task)
+        if task is not None:
+            task.end()
+        warn_unless_converged(self, result, stacklevel=FIT_CALLER)
+        warn_of_unobserved_labels(self, stacklevel=FIT_CALLER)
         return self
+
+    def _fit_task(self, X, y, sample_weight):
+        """Return what tells callbacks of scikit-learn of this fit, None if there are none."""
+        name = "iteration" if SOLVERS[self.solver].needs_sums_only else "epoch"
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        return FitTask.of(self, name, self.max_iter, X, y, metadata)
 
     @classmethod
     def from_module(cls, module, labels, *, solver="adamw", **params):

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from joblib.parallel import get_active_backend
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.parallel import Parallel
 from sklearn.utils.validation import _check_method_params, _num_samples
 
 from sk_quadrant._arrays import BoolArray, IndexArray
+from sk_quadrant._callback_support import CallbackSupportMixin, FitTask, PartOfFit
+from sk_quadrant._progress import Progress
 from sk_quadrant._saved_state import SavedState
 from sk_quadrant._targets import (
     Binary,
@@ -95,9 +100,9 @@ class FitData:
         """Return all rows as held out, for a classifier that is fitted already."""
         return Split(None, np.arange(self.n_samples))
 
-    def fit(self, estimator: Any, rows: IndexArray | None = None) -> Any:
+    def fit(self, estimator: Any, rows: IndexArray | None = None, *, step: PartOfFit | None = None) -> Any:
         """Fit a classifier to some rows, None for all, or raise an error that names the labels with a single class."""
-        return self.fit_part(estimator, self.part(estimator, rows), rows)
+        return self.fit_part(estimator, self.part(estimator, rows), rows, step=step)
 
     def part(self, estimator: Any, rows: IndexArray | None) -> tuple[Any, Any, Mapping[str, Any]]:
         """Return features, labels and fit parameters of some rows, None for all."""
@@ -106,11 +111,19 @@ class FitData:
         X, y = _safe_split(estimator, self.X, self.y, rows)
         return X, y, _check_method_params(self.X, params=self.fit_params, indices=rows)
 
-    def fit_part(self, estimator: Any, part: tuple[Any, Any, Mapping[str, Any]], rows: IndexArray | None) -> Any:
+    def fit_part(
+        self,
+        estimator: Any,
+        part: tuple[Any, Any, Mapping[str, Any]],
+        rows: IndexArray | None,
+        *,
+        step: PartOfFit | None = None,
+    ) -> Any:
         """Fit a classifier to the part of some rows; see `fit`."""
         X, y, params = part
         try:
-            return estimator.fit(X, y, **params)
+            with nullcontext() if step is None else step.of(estimator):
+                return estimator.fit(X, y, **params)
         except ValueError as error:
             constant = np.flatnonzero(np.logical_or(*self.constant_labels(rows)))
             if constant.size == 0:
@@ -134,7 +147,59 @@ class FitData:
         return self.targets.constant_labels(rows)
 
 
-class MetaClassifier(SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class Fits:
+    """The fits of a meta-estimator, which are counted where `verbose` asks for it, and told to callbacks; a context.
+
+    Parameters
+    ----------
+    estimator : object
+        The meta-estimator.
+    n_fits : int
+    data : FitData
+    """
+
+    def __init__(self, estimator: Any, n_fits: int, data: FitData) -> None:
+        self.name, self.n_fits, self.n_done = type(estimator).__name__, n_fits, 0
+        self.progress = Progress(getattr(estimator, "verbose", 0), self.name, n_fits)
+        self.task = FitTask.of(estimator, "fit", n_fits, data.X, data.y)
+
+    def __enter__(self) -> Fits:
+        self.progress.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.progress.__exit__(*error)
+
+    def end(self) -> None:
+        """Tell callbacks that the meta-estimator is fitted."""
+        if self.task is not None:
+            self.task.end()
+
+    def step(self) -> PartOfFit | None:
+        """Return the next fit, for `FitData.fit`."""
+        return None if self.task is None else self.task.part()
+
+    def count(self, n_fits: int = 1, line: str | None = None) -> None:
+        """Count fits that are done; `line` is printed where there is no bar."""
+        self.n_done += n_fits
+        line = f"[{self.name}] {self.n_done} of {self.n_fits} fits done" if line is None else line
+        self.progress.step(self.n_done, line)
+
+    def in_parallel(
+        self, calls: Iterable[Any], *, n_jobs: int | None, n_fits: int = 1, line: str | None = None
+    ) -> list[Any]:
+        """Return the results of delayed calls, each of which makes some fits."""
+        backend = get_active_backend()[0]
+        as_they_come = self.progress.is_on and getattr(backend, "supports_return_generator", False)
+        parallel = Parallel(n_jobs=n_jobs, **({"return_as": "generator"} if as_they_come else {}))
+        results = []
+        for result in parallel(calls):
+            results.append(result)
+            self.count(n_fits, line)
+        return results
+
+
+class MetaClassifier(CallbackSupportMixin, SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Base of the meta-estimators, which know from `fit` how y was encoded."""
 
     def _publish(self, classifier: Any, **attributes: Any) -> None:

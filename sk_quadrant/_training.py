@@ -22,6 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import InvalidParameterError
 
+from sk_quadrant._callback_support import FitTask
 from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._model import Architecture, FittedModel, ModuleName, module_model
 from sk_quadrant._solvers import PARAMETERS, SOLVERS, FitResult, Problem, Solver, check_solver_can
@@ -126,6 +127,7 @@ def fit_rows(
     start: FittedModel | None = None,
     score: Score | None = None,
     validation: TrainingRows | Division | None = None,
+    task: FitTask | None = None,
 ) -> FitResult:
     """Fit an estimator to rows, set its fitted attributes, and return the result of the solver.
 
@@ -139,8 +141,10 @@ def fit_rows(
         (fitted model, numbers of rows) -> scores by name.
     validation : TrainingRows, Division or None, default=None
         Rows that early stopping watches, or which rows it holds out.
+    task : FitTask or None, default=None
+        What tells callbacks of each iteration or epoch.
     """
-    result = _train(estimator, rows, start=start, score=score, validation=validation)
+    result = _train(estimator, rows, start=start, score=score, validation=validation, task=task)
     estimator.n_iter_, estimator.loss_curve_, estimator.history_ = result.n_iter, result.loss_curve, result.history
     _remember(estimator, moments=result.moments if estimator.warm_start else None)
     return result
@@ -254,6 +258,7 @@ def _train(
     start: FittedModel | None,
     score: Score | None = None,
     validation: TrainingRows | Division | None = None,
+    task: FitTask | None = None,
     **changes: Any,
 ) -> FitResult:
     """Solve the problem of an estimator and rows, and set the fitted model."""
@@ -287,6 +292,7 @@ def _train(
         seed_is_free=estimator.random_state is None and start is None,
         score=None if score is None else lambda weights, index: score(fitted.with_weights(weights), index),
         validation=validation,
+        observe=None if task is None else partial(_tell, task, fitted),
         module=estimator.module,
         C=_inverse_penalty(estimator.C, rows.encoding),
         tol=find_tol(estimator),
@@ -303,6 +309,11 @@ def _train(
     if result.net is not None:
         estimator.net_ = result.net
     return result
+
+
+def _tell(task: FitTask, fitted: FittedModel, weights: Callable[[], Any] | None) -> bool:
+    """Tell callbacks of an iteration or epoch, and return whether one of them asks to stop."""
+    return task.step(None if weights is None else lambda: {"model_": fitted.with_weights(weights())})
 
 
 def _inverse_penalty(C: Any, encoding: Encoding) -> Any:

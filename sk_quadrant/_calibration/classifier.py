@@ -15,12 +15,12 @@ from sklearn.model_selection import LeaveOneOut
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metadata_routing import MethodMapping, _routing_enabled, process_routing
-from sklearn.utils.parallel import Parallel
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sk_quadrant._calibration.calibrators import METHODS
 from sk_quadrant._calibration.pairs import Calibration, pair_from_dict, warn_of_one_sided_folds
-from sk_quadrant._meta_estimator import MetaClassifier
+from sk_quadrant._callback_support import FIT_CALLER, with_callbacks
+from sk_quadrant._meta_estimator import Fits, MetaClassifier
 from sk_quadrant._targets import check_sample_weight
 
 
@@ -74,6 +74,9 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
     n_jobs : int, default=None
         Number of jobs that train clones in parallel. None means 1 unless in a :obj:`joblib.parallel_backend`
         context, -1 all processors.
+
+    verbose : int, default=0
+        1 shows the fits as a bar in a terminal or notebook, and as lines elsewhere; 2 always as lines.
 
     Attributes
     ----------
@@ -152,16 +155,19 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         "cv": ["cv_object"],
         "ensemble": ["boolean", StrOptions({"auto"})],
         "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
     }
 
-    def __init__(self, estimator, *, method="sigmoid", scope="label", cv=None, ensemble="auto", n_jobs=None):
+    def __init__(self, estimator, *, method="sigmoid", scope="label", cv=None, ensemble="auto", n_jobs=None, verbose=0):
         self.estimator = estimator
         self.method = method
         self.scope = scope
         self.cv = cv
         self.ensemble = ensemble
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, sample_weight=None, **params):
         """Train the classifier and fit the maps.
@@ -209,9 +215,10 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         _check_two_classes(encoding)
         weight = check_sample_weight(sample_weight, data.n_samples, encoding.n_labels, names=encoding.label_names)
         data = replace(data, targets=replace(data.targets, weight=weight))
-        pairs = self._fit_pairs(data, routed.splitter.split)
+        pairs, fits = self._fit_pairs(data, routed.splitter.split)
         classes = encoding.classes
         self._publish(pairs[0].estimator, calibrated_classifiers_=pairs, classes_=classes, encoding_=encoding)
+        fits.end()
         return self
 
     def predict_proba(self, X):
@@ -311,7 +318,7 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
                 "calibration maps only. Pass them under the name of the step that takes them, or enable metadata "
                 "routing.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=FIT_CALLER + 1,
             )
         return Bunch(estimator=Bunch(fit=params), splitter=Bunch(split={}))
 
@@ -320,20 +327,21 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         frozen = self._is_prefit()
         ensemble = not frozen if self.ensemble == "auto" else bool(self.ensemble)
         if frozen and not ensemble:
-            return [calibration.frozen()]
+            with Fits(self, 1, data) as fits:
+                return [calibration.frozen(fits)], fits
         if ensemble and isinstance(self.cv, LeaveOneOut):
             raise ValueError(
                 "cv=LeaveOneOut() leaves one row to fit each map of an ensemble. Use ensemble=False, or a splitter "
                 "whose test parts have enough rows of every label."
             )
         splits = data.split(self.cv, split_params)
-        parallel = Parallel(n_jobs=self.n_jobs)
-        if not ensemble:
-            return [calibration.out_of_fold(splits, parallel)]
-        pairs = calibration.ensemble(splits, parallel)
+        with Fits(self, len(splits) + (not ensemble), data) as fits:
+            if not ensemble:
+                return [calibration.out_of_fold(splits, fits, self.n_jobs)], fits
+            pairs = calibration.ensemble(splits, fits, self.n_jobs)
         if self.scope == "label":
             warn_of_one_sided_folds(pairs)
-        return pairs
+        return pairs, fits
 
     def _positive_proba(self, X):
         check_is_fitted(self)

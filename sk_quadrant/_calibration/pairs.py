@@ -14,7 +14,8 @@ from sklearn.utils.parallel import delayed
 from sk_quadrant._arrays import FloatArray, IndexArray
 from sk_quadrant._calibration.calibration_set import CalibrationSet
 from sk_quadrant._calibration.calibrators import MAPS, METHODS, CalibrationMap, LogOdds
-from sk_quadrant._meta_estimator import FitData, Split, encoding_of_saved
+from sk_quadrant._callback_support import FIT_CALLER, PartOfFit
+from sk_quadrant._meta_estimator import FitData, Fits, Split, encoding_of_saved
 from sk_quadrant._saved_state import plain
 from sk_quadrant._targets import Encoding, Response, first_method, respond
 
@@ -94,35 +95,37 @@ class Calibration:
     method: str
     pooled: bool
 
-    def ensemble(self, splits: list[Split], parallel: Any) -> list[CalibratedClassifier]:
+    def ensemble(self, splits: list[Split], fits: Fits, n_jobs: int | None) -> list[CalibratedClassifier]:
         """Return a pair of classifier and map for each split."""
-        return list(parallel(delayed(self._pair_of_split)(split) for split in splits))
+        return fits.in_parallel((delayed(self._pair_of_split)(split, fits.step()) for split in splits), n_jobs=n_jobs)
 
-    def out_of_fold(self, splits: list[Split], parallel: Any) -> CalibratedClassifier:
+    def out_of_fold(self, splits: list[Split], fits: Fits, n_jobs: int | None) -> CalibratedClassifier:
         """Return the classifier fitted to all rows with the map of its clones' out-of-fold scores."""
         rows = np.concatenate([split.test for split in splits])
         if not np.array_equal(np.sort(rows), np.arange(self.data.n_samples)):
             raise ValueError("With ensemble=False, each row must be in exactly one test part of cv. Use ensemble=True.")
-        responses = list(parallel(delayed(self._response_of_split)(split) for split in splits))
+        calls = (delayed(self._response_of_split)(split, fits.step()) for split in splits)
+        responses = fits.in_parallel(calls, n_jobs=n_jobs)
         values = np.empty((len(rows), self.data.encoding.n_labels))
         values[rows] = np.concatenate([response.values for response in responses])
-        classifier = self.data.fit(clone(self.estimator))
+        classifier = self.data.fit(clone(self.estimator), step=fits.step())
+        fits.count()
         return self._calibrate(classifier, Response(values, responses[0].is_probability))
 
-    def frozen(self) -> CalibratedClassifier:
+    def frozen(self, fits: Fits) -> CalibratedClassifier:
         """Return the classifier as it is with the map of all rows."""
-        classifier = self.data.fit(clone(self.estimator))
+        classifier = self.data.fit(clone(self.estimator), step=fits.step())
         split = self.data.prefit_split()
         return self._calibrate(classifier, self.data.respond(classifier, split, _score_method(classifier)))
 
-    def _pair_of_split(self, split: Split) -> CalibratedClassifier:
-        return self._calibrate(*self._fit_and_respond(split), split.test)
+    def _pair_of_split(self, split: Split, step: PartOfFit | None) -> CalibratedClassifier:
+        return self._calibrate(*self._fit_and_respond(split, step), split.test)
 
-    def _response_of_split(self, split: Split) -> Response:
-        return self._fit_and_respond(split)[1]
+    def _response_of_split(self, split: Split, step: PartOfFit | None) -> Response:
+        return self._fit_and_respond(split, step)[1]
 
-    def _fit_and_respond(self, split: Split) -> tuple[Any, Response]:
-        classifier = self.data.fit(clone(self.estimator), split.train)
+    def _fit_and_respond(self, split: Split, step: PartOfFit | None) -> tuple[Any, Response]:
+        classifier = self.data.fit(clone(self.estimator), split.train, step=step)
         return classifier, self.data.respond(classifier, split, _score_method(classifier))
 
     def _calibrate(self, classifier: Any, response: Response, rows: IndexArray | None = None) -> CalibratedClassifier:
@@ -154,5 +157,5 @@ def warn_of_one_sided_folds(pairs: list[CalibratedClassifier]) -> None:
             "fold: their calibrated probability there is the constant (n_positive + 1) / (n + 2). Use ensemble=False, "
             'scope="pooled" or fewer folds.',
             UserWarning,
-            stacklevel=5,
+            stacklevel=FIT_CALLER + 2,
         )

@@ -13,10 +13,11 @@ from sklearn.utils import Bunch, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from sk_quadrant._calibration import MAPS, METHODS
+from sk_quadrant._callback_support import with_callbacks
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
 from sk_quadrant._cross_validation.evaluation import (
     AUTO_MAPS,
@@ -29,7 +30,7 @@ from sk_quadrant._cross_validation.evaluation import (
 )
 from sk_quadrant._cross_validation.path import fit_path, scores_of_loss
 from sk_quadrant._cross_validation.per_label import choose_per_label
-from sk_quadrant._meta_estimator import MetaClassifier
+from sk_quadrant._meta_estimator import Fits, MetaClassifier
 from sk_quadrant._saved_state import plain
 from sk_quadrant._targets import check_sample_weight, respond
 from sk_quadrant._thresholds import Scoring, is_of_predictions
@@ -100,7 +101,8 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         Draws the held-out rows when `cv` is a float.
 
     verbose : int, default=0
-        Whether to print a line for each fit, and one for each candidate.
+        1 shows the fits as a bar in a terminal or notebook, and elsewhere a line for each fit and each candidate; 2
+        always lines.
 
     Attributes
     ----------
@@ -229,6 +231,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, sample_weight=None, **params):
         """Choose by cross-validation and fit the best candidate to all rows.
@@ -265,18 +268,19 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         splits = data.split(self.cv, routed.splitter.split, self.random_state)
         losses, Cs, kinds = self._check_losses(), self._check_Cs(), self._check_thresholds(len(splits))
         judge = self._judge(data.targets, weight, kinds)
-        paths = self._fit_paths(data, splits, losses, Cs)
-        candidates = [
-            self._candidate(judge, *fitted, thresholds=kind)
-            for loss, loss_paths in zip(losses, paths, strict=True)
-            for fitted in self._fitted(data, splits, loss, Cs, loss_paths)
-            for kind in kinds
-        ]
-        results = results_of(candidates)
-        best = int(np.argmin(results["rank_test_score"]))
-        if not np.isfinite(results["mean_test_score"][best]):
-            raise ValueError(f"scoring={self.scoring!r} must give a finite number for some candidate, got none.")
-        final = self._fit_best(judge, data, candidates[best])
+        with Fits(self, len(losses) * len(splits) * len(Cs) + 1, data) as fits:
+            paths = self._fit_paths(data, splits, losses, Cs, fits)
+            candidates = [
+                self._candidate(judge, *fitted, thresholds=kind, prints=fits.progress.prints)
+                for loss, loss_paths in zip(losses, paths, strict=True)
+                for fitted in self._fitted(data, splits, loss, Cs, loss_paths)
+                for kind in kinds
+            ]
+            results = results_of(candidates)
+            best = int(np.argmin(results["rank_test_score"]))
+            if not np.isfinite(results["mean_test_score"][best]):
+                raise ValueError(f"scoring={self.scoring!r} must give a finite number for some candidate, got none.")
+            final = self._fit_best(judge, data, candidates[best], fits)
         self._publish(
             final["estimator_"],
             cv_results_=results,
@@ -287,6 +291,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             encoding_=data.encoding,
             **final,
         )
+        fits.end()
         return self
 
     def predict(self, X):
@@ -432,12 +437,14 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
     def _scorer(self):
         return get_scorer(self.scoring)
 
-    def _fit_paths(self, data, splits, losses, Cs):
+    def _fit_paths(self, data, splits, losses, Cs, fits):
         """Return for each loss and split the path of its fits."""
-        found = Parallel(n_jobs=self.n_jobs)(
-            delayed(fit_path)(self._template(), loss, Cs, data, split, self.verbose)
+        prints = fits.progress.prints
+        calls = (
+            delayed(fit_path)(self._template(), loss, Cs, data, split, [fits.step() for _ in Cs], prints=prints)
             for loss, split in product(losses, splits)
         )
+        found = fits.in_parallel(calls, n_jobs=self.n_jobs, n_fits=len(Cs), line="")
         return [found[i * len(splits) : (i + 1) * len(splits)] for i in range(len(losses))]
 
     def _fitted(self, data, splits, loss, Cs, paths):
@@ -464,17 +471,19 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             )
         return possible and self.C_scope != "shared" and data.encoding.n_labels > 1
 
-    def _candidate(self, judge, loss, C, scores, seconds, *, thresholds):
+    def _candidate(self, judge, loss, C, scores, seconds, *, thresholds, prints):
         test_scores = judge.test_scores(scores, thresholds, _link_of(loss))
         candidate = Candidate(loss, C, thresholds, scores, test_scores, seconds)
-        if self.verbose:
+        if prints:
             shown = ", ".join(f"{name}={value}" for name, value in candidate.params.items())
             print(f"[{type(self).__name__}] {shown}: score {np.mean(test_scores):.4f}")
         return candidate
 
-    def _fit_best(self, judge, data, candidate):
+    def _fit_best(self, judge, data, candidate, fits):
         """Return the attributes of the best candidate, fitted to all rows."""
-        classifier = data.fit(clone(self._template()).set_params(loss=candidate.loss, C=candidate.C))
+        best = clone(self._template()).set_params(loss=candidate.loss, C=candidate.C)
+        classifier = data.fit(best, step=fits.step())
+        fits.count(line="")
         if candidate.thresholds == "natural":
             thresholds = classifier.model_.score_threshold
         else:

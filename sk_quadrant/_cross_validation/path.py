@@ -36,7 +36,7 @@ class PathPoint:
 
 
 def fit_path(
-    estimator: Any, loss: Any, Cs: Sequence[float], data: FitData, split: Split, verbose: int
+    estimator: Any, loss: Any, Cs: Sequence[float], data: FitData, split: Split, steps: Sequence[Any], *, prints: bool
 ) -> list[PathPoint]:
     """Return what the fits of a split leave behind, in the order of ascending `Cs`.
 
@@ -48,23 +48,26 @@ def fit_path(
     Cs : sequence of float
     data : FitData
     split : Split
-    verbose : int
+    steps : sequence of PartOfFit or None
+        What tells callbacks of each fit.
+    prints : bool
+        Whether to print a line for each fit.
     """
     classifier = clone(estimator).set_params(loss=loss)
     part = data.part(classifier, split.train)
     points = []
-    for C in Cs:
+    for C, step in zip(Cs, steps, strict=True):
         start = perf_counter()
         classifier.set_params(C=C)
-        data.fit_part(classifier, part, split.train)
+        data.fit_part(classifier, part, split.train, step=step)
         seconds = perf_counter() - start
         values = data.respond(classifier, split, "decision_function").values
         scores = scores_of_loss(classifier, values, data.encoding)
         points.append(PathPoint(scores, classifier.model_.score_threshold, seconds))
         if starts_warm(estimator):
             classifier.set_params(warm_start=True)
-        if verbose:
-            print(f"[{type(estimator).__name__}] loss={loss}, C={C:g}: fitted in {seconds:.2f} s")
+        if prints:
+            print(f"[{type(estimator).__name__}] loss={loss}, C={C:g}: fitted in {seconds:.2f} s", flush=True)
     return points
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sk_quadrant.losses import Loss
 
 Score: TypeAlias = "Callable[[Any, NDArray[np.intp] | None], dict[str, float]]"
+Observe: TypeAlias = "Callable[[Callable[[], Any] | None], bool]"
 Moments: TypeAlias = "list[dict[str, Any]]"
 
 
@@ -51,6 +52,9 @@ class Problem:
     max_iter, tol, batch_size, learning_rate_init, learning_rate, warmup_fraction, mixup_alpha, early_stopping, \
     validation_fraction, n_iter_no_change, param_groups, micro_batch_size, callbacks, verbose
         Parameters of the estimator.
+    observe : callable or None
+        Called after each iteration or epoch with a function that returns copies of the layers, or a copy of the module
+        of the user; with None where weights are not to be had. It returns whether to stop.
     """
 
     rows: TrainingRows | ShardedRows
@@ -80,6 +84,7 @@ class Problem:
     micro_batch_size: int | None
     callbacks: Sequence[Any] | None
     verbose: int
+    observe: Observe | None = None
 
 
 PARAMETERS = (  # of the estimator, which a problem takes as they are

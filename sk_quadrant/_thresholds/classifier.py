@@ -13,11 +13,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.metadata_routing import MethodMapping, _raise_for_params, process_routing
-from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._arrays import BoolArray, FloatArray
-from sk_quadrant._meta_estimator import FitData, Split
+from sk_quadrant._callback_support import FIT_CALLER, with_callbacks
+from sk_quadrant._meta_estimator import FitData, Fits, Split
+from sk_quadrant._progress import verbosity
 from sk_quadrant._targets import (
     Encoding,
     Targets,
@@ -126,6 +128,10 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
 
     store_cv_results : bool, default=False
         Whether to keep the held-out scores in `cv_results_`.
+
+    verbose : int, default=0
+        1 shows the fits, and the labels of a search that goes through them, as a bar in a terminal or notebook, and as
+        lines elsewhere; 2 always as lines.
 
     Attributes
     ----------
@@ -247,6 +253,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "store_cv_results": ["boolean"],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -268,6 +275,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         n_jobs: int | None = None,
         random_state: Any = None,
         store_cv_results: bool = False,
+        verbose: int = 0,
     ) -> None:
         self.estimator = estimator
         self.scoring = scoring
@@ -285,7 +293,9 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.store_cv_results = store_cv_results
+        self.verbose = verbose
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any, **params: Any) -> TunedThresholdMultiLabelClassifierCV:
         """Tune the thresholds and train the classifier.
@@ -324,9 +334,12 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         rule, constraint = self._rule(), self._constraint()
         rule.check(encoding.n_labels)
         splits = self._split(data, routed.splitter.split)
-        classifier, scores = self._train(data, splits, method)
+        n_fits = 0 if splits[0].train is None else len(splits) + bool(self.refit)
+        with Fits(self, n_fits, data) as fits:
+            classifier, scores = self._train(data, splits, method, fits)
         metric, held_out = scoring.hold_out(data, rows_held_out(splits), scores, rule)
-        tuned = self._tune(metric, constraint, held_out, fixed_thresholds(data, splits))
+        with verbosity(self.verbose):
+            tuned = self._tune(metric, constraint, held_out, fixed_thresholds(data, splits))
         if not np.isfinite(tuned["best_score_"]):
             single = one_class_labels(Targets(held_out.targets.astype(np.uint8), held_out.known), encoding.names)
             raise ValueError(
@@ -338,6 +351,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         if self.store_cv_results:
             tuned["cv_results_"] = _cv_results(splits, scores)
         self._publish(classifier, estimator_=classifier, response_method_=method, encoding_=encoding, **tuned)
+        fits.end()
         return self
 
     def predict(self, X: Any) -> Any:
@@ -388,18 +402,20 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
             raise ValueError(f"When cv has several splits, refit cannot be False, got cv={self.cv} of {len(splits)}.")
         return splits
 
-    def _train(self, data: FitData, splits: list[Split], method: str) -> tuple[Any, FloatArray]:
+    def _train(self, data: FitData, splits: list[Split], method: str, fits: Fits) -> tuple[Any, FloatArray]:
         """Return the classifier that is to predict, and the held-out scores of all splits."""
         if splits[0].train is None:
             _check_fitted(self.estimator)
             return self.estimator, score(self.estimator, data, splits[0], method)
         if not self.refit:
-            classifier = data.fit(clone(self.estimator), splits[0].train)
+            classifier = data.fit(clone(self.estimator), splits[0].train, step=fits.step())
+            fits.count()
             return classifier, score(classifier, data, splits[0], method)
-        scores = Parallel(n_jobs=self.n_jobs)(
-            delayed(fit_and_score)(clone(self.estimator), data, split, method) for split in splits
-        )
-        return data.fit(clone(self.estimator)), np.concatenate(scores)
+        calls = (delayed(fit_and_score)(clone(self.estimator), data, split, method, fits.step()) for split in splits)
+        scores = fits.in_parallel(calls, n_jobs=self.n_jobs)
+        classifier = data.fit(clone(self.estimator), step=fits.step())
+        fits.count()
+        return classifier, np.concatenate(scores)
 
     def _constraint(self) -> Constraint | None:
         if self.constraint is None:
@@ -441,7 +457,7 @@ def _warn_of_unmet(constraint: Constraint, met: BoolArray, encoding: Encoding) -
         f"held-out rows and are {what} predicted: {list(names[:10])}{' and so on' if len(names) > 10 else ''}. Ask for "
         "less, lower confidence, or give more rows.",
         UserWarning,
-        stacklevel=4,
+        stacklevel=FIT_CALLER + 1,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray, row_blocks
+from sk_quadrant._progress import tracked
 from sk_quadrant._thresholds.exact_search import (
     ROUNDING,
     Curve,
@@ -46,8 +47,9 @@ class State(Protocol):
 def climb(states: Sequence[State], groups: Sequence[IndexArray], max_passes: int) -> FloatArray:
     """Improve the best state, one group after the other, until a pass over all of them changes nothing."""
     state = max(states, key=lambda state: state.value)
-    for _ in range(max_passes):
-        improved = [state.improve(group) for group in groups]
+    for number in range(1, max_passes + 1):
+        shown = tracked(groups, f"thresholds, pass {number}") if len(groups) > 1 else groups
+        improved = [state.improve(group) for group in shown]
         if not any(improved) or len(groups) == 1:
             return state.thresholds
     warnings.warn(

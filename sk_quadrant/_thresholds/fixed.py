@@ -14,6 +14,8 @@ from sklearn.utils.metadata_routing import _raise_for_params, process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._arrays import FloatArray
+from sk_quadrant._callback_support import with_callbacks
+from sk_quadrant._meta_estimator import Fits
 from sk_quadrant._targets import (
     Encoding,
     encoding_of_predictions,
@@ -143,6 +145,7 @@ default="auto"
         self.rule = rule
         self.response_method = response_method
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any, **params: Any) -> FixedThresholdMultiLabelClassifier:
         """Train the classifier; a frozen one stays as it is.
@@ -175,8 +178,10 @@ default="auto"
         self._rule().check(data.encoding.n_labels)
         if not isinstance(self.threshold, str):
             _read_thresholds(self.threshold, data.encoding, method)
-        classifier = data.fit(clone(self.estimator))
+        with Fits(self, 1, data) as fits:
+            classifier = data.fit(clone(self.estimator), step=fits.step())
         self._publish(classifier, estimator_=classifier, encoding_=data.encoding)
+        fits.end()
         return self
 
     def predict(self, X: Any) -> Any:

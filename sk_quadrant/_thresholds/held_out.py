@@ -11,6 +11,7 @@ from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
 from sk_quadrant._targets import weigh_rows
 
 if TYPE_CHECKING:
+    from sk_quadrant._callback_support import PartOfFit
     from sk_quadrant._meta_estimator import FitData, Split
 
 
@@ -104,9 +105,9 @@ class HeldOut:
         return np.asarray(np.einsum(indices, self.weight, entries))  # buffered: no float copy of all entries
 
 
-def fit_and_score(estimator: Any, data: FitData, split: Split, method: str) -> FloatArray:
+def fit_and_score(estimator: Any, data: FitData, split: Split, method: str, step: PartOfFit | None) -> FloatArray:
     """Return the held-out scores of the estimator fitted to the training rows of a split."""
-    return score(data.fit(estimator, split.train), data, split, method)
+    return score(data.fit(estimator, split.train, step=step), data, split, method)
 
 
 def score(classifier: Any, data: FitData, split: Split, method: str) -> FloatArray:

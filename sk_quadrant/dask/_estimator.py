@@ -13,6 +13,7 @@ from sklearn.base import _fit_context
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sk_quadrant._callback_support import FIT_CALLER, with_callbacks
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier, can_learn_in_parts, has_link
 from sk_quadrant._rows import ShardedRows, read_part
 from sk_quadrant._solvers import SOLVERS
@@ -71,6 +72,7 @@ label_names_in_ : as in QuadrantMultiLabelClassifier
     array([[1, 0]])
     """
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
@@ -99,15 +101,18 @@ label_names_in_ : as in QuadrantMultiLabelClassifier
             If rows are lost with a worker, if there is no worker for five minutes, or no answer of the scheduler for
             about half a minute; the estimator is not changed.
         """
+        task = self._fit_task(X, y, sample_weight)
         with unchanged_on_error(self):
             self._check_solver()
             start = warm_start_of(self)
             y = y if start is None else start.encoding.align(y)
             rows = self._send(X, y, sample_weight)
             validate_data(self, rows.head, skip_check_array=True, reset=start is None)
-            result = fit_rows(self, rows, start=start)
-        warn_unless_converged(self, result, stacklevel=3)
-        warn_of_unobserved_labels(self, stacklevel=3)
+            result = fit_rows(self, rows, start=start, task=task)
+        if task is not None:
+            task.end()
+        warn_unless_converged(self, result, stacklevel=FIT_CALLER)
+        warn_of_unobserved_labels(self, stacklevel=FIT_CALLER)
         return self
 
     def _check_solver(self):

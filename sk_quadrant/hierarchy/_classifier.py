@@ -11,7 +11,8 @@ from sklearn.utils.metadata_routing import _raise_for_params, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _estimator_has, check_is_fitted
 
-from sk_quadrant._meta_estimator import MetaClassifier
+from sk_quadrant._callback_support import with_callbacks
+from sk_quadrant._meta_estimator import Fits, MetaClassifier
 from sk_quadrant._targets import respond
 from sk_quadrant.hierarchy._labels import LabelHierarchy
 
@@ -96,6 +97,7 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
         self.hierarchy = hierarchy
         self.method = method
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any, **params: Any) -> HierarchicalMultiLabelClassifier:
         """Add the ancestors of all labels to y and fit the classifier.
@@ -129,8 +131,10 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
         data = self._read(X, y, routed.estimator.fit, soft=False)
         hierarchy = self._hierarchy_of(data.encoding.label_names)
         closed = self._read(X, hierarchy.close(data.y), routed.estimator.fit, soft=False)
-        classifier = closed.fit(clone(self.estimator))
+        with Fits(self, 1, data) as fits:
+            classifier = closed.fit(clone(self.estimator), step=fits.step())
         self._publish(classifier, estimator_=classifier, hierarchy_=hierarchy, encoding_=closed.encoding)
+        fits.end()
         return self
 
     def predict(self, X: Any) -> Any:

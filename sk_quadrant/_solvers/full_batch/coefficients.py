@@ -27,6 +27,11 @@ class Coefficients(Protocol):
         ...
 
     @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+        ...
+
+    @property
     def device(self) -> torch.device:
         """Where weights are."""
         ...
@@ -49,7 +54,7 @@ class DenseCoefficients:
     """
 
     def __init__(self, weight: Tensor) -> None:
-        self.weight, self.n_features = weight, weight.shape[1]
+        self.weight, (self.n_labels, self.n_features) = weight, weight.shape
 
     @property
     def device(self) -> torch.device:
@@ -85,7 +90,7 @@ class ThresholdedCoefficients:
 
     def __init__(self, start: Any, threshold: float, dtype: torch.dtype, device: torch.device) -> None:
         self.start, self.threshold, self.dtype, self.device = start, threshold, dtype, device
-        self.n_features = int(start.shape[1])
+        self.n_labels, self.n_features = map(int, start.shape)
         self._labels: list[NDArray[np.intp]] = []
         self._rows: list[Any] = []
 

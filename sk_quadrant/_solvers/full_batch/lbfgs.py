@@ -29,6 +29,7 @@ from torch import Tensor
 
 from sk_quadrant._solvers.full_batch.line_search import MAX_TRIALS, Bracket
 from sk_quadrant._solvers.full_batch.trace import Trace
+from sk_quadrant._solvers.full_batch.watch import Watch, share_of_the_way
 from sk_quadrant._solvers.tensors import take_labels
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ class Minimizer:
     noise : float, default=None
         A group in which no step decreases the objective counts as having reached the tolerance if its slope is at most
         this times the scale, by default what the arithmetic can tell.
-    verbose : int, default=0
-        Whether to print a line per iteration.
+    watch : Watch or None, default=None
+        What follows the iterations.
 
     Attributes
     ----------
@@ -102,7 +103,7 @@ class Minimizer:
         memory: int,
         scale: Tensor | None = None,
         noise: float | None = None,
-        verbose: int = 0,
+        watch: Watch | None = None,
     ) -> None:
         self.objective, self.metric, self.theta = objective, metric, theta
         self.max_iter, self.smallest = max_iter, tol**2
@@ -117,7 +118,7 @@ class Minimizer:
         self.finished_value = 0.0
         self.reached = torch.zeros(objective.n_labels, dtype=torch.bool, device=theta.device)
         self.relative_to = scale
-        self.verbose = verbose
+        self.watch, self.n_groups = watch, n_groups
         self.trace = Trace()
         self.accepted: tuple[Tensor, Tensor, Tensor] | None = None  # labels, done and theta of the last iteration
 
@@ -157,8 +158,8 @@ class Minimizer:
             self._step(direction, slope, refresh=self.metric.is_due(iteration))
             self.trace.n_iter = iteration
             self._accept()
-            if self.verbose:
-                self._report()
+            if self.watch is not None and self.watch.is_on:
+                self._report(self.watch, -slope / 2)
 
     def _confirmed(self, close: Tensor, direction: Tensor, slope: Tensor) -> Tensor:
         """Return which groups that seem close to their optimum would be there after the step.
@@ -180,9 +181,18 @@ class Minimizer:
         self.trace.values.append(float(self.point.values.sum()) + self.finished_value)
         self.accepted = self.labels, self.done, self.theta
 
-    def _report(self) -> None:
+    def _report(self, watch: Watch, decrement: Tensor) -> None:
+        """Tell of an iteration, before which the estimated distance to the optimum was the decrement."""
         groups = f", {int((~self.done).sum())} labels left" if self.per_label else ""
-        print(f"iteration {self.trace.n_iter}: objective {self.trace.values[-1]:.8g}{groups}", flush=True)
+        objective = self.trace.values[-1]
+        line = f"iteration {self.trace.n_iter}: objective {objective:.8g}{groups}"
+        distance = decrement / (reference(self.point.values, self.scale) * self.damping)
+        share = share_of_the_way(distance, self.done, self.smallest, self.n_groups)
+        watch.step(share, objective, line, self._present)
+
+    def _present(self) -> Tensor:
+        self._store(~self.done)
+        return self.solution
 
     def _evaluate_start(self) -> None:
         if self.theta[:, : self.objective.space.n_features].any():

@@ -155,13 +155,23 @@ class MultiplierMinimizer(RowSpanMinimizer):
         self.point.residuals[labels] = residuals
         self._add_gradient(labels)
 
+    def _compact(self, coefficients: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        self.gap, self.primal = self.gap[~self.done], self.primal[~self.done]
+        return super()._compact(coefficients, slope)
+
     def _largest_gap(self) -> Tensor:
-        share = self.tol**2 if self.objective.quadratic else max(self.tol**2, CORNER * self.tol)
-        return share * reference(self.primal, self.scale)
+        return self._largest_share() * reference(self.primal, self.scale)
+
+    def _largest_share(self) -> float:
+        return self.tol**2 if self.objective.quadratic else max(self.tol**2, CORNER * self.tol)
 
     def _is_close(self, slope: Tensor) -> Tensor:
         """Return which labels have a small duality gap."""
         return self.gap <= self._largest_gap()
+
+    def _distance(self, slope: Tensor) -> tuple[Tensor, float]:
+        """Return the relative duality gap, and the one that is aimed at."""
+        return self.gap / reference(self.primal, self.scale), self._largest_share()
 
     def _objectives(self) -> Tensor:
         """Return the objective of each label, with the loss itself."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from scipy import sparse
 
+from sk_quadrant._progress import Progress
 from sk_quadrant._rows import TrainingRows
 from sk_quadrant._solvers.base import FitResult, Problem
 from sk_quadrant._solvers.full_batch.coefficients import Coefficients, DenseCoefficients, ThresholdedCoefficients
@@ -17,6 +20,9 @@ from sk_quadrant._solvers.nets import LabelNet, net_parameters, run
 from sk_quadrant._solvers.tensors import torch_dtype
 from sk_quadrant._solvers.threads import fit_threads
 
+if TYPE_CHECKING:
+    from sk_quadrant._model import Layers
+
 
 class FullBatchNet(LabelNet):
     """Net of a linear model that trains on all rows at once: one epoch is the whole fit.
@@ -25,8 +31,12 @@ class FullBatchNet(LabelNet):
     ----------
     C : float or ndarray of shape (n_labels,)
         Inverse strength of the penalty.
-    tol, max_iter, warm_start, verbose_iterations
+    tol, max_iter, warm_start
         See `minimize`.
+    verbose_iterations : int, default=0
+        Whether to show progress; see `Progress`.
+    observe : callable or None, default=None
+        See `Problem`.
     coefficients : Coefficients or None, default=None
         Where weights are put, None for those of the module.
     **kwargs
@@ -47,6 +57,7 @@ class FullBatchNet(LabelNet):
         warm_start_at_module: bool = False,
         verbose_iterations: int = 0,
         coefficients: Coefficients | None = None,
+        observe: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -56,6 +67,8 @@ class FullBatchNet(LabelNet):
         self.warm_start_at_module = warm_start_at_module
         self.verbose_iterations = verbose_iterations
         self.coefficients = coefficients
+        self.observe = observe
+        self.stopped_ = False
 
     def initialize_optimizer(self, *_: Any, **__: Any) -> FullBatchNet:
         """Take no optimizer: those of PyTorch import its compiler, which takes the first fit of a process a second."""
@@ -67,21 +80,35 @@ class FullBatchNet(LabelNet):
         self.check_data(X, y)
         self.notify("on_epoch_begin", dataset_train=X, dataset_valid=None)
         self.notify("on_batch_begin", batch=(X, None), training=True)
-        self.trace_: Trace = minimize(
-            X,
-            self.criterion_.loss,
-            self.coefficients or DenseCoefficients(self.module_.weight),
-            self.module_.bias,
-            C=self.C,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            warm_start=self.warm_start_at_module,
-            verbose=self.verbose_iterations,
-        )
+        with Progress(self.verbose_iterations, "lbfgs") as progress:
+            self.trace_: Trace = minimize(
+                X,
+                self.criterion_.loss,
+                self.coefficients or DenseCoefficients(self.module_.weight),
+                self.module_.bias,
+                C=self.C,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                warm_start=self.warm_start_at_module,
+                progress=progress,
+                observe=None if self.observe is None else self._tell,
+            )
         self.notify("on_batch_end", batch=(X, None), training=True, loss=self.trace_.values[-1], y_pred=None)
         self.history.record("train_loss", self.trace_.values[-1])
         self.notify("on_epoch_end", dataset_train=X, dataset_valid=None)
         return self
+
+    def _tell(self, solution: Callable[[], Any]) -> None:
+        """Tell an observer of an iteration, and stop if it asks for that."""
+
+        def layers() -> Layers:
+            weight, bias = solution()
+            weight = weight.cpu().numpy()
+            return [(weight, np.zeros(len(weight), weight.dtype) if bias is None else bias.cpu().numpy())]
+
+        if self.observe(None if self.coefficients is not None else layers):
+            self.stopped_ = True
+            raise KeyboardInterrupt
 
 
 @fit_threads()
@@ -100,6 +127,7 @@ def solve(problem: Problem) -> FitResult:
         warm_start_at_module=problem.start is not None,
         verbose_iterations=problem.verbose,
         coefficients=_thresholded(problem, device) if thresholded else None,
+        observe=problem.observe,
         max_epochs=1,
         callbacks=list(problem.callbacks) if problem.callbacks else "disable",
     ).initialize()
@@ -108,7 +136,7 @@ def solve(problem: Problem) -> FitResult:
         write_layers(net.module_, [(weight[:, :n_features], bias)])
     finished = run(net, rows)
     trace = getattr(net, "trace_", Trace())
-    interrupted = net.interrupted_ or trace.interrupted
+    interrupted = (net.interrupted_ or trace.interrupted) and not net.stopped_
     if interrupted and not trace.values:
         raise KeyboardInterrupt("Training was interrupted before its first iteration.")
     history = [{"epoch": epoch, "objective": value} for epoch, value in enumerate(trace.values)]
@@ -121,7 +149,7 @@ def solve(problem: Problem) -> FitResult:
         trace.n_iter,
         trace.values,
         history,
-        trace.converged or finished,
+        trace.converged or finished or net.stopped_,
         interrupted,
     )
 

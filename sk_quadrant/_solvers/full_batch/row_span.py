@@ -39,6 +39,7 @@ from torch import Tensor
 from sk_quadrant._solvers.full_batch.lbfgs import COMPACT, reference
 from sk_quadrant._solvers.full_batch.line_search import MAX_TRIALS, Bracket
 from sk_quadrant._solvers.full_batch.trace import Trace
+from sk_quadrant._solvers.full_batch.watch import Watch, share_of_the_way
 from sk_quadrant._solvers.tensors import take_labels
 from sk_quadrant.losses.weighting import weighted
 
@@ -201,7 +202,9 @@ class RowSpanMinimizer:
         Where to continue, None for zero weights.
     tol : float
         A group stops when its estimated distance to the optimum is at most tol^2 times `lbfgs.reference`.
-    max_iter, verbose : int
+    max_iter : int
+    watch : Watch or None, default=None
+        What follows the iterations.
 
     Attributes
     ----------
@@ -224,13 +227,14 @@ class RowSpanMinimizer:
         start: Point | None = None,
         tol: float,
         max_iter: int,
-        verbose: int = 0,
+        watch: Watch | None = None,
     ) -> None:
         self.whole_objective = objective
         self.span, self.objective = span, objective
-        self.tol, self.max_iter, self.verbose = tol, max_iter, verbose
+        self.tol, self.max_iter, self.watch = tol, max_iter, watch
         self.per_label = objective.loss.labelwise
         n_labels = len(objective.C)
+        self.n_groups = n_labels if self.per_label else 1
         self.labels = torch.arange(n_labels)  # the labels still worked on
         self.most = min(MOST_GRADIENTS, max(FEWEST_GRADIENTS, ELEMENTS // (span.design.n_rows * n_labels)))
         self.point = self._start(intercept)
@@ -321,8 +325,19 @@ class RowSpanMinimizer:
             self._step(coefficients, slope)
             self.trace.n_iter = iteration
             self.trace.values.append(self._total())
-            if self.verbose:
-                print(f"iteration {iteration}: objective {self.trace.values[-1]:.8g}", flush=True)
+            if self.watch is not None and self.watch.is_on:
+                self._report(self.watch, slope)
+
+    def _report(self, watch: Watch, slope: Tensor) -> None:
+        """Tell of an iteration that began with a slope."""
+        objective = self.trace.values[-1]
+        distance, tol = self._distance(slope)
+        share = share_of_the_way(distance, self.done, tol, self.n_groups)
+        watch.step(share, objective, f"iteration {self.trace.n_iter}: objective {objective:.8g}", self._present)
+
+    def _present(self) -> Point:
+        self._store(~self.done)
+        return self.solution
 
     def _values(self) -> Tensor:
         """Return C times the objective of each group."""
@@ -349,6 +364,10 @@ class RowSpanMinimizer:
     def _is_close(self, slope: Tensor) -> Tensor:
         """Return which groups have reached the tolerance, given the slope along the direction of L-BFGS."""
         return -slope / 2 <= self.tol**2 * reference(self._values(), self.scale)
+
+    def _distance(self, slope: Tensor) -> tuple[Tensor, float]:
+        """Return the estimated distance to the optimum, relative to `reference`, and the one that is aimed at."""
+        return -slope / 2 / reference(self._values(), self.scale), self.tol**2
 
     def _add_change(self) -> None:
         """Complete the last pair: the change from the gradient before the step to the last one."""

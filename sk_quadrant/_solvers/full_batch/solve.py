@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
-from typing import TYPE_CHECKING, cast
+from functools import cached_property, partial, reduce
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sk_quadrant._progress import Progress
 from sk_quadrant._rows import TrainingRows
+from sk_quadrant._solvers.full_batch.coefficients import DenseCoefficients
 from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
 from sk_quadrant._solvers.full_batch.objective import Objective
 from sk_quadrant._solvers.full_batch.preconditioner import SharedMetric, choose_metric
@@ -23,6 +25,7 @@ from sk_quadrant._solvers.full_batch.space import Space
 from sk_quadrant._solvers.full_batch.stages import Minimization, Options, SinglePrecision
 from sk_quadrant._solvers.full_batch.sums import LocalSums, RowSums, local_sums
 from sk_quadrant._solvers.full_batch.trace import Trace
+from sk_quadrant._solvers.full_batch.watch import Watch
 from sk_quadrant._targets import check_known
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.coefficients import Coefficients
     from sk_quadrant._solvers.full_batch.design import Design
     from sk_quadrant.losses import Loss
+
+Observe: TypeAlias = "Callable[[Callable[[], Any]], None]"
 
 BLOCK_ELEMENTS = 2**24  # parameters, or scores of sparse data, of a block of labels: 64 MiB in single precision
 CACHED_ELEMENTS = 2**19  # weights that stay in cache while those of sparse rows are gathered
@@ -158,7 +163,8 @@ def minimize(
     tol: float,
     max_iter: int,
     warm_start: bool = False,
-    verbose: int = 0,
+    progress: Progress | None = None,
+    observe: Observe | None = None,
 ) -> Trace:
     """Minimise the penalised loss of all labels and write the solution to the parameters.
 
@@ -169,10 +175,15 @@ def minimize(
     coef : Coefficients
         Weights, which are overwritten.
     intercept : Tensor of shape (n_labels,) or None
-    C, tol, max_iter, verbose
+    C, tol, max_iter
         Parameters of the estimator.
     warm_start : bool, default=False
         Start at the values of the parameters rather than at zero weights.
+    progress : Progress or None, default=None
+        Where to show how far it has come.
+    observe : callable or None, default=None
+        Called after each iteration, or each block of labels where there are several, with a function that returns the
+        present weights and intercepts, as tensors. It may raise a KeyboardInterrupt to stop.
 
     Returns
     -------
@@ -189,9 +200,16 @@ def minimize(
         sums = rows.row_sums(fit_intercept=fit_intercept)
         check_known(*sums.known_weight())
     problems = LabelProblems.of(sums, loss, C=C, fit_intercept=fit_intercept)
-    options = Options(tol=tol, max_iter=max_iter, memory=MEMORY, verbose=verbose)
+    progress = progress or Progress(0, "")
+    blocks = list(problems.blocks())
     traces: list[Trace] = []
-    for labels in problems.blocks():
+    solved = 0
+    for labels in blocks:
+        place = partial(_with_block, problems.space, labels, coef=coef, intercept=intercept, rare=rare)
+        within = observe if len(blocks) == 1 else None
+        share = len(labels) / sums.n_labels
+        watch = Watch(progress, within, place, solved / sums.n_labels, share)
+        options = Options(tol=tol, max_iter=max_iter, memory=MEMORY, watch=watch)
         try:
             objective = problems.objective(labels)
             theta = objective.start()
@@ -207,9 +225,44 @@ def minimize(
             break
         traces.append(trace)
         _publish(problems.space, labels, theta, coef, intercept, rare)
-        if trace.interrupted:
+        solved += len(labels)
+        if trace.converged:
+            progress.step(solved / sums.n_labels, note=f"{solved} of {sums.n_labels} labels")
+        if trace.interrupted or (len(blocks) > 1 and _is_stopped(observe, coef, intercept)):
+            traces[-1].interrupted = True
             break
     return reduce(Trace.beside, traces).per_row(problems.space.total_weight)
+
+
+def _with_block(
+    space: Space,
+    labels: Tensor,
+    theta: Tensor,
+    *,
+    coef: Coefficients,
+    intercept: Tensor | None,
+    rare: RareColumns | None,
+) -> tuple[Tensor, Tensor | None]:
+    """Return copies of weights and intercepts with those of a block of labels at some point of its minimisation."""
+    present, biases = _copies(coef, intercept)
+    _publish(space, labels, theta, DenseCoefficients(present), biases, rare)
+    return present, biases
+
+
+def _copies(coef: Coefficients, intercept: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    whole = torch.arange(coef.n_labels, device=coef.device)
+    return coef.take(whole).clone(), None if intercept is None else intercept.clone()
+
+
+def _is_stopped(observe: Observe | None, coef: Coefficients, intercept: Tensor | None) -> bool:
+    """Tell an observer that a block of labels is solved, and return whether it asks to stop."""
+    if observe is None:
+        return False
+    try:
+        observe(partial(_copies, coef, intercept))
+    except KeyboardInterrupt:
+        return True
+    return False
 
 
 def _publish(

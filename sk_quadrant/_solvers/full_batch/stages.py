@@ -10,7 +10,7 @@ r"""The stages of a minimisation; each continues with the labels that the one be
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
     from sk_quadrant._solvers.full_batch.objective import Evaluation, Objective
     from sk_quadrant._solvers.full_batch.preconditioner import Metric, SharedMetric
+    from sk_quadrant._solvers.full_batch.row_span import Point
     from sk_quadrant._solvers.full_batch.shard import Block
     from sk_quadrant._solvers.full_batch.space import Space
+    from sk_quadrant._solvers.full_batch.watch import Watch
 
 ATTAINABLE = 3000  # rounding units: the relative accuracy of coefficients beyond which a step is noise
 ATTAINABLE_IN_SINGLE = 30  # the same in single precision, where double precision checks
@@ -56,7 +58,7 @@ class Options:
     tol: float
     max_iter: int
     memory: int
-    verbose: int
+    watch: Watch
 
 
 class SinglePrecision(NamedTuple):
@@ -149,6 +151,10 @@ class Minimization:
         if objective.space.fit_intercept:
             self.reached |= objective.constant_labels()
         self.traces.append(Trace(1, values=[float(first.values.sum()), float(last.values.sum())]))
+        if (watch := self.options.watch).is_on:
+            objective_at_end = self.traces[-1].values[-1]
+            line = f"iteration 1: objective {objective_at_end:.8g}"
+            watch.step(float(self.reached.double().mean()), objective_at_end, line, lambda: self.theta)
 
     def with_multipliers(self, spans: Sequence[RowSpan]) -> Trace | None:
         """Return what happened in the span of the rows, None if that did not end at the tolerance."""
@@ -214,20 +220,35 @@ class Minimization:
             start=start,
             tol=max(self.tol, attainable),
             max_iter=self._steps_left(),
-            verbose=self.options.verbose,
+            watch=self._watch(labels, lambda point: self._theta_of(span, point, labels)),
         )
 
     def _take_from_row_span(self, minimizer: RowSpanMinimizer, labels: Tensor) -> None:
         """Take over the solution, and whether it stands in the precision of the data."""
-        space, C = self.objective.space, 1 / self.objective.penalty
-        solution = minimizer.solution
+        C, solution = 1 / self.objective.penalty, minimizer.solution
         if self.relative_to is None:
             self.relative_to = minimizer.relative_to / (C if self.objective.loss.labelwise else C[:1])
-        self.theta[labels, : space.n_features] = minimizer.span.combination(solution.rows).to(self.theta.dtype)
-        if space.fit_intercept:
-            self.theta[labels, -1] = solution.intercept.to(self.theta.dtype)
+        self.theta[labels] = self._theta_of(minimizer.span, solution, labels)
         if not minimizer.trace.interrupted and self.tol >= minimizer.tol:
             self.reached[labels] = minimizer.reached & self._confirms(minimizer, labels)
+
+    def _theta_of(self, span: RowSpan, point: Point, labels: Tensor) -> Tensor:
+        """Return the parameters of some labels at a point in the span of the rows."""
+        space, theta = self.objective.space, take_labels(self.theta, labels).clone()
+        theta[:, : space.n_features] = span.combination(point.rows).to(theta.dtype)
+        if space.fit_intercept:
+            theta[:, -1] = point.intercept.to(theta.dtype)
+        return theta
+
+    def _watch(self, labels: Tensor, convert: Callable[[Any], Tensor]) -> Watch:
+        """Return what follows iterations over some labels; `convert` gives the parameters of a solution for them."""
+
+        def place(solution: Any) -> Tensor:
+            theta = self.theta.clone()
+            theta[labels] = convert(solution).to(theta.dtype)
+            return theta
+
+        return self.options.watch.part(len(labels) / self.objective.n_labels, place)
 
     def _confirms(self, minimizer: RowSpanMinimizer, labels: Tensor) -> Tensor:
         """Return for which labels derivatives in the precision of the data are those that the minimizer has seen.
@@ -251,7 +272,9 @@ class Minimization:
         rows = replace(self.objective.rows, design=single.design)  # type: ignore[type-var]
         objective = replace(self.objective, space=single.space, rows=rows)
         tol = max(self.tol, ATTAINABLE_IN_SINGLE * torch.finfo(torch.float32).eps)
-        minimizer = self._minimizer(objective, single.metric, self.theta.float(), tol=tol, max_iter=max_iter, noise=0.0)
+        watch = self._watch(torch.arange(objective.n_labels), lambda theta: theta)
+        options = {"tol": tol, "max_iter": max_iter, "noise": 0.0, "watch": watch}
+        minimizer = self._minimizer(objective, single.metric, self.theta.float(), **options)
         try:
             trace = minimizer.run()
         except FloatingPointError:  # beyond the range of single precision
@@ -298,7 +321,8 @@ class Minimization:
         if len(labels) < objective.n_labels:
             objective, theta = objective.take(labels), take_labels(theta, labels)
             scale = None if scale is None else scale[labels]
-        minimizer = self._minimizer(objective, metric, theta, tol=self.tol, max_iter=max_iter, scale=scale)
+        watch = self._watch(labels, lambda part: part)
+        minimizer = self._minimizer(objective, metric, theta, tol=self.tol, max_iter=max_iter, scale=scale, watch=watch)
         trace = minimizer.run()
         self.theta[labels], self.reached[labels] = minimizer.solution, minimizer.reached
         if self.relative_to is None:
@@ -306,5 +330,4 @@ class Minimization:
         return trace
 
     def _minimizer(self, objective: Objective, metric: Metric, theta: Tensor, **how: Any) -> Minimizer:
-        memory, verbose = self.options.memory, self.options.verbose
-        return Minimizer(objective, metric, theta, memory=memory, verbose=verbose, **how)
+        return Minimizer(objective, metric, theta, memory=self.options.memory, **how)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from skorch.callbacks import Callback
 from sk_quadrant._solvers.nets import TrainingFinished
 
 if TYPE_CHECKING:
-    from sk_quadrant._solvers.base import Score
+    from sk_quadrant._progress import Progress
+    from sk_quadrant._solvers.base import Observe, Score
 
 
 class StopUnlessFinite(Callback):
@@ -46,14 +48,60 @@ class HeldOutScore(Callback):
             net.history.record(name, value)
 
 
-class ProgressLine(Callback):
-    """Print one line an epoch, without control characters, so that a log file reads as a terminal does."""
+class EpochProgress(Callback):
+    """Show the epochs: a line for each, without control characters, where no bar can be drawn.
+
+    Parameters
+    ----------
+    progress : Progress
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Print the epoch."""
+        """Show the epoch."""
+        if not self.progress.is_on:
+            return
         row = epoch_row(net.history[-1])
-        numbers = ", ".join(f"{name} {value:.6g}" for name, value in row.items() if name != "epoch")
-        print(f"epoch {row['epoch']}/{net.max_epochs}: {numbers}", flush=True)
+        numbers = {name: f"{value:.6g}" for name, value in row.items() if name != "epoch"}
+        line = f"epoch {row['epoch']}/{net.max_epochs}: " + ", ".join(" ".join(pair) for pair in numbers.items())
+        numbers.pop("learning_rate", None)
+        self.progress.step(row["epoch"], line, ", ".join("=".join(pair) for pair in numbers.items()))
+
+
+class Observed(Callback):
+    """Tell an observer of each epoch, with a copy of the weights if it wants one; see `Problem.observe`.
+
+    Parameters
+    ----------
+    observe : callable
+    """
+
+    def __init__(self, observe: Observe) -> None:
+        self.observe = observe
+        self.stops = False
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Tell of the epoch."""
+        self.stops = self.observe(lambda: deepcopy(net.present_weights()))
+
+
+class StopIfAsked(Callback):
+    """End training after an epoch for which an observer has asked to, when the other callbacks have seen it.
+
+    Parameters
+    ----------
+    observed : Observed
+    """
+
+    def __init__(self, observed: Observed) -> None:
+        self.observed = observed
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """End training."""
+        if self.observed.stops:
+            raise TrainingFinished
 
 
 class Patience(Callback):

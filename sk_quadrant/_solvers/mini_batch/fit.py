@@ -9,12 +9,15 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from sk_quadrant._progress import Progress
 from sk_quadrant._rows import TrainingRows
 from sk_quadrant._solvers.base import FitResult, Problem
 from sk_quadrant._solvers.mini_batch.callbacks import (
+    EpochProgress,
     HeldOutScore,
+    Observed,
     Patience,
-    ProgressLine,
+    StopIfAsked,
     StopUnlessFinite,
     epoch_row,
 )
@@ -29,6 +32,7 @@ from sk_quadrant._solvers.own_modules import build_own_module, check_param_group
 from sk_quadrant._solvers.threads import fit_threads
 
 LONG_PRODUCT = 2**28  # multiplications of ten milliseconds
+OF_ONE_FIT = (HeldOutScore, EpochProgress, Observed, StopIfAsked)
 LONG_UPDATE = 2**24  # weights for which a step takes ten milliseconds
 
 
@@ -90,7 +94,8 @@ def _train(problem: Problem, net: MultiLabelNet, data: BatchData) -> FitResult:
     data.validation = data.of(watched) if isinstance(watched, TrainingRows) else watched
     if problem.moments:
         write_moments(net.optimizer_, net.module_, problem.moments)
-    finished = run(net, data)
+    with _progress_of(net):
+        finished = run(net, data)
     _forget_data(net)
     return _result(problem, net, finished)
 
@@ -147,8 +152,10 @@ def _initial_module(problem: Problem) -> Any:
 def _callbacks(problem: Problem) -> list[Any]:
     """Return the callbacks, the user's among them."""
     score = [] if problem.score is None else [HeldOutScore(problem.score)]
-    lines = [ProgressLine()] if problem.verbose else []
-    return [StopUnlessFinite(), *score, *lines, *(problem.callbacks or []), *_patience(problem)]
+    shown = [EpochProgress(Progress(problem.verbose, "epochs", problem.max_iter))] if problem.verbose else []
+    observed = [] if problem.observe is None else [Observed(problem.observe)]
+    stop = [StopIfAsked(each) for each in observed]
+    return [StopUnlessFinite(), *score, *shown, *(problem.callbacks or []), *observed, *_patience(problem), *stop]
 
 
 def _patience(problem: Problem) -> list[Patience]:
@@ -170,9 +177,15 @@ def _patience(problem: Problem) -> list[Patience]:
 
 
 def _forget_data(net: MultiLabelNet) -> None:
-    """Remove the callbacks that hold training rows, which the net would keep in memory."""
-    net.callbacks = [callback for callback in net.callbacks if not isinstance(callback, HeldOutScore)]
-    net.callbacks_ = [pair for pair in net.callbacks_ if not isinstance(pair[1], HeldOutScore)]
+    """Remove the callbacks that hold training rows, which the net would keep in memory, or what follows the fit."""
+    net.callbacks = [callback for callback in net.callbacks if not isinstance(callback, OF_ONE_FIT)]
+    net.callbacks_ = [pair for pair in net.callbacks_ if not isinstance(pair[1], OF_ONE_FIT)]
+
+
+def _progress_of(net: MultiLabelNet) -> Any:
+    """Return the context in which the progress of a net is shown."""
+    shown = [callback.progress for callback in net.callbacks if isinstance(callback, EpochProgress)]
+    return shown[0] if shown else nullcontext()
 
 
 def _result(problem: Problem, net: MultiLabelNet, finished: bool) -> FitResult:

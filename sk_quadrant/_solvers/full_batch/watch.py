@@ -1,0 +1,72 @@
+"""What follows the iterations of a full-batch fit: a display of progress, and callbacks that ask for the solution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from sk_quadrant._progress import Progress
+
+
+def _as_it_is(solution: Any) -> Any:
+    return solution
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What follows the iterations over some labels.
+
+    Attributes
+    ----------
+    progress : Progress
+    observe : callable or None
+        Called after each iteration with a function that returns the weights.
+    convert : callable
+        From what `step` is given to what the function returns.
+    before, size : float
+        Share of all labels that were done before, and share that these ones are.
+    """
+
+    progress: Progress
+    observe: Callable[[Callable[[], Any]], None] | None = None
+    convert: Callable[[Any], Any] = _as_it_is
+    before: float = 0.0
+    size: float = 1.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything follows the iterations."""
+        return self.progress.is_on or self.observe is not None
+
+    def step(self, share: float, objective: float, line: str, solution: Callable[[], Any]) -> None:
+        """Tell of an iteration: the share of the way to the tolerance, the objective, and how to get the solution."""
+        self.progress.step(self.before + self.size * share, line, f"objective={objective:.6g}")
+        if self.observe is not None:
+            self.observe(lambda: self.convert(solution()))
+
+    def part(self, share: float, convert: Callable[[Any], Any]) -> Watch:
+        """Return what follows the iterations over a share of these labels, of which the rest is done."""
+        before = self.before + self.size * (1 - share)
+        return Watch(self.progress, self.observe, lambda part: self.convert(convert(part)), before, self.size * share)
+
+
+def share_of_the_way(distance: Tensor, done: Tensor, tol: float, n_groups: int) -> float:
+    """Return the mean share of the way to the tolerance, on a logarithmic scale, on which convergence is linear.
+
+    Parameters
+    ----------
+    distance : Tensor of shape (n_left,)
+        Estimated distance to the optimum, relative to what the tolerance is relative to.
+    done : bool Tensor of shape (n_left,)
+    tol : float
+        Distance at which a group is done.
+    n_groups : int
+        Number of groups, of which those that are not left are done.
+    """
+    tiny = 1e-30
+    ways = distance.clamp(tiny, 1.0).log() / math.log(min(max(tol, tiny), 0.5))
+    return 1 - float((1 - ways.clamp(0.0, 1.0)).where(~done, 0.0).sum()) / max(n_groups, 1)
