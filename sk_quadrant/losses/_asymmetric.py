@@ -104,20 +104,14 @@ class Asymmetric(LabelwiseLoss):
         return self.per_label_and_gradient(scores, targets)[0]
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        import torch
-
-        from sk_quadrant.losses._focusing import focal_term
+        from sk_quadrant.losses._focusing import focal_term, mixed
 
         scores = within_range(scores)
         opposite = -scores
         p, q = scores.sigmoid(), opposite.sigmoid()
         present, rise = focal_term(p, q, softplus(opposite), self.gamma_pos)
         absent, fall = self._absent(p, q) if self.clip else focal_term(q, p, softplus(scores), self.gamma_neg)
-        rise = torch.neg(rise, out=reuse(rise))
-        return (
-            torch.lerp(absent, present, targets, out=reuse(absent)),
-            torch.lerp(fall, rise, targets, out=reuse(fall)),
-        )
+        return mixed((present, rise), (absent, fall), targets)
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
         from sk_quadrant.losses._focusing import focal_curvature

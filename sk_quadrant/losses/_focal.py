@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from sk_quadrant.losses._base import LabelwiseLoss, within_range
-from sk_quadrant.losses._functions import reuse
 from sk_quadrant.losses._links import FocalLink
 from sk_quadrant.losses._validation import check_interval, check_per_label
 
@@ -96,9 +95,7 @@ class Focal(LabelwiseLoss):
         return self.per_label_and_gradient(scores, targets)[0]
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        import torch
-
-        from sk_quadrant.losses._focusing import focal_term, surprises
+        from sk_quadrant.losses._focusing import focal_term, mixed, surprises
 
         scores = within_range(scores)
         opposite = -scores
@@ -106,14 +103,10 @@ class Focal(LabelwiseLoss):
         present, absent = surprises(scores, opposite)
         present, rise = focal_term(p, q, present, self.gamma)
         absent, fall = focal_term(q, p, absent, self.gamma)
-        rise = torch.neg(rise, out=reuse(rise))
         if self.alpha is not None:
             alpha = self._values_of("alpha", scores)
             present, rise, absent, fall = alpha * present, alpha * rise, (1 - alpha) * absent, (1 - alpha) * fall
-        return (
-            torch.lerp(absent, present, targets, out=reuse(absent)),
-            torch.lerp(fall, rise, targets, out=reuse(fall)),
-        )
+        return mixed((present, rise), (absent, fall), targets)
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
         from sk_quadrant.losses._focusing import focal_curvature

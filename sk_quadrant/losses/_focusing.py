@@ -28,6 +28,16 @@ def focal_term(right: Tensor, wrong: Tensor, surprise: Tensor, gamma: float) -> 
     return value, torch.addcmul(slope, right, value, value=gamma, out=reuse(slope))
 
 
+def mixed(present: tuple[Tensor, Tensor], absent: tuple[Tensor, Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a loss and its derivative, given the terms of present and absent labels and their absolute derivatives."""
+    (value, rise), (other, fall) = present, absent
+    slope = torch.neg(rise, out=reuse(rise))
+    return (
+        torch.lerp(other, value, targets, out=reuse(other)),
+        torch.lerp(fall, slope, targets, out=reuse(fall)),
+    )
+
+
 def surprises(scores: Tensor, opposite: Tensor) -> tuple[Tensor, Tensor]:
     """Return -log sigmoid(s) and -log sigmoid(-s) of scores s and their opposite -s."""
     if reuse(scores) is None:

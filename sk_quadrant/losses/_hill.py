@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from sk_quadrant.losses._base import LabelwiseLoss, within_range
-from sk_quadrant.losses._functions import reuse, softplus
+from sk_quadrant.losses._functions import softplus
 from sk_quadrant.losses._links import HillLink
 from sk_quadrant.losses._validation import check_interval
 
@@ -94,9 +94,7 @@ class Hill(LabelwiseLoss):
         return self.per_label_and_gradient(scores, targets)[0]
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        import torch
-
-        from sk_quadrant.losses._focusing import focal_term
+        from sk_quadrant.losses._focusing import focal_term, mixed
 
         scores = within_range(scores)
         shifted = scores - self.margin
@@ -104,8 +102,7 @@ class Hill(LabelwiseLoss):
         p, q = scores.sigmoid(), (-scores).sigmoid()
         square = p * p
         absent, fall = (self.lambda_ - 1 + q) * square, square * q * (2 * self.lambda_ - 3 + 3 * q)
-        rise = torch.neg(rise, out=reuse(rise))
-        return absent.lerp(present, targets), fall.lerp(rise, targets)
+        return mixed((present, rise), (absent, fall), targets)
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
         from sk_quadrant.losses._focusing import focal_curvature
