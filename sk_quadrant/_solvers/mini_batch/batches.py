@@ -16,6 +16,7 @@ from sk_quadrant._solvers.tensors import SparseRows, split_targets, without_ones
 
 if TYPE_CHECKING:
     from sk_quadrant._solvers.mini_batch.data import BatchData
+    from sk_quadrant.losses import Loss
 
 CHUNK_ELEMENTS = 2**21  # numbers gathered at a time, 8 MiB in single precision: bounds memory, and enough to be fast
 
@@ -46,6 +47,11 @@ class Chunk:
     def batches(self) -> Iterator[tuple[Any, Any]]:
         """Features and targets of each batch, as views."""
         return zip(self.X.split(self.sizes), self._split_y(), strict=True)
+
+    def total_loss(self, loss: Loss) -> float:
+        """Return the losses of `scores`, summed over rows."""
+        losses = loss.per_sample(self.scores, self.targets, self.mask, self.label_weight)
+        return float((losses if self.row_weight is None else losses * self.row_weight).sum(dtype=torch.float64))
 
     def _split_y(self) -> list[Any]:
         if not isinstance(self.y, dict):
@@ -152,8 +158,7 @@ class Batches:
         self, data: BatchData, size: int, device: Any, *, seed: int | None = None, mixup_alpha: float = 0.0
     ) -> None:
         self.data, self.device, self.seed, self.mixup_alpha = data, device, seed, mixup_alpha
-        rows, larger = divmod(len(data), n_batches := -(-len(data) // size))
-        self.sizes = [rows + 1] * larger + [rows] * (n_batches - larger)
+        self.sizes = equal_sizes(len(data), size)
         self.epoch = 0
         self._chunks: dict[tuple[int, ...], Chunk] = {}  # by the sizes of their batches
 
@@ -209,3 +214,9 @@ class Batches:
         else:
             self.data.rows(rows, out=(chunk.features, chunk.y))
         return chunk
+
+
+def equal_sizes(n_rows: int, largest: int) -> list[int]:
+    """Return numbers of rows, as few and as equal as possible."""
+    rows, larger = divmod(n_rows, n_parts := -(-n_rows // largest))
+    return [rows + 1] * larger + [rows] * (n_parts - larger)

@@ -105,7 +105,7 @@ class BatchData(Dataset[Any]):
 
     def of(self, rows: TrainingRows) -> BatchData:
         """Return other rows in the same form."""
-        return BatchData(rows)
+        return self._made_of(rows)
 
     def divide(self, fraction: float, seed: int) -> tuple[BatchData, BatchData]:
         """Return the rows to train on and those that early stopping watches, a fraction of them if it has none yet."""
@@ -154,10 +154,10 @@ class BatchData(Dataset[Any]):
     def subset(self, index: NDArray[np.intp], *, label_smoothing: float) -> BatchData:
         """Return some of the rows; nothing but the index is copied."""
         chosen = index if self.index is None else self.index[index]
-        return self._of_rows(chosen, label_smoothing)
+        return self._made_of(self.training_rows, chosen, label_smoothing=label_smoothing)
 
-    def _of_rows(self, index: NDArray[np.intp], label_smoothing: float) -> BatchData:
-        return BatchData(self.training_rows, index, label_smoothing=label_smoothing)
+    def _made_of(self, rows: TrainingRows, index: NDArray[np.intp] | None = None, **options: Any) -> BatchData:
+        return BatchData(rows, index, **options)
 
     def rows(self, index: NDArray[np.intp], out: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
         """Return features and targets of some rows as new tensors.
@@ -240,12 +240,8 @@ class ModuleData(BatchData):
         rows = index if self.index is None else self.index[index]
         return InputValues(as_values(self.X[rows].values, self.precision, None), len(rows)), self._targets(rows)
 
-    def of(self, rows: TrainingRows) -> BatchData:
-        """Return other rows in the same form; see `BatchData.of`."""
-        return ModuleData(rows, self.precision)
-
-    def _of_rows(self, index: NDArray[np.intp], label_smoothing: float) -> BatchData:
-        return ModuleData(self.training_rows, self.precision, index, label_smoothing=label_smoothing)
+    def _made_of(self, rows: TrainingRows, index: NDArray[np.intp] | None = None, **options: Any) -> BatchData:
+        return ModuleData(rows, self.precision, index, **options)
 
 
 class InputValues:

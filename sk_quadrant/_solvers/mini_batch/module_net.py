@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from skorch import NeuralNet
 from torch import Tensor
 
+from sk_quadrant._solvers.mini_batch.batches import equal_sizes
 from sk_quadrant._solvers.mini_batch.net import MultiLabelNet
 from sk_quadrant._solvers.nets import net_parameters
 from sk_quadrant._solvers.own_modules import (
@@ -86,16 +87,11 @@ class ModuleNet(MultiLabelNet):
         rates = iter(self.rates_.tolist() if training else [])
         total = 0.0
         for chunk in batches.chunks():
-            sizes = iter(chunk.sizes)
-            start = 0
-            for x, y in chunk.batches:
-                n_rows = next(sizes)
+            for (x, y), scores in zip(chunk.batches, split_values(chunk.scores, chunk.sizes), strict=True):
                 if training:
                     self._follow_schedule(next(rates))
-                chunk.scores[start : start + n_rows] = run(x, y)
-                start += n_rows
-            losses = self.criterion_.loss.per_sample(chunk.scores, chunk.targets, chunk.mask, chunk.label_weight)
-            total += float((losses if chunk.row_weight is None else losses * chunk.row_weight).sum(dtype=torch.float64))
+                scores.copy_(run(x, y))
+            total += chunk.total_loss(self.criterion_.loss)
         return total / len(batches.data)
 
     def _run_step(self, x: Any, y: Any) -> Tensor:
@@ -152,8 +148,7 @@ class ModuleNet(MultiLabelNet):
         n_rows = len(split_targets(y)[0])
         if self.micro_batch_size is None or n_rows <= self.micro_batch_size:
             return [(x, y)]
-        rows, larger = divmod(n_rows, n_parts := -(-n_rows // self.micro_batch_size))
-        sizes = [rows + 1] * larger + [rows] * (n_parts - larger)
+        sizes = equal_sizes(n_rows, self.micro_batch_size)
         return list(zip(split_values(x, sizes), split_values(y, sizes), strict=True))
 
     @torch.no_grad()

@@ -86,8 +86,7 @@ class AnalyticSteps:
             run(chunk, rates)
         finally:
             self.update.finish()
-        losses = self.loss.per_sample(chunk.scores, chunk.targets, chunk.mask, chunk.label_weight)
-        return float((losses if chunk.row_weight is None else losses * chunk.row_weight).sum(dtype=torch.float64))
+        return chunk.total_loss(self.loss)
 
     def _extends(self, features: Any) -> bool:
         """Whether features have a column of ones that the first layer's intercepts multiply."""
