@@ -60,8 +60,7 @@ from sk_quadrant._training import (
     unchanged_on_error,
     update_with_rows,
     warm_start_of,
-    warn_of_unobserved_labels,
-    warn_unless_converged,
+    warn_after_fit,
     wrap_module,
 )
 from sk_quadrant._watched_score import WatchedScore
@@ -434,8 +433,7 @@ class QuadrantMultiLabelClassifier(
             result = fit_rows(self, rows, start=start, score=score, validation=watched, task=task)
         if task is not None:
             task.end()
-        warn_unless_converged(self, result, stacklevel=FIT_CALLER)
-        warn_of_unobserved_labels(self, stacklevel=FIT_CALLER)
+        warn_after_fit(self, result, stacklevel=FIT_CALLER)
         return self
 
     def _fit_task(self, X, y, sample_weight):

@@ -26,7 +26,7 @@ from sk_quadrant._callback_support import FitTask
 from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._model import Architecture, FittedModel, ModuleName, module_model
 from sk_quadrant._solvers import PARAMETERS, SOLVERS, FitResult, Problem, Solver, check_solver_can
-from sk_quadrant._targets import read_label_values
+from sk_quadrant._targets import listed, read_label_values
 from sk_quadrant.losses import LOSSES, Loss
 
 if TYPE_CHECKING:
@@ -209,7 +209,13 @@ def check_watched_rows(estimator: Any, X_val: Any, y_val: Any, sample_weight_val
         )
 
 
-def warn_unless_converged(estimator: Any, result: FitResult, *, stacklevel: int) -> None:
+def warn_after_fit(estimator: Any, result: FitResult, *, stacklevel: int) -> None:
+    """Warn of training that was interrupted or has not converged, and of labels that are unknown in all rows."""
+    _warn_unless_converged(estimator, result, stacklevel=stacklevel + 1)
+    _warn_of_unobserved_labels(estimator.model_.encoding, stacklevel=stacklevel + 1)
+
+
+def _warn_unless_converged(estimator: Any, result: FitResult, *, stacklevel: int) -> None:
     """Warn if training was interrupted or has not converged."""
     if result.interrupted:
         message = f"Training was interrupted after {result.n_iter} iterations; the model is usable as it is."
@@ -223,17 +229,14 @@ def warn_unless_converged(estimator: Any, result: FitResult, *, stacklevel: int)
     warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel + 1)
 
 
-def warn_of_unobserved_labels(estimator: Any, *, stacklevel: int) -> None:
+def _warn_of_unobserved_labels(encoding: Encoding, *, stacklevel: int) -> None:
     """Warn of labels that are unknown in all rows."""
-    encoding = estimator.model_.encoding
     unobserved = np.flatnonzero(encoding.decision_thresholds(np.zeros(encoding.n_labels)))
     if not unobserved.size:
         return
-    names = (np.arange(encoding.n_labels) if encoding.names is None else encoding.names)[unobserved].tolist()
-    shown = f"{names[:10]}{' and so on' if len(names) > 10 else ''}"
     warnings.warn(
-        f"y has no known entry of positive weight of the labels {shown}. They are never predicted, and their "
-        "probabilities mean nothing. Leave them out, or label some rows.",
+        f"y has no known entry of positive weight of the labels {listed(encoding.titles[unobserved])}. They are never "
+        "predicted, and their probabilities mean nothing. Leave them out, or label some rows.",
         UserWarning,
         stacklevel=stacklevel + 1,
     )

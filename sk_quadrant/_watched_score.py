@@ -77,7 +77,7 @@ class WatchedScore:
             ) from error
         named = _named_scores(scores, model.encoding.classes)
         if np.isnan(named["valid_score"]):
-            self._refuse_nan(scores, self._encode(model, y), _names(model.encoding))
+            self._refuse_nan(scores, self._encode(model, y), model.encoding.titles)
         return named
 
     def _encode(self, model: FittedModel, y: Any) -> Targets:
@@ -91,13 +91,6 @@ class WatchedScore:
             f"no epoch can be better than another. {_with_one_class(labels)}Use None, for the loss, another scorer, a "
             "larger validation_fraction, or X_val and y_val."
         )
-
-
-def _names(encoding: Any) -> Any:
-    """Return the names of the labels, their numbers, or the class that a single label stands for."""
-    if encoding.names is not None:
-        return encoding.names
-    return encoding.classes[-1:] if encoding.exclusive else encoding.classes
 
 
 def _rows_of(array: Any, rows: Any) -> Any:

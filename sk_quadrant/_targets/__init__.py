@@ -15,7 +15,7 @@ from sk_quadrant._targets.encodings import (
     read_targets,
     recognize,
 )
-from sk_quadrant._targets.label_names import align_labels, column_names, read_label_values
+from sk_quadrant._targets.label_names import align_labels, column_names, listed, read_label_values
 from sk_quadrant._targets.responses import (
     RESPONSE_METHODS,
     Response,

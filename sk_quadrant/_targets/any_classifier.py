@@ -123,7 +123,8 @@ def encoding_of_predictions(classifier: Any, predicted: Any) -> Encoding:
     classes = np.asarray(classifier.classes_)
     if len(classes) > 2:
         raise ValueError(
-            f"{type(classifier).__name__} must predict labels or one of two classes, got {len(classes)} classes."
+            f"The classifier must predict labels or one of two classes, got a {type(classifier).__name__} of "
+            f"{len(classes)} classes that exclude each other."
         )
     return Binary(classes).named(find_label_names(classifier))
 

@@ -69,6 +69,13 @@ class Encoding(ABC):
         """Names of the labels, None if they have none."""
         return self.label_names
 
+    @property
+    def titles(self) -> NDArray[Any]:
+        """Names of the labels, their numbers if they have none; the class that a single label without a name is for."""
+        if self.names is not None:
+            return self.names
+        return self.classes[-1:] if self.exclusive else self.classes
+
     def align(self, y: Any, *, name: str = "y") -> Any:
         """Return a DataFrame with its columns in the order of the labels; see `align_labels`."""
         return align_labels(y, self.label_names, name=name)

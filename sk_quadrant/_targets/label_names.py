@@ -47,7 +47,7 @@ def align_labels(y: Any, names: Any, *, name: str = "y", of: str = "fit") -> Any
     if are_compatible(given, expected):
         return y
     raise ValueError(
-        f"{name} must have the labels of {of} as columns, {_shown(expected)}, in any order, got {_shown(given)}."
+        f"{name} must have the labels of {of} as columns, {listed(expected)}, in any order, got {listed(given)}."
     )
 
 
@@ -120,10 +120,10 @@ def _in_order(named: dict[Any, Any], names: Any, n_labels: int, name: str) -> li
         return [named[label] for label in expected]
     if names is None:
         raise ValueError(
-            f"{name} has the names {_shown(list(named))}, but the labels have none. Pass y as a DataFrame with these "
+            f"{name} has the names {listed(named)}, but the labels have none. Pass y as a DataFrame with these "
             f"columns, or {name} as an array of shape ({n_labels},)."
         )
-    raise ValueError(f"{name} must have one value for each of the labels {_shown(expected)}, got {_shown(named)}.")
+    raise ValueError(f"{name} must have one value for each of the labels {listed(expected)}, got {listed(named)}.")
 
 
 def _is_unnamed(names: Sequence[Any]) -> bool:
@@ -135,7 +135,7 @@ def _plain(names: Any) -> list[Any]:
     return np.asarray(names, dtype=object).tolist() if not isinstance(names, list) else names
 
 
-def _shown(names: Any, most: int = 20) -> str:
-    """Return a list of names for a message, shortened if it is long."""
-    listed = list(names)
-    return str(listed) if len(listed) <= most else f"{str(listed[:most])[:-1]}, ...] ({len(listed)} in all)"
+def listed(names: Any, most: int = 20) -> str:
+    """Return names as a message lists them, shortened if there are many."""
+    each = names.tolist() if hasattr(names, "tolist") else list(names)
+    return str(each) if len(each) <= most else f"{str(each[:most])[:-1]}, ...] ({len(each)} in all)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -13,7 +12,8 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from sk_quadrant._arrays import IndexArray, row_blocks
-from sk_quadrant._targets.responses import RESPONSE_METHODS, find_label_names, first_method, positive_probabilities
+from sk_quadrant._targets.any_classifier import encoding_of_predictions
+from sk_quadrant._targets.responses import RESPONSE_METHODS, find_label_names, first_method, respond
 
 BLOCK_ELEMENTS = 2**22  # probabilities of all labels that exist at a time
 
@@ -92,41 +92,17 @@ def top_k_labels(estimator: Any, X: Any, k: int) -> TopLabels:
     if method is None:
         raise TypeError(f"estimator must have predict_proba or decision_function, got {type(estimator).__name__}.")
     X = X.tocsr() if sparse.issparse(X) else X
-    respond = _label_values(estimator, X, method)
-    n_labels = respond(_safe_indexing(X, slice(0, 1))).shape[1]
+    encoding = encoding_of_predictions(estimator, estimator.predict(_safe_indexing(X, slice(0, 1))))
+    n_labels = encoding.n_labels
     if k > n_labels:
         raise ValueError(f"k must be at most the number of labels, {n_labels}, got {k}.")
     parts = [
-        _largest(respond(_safe_indexing(X, rows)), int(k))
+        _largest(respond(estimator, _safe_indexing(X, rows), method, encoding).values, int(k))
         for rows in row_blocks(_num_samples(X), max(1, BLOCK_ELEMENTS // n_labels))
     ]
     labels, values = (np.concatenate(part) for part in zip(*parts, strict=True))
     names = find_label_names(estimator)
     return TopLabels(labels if names is None else names[labels], values, method)
-
-
-def _label_values(estimator: Any, X: Any, method: str) -> Callable[[Any], NDArray[Any]]:
-    """Return the function from rows to their values, one column for each label."""
-    one_label = np.ndim(estimator.predict(_safe_indexing(X, slice(0, 1)))) == 1
-    if one_label and len(estimator.classes_) > 2:
-        raise ValueError(
-            f"estimator must be a multi-label classifier, got a {type(estimator).__name__} of "
-            f"{len(estimator.classes_)} classes that exclude each other."
-        )
-
-    def respond(rows: Any) -> NDArray[Any]:
-        answer = getattr(estimator, method)(rows)
-        if method == "predict_proba":
-            positive = estimator.classes_[-1] if one_label else 1
-            values = positive_probabilities(answer, estimator, positive=positive, one_label=one_label)
-        else:
-            values = np.asarray(answer)
-            values = values[:, np.newaxis] if values.ndim == 1 else values
-        if np.isnan(values).any():
-            raise ValueError(f"{type(estimator).__name__}.{method} must not give NaN.")
-        return values
-
-    return respond
 
 
 def _largest(values: NDArray[Any], k: int) -> tuple[IndexArray, NDArray[Any]]:

@@ -23,6 +23,7 @@ from sk_quadrant._progress import verbosity
 from sk_quadrant._targets import (
     Encoding,
     Targets,
+    listed,
     one_class_labels,
     respond,
 )
@@ -448,13 +449,11 @@ def _warn_of_unmet(constraint: Constraint, met: BoolArray, encoding: Encoding) -
     """Name the labels that cannot keep a constraint."""
     if met.all():
         return
-    unmet = encoding.classes[-1:] if encoding.exclusive else np.arange(met.size)[~met]
-    names = unmet if encoding.names is None or encoding.exclusive else encoding.names[~met]
     what = "never" if constraint.kind == "precision" else "always"
     confidence = "" if constraint.confidence is None else f" with confidence {constraint.confidence}"
     warnings.warn(
         f"{(~met).sum()} of {met.size} labels cannot keep a {constraint.kind} of {constraint.bound}{confidence} on "
-        f"held-out rows and are {what} predicted: {list(names[:10])}{' and so on' if len(names) > 10 else ''}. Ask for "
+        f"held-out rows and are {what} predicted: {listed(encoding.titles[~met])}. Ask for "
         "less, lower confidence, or give more rows.",
         UserWarning,
         stacklevel=FIT_CALLER + 1,

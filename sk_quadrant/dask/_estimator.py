@@ -23,8 +23,7 @@ from sk_quadrant._training import (
     merge_summaries,
     unchanged_on_error,
     warm_start_of,
-    warn_of_unobserved_labels,
-    warn_unless_converged,
+    warn_after_fit,
 )
 from sk_quadrant.dask._blocks import check_collection, is_collection, map_rows, row_blocks
 
@@ -111,8 +110,7 @@ label_names_in_ : as in QuadrantMultiLabelClassifier
             result = fit_rows(self, rows, start=start, task=task)
         if task is not None:
             task.end()
-        warn_unless_converged(self, result, stacklevel=FIT_CALLER)
-        warn_of_unobserved_labels(self, stacklevel=FIT_CALLER)
+        warn_after_fit(self, result, stacklevel=FIT_CALLER)
         return self
 
     def _check_solver(self):

@@ -24,8 +24,7 @@ from sk_quadrant._training import (
     reads_chunks,
     solver_of,
     warm_start_of,
-    warn_of_unobserved_labels,
-    warn_unless_converged,
+    warn_after_fit,
 )
 from sk_quadrant.distributed._batches import RankData, RankExchange
 from sk_quadrant.distributed._ranks import Ranks
@@ -103,8 +102,7 @@ def fit_distributed(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *
     vars(estimator).clear()
     vars(estimator).update(vars(fitted) | first.get_params(deep=False))
     if not ranks.rank:
-        warn_unless_converged(estimator, result, stacklevel=2)
-        warn_of_unobserved_labels(estimator, stacklevel=2)
+        warn_after_fit(estimator, result, stacklevel=2)
     return estimator
 
 

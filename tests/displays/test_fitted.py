@@ -131,7 +131,7 @@ def test_multiclass_is_refused(pyplot, data):
     """Check the message for a classifier of three classes."""
     X, y = data
     with pytest.raises(
-        ValueError, match="KNeighborsClassifier must predict labels or one of two classes, got 4 classes"
+        ValueError, match="must predict labels or one of two classes, got a KNeighborsClassifier of 4 classes"
     ):
         ThresholdDisplay.from_estimator(KNeighborsClassifier().fit(X, y.sum(axis=1)), X, y)
 
