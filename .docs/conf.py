@@ -44,7 +44,7 @@ templates_path = ["_templates"]
 exclude_patterns = ["_templates"]
 suppress_warnings = ["toc.multiple_toctrees"]  # the tutorial is an example as well
 
-autodoc_default_options = {"members": True, "inherited-members": "Module", "undoc-members": False}  # not those of torch
+autodoc_default_options = {"members": True, "inherited-members": "Module"}  # not those of torch
 autodoc_typehints = "none"
 autosummary_generate = True
 numpydoc_show_class_members = False
@@ -75,7 +75,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"sk-quadrant {version}"
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
-html_search_scorer = "search_scorer.js"
+html_search_scorer = str(DOCS / "search_scorer.js")
 html_theme_options = {
     "show_prev_next": False,
     "navbar_align": "left",
