@@ -1,4 +1,4 @@
-"""Names of array types, the one way to go through rows in blocks, and the interface of sparse results."""
+"""Types of arrays, blocks of rows, and the sparse interface of results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IndexArray: TypeAlias = NDArray[np.intp]
 
 
 def row_blocks(n_rows: int, size: int) -> Iterator[slice]:
-    """Yield slices of a size that cover all rows; the last may be shorter, and there is none without rows.
+    """Yield slices of `size` rows that cover all rows; the last may be shorter.
 
     `sklearn.utils.gen_batches` validates its arguments, which takes longer than the prediction of a row.
     """

@@ -548,7 +548,7 @@ class QuadrantMultiLabelClassifier(
         return read_training_rows(X, y, sample_weight, **{name: getattr(self, name) for name in names}, **options)
 
     def _watched_rows(self, rows, X, y, groups, X_val, y_val, sample_weight_val):
-        """Return the rows that early stopping watches, which rows it holds out, or None if it is to draw them."""
+        """Return validation rows, the split that gives them, or None to draw them."""
         splits = hasattr(self.validation_fraction, "split")
         if X_val is not None:
             names = ("missing_labels", "class_weight")

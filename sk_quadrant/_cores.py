@@ -1,7 +1,7 @@
-"""Cores for predictions: BLAS in one thread where others want the cores, blocks of rows in several where none does.
+"""Threads for predictions: one thread of BLAS, and several blocks of rows in parallel if cores are idle.
 
-The threads of BLAS keep their cores busy while they wait. If another process has one of these cores this costs
-milliseconds, more than the product of a block of rows usually takes.
+The threads of BLAS spin while they wait. If another process uses one of their cores, this costs milliseconds, more
+than the product of a block of rows usually takes.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-SHORT = 2**18  # multiplications of a product for which BLAS takes one thread by itself
-SHORT_SUM = 10_000  # multiplications of an inner product, likewise
-LONG = 2**26  # multiplications of tens of milliseconds, for which threads pay
+SHORT = 2**18  # multiplications of a matrix product up to which BLAS uses one thread anyway
+SHORT_SUM = 10_000  # the same for an inner product
+LONG = 2**26  # multiplications, tens of milliseconds, from which threads are worth their start
 
 Block = TypeVar("Block")
 Result = TypeVar("Result")
 
 
 def is_core_idle() -> bool:
-    """Return whether fewer threads are running, or ready to run, than there are cores; True where nobody knows."""
+    """Return whether fewer threads are running, or ready to run, than there are cores; True if unknown."""
     try:
         with open("/proc/loadavg", encoding="ascii") as file:
             n_running = int(file.read().split()[3].partition("/")[0])
@@ -47,10 +47,10 @@ def map_blocks(function: Callable[[Block], Result], blocks: Sequence[Block], wor
     Parameters
     ----------
     function : callable
-        It calls BLAS for small products.
+        Function of a block, which calls BLAS for small products.
     blocks : sequence
     work : int
-        Multiplications for all blocks.
+        Number of multiplications of all blocks together.
     """
     if work < SHORT:
         return [function(block) for block in blocks]
@@ -72,7 +72,7 @@ def one_blas_thread() -> Iterator[int]:
 
 
 class _Users:
-    """Users of BLAS with one thread. Its number of threads is that of the process: the last user restores it."""
+    """Count of threads that hold BLAS at one thread, a setting of the whole process; the last one restores it."""
 
     def __init__(self) -> None:
         self._lock, self._number, self._before = threading.Lock(), 0, [1]

@@ -1,4 +1,4 @@
-"""Cut-offs: from what the user asks for to what scores are compared with."""
+"""Thresholds of labels, as scores and as probabilities, from the parameter `threshold`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def resolve_threshold(
     loss: Loss, threshold: Any, n_labels: int, names: Any = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the cut of each label as a score and as a probability, two arrays of shape (n_labels,).
+    """Return the threshold of each label as a score and as a probability, two arrays of shape (n_labels,).
 
     Parameters
     ----------

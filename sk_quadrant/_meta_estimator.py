@@ -1,4 +1,4 @@
-"""What the meta-estimators share: data that clones of a classifier are fitted to and respond to, and a base class."""
+"""Base class of the meta-estimators, and the data to which they fit clones of a classifier."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ DELEGATED = ("n_features_in_", "feature_names_in_")
 
 @dataclass(frozen=True)
 class Split:
-    """Rows to fit a classifier to, None if it is fitted already, and rows held out."""
+    """Rows to fit a classifier to, None if it is already fitted, and rows held out."""
 
     train: IndexArray | None
     test: IndexArray
@@ -52,7 +52,7 @@ class Split:
 
 @dataclass(frozen=True)
 class FitData:
-    """Rows that classifiers are fitted to and respond to.
+    """Data to fit classifiers to and to predict for.
 
     Attributes
     ----------
@@ -97,11 +97,11 @@ class FitData:
         return splits
 
     def prefit_split(self) -> Split:
-        """Return all rows as held out, for a classifier that is fitted already."""
+        """Return all rows as held out, for a classifier that is already fitted."""
         return Split(None, np.arange(self.n_samples))
 
     def fit(self, estimator: Any, rows: IndexArray | None = None, *, step: PartOfFit | None = None) -> Any:
-        """Fit a classifier to some rows, None for all, or raise an error that names the labels with a single class."""
+        """Fit a classifier to some rows, None for all; an error names the labels with a single class."""
         return self.fit_part(estimator, self.part(estimator, rows), rows, step=step)
 
     def part(self, estimator: Any, rows: IndexArray | None) -> tuple[Any, Any, Mapping[str, Any]]:
@@ -143,7 +143,7 @@ class FitData:
         return respond(classifier, X, method, self.encoding)
 
     def constant_labels(self, rows: IndexArray | None = None) -> tuple[BoolArray, BoolArray]:
-        """Return which labels are 0 wherever they are known in some rows, None for all, and which others are 1."""
+        """Return which labels are 0 in all known targets of some rows, None for all, and which are 1."""
         return self.targets.constant_labels(rows)
 
 
@@ -200,15 +200,15 @@ class Fits:
 
 
 class MetaClassifier(CallbackSupportMixin, SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
-    """Base of the meta-estimators, which know from `fit` how y was encoded."""
+    """Base class of the meta-estimators, which keep the encoding of y from `fit`."""
 
     def _publish(self, classifier: Any, **attributes: Any) -> None:
-        """Replace the attributes of an earlier fit, in one step that nothing can interrupt.
+        """Replace all attributes of an earlier fit in a single step.
 
         Parameters
         ----------
         classifier : object
-            Fitted classifier, whose DELEGATED attributes the meta-estimator has too.
+            Fitted classifier, whose DELEGATED attributes are copied.
         **attributes : dict
             The new attributes.
         """
@@ -227,9 +227,9 @@ class MetaClassifier(CallbackSupportMixin, SavedState, ClassifierMixin, MetaEsti
     def _read(self, X: Any, y: Any, fit_params: Mapping[str, Any], **options: Any) -> FitData:
         """Return checked rows, with y as any classifier takes it; see `read_for_any_classifier` for the options.
 
-        The labels are brought into the order of a classifier that is fitted already, if both have names.
+        Labels are sorted into the order of an already fitted classifier if both have names.
         """
-        if isinstance(X, Mapping) and not hasattr(X, "shape"):  # nothing here or in scikit-learn can split it
+        if isinstance(X, Mapping) and not hasattr(X, "shape"):  # scikit-learn cannot split it
             raise TypeError(
                 f"X must have rows that can be split, got a {type(X).__name__}. Pass skorch.helper.SliceDict(**X)."
             )
@@ -242,7 +242,7 @@ class MetaClassifier(CallbackSupportMixin, SavedState, ClassifierMixin, MetaEsti
         return FitData(X, y, encoding.named(names), targets, fit_params)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the share of rows all of whose labels are predicted, or of right classes.
+        """Return the subset accuracy: the share of rows with all labels right; for a 1-D `y`, the accuracy.
 
         Parameters
         ----------
@@ -250,17 +250,17 @@ class MetaClassifier(CallbackSupportMixin, SavedState, ClassifierMixin, MetaEsti
             Data, as `estimator` takes it.
 
         y : {array-like, sparse matrix, dataframe} of shape (n_samples, n_labels), or array-like of shape (n_samples,)
-            Labels, in any order of their names. NaN is an unknown label, which does not count; rows without any other
-            are left out.
+            Labels, in any order of their names. NaN marks an unknown label, which is left out; rows without known
+            labels are left out.
 
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
-            Weights of rows, or of each label of each row: then a label of weight 0 counts as unknown, and a row with
-            the mean weight of its other known labels.
+            Weights of rows, or of each label of each row: then a label of weight 0 counts as unknown, and the weight of
+            a row is the mean weight of its other known labels.
 
         Returns
         -------
         score : float
-            Share of the weight of all rows.
+            Between 0 and 1; higher is better.
         """
         predicted = self.predict(X)
         return accuracy(self.encoding_, y, predicted, sample_weight, missing_labels="ignore")
@@ -289,12 +289,12 @@ class MetaClassifier(CallbackSupportMixin, SavedState, ClassifierMixin, MetaEsti
         tags = super().__sklearn_tags__()
         tags.input_tags = deepcopy(get_tags(self.estimator).input_tags)
         tags.classifier_tags.multi_class = False
-        tags.classifier_tags.multi_label = True  # not all multi-label classifiers say so: OneVsRestClassifier does not
+        tags.classifier_tags.multi_label = True  # the tags of OneVsRestClassifier, for one, do not say so
         return tags
 
 
 def encoding_of_saved(values: Mapping[str, Any]) -> Encoding:
-    """Return the encoding of plain values, also those saved before encodings had a kind."""
+    """Return the encoding from plain values, also from files without the entry "kind"."""
     if "kind" in values:
         return encoding_from_dict(values)
     if values["classes"] is not None:

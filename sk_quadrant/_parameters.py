@@ -1,4 +1,4 @@
-"""Checks of the parameters of functions by scikit-learn, whose decorator has no types."""
+"""The decorator of scikit-learn that checks parameters of functions, with types."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def validate_params(
     Parameters
     ----------
     constraints : dict
-        Of each parameter what it may be, as in `_parameter_constraints` of an estimator.
+        Allowed values by parameter, as in `_parameter_constraints` of an estimator.
     prefer_skip_nested_validation : bool, default=True
-        Whether what the function calls need not check its own parameters again.
+        Whether functions called inside skip the checks of their parameters.
     """
     decorator: Callable[[Function], Function] = _param_validation.validate_params(
         constraints, prefer_skip_nested_validation=prefer_skip_nested_validation

@@ -1,4 +1,4 @@
-"""What is saved of an estimator: plain values and arrays, and the version that saved them."""
+"""Saved state of an estimator: plain values and arrays, and the version of the package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VERSION = "_sk_quadrant_version"
 
 
 class SavedByOtherVersionWarning(InconsistentVersionWarning):
-    """Warning of an estimator that another version of this package has saved.
+    """Warning for an estimator that was saved by another version of this package.
 
     Parameters
     ----------
@@ -38,10 +38,10 @@ class SavedByOtherVersionWarning(InconsistentVersionWarning):
 
 
 class SavedState:
-    """Mixin of estimators whose saved state is made of plain values and arrays, in which nothing of the inside shows.
+    """Mixin of estimators whose saved state consists of plain values and arrays.
 
-    A file then survives that private classes move, and is read by formats that allow few types. A subclass writes
-    `_pack` and `_unpack`.
+    Files then stay readable when private classes move, and formats that allow few types can hold them. A subclass
+    writes `_pack` and `_unpack`.
     """
 
     def __getstate__(self) -> dict[str, Any]:
@@ -60,16 +60,16 @@ class SavedState:
         return {each.name: each.default for each in parameters if each.default is not each.empty}
 
     def _pack(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Return a state in which own objects are replaced by plain values."""
+        """Return the state with objects of this package replaced by plain values."""
         return state
 
     def _unpack(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Return a state in which they are objects again."""
+        """Return the state with plain values replaced by objects of this package."""
         return state
 
 
 def warn_of_version(name: str, version: str) -> None:
-    """Warn if what is loaded was saved by another version."""
+    """Warn if an estimator was saved by another version."""
     if version != sk_quadrant.__version__:
         warnings.warn(
             SavedByOtherVersionWarning(
@@ -85,7 +85,7 @@ def plain(value: Any) -> dict[str, Any]:
 
 
 def upgrade_classifier(state: dict[str, Any]) -> dict[str, Any]:
-    """Return the state of a fitted classifier, in which version 0.1.0.dev0 had no `model_` but its parts."""
+    """Return the state of a classifier saved by version 0.1.0.dev0, which had the parts of `model_` as attributes."""
     if "_encoding" not in state:
         return state
     state = dict(state)

@@ -1,7 +1,7 @@
-"""Training of the estimator: its parameters and rows in, its fitted attributes out.
+"""Training of the estimator: from its parameters and rows to its fitted attributes.
 
-One procedure for rows in memory, on disk, on a Dask cluster and under ``torchrun``. It reads parameters and writes
-fitted attributes that are public.
+One procedure for rows in memory, on disk, on a Dask cluster and under ``torchrun``. It reads only public parameters and
+sets only public attributes.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 Score = Callable[[FittedModel, Any], dict[str, float]]
 
-WHOLE_FIT_ONLY = {  # parameters that need to know all rows or epochs, with the reason
+WHOLE_FIT_ONLY = {  # parameters that partial_fit cannot follow, with the reason
     "early_stopping": "there is no second call in which to train on the rows held out",
     "learning_rate": "the number of steps is not known in advance",
     "warmup_fraction": "the number of steps is not known in advance",
 }
 
-NEUTRAL: dict[str, Any] = {  # parameters that not all solvers and models have, with the values that ask for nothing
+NEUTRAL: dict[str, Any] = {  # parameters that not all solvers and models have, with the values of no effect
     "hidden_layer_sizes": (), "activation": "relu", "residual": False, "fit_intercept": True, "mixup_alpha": 0.0,
     "coef_threshold": 0.0, "learning_rate": "constant", "warmup_fraction": 0.0, "early_stopping": False,
 }  # fmt: skip
@@ -55,7 +55,7 @@ def resolve_loss(loss: Any) -> Loss:
 
 
 def check_loss(estimator: Any) -> None:
-    """Raise an InvalidParameterError with the names in order, and what was probably meant, for an unknown loss."""
+    """Raise an InvalidParameterError for an unknown loss, with all names and the most similar one."""
     loss = estimator.loss
     if isinstance(loss, Loss) or (isinstance(loss, str) and loss in LOSSES):
         return
@@ -82,7 +82,7 @@ def find_tol(estimator: Any) -> float:
 
 
 def warm_start_of(estimator: Any) -> FittedModel | None:
-    """Return the model that `fit` starts from, None for a start from the beginning."""
+    """Return the model from which `fit` starts, None for a new start."""
     return getattr(estimator, "model_", None) if estimator.warm_start else None
 
 
@@ -92,7 +92,7 @@ def reads_chunks(estimator: Any) -> bool:
 
 
 def check_chunk_device(estimator: Any) -> None:
-    """Refuse to read chunks of rows for another device than the CPU."""
+    """Raise a ValueError if chunks of rows are to be read for a device other than the CPU."""
     from sk_quadrant._solvers.devices import resolve_device
 
     if reads_chunks(estimator) and resolve_device(estimator.device).type != "cpu":
@@ -103,14 +103,14 @@ def check_chunk_device(estimator: Any) -> None:
 
 
 def merge_summaries(estimator: Any, summaries: list[Summary]) -> Schema:
-    """Return what parts of the rows have in common, with the class weights that an estimator asks for."""
+    """Return the schema of all parts of the rows, with the class weights of an estimator."""
     from sk_quadrant._rows import Schema
 
     return Schema.merge(summaries, class_weight=estimator.class_weight, label_smoothing=estimator.label_smoothing)
 
 
 def chunked_rows(estimator: Any, X: Any, y: Any, sample_weight: Any) -> ShardedRows:
-    """Return rows that are read `batch_size` at a time, whenever the solver needs a sum over them."""
+    """Return rows of which `batch_size` are read at a time, each time the solver needs a sum over them."""
     from sk_quadrant._rows import Chunks, ShardedRows
     from sk_quadrant._solvers.full_batch.sums import ChunkSums
 
@@ -136,11 +136,11 @@ def fit_rows(
     estimator : QuadrantMultiLabelClassifier
     rows : TrainingRows or ShardedRows
     start : FittedModel or None, default=None
-        Where to start.
+        Model to start from.
     score : callable or None, default=None
-        (fitted model, numbers of rows) -> scores by name.
+        (fitted model, row indices) -> scores by name.
     validation : TrainingRows, Division or None, default=None
-        Rows that early stopping watches, or which rows it holds out.
+        Validation rows of early stopping, or the split that gives them.
     task : FitTask or None, default=None
         What tells callbacks of each iteration or epoch.
     """
@@ -151,7 +151,7 @@ def fit_rows(
 
 
 def wrap_module(estimator: Any, encoding: Encoding) -> None:
-    """Set the fitted attributes of an estimator whose module has been trained elsewhere, without training it."""
+    """Set the fitted attributes of an estimator around a trained module, without training it."""
     from sk_quadrant._solvers.devices import resolve_device
     from sk_quadrant._solvers.own_modules import frozen_in_evaluation
 
@@ -183,7 +183,7 @@ def update_with_rows(estimator: Any, rows: TrainingRows, *, start: FittedModel |
 
 
 def check_partial_fit(estimator: Any) -> None:
-    """Refuse parameters that need to know all rows or epochs, in a call that sees some of them."""
+    """Raise a ValueError for parameters that need all rows or the number of epochs."""
     for name in _asked_for(estimator) & WHOLE_FIT_ONLY.keys():
         raise ValueError(
             f"partial_fit does not support {name}={getattr(estimator, name)!r}: {WHOLE_FIT_ONLY[name]}. Use fit."
@@ -191,7 +191,7 @@ def check_partial_fit(estimator: Any) -> None:
 
 
 def check_watched_rows(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, groups: Any) -> None:
-    """Refuse rows for early stopping to watch that are incomplete or would have no effect."""
+    """Raise a ValueError for validation data that are incomplete or would have no effect."""
     given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val, "groups": groups}
     names = [name for name, value in given.items() if value is not None]
     if names and not estimator.early_stopping:
@@ -218,7 +218,7 @@ def warn_after_fit(estimator: Any, result: FitResult, *, stacklevel: int) -> Non
 def _warn_unless_converged(estimator: Any, result: FitResult, *, stacklevel: int) -> None:
     """Warn if training was interrupted or has not converged."""
     if result.interrupted:
-        message = f"Training was interrupted after {result.n_iter} iterations; the model is usable as it is."
+        message = f"Training was interrupted after {result.n_iter} iterations; the model can be used."
     elif not result.converged:
         message = (
             f"The {estimator.solver} solver did not converge within max_iter={estimator.max_iter} iterations to "
@@ -244,7 +244,7 @@ def _warn_of_unobserved_labels(encoding: Encoding, *, stacklevel: int) -> None:
 
 @contextmanager
 def unchanged_on_error(estimator: Any) -> Iterator[None]:
-    """Put all attributes back as they were if an error is raised."""
+    """Restore all attributes if an error is raised."""
     before = vars(estimator).copy()
     try:
         yield
@@ -264,7 +264,7 @@ def _train(
     task: FitTask | None = None,
     **changes: Any,
 ) -> FitResult:
-    """Solve the problem of an estimator and rows, and set the fitted model."""
+    """Run the solver of an estimator on rows, and set the fitted model."""
     from sk_quadrant._solvers.devices import resolve_device
 
     loss, solver = copy(resolve_loss(estimator.loss)), solver_of(estimator)  # set_params changes the original
@@ -276,7 +276,7 @@ def _train(
         loss, estimator.threshold, rows.encoding.n_labels, rows.encoding.names
     )
     architecture = Architecture() if estimator.module is not None else _architecture(estimator, rows.n_features)
-    before = start.encoding if start is not None and not solver.needs_sums_only else None  # steps keep what they learnt
+    before = start.encoding if start is not None and not solver.needs_sums_only else None  # mini-batch solvers continue
     encoding = rows.encoding.observing(rows.observed, before=before)
     fitted = FittedModel([], architecture, encoding, loss, threshold, score_threshold)
     if estimator.module is not None:
@@ -320,7 +320,7 @@ def _tell(task: FitTask, fitted: FittedModel, weights: Callable[[], Any] | None)
 
 
 def _inverse_penalty(C: Any, encoding: Encoding) -> Any:
-    """Return C as a float, or as an array with a value for each label."""
+    """Return C as a float, or as an array with one value per label."""
     if isinstance(C, Real):
         return float(C)
     values = read_label_values(C, encoding.names, encoding.n_labels, name="C")
@@ -330,7 +330,7 @@ def _inverse_penalty(C: Any, encoding: Encoding) -> Any:
 
 
 def _check_parameters(estimator: Any, solver: Solver, loss: Loss, *, is_soft: bool) -> None:
-    """Refuse parameters that would have no effect together with others."""
+    """Raise a ValueError for parameters that have no effect with the solver, loss or model."""
     if (is_soft or estimator.label_smoothing) and not loss.soft_targets:
         raise ValueError(
             f"loss={loss.name!r} takes targets 0 and 1 only, got soft targets in y or label_smoothing="
@@ -353,7 +353,7 @@ def _check_parameters(estimator: Any, solver: Solver, loss: Loss, *, is_soft: bo
 
 
 def _check_beside_module(estimator: Any) -> None:
-    """Refuse parameters that mean nothing with a module of the user, or nothing without one."""
+    """Raise a ValueError for parameters that have no effect with a module of the user, or without one."""
     if estimator.module is None:
         for name in ONLY_WITH_MODULE:
             if getattr(estimator, name) is not None:
@@ -362,13 +362,13 @@ def _check_beside_module(estimator: Any) -> None:
     for name in NOT_WITH_MODULE:
         if _is_asked_for(estimator, name):
             raise ValueError(
-                f"{name}={getattr(estimator, name)!r} means nothing for a module, which has its own layers. Leave "
+                f"{name}={getattr(estimator, name)!r} has no effect on a module, which has its own layers. Leave "
                 f"{name}={NEUTRAL[name]!r} and change the module."
             )
 
 
 def _asked_for(estimator: Any) -> set[str]:
-    """Return the names of the parameters that not all solvers take and that are not neutral."""
+    """Return the names of parameters that not all solvers have and that are set to other than neutral values."""
     asked = {name for name in NEUTRAL if _is_asked_for(estimator, name)}
     own = {"C": not isinstance(estimator.C, Real), "module": estimator.module is not None}
     return asked | {name for name, is_asked in own.items() if is_asked}
@@ -380,7 +380,7 @@ def _is_asked_for(estimator: Any, name: str) -> bool:
 
 
 def _architecture(estimator: Any, n_features: int) -> Architecture:
-    """Return the architecture that the parameters of an estimator describe."""
+    """Return the architecture from the parameters of an estimator."""
     hidden = np.atleast_1d(np.asarray(estimator.hidden_layer_sizes, dtype=object)).tolist()
     if not all(isinstance(size, Integral) and int(size) > 0 for size in hidden):
         raise ValueError(f"hidden_layer_sizes must be positive integers, got {estimator.hidden_layer_sizes!r}.")
@@ -396,7 +396,7 @@ def _architecture(estimator: Any, n_features: int) -> Architecture:
 def _draw_seed(estimator: Any, solver: Solver, *, goes_on: bool) -> tuple[int, dict[str, Any]]:
     """Return a seed, and the state of training with the random state after it has been drawn.
 
-    The user's random state, or the global one, is only drawn from once: a training that goes on has its own.
+    One number is drawn from the random state of the user, or the global one; continued training uses a copy.
     """
     state = dict(getattr(estimator, "training_state_", {})) if goes_on else {}
     if not solver.random:
@@ -408,11 +408,11 @@ def _draw_seed(estimator: Any, solver: Solver, *, goes_on: bool) -> tuple[int, d
 
 
 def _moments(estimator: Any) -> Any:
-    """Return what the optimizer remembers of earlier batches, None if another one has trained."""
+    """Return the moments of the optimizer, None if another solver has trained."""
     state = estimator.training_state_
     return deepcopy(state.get("moments")) if state.get("solver") == estimator.solver else None
 
 
 def _remember(estimator: Any, *, moments: Any) -> None:
-    """Keep what a later training continues from."""
+    """Keep the state from which later training continues."""
     estimator.training_state_ = estimator.training_state_ | {"solver": estimator.solver, "moments": moments}

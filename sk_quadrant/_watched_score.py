@@ -1,4 +1,4 @@
-"""The score that early stopping watches: a scorer, called on rows that are not trained on."""
+"""The score that early stopping monitors: a scorer on validation rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WatchedScore:
-    """Scores by name of a fitted model on rows that are not trained on.
+    """Scores by name of a fitted model on validation rows.
 
     Attributes
     ----------
@@ -39,11 +39,11 @@ class WatchedScore:
 
     @classmethod
     def of(cls, estimator: Any, X: Any, y: Any, sample_weight: Any) -> WatchedScore | None:
-        """Return the score that `scoring` of an estimator asks for, None if the loss is watched."""
+        """Return the score for the parameter `scoring` of an estimator, None if the loss is monitored."""
         if estimator.scoring is None:
             return None
         scorer = check_scoring(estimator, scoring=_by_name(estimator.scoring))
-        if np.ndim(sample_weight) == 0:  # one for all changes nothing
+        if np.ndim(sample_weight) == 0:  # a single weight has no effect
             sample_weight = None
         of_scikit_learn = isinstance(scorer, (_BaseScorer, _MultimetricScorer))
         if np.ndim(sample_weight) == 2 and not getattr(scorer, "takes_label_weights", not of_scikit_learn):
@@ -54,12 +54,12 @@ class WatchedScore:
         return cls(estimator, scorer, (X, y, sample_weight))
 
     def __call__(self, model: FittedModel, rows: Any) -> dict[str, float]:
-        """Return the scores on some rows, None for all; the one that is watched is the first.
+        """Return the scores on some rows, None for all; the first one is monitored.
 
         Raises
         ------
         ValueError
-            If the score that is watched is NaN, or the scorer does not take unknown labels.
+            If the monitored score is NaN, or the scorer does not take unknown labels.
         """
         X, y, weight = (part if part is None or rows is None else _rows_of(part, rows) for part in self.arrays)
         y = model.encoding.align(y)
@@ -71,8 +71,8 @@ class WatchedScore:
             if self._encode(model, y).mask is None:
                 raise
             raise ValueError(
-                f"scoring={self.estimator.scoring!r} does not take the unknown labels (NaN) of the rows that "
-                f"early_stopping watches: {error} Use None, for the loss, or a scorer of sk_quadrant.metrics, such as "
+                f"scoring={self.estimator.scoring!r} does not take the unknown labels (NaN) of the validation "
+                f"rows of early_stopping: {error} Use None, for the loss, or a scorer of sk_quadrant.metrics, such as "
                 "multilabel_f1_scorer() or 'neg_multilabel_log_loss'."
             ) from error
         named = _named_scores(scores, model.encoding.classes)
@@ -87,7 +87,7 @@ class WatchedScore:
         is_nan = np.ndim(scores) == 1 and len(scores) == len(names)
         labels = names[np.isnan(scores)].tolist() if is_nan else one_class_labels(targets, names)
         raise ValueError(
-            f"scoring={self.estimator.scoring!r} is NaN on the {targets.n_samples} rows that early_stopping watches: "
+            f"scoring={self.estimator.scoring!r} is NaN on the {targets.n_samples} validation rows of early_stopping: "
             f"no epoch can be better than another. {_with_one_class(labels)}Use None, for the loss, another scorer, a "
             "larger validation_fraction, or X_val and y_val."
         )
@@ -105,7 +105,7 @@ def _with_one_class(labels: list[Any]) -> str:
 
 
 def _by_name(scoring: Any) -> Any:
-    """Return scorers, also of this package, in place of their names."""
+    """Return scorers for names, of scikit-learn or of this package."""
     if isinstance(scoring, str):
         return get_scorer(scoring)
     if isinstance(scoring, dict):
@@ -116,7 +116,7 @@ def _by_name(scoring: Any) -> Any:
 
 
 def _named_scores(scores: Any, labels: Any) -> dict[str, float]:
-    """Return what a scorer has returned by names for the history, the one that is watched first."""
+    """Return the result of a scorer by names for the history, the monitored score first."""
     if isinstance(scores, dict):
         named = {f"valid_{name}": float(score) for name, score in scores.items()}
         return {"valid_score": next(iter(named.values())), **named}

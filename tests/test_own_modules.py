@@ -551,10 +551,10 @@ def test_a_module_trained_elsewhere_predicts_and_gets_thresholds_without_trainin
 
 MESSAGES = {
     "default solver": ({"solver": "lbfgs"}, r"module=Linear is not possible with solver='lbfgs'.*\['adamw', 'sgd'\]"),
-    "hidden layers": ({"hidden_layer_sizes": (3,)}, "hidden_layer_sizes=.* means nothing for a module"),
-    "activation": ({"activation": "tanh"}, "activation='tanh' means nothing for a module"),
-    "intercept": ({"fit_intercept": False}, "fit_intercept=False means nothing for a module"),
-    "mixup": ({"mixup_alpha": 0.2}, "mixup_alpha=0.2 means nothing for a module"),
+    "hidden layers": ({"hidden_layer_sizes": (3,)}, "hidden_layer_sizes=.* has no effect on a module"),
+    "activation": ({"activation": "tanh"}, "activation='tanh' has no effect on a module"),
+    "intercept": ({"fit_intercept": False}, "fit_intercept=False has no effect on a module"),
+    "mixup": ({"mixup_alpha": 0.2}, "mixup_alpha=0.2 has no effect on a module"),
     "threshold of coefficients": ({"coef_threshold": 0.1}, "coef_threshold=0.1 is not possible with solver"),
     "strengths of labels": ({"C": [1.0, 2.0]}, r"C=\[1.0, 2.0\] is not possible with solver='adamw'"),
     "group without a match": ({"param_groups": [("encoder.*", {})]}, "'encoder.*', which matches no parameter"),

@@ -67,7 +67,7 @@ def test_a_loss_that_is_not_finite_on_watched_rows_is_an_error(rows):
     """As it is on the rows that are trained on."""
     X, Y = rows
     far = np.where(np.arange(6) == 0, 1e5 * np.sign(X[:, [0]]), X)
-    with pytest.raises(FloatingPointError, match="the loss of the rows that early_stopping watches became"):
+    with pytest.raises(FloatingPointError, match="the loss of the validation rows of early_stopping became"):
         make_classifier(loss="exponential").fit(X, Y[:, :2], X_val=far, y_val=1 - Y[:, :2])
 
 

@@ -1,4 +1,4 @@
-"""Rows that a model is trained on: features and weighted targets, in memory or in parts. NumPy only."""
+"""Training rows: features and weighted targets, in memory or in parts. NumPy only."""
 
 from sk_quadrant._rows.inputs import ArrayInputs, Inputs, Signature
 from sk_quadrant._rows.parts import Chunks, Part, Schema, ShardedRows, Summary, read_part

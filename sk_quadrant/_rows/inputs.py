@@ -1,4 +1,4 @@
-"""What a module of the user may take: numeric arrays of two or more axes, texts, and dicts of arrays. NumPy only."""
+"""Inputs of a module of the user: numeric arrays of two or more axes, texts, and dicts of arrays. NumPy only."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Signature = dict[str, Any]
 
 
 class Inputs(ABC):
-    """Rows of what a module takes, checked. They can be split like an array, by an index or a slice.
+    """Checked rows of the inputs of a module. They are indexed like an array.
 
     Attributes
     ----------
     kind : str
-        What the rows are, in words.
+        Description of the rows, for messages.
     """
 
     kind: ClassVar[str]
@@ -39,12 +39,12 @@ class Inputs(ABC):
     @property
     @abstractmethod
     def values(self) -> Any:
-        """What the module is called with: an array, an array of strings, or a dict of arrays."""
+        """Argument of the module: an array, an array of strings, or a dict of arrays."""
 
     @property
     @abstractmethod
     def numbers_per_row(self) -> float:
-        """About how much memory a row takes, in numbers."""
+        """Approximate memory of a row, as a count of numbers."""
 
     @abstractmethod
     def arrays(self) -> list[NDArray[Any]]:
@@ -52,20 +52,20 @@ class Inputs(ABC):
 
     @property
     def n_features(self) -> Any:
-        """What a function that builds a module is told of the rows."""
+        """Argument of a function that builds a module."""
         return None
 
     def signature(self) -> Signature:
-        """Return what rows have in common, as plain values."""
+        """Return the form of the rows, as plain values."""
         return {"kind": self.kind}
 
     def follow(self, signature: Signature) -> Inputs:
-        """Return the rows as a module of this signature takes them.
+        """Return the rows in the form of a signature.
 
         Raises
         ------
         ValueError
-            If they are something else.
+            If they have another form.
         """
         if signature["kind"] != self.kind:
             raise ValueError(f"X must be {signature['kind']} as in the first call, got {self.kind}.")
@@ -139,12 +139,12 @@ class TextInputs(Inputs):
 
     @property
     def values(self) -> Any:
-        """The strings, of which the module gets a list; see `Inputs.values`."""
+        """The strings, passed to the module as a list; see `Inputs.values`."""
         return self.texts
 
     @property
     def numbers_per_row(self) -> float:
-        """What a tokenizer may make of a string; see `Inputs.numbers_per_row`."""
+        """Usual number of tokens of a string; see `Inputs.numbers_per_row`."""
         return 256.0
 
     def arrays(self) -> list[NDArray[Any]]:
@@ -204,7 +204,7 @@ def _description(array: NDArray[Any]) -> list[Any]:
 
 
 def _follow(array: NDArray[Any], description: list[Any], name: str) -> NDArray[Any]:
-    """Return an array as the first call had it, or raise a ValueError."""
+    """Return an array in the form of the first call, or raise a ValueError."""
     ndim, has_floats = description
     if array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} axes as in the first call, got shape {array.shape}.")

@@ -1,4 +1,4 @@
-"""Rows in parts: each part is checked alone, its summary merged into one schema, and then made into training rows."""
+"""Rows in parts: each part is checked by itself, summaries are merged into a schema, which makes training rows."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from sk_quadrant._targets import (
 
 @dataclass(frozen=True)
 class Summary:
-    """What a part holds.
+    """Summary of a part: kind of features, labels or classes, and counts.
 
     Attributes
     ----------
     n_rows : int
     head : {array, sparse matrix, DataFrame} of shape (0, n_features)
-        X as it came, without its rows.
+        Empty slice of X.
     dtype : numpy.dtype
         Precision of the features.
     is_sparse : bool
         Whether X is sparse.
     encoding : Encoding or None
-        Of a label matrix.
+        Encoding of a label matrix.
     label_names : ndarray or None
         Columns of a DataFrame y.
     classes : ndarray of shape (n_classes,)
-        Classes of a y of one column, or 1-D.
+        Classes of a 1-D y.
     counts : ndarray of shape (n_labels,) or (n_classes,)
         Sum of the known targets of each label, or rows of each class.
     n_known : ndarray of shape (n_labels,) or int
@@ -72,7 +72,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Part:
-    """Some of the rows, checked alone.
+    """A part of the rows, checked by itself.
 
     Attributes
     ----------
@@ -90,12 +90,12 @@ class Part:
 
 
 def read_part(X: Any, y: Any, sample_weight: Any, *, missing_labels: str) -> Part:
-    """Return some rows, checked alone; there may be none.
+    """Return a part of the rows, checked by itself; it may be empty.
 
     Raises
     ------
     ValueError
-        If X, y and sample_weight have different numbers of rows, or hold what an estimator does not take.
+        If X, y and sample_weight have different numbers of rows, or values that an estimator does not accept.
     """
     lengths = [part.shape[0] for part in (X, y, sample_weight) if part is not None]
     if len(set(lengths)) > 1:
@@ -122,7 +122,7 @@ def read_part(X: Any, y: Any, sample_weight: Any, *, missing_labels: str) -> Par
 
 @dataclass(frozen=True)
 class Schema:
-    """What all parts have in common.
+    """Schema of all parts: features, encoding, number of rows, class weights.
 
     Attributes
     ----------
@@ -134,9 +134,9 @@ class Schema:
     observed : ndarray of bool of shape (n_labels,)
         Labels with a known target.
     n_rows, largest : int
-        Rows of all parts, and of the largest.
+        Number of rows of all parts, and of the largest part.
     class_weight : dict, list of dict or None
-        With numbers in place of "balanced".
+        Class weights, with numbers in place of "balanced".
     label_smoothing : float
     """
 
@@ -153,7 +153,7 @@ class Schema:
 
     @classmethod
     def merge(cls, summaries: Sequence[Summary], *, class_weight: Any, label_smoothing: float) -> Schema:
-        """Return what parts have in common; parts may be empty.
+        """Return the schema of parts, which may be empty.
 
         Raises
         ------
@@ -191,7 +191,7 @@ class Schema:
         return self.encoding.n_labels
 
     def rows(self, part: Part) -> TrainingRows:
-        """Return a part as it is trained on."""
+        """Return a part as training rows."""
         targets = part.y if isinstance(part.y, Targets) else self.encoding.encode(part.y, missing_labels="error")
         weight = check_sample_weight(
             part.sample_weight, targets.n_samples, targets.n_labels, names=self.encoding.label_names, allow_zeros=True
@@ -208,7 +208,7 @@ class Schema:
 
 
 def _check_alike(parts: Sequence[Summary]) -> None:
-    """Raise a ValueError unless all parts have the features of the first, in the same kind of container."""
+    """Raise a ValueError unless all parts have the same features, all dense or all sparse."""
     first = parts[0]
     names = _get_feature_names(first.head)
     for part in parts[1:]:
@@ -225,7 +225,7 @@ def _check_alike(parts: Sequence[Summary]) -> None:
 
 
 def _merge_labels(parts: Sequence[Summary]) -> tuple[Encoding, NDArray[np.float64]]:
-    """Return the encoding of all parts, and the sums of their targets or classes."""
+    """Return the encoding of all parts, and the sums of targets or counts of classes."""
     first = parts[0].encoding
     if any((part.encoding is None) != (first is None) for part in parts):
         raise ValueError("Blocks of y must be of one kind, got one column in some and several in others.")
@@ -242,7 +242,7 @@ def _merge_labels(parts: Sequence[Summary]) -> tuple[Encoding, NDArray[np.float6
 
 
 def _merge_columns(parts: Sequence[Summary]) -> Encoding:
-    """Return the encoding of a y of one column, or 1-D."""
+    """Return the encoding of a 1-D y, or of a single column."""
     encoding = recognize(np.concatenate([part.classes for part in parts]))
     if any(part.is_soft or part.n_known < part.n_rows for part in parts) and encoding.classes.tolist() != [0, 1]:
         raise ValueError(
@@ -259,7 +259,7 @@ def _merge_columns(parts: Sequence[Summary]) -> Encoding:
 
 @dataclass(frozen=True)
 class ShardedRows(Schema):
-    """Training rows that are in several places: their schema, and how to go through them; see also `TrainingRows`.
+    """Training rows that are not in memory: their schema, and access to sums and batches; see also `TrainingRows`.
 
     Attributes
     ----------
@@ -284,7 +284,7 @@ class ShardedRows(Schema):
 
 
 class Chunks:
-    """Arrays, which may be memory-mapped files, as parts of a few rows that are read each time they are needed.
+    """Arrays, such as memory-mapped files, divided into parts that are read each time they are needed.
 
     Parameters
     ----------
@@ -292,7 +292,7 @@ class Chunks:
     y : {array-like, sparse matrix, DataFrame} of shape (n_samples,) or (n_samples, n_labels)
     sample_weight : float, array-like or None
     chunk_size : int or None
-        Rows of a part, None for all.
+        Number of rows of a part, None for all rows.
     missing_labels : {"error", "ignore"}
     """
 
@@ -322,7 +322,7 @@ def _sliceable(array: Any) -> Any:
 
 
 def release_pages(array: Any) -> None:
-    """Let the pages of a file that an array is mapped to leave memory; they are read again when they are needed."""
+    """Free the memory of a memory-mapped array; its pages are read again when they are needed."""
     if sparse.issparse(array):
         for part in (array.data, array.indices, array.indptr):
             release_pages(part)

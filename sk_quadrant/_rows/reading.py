@@ -1,4 +1,4 @@
-"""Reading X for a module of the user: which form it has, and that nothing in it is wrong. NumPy only."""
+"""Reading X for a module of the user: its form, and checks of its values. NumPy only."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ FORMS = (
 
 
 def read_texts_or_dict(X: Any) -> Inputs | None:
-    """Return rows that are texts or dicts, None for what has to be a numeric array.
+    """Return texts or a dict of arrays as inputs, None for a numeric array.
 
     Raises
     ------
     ValueError, TypeError
-        If X is neither of the three.
+        If X has none of the three forms.
     """
     if isinstance(X, Inputs):
         return X
@@ -51,7 +51,7 @@ def _read_dict(X: Mapping[Any, Any]) -> DictInputs:
 
 
 def as_numbers(array: Any, name: str) -> NDArray[Any]:
-    """Return an array of numbers with its dtype; that of objects becomes float64."""
+    """Return an array of numbers; objects become float64, other dtypes stay."""
     array = array.detach().cpu().numpy() if hasattr(array, "detach") else masked_as_nan(array)
     with padding_explained(name):
         checked = check_array(array, dtype="numeric", ensure_2d=False, allow_nd=True, input_name=name)
@@ -60,7 +60,7 @@ def as_numbers(array: Any, name: str) -> NDArray[Any]:
 
 @contextmanager
 def padding_explained(name: str) -> Iterator[None]:
-    """Say what to do about rows of different lengths, which NumPy calls inhomogeneous."""
+    """Replace the error of NumPy about an inhomogeneous array by one that explains padding."""
     try:
         yield
     except ValueError as error:
@@ -77,7 +77,7 @@ def check_is_numeric(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def _looks_like_texts(X: Any) -> bool:
-    """Whether X holds something that can only be text, or is wrong."""
+    """Whether X can only be text."""
     if isinstance(X, str):
         raise ValueError(f"{FORMS}, got a single string. Put it into a list.")
     if isinstance(X, list | tuple):
@@ -91,12 +91,12 @@ def _first_is_text(X: Any) -> bool:
 
 
 def _as_texts(X: Any) -> NDArray[np.object_]:
-    """Return strings as an array, or raise an error that says which is none."""
+    """Return strings as an array, or raise an error that names the first other entry."""
     texts = np.empty(_num_samples(X), dtype=object)
     if np.ndim(X) > 1 and not isinstance(X, list | tuple):
         raise ValueError(f"Strings in X must have shape (n_samples,), got {np.shape(X)}. Pass a single column.")
     texts[:] = list(X)
     for i, text in enumerate(texts):
         if not isinstance(text, str):
-            raise ValueError(f"All entries of X must be strings as the first is, got X[{i}] = {text!r}.")
+            raise ValueError(f"All entries of X must be strings like the first one, got X[{i}] = {text!r}.")
     return texts

@@ -30,9 +30,9 @@ class TrainingRows:
         Features of dtype float32 or float64.
     targets : Targets
     encoding : Encoding
-        How y became targets.
+        Encoding of y.
     label_smoothing : float
-        Share of 1/2 in the targets that are trained on.
+        Weight of 1/2 in the training targets.
     """
 
     X: Any
@@ -91,7 +91,7 @@ class TrainingRows:
         return [*targets, *(part for part in (self.targets.mask, self.targets.weight) if part is not None)]
 
     def label_columns(self, labels: NDArray[np.intp]) -> NDArray[Any]:
-        """Return the targets of some labels, (n_rows, n_columns), as they are trained on."""
+        """Return the smoothed targets of some labels, shape (n_rows, n_columns)."""
         values = self.targets.values
         columns = values[:, labels].toarray() if sparse.issparse(values) else values[:, labels]
         return np.asarray(smooth(columns.astype(self.dtype), self.label_smoothing) if self.label_smoothing else columns)
@@ -104,7 +104,7 @@ class InputRows(TrainingRows):
     Attributes
     ----------
     X : Inputs
-        What the module takes.
+        Inputs of the module.
     targets, encoding, label_smoothing
         See `TrainingRows`.
     """
@@ -113,12 +113,12 @@ class InputRows(TrainingRows):
 
     @property
     def n_features(self) -> Any:
-        """What a function that builds a module is told of the rows."""
+        """Argument of a function that builds a module."""
         return self.X.n_features
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Precision of the targets where the module has none of its own."""
+        """Precision of the targets, unless the module has its own."""
         return np.dtype(np.float32)
 
     @property
@@ -153,9 +153,9 @@ def read_training_rows(
     missing_labels, class_weight, label_smoothing
         Parameters of the estimator.
     encoding : Encoding or None, default=None
-        That of an earlier call, which y has to follow; None to recognize it.
+        Encoding of an earlier call, which y must match; None to recognize it.
     classes : array-like, default=None
-        All classes of a 1-D y, where y need not hold them all.
+        All classes of a 1-D y, of which y may hold some only.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Rows that early stopping watches: passed to `fit`, or held out by a splitter."""
+"""Validation rows of early stopping: passed to `fit`, or held out by a splitter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sk_quadrant._rows.training import TrainingRows, read_training_rows
 
 @dataclass(frozen=True)
 class Division:
-    """Numbers of the rows to train on and of those to watch."""
+    """Indices of training rows and of validation rows."""
 
     train: IndexArray
     test: IndexArray
@@ -36,7 +36,7 @@ def divide(splitter: Any, X: Any, y: Any, groups: Any) -> Division:
     division = Division(np.asarray(train, dtype=np.intp), np.asarray(test, dtype=np.intp))
     if not division.train.size or not division.test.size:
         raise ValueError(
-            f"validation_fraction={splitter} must give rows to train on and rows to watch, got {division.train.size} "
+            f"validation_fraction={splitter} must give training and validation rows, got {division.train.size} "
             f"and {division.test.size}."
         )
     return division
@@ -45,12 +45,12 @@ def divide(splitter: Any, X: Any, y: Any, groups: Any) -> Division:
 def read_validation_rows(
     rows: TrainingRows, X: Any, y: Any, sample_weight: Any, *, missing_labels: str, class_weight: Any
 ) -> TrainingRows:
-    """Return rows to watch, which follow the rows that are trained on.
+    """Return validation rows in the form of the training rows.
 
     Parameters
     ----------
     rows : TrainingRows
-        Rows that are trained on: their encoding of y, "balanced" class weights, precision and kind of features.
+        Training rows, with the encoding of y, "balanced" class weights, precision and kind of features.
     X : ndarray or sparse CSR matrix of shape (n_rows, n_features), or Inputs
         Checked features.
     y, sample_weight : array-like
@@ -81,7 +81,7 @@ def read_validation_rows(
 
 @contextmanager
 def of_watched_rows() -> Iterator[None]:
-    """Say in a ValueError that it is of the rows to watch."""
+    """Say in a ValueError that it is about the validation rows."""
     try:
         yield
     except ValueError as error:

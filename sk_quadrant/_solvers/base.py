@@ -44,7 +44,7 @@ class Problem:
         (layers or module of the user, indices of rows) -> scores by name, on the rows held out; None for those of
         `validation`.
     validation : TrainingRows, Division or None
-        Rows that early stopping watches, or which rows it holds out, None to draw them.
+        Validation rows of early stopping, or the split that gives them; None to draw them.
     module : torch.nn.Module, callable or None
         Module of the user, or a function of (n_features, n_labels) that returns it; None for the architecture.
     C : float or ndarray of shape (n_labels,)

@@ -1,4 +1,4 @@
-"""What y and its weights may be: encodings, targets, sample and class weights, stratification, responses.
+"""Targets and weights: encodings of y, sample and class weights, stratification, responses of classifiers.
 
 NumPy only; used by the estimators, metrics, displays, Dask and torchrun.
 """

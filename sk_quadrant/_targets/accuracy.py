@@ -1,4 +1,4 @@
-"""Rows all of whose labels are predicted right."""
+"""Subset accuracy: the share of rows with all labels right."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 
 def accuracy(encoding: Encoding, y: Any, predicted: Any, sample_weight: Any, *, missing_labels: str) -> float:
-    """Return the share of rows whose class, or all of whose known labels, are predicted.
+    """Return the share of rows with the right class, or with all known labels right.
 
     Parameters
     ----------
     encoding : Encoding
-        That of fit: columns of y are brought into its order.
+        Encoding of y in fit; columns of y are sorted into its order.
     y : {array-like, sparse matrix, DataFrame} of shape (n_samples,) or (n_samples, n_labels)
     predicted : {ndarray, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
-        What `predict` gives.
+        Result of `predict`.
     sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), or None
-        For the weight of a row with weights of labels see `weigh_rows`.
+        Weights; see `weigh_rows` for weights of labels.
     missing_labels : {"error", "ignore"}
-        Whether y may hold unknown labels, which do not count. A row without any other is left out.
+        Whether y may hold unknown labels. They are left out, and so are rows without known labels.
 
     Raises
     ------
     ValueError
-        If y has other labels, is soft, or no row counts.
+        If y has other labels, is soft, or has no known label of positive weight.
     """
     return share_of_right(*count_right(encoding, y, predicted, sample_weight, missing_labels=missing_labels))
 
@@ -79,8 +79,8 @@ def _count_right_classes(encoding: Encoding, y: Any, predicted: Any, sample_weig
 def _right_rows(
     targets: Targets, predicted: Any, weight: NDArray[np.float64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return which rows are right in all labels that count, and the weights of rows."""
-    if targets.mask is None and weight.ndim == 1 and sparse.issparse(predicted):  # a dense matrix never exists
+    """Return which rows are right in all known labels of positive weight, and the weights of rows."""
+    if targets.mask is None and weight.ndim == 1 and sparse.issparse(predicted):  # without a dense matrix
         wrong = sparse.csr_array(targets.values) != sparse.csr_array(predicted.astype(targets.values.dtype))
         return np.asarray(wrong.sum(axis=1)).ravel() == 0, weight
     known = targets.known()

@@ -1,4 +1,4 @@
-"""Any classifier: what is passed on to it as y, and what it tells when it is fitted."""
+"""Any multi-label classifier: the y to fit it to, its encoding and its thresholds."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def read_for_any_classifier(y: Any, *, soft: bool, for_multiclass: str = "") -> 
     soft : bool
         Whether a label matrix may hold probabilities.
     for_multiclass : str, default=""
-        Name of the estimator for a 1-D y of more classes.
+        Name of the estimator for a multiclass 1-D y, for the error message.
 
     Returns
     -------
     y : {ndarray, CSR matrix, dataframe} of shape (n_samples, n_labels), or array-like of shape (n_samples,)
-        Integers have 8 bytes, entries of a CSR matrix are unique, masked ones are NaN.
+        Integers have 8 bytes, a CSR matrix has no duplicate entries, masked entries are NaN.
     encoding : Encoding
     targets : Targets
 
     Raises
     ------
     ValueError
-        If y is not of these forms.
+        If y has another form.
     """
     is_matrix = is_label_matrix(y) or is_target_column(y)
     if not is_matrix:
@@ -85,7 +85,7 @@ def _check_binary(y: Any, for_multiclass: str) -> None:
 
 
 def _unique_entries(values: Any) -> Any:
-    """Return a CSR matrix in which each entry is one number, not a sum of several; an array as it is."""
+    """Return a CSR matrix without duplicate entries; an array unchanged."""
     if sparse.issparse(values) and not values.has_canonical_format:
         values = values.copy()
         values.sum_duplicates()
@@ -111,7 +111,7 @@ def _matrix_targets(values: Any) -> Targets:
 
 
 def encoding_of_predictions(classifier: Any, predicted: Any) -> Encoding:
-    """Return the encoding of the y that a classifier was fitted to, from a prediction, which has the form of y.
+    """Return the encoding of y in the fit of a classifier, from a prediction, which has the form of y.
 
     Raises
     ------
@@ -130,12 +130,12 @@ def encoding_of_predictions(classifier: Any, predicted: Any) -> Encoding:
 
 
 def stated_thresholds(classifier: Any, method: str, encoding: Encoding) -> NDArray[np.float64]:
-    """Return the thresholds of a fitted classifier on the scale of a method, or the middle of the scale.
+    """Return the thresholds of a fitted classifier for the values of a method; 1/2 or 0 if it has none.
 
     Parameters
     ----------
     classifier : object
-        Fitted classifier; of a pipeline the last step is asked, of a search its best estimator.
+        Fitted classifier; for a pipeline its last step, for a search its best estimator.
     method : {"predict_proba", "decision_function"}
     encoding : Encoding
 
@@ -150,12 +150,12 @@ def stated_thresholds(classifier: Any, method: str, encoding: Encoding) -> NDArr
 
 
 def _own(classifier: Any, method: str, encoding: Encoding) -> Any:
-    """Return the thresholds that an estimator states on the scale of a method, None if there are none."""
+    """Return the thresholds of an estimator for the values of a method, None if there are none."""
     for name in ("best_threshold_", "threshold_"):
         if getattr(classifier, "response_method_", None) == method and hasattr(classifier, name):
             return getattr(classifier, name)
     model = getattr(classifier, "model_", None)
-    if model is None or (method == "decision_function" and encoding.exclusive):  # whose score is 0 at the threshold
+    if model is None or (method == "decision_function" and encoding.exclusive):  # centred scores
         return None
     thresholds = model.threshold if method == "predict_proba" else model.score_threshold
     return model.encoding.decision_thresholds(thresholds)

@@ -1,4 +1,4 @@
-"""Class weights: from what the user gives to one number per class, or two per label."""
+"""Class weights as one number per class, or two numbers per label."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def class_weights(index: NDArray[np.intp], classes: NDArray[Any], class_weight: 
     Raises
     ------
     ValueError
-        If a class weight is not a number, negative or of no class.
+        If a class weight is not a number, is negative, or has an unknown class.
     """
     if isinstance(class_weight, Mapping):
         names = classes.tolist()
-        if not set(names) <= class_weight.keys():  # others may be absent from a fold of cross-validation
+        if not set(names) <= class_weight.keys():  # a fold may lack some classes
             _check_keys(class_weight, names)
         return np.asarray(_read(class_weight, names)[index])
     if class_weight != "balanced":
@@ -40,21 +40,21 @@ def class_weights(index: NDArray[np.intp], classes: NDArray[Any], class_weight: 
 
 
 def label_weights(frequency: NDArray[np.float64], class_weight: Any, names: Any = None) -> NDArray[np.float64]:
-    """Return the weights of absence and presence of each label, shape (n_labels, 2).
+    """Return the weights of absent and of present entries of each label, shape (n_labels, 2).
 
     Parameters
     ----------
     frequency : ndarray of shape (n_labels,)
         Mean known target of each label.
     class_weight : dict {0: w0, 1: w1}, "balanced", or a list of n_labels, or a dict by label name, of these or None
-        "balanced" takes n / (2 n_0) and n / (2 n_1) of each label. Labels that a dict by name lacks have weights of 1.
+        "balanced" is n / (2 n_0) and n / (2 n_1) for each label. Labels that are missing from a dict have weight 1.
     names : array-like of shape (n_labels,) or None, default=None
         Names of the labels, None for their numbers.
 
     Raises
     ------
     ValueError
-        If a weight is not a number, negative or of no class or label, or the list has another length.
+        If a weight is not a number, is negative, has an unknown class or label, or the list has another length.
     """
     n_labels = len(frequency)
     if isinstance(class_weight, Mapping) and any(

@@ -36,13 +36,14 @@ CONTAINERS: dict[str, Any] = {"csr_matrix": sparse.csr_matrix, "csr_array": spar
 
 @dataclass(frozen=True, eq=False)
 class Encoding(ABC):
-    """What was seen in y: enough to read another y and to write predictions.
+    """Encoding of y: how to read another y and how to write predictions.
 
     Attributes
     ----------
     classes : ndarray of shape (n_classes,)
         Classes of a 1-D y, or ``arange(n_labels)``.
     kind : {"binary", "multiclass", "multilabel"}
+        Name of the encoding.
     label_names : ndarray of shape (n_labels,) or None
         Columns of a DataFrame y, unless it is one column with more than two classes.
     exclusive : bool
@@ -61,7 +62,7 @@ class Encoding(ABC):
 
     @property
     def positive(self) -> Any:
-        """Class that a single label stands for."""
+        """Class of a positive target."""
         return self.classes[-1]
 
     @property
@@ -81,11 +82,11 @@ class Encoding(ABC):
         return align_labels(y, self.label_names, name=name)
 
     def observing(self, observed: NDArray[np.bool_], *, before: Encoding | None = None) -> Encoding:
-        """Return the encoding that knows which labels were observed; classes always are."""
+        """Return the encoding with the labels that were observed in training; classes always are."""
         return self
 
     def named(self, names: Any) -> Encoding:
-        """Return the encoding with names of labels, unless it has some or they are of another number."""
+        """Return the encoding with names of labels; unchanged if it has names, or if their number differs."""
         if names is None or self.label_names is not None or len(names) != self.n_labels:
             return self
         return replace(self, label_names=np.asarray(names, dtype=object))
@@ -116,7 +117,7 @@ class Encoding(ABC):
         """
 
     def decision_thresholds(self, thresholds: Any) -> Any:
-        """Return the thresholds that scores are compared with, inf for a label that is never predicted."""
+        """Return the thresholds for scores, inf for a label that is never predicted."""
         return thresholds
 
     @abstractmethod
@@ -144,7 +145,7 @@ class Encoding(ABC):
 
         Parameters
         ----------
-        class_weight : dict, "balanced", list of such, or None
+        class_weight : dict, "balanced", list of these, or None
         counts : ndarray of shape (n_labels,) or (n_classes,)
             Sum of the known targets of each label, or rows of each class.
         n_known : ndarray of shape (n_labels,) or float
@@ -189,7 +190,7 @@ class Encoding(ABC):
 class Binary(Encoding):
     """Two classes of a 1-D y, or one label: one column of targets, for the second class, or for presence.
 
-    A single class is never present.
+    If y has a single class, it is the negative class.
     """
 
     kind: ClassVar[str] = "binary"
@@ -217,7 +218,7 @@ class Binary(Encoding):
         return scores > thresholds
 
     def decode(self, decisions: Sequence[Any]) -> Any:
-        """Return the second class where it was decided for."""
+        """Return the second class for positive decisions, the first for others."""
         return np.take(self.classes, join(decisions)[:, 0].astype(np.int64))
 
     def centre(self, scores: Any, thresholds: Any) -> Any:
@@ -258,7 +259,7 @@ class Binary(Encoding):
 
 @dataclass(frozen=True, eq=False)
 class Multiclass(Encoding):
-    """Three or more classes of a 1-D y: one column of targets per class; the largest score wins."""
+    """Three or more classes of a 1-D y: one column of targets per class; the largest score is predicted."""
 
     kind: ClassVar[str] = "multiclass"
 
@@ -338,7 +339,7 @@ class MultiLabel(Encoding):
         return targets
 
     def observing(self, observed: NDArray[np.bool_], *, before: Encoding | None = None) -> MultiLabel:
-        """Return the encoding that knows which labels were observed, in training or before by another encoding."""
+        """Return the encoding with the labels observed in training, or in an earlier call."""
         if isinstance(before, MultiLabel):
             observed = observed | (True if before.unobserved is None else ~before.unobserved)
         return replace(self, unobserved=None if observed.all() else ~observed)
@@ -348,7 +349,7 @@ class MultiLabel(Encoding):
         return thresholds if self.unobserved is None else np.where(self.unobserved, np.inf, thresholds)
 
     def decide(self, scores: Any, thresholds: Any) -> Any:
-        """Return which scores are above their threshold, sparse if y was, so that a dense matrix never exists."""
+        """Return which scores are above their threshold; sparse if y was, without a dense matrix."""
         decisions = scores > self.decision_thresholds(thresholds)
         return decisions if self.container is None else CONTAINERS[self.container](decisions, dtype=np.int64)
 
@@ -392,7 +393,7 @@ ENCODINGS: dict[str, type[Encoding]] = {encoding.kind: encoding for encoding in 
 
 
 def encoding_from_dict(values: Mapping[str, Any]) -> Encoding:
-    """Return the encoding of what `Encoding.to_dict` returned."""
+    """Return the encoding from the result of `Encoding.to_dict`."""
     values = dict(values)
     return ENCODINGS[values.pop("kind")](**values)
 
@@ -410,9 +411,9 @@ def read_targets(y: Any, *, missing_labels: str, classes: Any = None, min_classe
     y : array-like of shape (n_samples,) or {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels)
         A single column counts as 1-D, and may hold probabilities or unknown labels.
     missing_labels : {"error", "ignore"}
-        What NaN in a label matrix means: a mistake, or an unknown label.
+        Whether NaN in a label matrix is an error or an unknown label.
     classes : array-like, default=None
-        All classes of a 1-D y, where y need not hold them all; for a label matrix ``arange(n_labels)``.
+        All classes of a 1-D y, of which y may hold some only; for a label matrix ``arange(n_labels)``.
     min_classes : int, default=2
         Smallest number of classes of a 1-D y.
 

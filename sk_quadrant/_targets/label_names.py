@@ -1,4 +1,4 @@
-"""Names of labels: columns of y brought into the order of fit, and values of labels read by name."""
+"""Names of labels: columns of y sorted into the order of fit, and values of labels read by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def column_names(y: Any) -> NDArray[np.object_] | None:
 def align_labels(y: Any, names: Any, *, name: str = "y", of: str = "fit") -> Any:
     """Return a DataFrame with its columns in the order of label names, and anything else as it is.
 
-    Names that pandas gives by itself, 0 to ``n_labels - 1``, count as none where they meet others.
+    The default names of pandas, 0 to ``n_labels - 1``, match any other names.
 
     Parameters
     ----------
@@ -27,9 +27,9 @@ def align_labels(y: Any, names: Any, *, name: str = "y", of: str = "fit") -> Any
     names : array-like of shape (n_labels,) or None
         Names of the labels in fit, None if they had none.
     name : str, default="y"
-        Name of `y` in the error message.
+        Name of `y`, for the error message.
     of : str, default="fit"
-        Where the names are from, in the error message.
+        Source of the names, for the error message.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def align_labels(y: Any, names: Any, *, name: str = "y", of: str = "fit") -> Any
 
 
 def are_compatible(names: Any, others: Any) -> bool:
-    """Whether names of labels are the same in the same order, or one of the two lists is none."""
+    """Whether names of labels are the same in the same order, or one of them is None."""
     if names is None or others is None:
         return True
     names, others = _plain(names), _plain(others)
@@ -127,7 +127,7 @@ def _in_order(named: dict[Any, Any], names: Any, n_labels: int, name: str) -> li
 
 
 def _is_unnamed(names: Sequence[Any]) -> bool:
-    """Whether names are 0, 1, 2, ..., which pandas gives to columns and rows without names."""
+    """Whether names are 0, 1, 2, ..., the default of pandas."""
     return all(isinstance(each, Number) for each in names) and list(names) == list(range(len(names)))
 
 

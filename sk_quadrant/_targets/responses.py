@@ -1,4 +1,4 @@
-"""What any classifier answers: scores or probabilities, one column per label, and names of its labels."""
+"""Responses of any classifier: scores or probabilities, one column per label, and names of its labels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Response:
     values : ndarray of shape (n_samples, n_labels)
         Probabilities, or scores of the decision function.
     is_probability : bool
-        Which of the two they are.
+        Whether they are probabilities.
     """
 
     values: NDArray[Any]
@@ -35,12 +35,12 @@ class Response:
 
     @property
     def name(self) -> str:
-        """Words for an axis."""
+        """Name of the response, for an axis."""
         return "probability" if self.is_probability else "decision function"
 
     @property
     def middle(self) -> float:
-        """Threshold where the classifier has none."""
+        """Threshold of a classifier that has none of its own."""
         return 0.5 if self.is_probability else 0.0
 
 
@@ -54,7 +54,7 @@ def delegates(estimator: Any, inner: Sequence[str] = ("best_estimator_",)) -> It
 
 
 def find_label_names(estimator: Any) -> NDArray[np.object_] | None:
-    """Return `label_names_in_` of a fitted estimator, of the last step of a pipeline or of what a search has chosen."""
+    """Return `label_names_in_` of a fitted estimator, the last step of a pipeline or the best estimator of a search."""
     found = (getattr(part, "label_names_in_", None) for part in delegates(estimator, INNER_ESTIMATORS))
     return next((np.asarray(names, dtype=object) for names in found if names is not None), None)
 
@@ -65,12 +65,12 @@ def first_method(estimator: Any, methods: Sequence[str]) -> str | None:
 
 
 def respond(estimator: Any, X: Any, method: str, encoding: Encoding) -> Response:
-    """Return what `predict_proba` or `decision_function` gives for the labels of an encoding.
+    """Return the result of `predict_proba` or `decision_function`, one column per label of an encoding.
 
     Raises
     ------
     ValueError
-        If it is not one score per label, or NaN.
+        If there is not one score per label, or a score is NaN.
     """
     answer = getattr(estimator, method)(X)
     is_probability = method == "predict_proba"
@@ -91,14 +91,14 @@ def respond(estimator: Any, X: Any, method: str, encoding: Encoding) -> Response
 
 
 def _is_of_label(estimator: Any, X: Any, answer: Any) -> bool:
-    """Whether a single column of probabilities is that of the label, and not that of the only class that was seen."""
+    """Whether a single column of probabilities is that of the label, rather than of the only class in training."""
     if np.ndim(answer) != 2 or answer.shape[1] != 1 or not len(answer):
         return np.ndim(answer) == 1
     return np.ndim(estimator.predict(_safe_indexing(X, [0]))) == 2
 
 
 def positive_probabilities(answer: Any, estimator: Any, *, positive: Any = 1, one_label: bool = False) -> NDArray[Any]:
-    """Return the probability of each label, from any of the forms that `predict_proba` has.
+    """Return the probability of each label, from any form of `predict_proba`.
 
     Parameters
     ----------
@@ -106,11 +106,11 @@ def positive_probabilities(answer: Any, estimator: Any, *, positive: Any = 1, on
         Probabilities of the labels; of the classes of the single label if `one_label`; or a list with those of the
         classes of each label.
     estimator : object
-        Classifier, whose `classes_` say which class is missing.
+        Classifier; its `classes_` show which class is missing.
     positive : object, default=1
-        The class that a label stands for.
+        Class of a present label.
     one_label : bool, default=False
-        What the columns of an array are.
+        Whether the columns of an array are the classes of a single label.
     """
     classes = getattr(estimator, "classes_", None)
     if isinstance(answer, list):
@@ -120,7 +120,7 @@ def positive_probabilities(answer: Any, estimator: Any, *, positive: Any = 1, on
 
 
 def _column(proba: Any, classes: Any, positive: Any) -> NDArray[Any]:
-    """Return the probability of the positive class, 0 if the classifier never saw it."""
+    """Return the probability of the positive class, 0 if it was not in the training data."""
     if proba.shape[1] == 2:
         return np.asarray(proba[:, 1])
     if classes is None:

@@ -1,4 +1,4 @@
-"""Targets with scores of them, as metrics take them, and sample weights."""
+"""Targets, scores and sample weights of metrics."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ BLOCK_ENTRIES = 2**18  # 2 MB of float64: the temporary arrays of a block of row
 class ScoredTargets:
     """Targets and scores, dense arrays of shape (n_samples, n_labels).
 
-    `targets` are 0 where `known` is False, which it is for unknown labels and those of weight 0; `sample_weight` has
-    shape (n_samples,) or (n_samples, n_labels).
+    `known` is False for unknown labels and labels of weight 0, whose `targets` are 0; `sample_weight` has shape
+    (n_samples,) or (n_samples, n_labels).
     """
 
     targets: NDArray[Any]
@@ -59,7 +59,7 @@ class ScoredTargets:
 
 
 def check_ranked_targets(y_true: Any, y_score: Any, sample_weight: Any, *, name: str = "y_score") -> ScoredTargets:
-    """Check 0/1 targets, and scores that rank the labels of a row and may be infinite."""
+    """Check 0/1 targets and scores, which may be infinite."""
     inputs = _check(y_true, y_score, sample_weight, name=name)
     is_soft = (inputs.targets > 0) & (inputs.targets < 1)
     if is_soft.any():

@@ -1,9 +1,9 @@
 """Stratification by the rarest label: folds, and rows held out, that spread the positives of every label.
 
-Each row belongs to the stratum of the rarest of its positive labels. Sorted by stratum, places are dealt to folds one
-after the other, so that every stratum is divided as evenly as its size allows. Which row of a stratum takes which place
-follows the iterative stratification of Sechidis et al. (2011), :doi:`10.1007/978-3-642-23808-6_10`: that of the fold
-which lacks most of the row's next rarest label.
+Each row belongs to the stratum of the rarest of its positive labels. Rows sorted by stratum are assigned to the folds
+in turn, so that every stratum is divided as evenly as its size allows: this fixes how many rows of a stratum each fold
+takes. Which rows it takes follows the iterative stratification of Sechidis et al. (2011),
+:doi:`10.1007/978-3-642-23808-6_10`: a row goes to the fold that needs its next rarest label most.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from sk_quadrant._arrays import IndexArray
 
 
 def check_label_cv(cv: Any, is_positive: Any, random_state: Any = None) -> Any:
-    """Return the splitter that a meta-estimator's `cv` means.
+    """Return the splitter for the parameter `cv` of a meta-estimator.
 
     Parameters
     ----------
     cv : int, float, cross-validation generator, iterable or None
-        A number of folds, 5 for None, or the fraction of the rows to hold out once: rows are stratified by the rarest
-        of their positive labels. Anything else is as in scikit-learn.
+        Number of folds, 5 for None, or fraction of the rows for a single split: rows are stratified by the rarest of
+        their positive labels. Otherwise a splitter or an iterable, as in scikit-learn.
     is_positive : {ndarray, sparse matrix} of bool of shape (n_samples, n_labels)
         Labels of the rows.
     random_state : int, RandomState instance or None, default=None
@@ -48,7 +48,7 @@ def check_label_cv(cv: Any, is_positive: Any, random_state: Any = None) -> Any:
 
 
 def stratified_folds(is_positive: Any, n_splits: int, order: IndexArray | None = None) -> IndexArray:
-    """Return the fold of each row: for a single label that of StratifiedKFold, which refuses small strata.
+    """Return the fold of each row; for a single label the folds of StratifiedKFold, also for small strata.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def hold_out(present: NDArray[np.bool_], fraction: float, seed: int) -> tuple[In
     ----------
     present : bool ndarray of shape (n_samples, n_labels)
     fraction : float
-        Share of the rows to validate on.
+        Fraction of the rows to validate on.
     seed : int
 
     Raises
@@ -128,7 +128,7 @@ def _divide(is_positive: Any, part_of_place: IndexArray, order: IndexArray) -> I
     labels, counts = _labels_by_rarity(is_positive)
     rarest, second = _nth_label(labels, 0), _nth_label(labels, 1)
     quotas = _quotas(rarest[order], part_of_place, labels.shape[1] + 1)
-    # positives of each label that a part still lacks, divided by its rows, and what one more row adds
+    # positives of each label that a part still needs, divided by its rows, and the change by one more row
     lack = np.repeat(counts[:, None] / len(order), quotas.shape[1], axis=1).tolist()
     step = (1 / np.maximum(quotas.sum(axis=0), 1)).tolist()
     rows = order[np.lexsort((second[order], rarest[order]))]
@@ -171,8 +171,8 @@ def _quotas(stratum: IndexArray, part_of_place: IndexArray, n_strata: int) -> In
 
 
 def _take_part(labels: list[int], quota: list[int], lack: list[list[float]], step: list[float]) -> int:
-    """Return the part with places left that lacks most of a row's rarest other labels, and take the place."""
-    deciding = labels[:3]  # more than the first only decide between equals
+    """Return the part, among those with places left, that needs the other labels of a row most; take a place."""
+    deciding = labels[:3]  # the second and third only break ties
     part = max((k for k, left in enumerate(quota) if left), key=lambda k: [lack[label][k] for label in deciding])
     quota[part] -= 1
     for label in labels:

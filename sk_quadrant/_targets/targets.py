@@ -1,4 +1,4 @@
-"""Targets of a multi-label loss, and how they are read from y in any of its forms."""
+"""Targets of a multi-label loss, read from y in any of its forms."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Targets:
         return self.dense(rows) >= 0.5
 
     def known(self, rows: Any = None) -> NDArray[np.bool_]:
-        """Return which targets of some rows are known, None for all; not to be written to."""
+        """Return which targets of some rows are known, None for all; read-only."""
         if self.mask is not None:
             return self.mask if rows is None else self.mask[rows]
         n_rows = self.n_samples if rows is None else len(np.arange(self.n_samples)[rows])
@@ -87,7 +87,7 @@ class Targets:
         return np.asarray(self.values.sum(axis=0, dtype=np.float64)).ravel()
 
     def constant_labels(self, rows: Any = None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return which labels are 0 wherever they are known in some rows, None for all, and which others are 1."""
+        """Return which labels are 0 in all known targets of some rows, None for all, and which are 1."""
         values = self.dense(rows)
         never = np.logical_not(values.any(axis=0))
         always = np.all((values == 1) | ~self.known(rows), axis=0)
@@ -104,12 +104,12 @@ class Targets:
             return n_known, n_known
         weight = self.weight.reshape(self.n_samples, -1)
         if self.mask is None:
-            return n_known, float(weight.sum()) * (self.n_labels / weight.shape[1])  # a row weight is of every label
+            return n_known, float(weight.sum()) * (self.n_labels / weight.shape[1])  # one weight per row
         return n_known, float((weight * self.mask).sum())
 
 
 def one_class_labels(targets: Targets, names: NDArray[Any] | None = None) -> list[Any]:
-    """Return the labels that are present wherever they are known, or nowhere, by name or number."""
+    """Return the labels whose known targets have a single class, by name or number."""
     is_constant = np.logical_or(*targets.constant_labels())
     found: list[Any] = (np.arange(targets.n_labels) if names is None else names)[is_constant].tolist()
     return found
@@ -118,7 +118,7 @@ def one_class_labels(targets: Targets, names: NDArray[Any] | None = None) -> lis
 def is_label_matrix(y: Any, name: str = "y") -> bool:
     """Whether y has one column for each of several labels.
 
-    A single column is one label, whatever it is a column of: it is read as a y of shape (n_samples,).
+    A single column is one label: it is read as a y of shape (n_samples,).
 
     Raises
     ------
@@ -204,7 +204,7 @@ def as_classes(y: Any, *, warn: bool = True) -> NDArray[Any]:
 
 
 def _frame_column(y: Any) -> NDArray[Any]:
-    """Return the single column of a DataFrame, as numbers where it holds such."""
+    """Return the single column of a DataFrame, as numbers if possible."""
     with suppress(ValueError):
         return as_numbers(y)[:, 0]
     return np.asarray(_as_array(_without_missing_values_of_pandas(y))[:, 0])
@@ -291,7 +291,7 @@ def _read_sparse(y: Any) -> Targets:
 
 
 def masked_as_nan(array: Any) -> Any:
-    """Return an array with NaN, or None among objects and text, for what is masked, and anything else as it is."""
+    """Return an array with NaN at masked entries, None for objects and text; anything else unchanged."""
     if not (isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array)):
         return array
     if array.dtype.kind in "biu":

@@ -33,11 +33,11 @@ def check_sample_weight(
     sample_weight : float, array-like of shape (n_samples,) or (n_samples, n_labels), or None
     n_samples : int
     n_labels : int or None, default=None
-        None where only rows can have weights.
+        None if labels cannot have weights.
     names : array-like of shape (n_labels,) or None, default=None
         Names of the labels: a DataFrame of weights has them as columns, in any order.
     allow_zeros : bool, default=False
-        Whether all weights may be zero, because these are some of the rows only.
+        Whether all weights may be zero, for a part of the rows.
 
     Raises
     ------
@@ -78,9 +78,9 @@ def weight_targets(
     ----------
     targets : Targets
     encoding : Encoding
-    class_weight : dict, "balanced", list of such, or None
-        Weights of the classes of a 1-D y; for a label matrix those of absence and presence, {0: w0, 1: w1}, the same
-        for all labels or one for each.
+    class_weight : dict, "balanced", list of these, or None
+        Weights of the classes of a 1-D y; for a label matrix weights of absent and present labels, {0: w0, 1: w1}, the
+        same for all labels or one dict for each.
     weight : ndarray or None
         Checked sample weights.
 
@@ -98,7 +98,7 @@ def weight_targets(
 def weigh_rows(weight: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the weight of each row in a mean over rows: the mean weight of its known labels of positive weight.
 
-    A label of weight 0 counts as unknown, and a row without any other as of weight 0.
+    A label of weight 0 counts as unknown. A row without known labels of positive weight has weight 0.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def check_known(n_known: Any, weight: Any) -> None:
 
 
 def _product(factor: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Multiply weights of rows or of rows and labels by others."""
+    """Multiply two arrays of weights, each of shape (n_samples,) or (n_samples, n_labels)."""
     if factor.ndim == weight.ndim:
         return factor * weight
     return factor.reshape(len(factor), -1) * weight.reshape(len(weight), -1)

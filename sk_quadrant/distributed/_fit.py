@@ -32,7 +32,7 @@ from sk_quadrant.distributed._sums import RankSums
 
 NOT_TOGETHER = {  # parameters that cannot be used, with the reason
     "mixup_alpha": "rows would have to be mixed with those of other ranks",
-    "scoring": "a scorer needs all rows that are held out in one place; early_stopping can watch the loss",
+    "scoring": "a scorer needs all rows that are held out in one place; early_stopping can monitor the loss",
     "callbacks": "they would look at one rank's part of training",
     "module": "the gradients of modules of the user are not summed over ranks; PyTorch's DistributedDataParallel does",
 }

@@ -294,7 +294,7 @@ def test_a_label_that_is_never_observed_is_named_and_never_predicted(loss, how):
         y["v"] = np.nan
     else:
         weight[:, 1] = 0
-    with pytest.warns(UserWarning, match=r"no known entry of positive weight of the labels \['v'\]. They are never"):
+    with pytest.warns(UserWarning, match=r"no known entry of positive weight for the labels \['v'\]. They are never"):
         clf = Quadrant(loss, missing_labels="ignore").fit(X, y, sample_weight=weight)
     assert not clf.predict(X)[:, 1].any()
     if hasattr(clf, "predict_proba"):

@@ -221,7 +221,7 @@ def fit_with(rows, params=None, **options):
         (
             {"validation_fraction": PredefinedSplit([-1] * 200)},
             {},
-            "must give rows to train on and rows to watch, got 0",
+            "must give training and validation rows, got 0",
         ),
         (
             {"solver": "lbfgs"},
@@ -241,7 +241,7 @@ def test_rows_held_out_without_a_known_label_are_refused(rows):
     X, Y = rows[0], rows[1].astype(float)
     Y[WATCHED] = np.nan
     splitter = PredefinedSplit(np.where(WATCHED, 0, -1))
-    with pytest.raises(ValueError, match="50 rows that early_stopping watches must have a known label"):
+    with pytest.raises(ValueError, match="50 rows for the validation of early_stopping must have a known label"):
         make_classifier(missing_labels="ignore", validation_fraction=splitter).fit(X, Y)
     with pytest.raises(ValueError, match="150 rows to train on must have a known label"):
         make_classifier(validation_fraction=splitter).fit(X, rows[1], sample_weight=WATCHED.astype(float))

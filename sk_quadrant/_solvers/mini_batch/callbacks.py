@@ -22,7 +22,7 @@ class StopUnlessFinite(Callback):
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Look at the loss of the epoch."""
         row = net.history[-1]
-        for name, where in (("train_loss", ""), ("valid_loss", " of the rows that early_stopping watches")):
+        for name, where in (("train_loss", ""), ("valid_loss", " of the validation rows of early_stopping")):
             if not np.isfinite(row.get(name, 0.0)):
                 raise FloatingPointError(
                     f"the loss{where} became {row[name]} in epoch {len(net.history)}; scale X or lower "

@@ -54,7 +54,7 @@ class BatchData(Dataset[Any]):
     exchange : Exchange or None
         Where the sums over rows of other processes come from, None if all rows are in this process.
     validation : BatchData, Division or None
-        Rows that early stopping watches, or which rows it holds out, None to draw them.
+        Validation rows of early stopping, or the split that gives them; None to draw them.
     mean_weight : float
         Mean weight of the rows.
     """
@@ -108,7 +108,7 @@ class BatchData(Dataset[Any]):
         return self._made_of(rows)
 
     def divide(self, fraction: float, seed: int) -> tuple[BatchData, BatchData]:
-        """Return the rows to train on and those that early stopping watches, a fraction of them if it has none yet."""
+        """Return training rows and validation rows; a fraction is held out if there are no validation rows yet."""
         if isinstance(self.validation, BatchData):
             return self, self.validation
         division = self.validation
@@ -118,7 +118,7 @@ class BatchData(Dataset[Any]):
             self.subset(division.train, label_smoothing=self.label_smoothing),
             self.subset(division.test, label_smoothing=0.0),
         )
-        for part, where in zip(parts, ("to train on", "that early_stopping watches"), strict=True):
+        for part, where in zip(parts, ("to train on", "for the validation of early_stopping"), strict=True):
             part.check_known(where)
         return parts
 

@@ -132,7 +132,7 @@ def _build(
 
 
 def _share_to_watch(problem: Problem) -> float:
-    """Return the share of the rows that early stopping watches, 1 if it does not depend on the number of rows."""
+    """Return the fraction of validation rows, 1 if it does not depend on the number of rows."""
     if not problem.early_stopping:
         return 0.0
     return problem.validation_fraction if problem.validation is None else 1.0
