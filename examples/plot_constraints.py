@@ -54,7 +54,7 @@ def true_precision(confidence):
     tuned = TunedThresholdMultiLabelClassifierCV(fitted, constraint=("precision", 0.9), confidence=confidence)
     for X, Y in samples:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # names the labels that cannot keep the constraint
+            warnings.simplefilter("ignore")  # names the labels that cannot meet the constraint
             predicted = tuned.fit(X, Y).predict(X_test)
         right = (predicted * Y_test).sum(axis=0)
         found.append(np.where(predicted.any(axis=0), right / np.maximum(predicted.sum(axis=0), 1), np.nan))

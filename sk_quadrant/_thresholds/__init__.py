@@ -1,6 +1,6 @@
-"""Thresholds and rules around any multi-label classifier: given, or tuned by cross-validation.
+"""Thresholds and rules for any multi-label classifier: given, or tuned by cross-validation.
 
-The estimators are in `classifier` and `fixed`; here is what other rooms share with them.
+The estimators are in `classifier` and `fixed`; this module exports the parts for other packages.
 """
 
 from sk_quadrant._thresholds.held_out import constant_as_infinite, fixed_thresholds, rows_held_out

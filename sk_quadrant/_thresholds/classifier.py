@@ -446,7 +446,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
 
 
 def _warn_of_unmet(constraint: Constraint, met: BoolArray, encoding: Encoding) -> None:
-    """Name the labels that cannot keep a constraint."""
+    """Warn of the labels that cannot meet a constraint."""
     if met.all():
         return
     what = "never" if constraint.kind == "precision" else "always"

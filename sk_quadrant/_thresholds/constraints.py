@@ -1,10 +1,10 @@
-r"""Thresholds that keep a precision or a recall: the highest value of the other one that held-out scores allow.
+r"""Thresholds with a lower bound on precision or recall that maximise the other one on held-out scores.
 
-A proportion that was reached by k of n entries on held-out rows may be lower on others. What has to keep the bound is
-therefore the lower end of the one-sided interval of Clopper and Pearson (1934), the value p for which k or more of n
-has probability 1 - confidence, a quantile of Beta(k, n - k + 1). A precision of .9 at confidence .95 takes 29 right
-predictions of 29, or 45 of 46: labels with fewer positives cannot show it. The interval holds for a threshold that was
-given in advance; that of many thresholds the most favourable is chosen is not taken into account.
+A proportion of k out of n on held-out rows may be lower on new rows. The bound is therefore applied to the lower end of
+the one-sided interval of Clopper and Pearson (1934), :doi:`10.1093/biomet/26.4.404`: the value p for which k or more of
+n have probability 1 - confidence, a quantile of Beta(k, n - k + 1). A precision of .9 at confidence .95 needs 29 right
+predictions of 29, or 45 of 46: labels with fewer positives cannot reach it. The interval holds for a threshold that was
+fixed in advance; the choice of the best of many thresholds is not taken into account.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ def lower_bound(k: FloatArray, n: FloatArray, confidence: float | None) -> Float
 
 @dataclass(frozen=True)
 class Constraint:
-    """A precision or recall to keep.
+    """A lower bound on precision or recall.
 
     Attributes
     ----------
     kind : {"precision", "recall"}
-        What is kept.
+        Metric with the bound.
     bound : float
         Smallest value, in (0, 1].
     average : {"label", "micro"}
-        Whether it is kept by each label, or by all of them counted together.
+        Whether the bound holds for each label, or for all labels counted together.
     confidence : float or None
-        Confidence of the lower bound that has to keep it, None to take the value itself.
+        Confidence of the interval; None applies the bound to the value itself.
     """
 
     kind: str
@@ -76,16 +76,16 @@ class Constraint:
         ):
             raise ValueError(
                 "constraint must be ('precision', value) or ('recall', value) with a value in (0, 1], and 'label' or "
-                f"'micro' as a third entry if you like, got {constraint!r}."
+                f"'micro' as an optional third entry, got {constraint!r}."
             )
         return cls(parts[0], float(parts[1]), parts[2] if len(parts) == 3 else "label", confidence)
 
     def tune(
         self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
     ) -> FloatArray:
-        """Return the thresholds of the highest recall, or precision, that keep the other; see `Metric`.
+        """Return the thresholds that meet the constraint with the highest recall, or precision; see `Metric`.
 
-        Groups that cannot keep a precision are never predicted, those that cannot keep a recall always.
+        Groups that cannot meet a precision are never predicted; groups that cannot meet a recall always are.
         """
         thresholds = thresholds.copy()
         curves = [Curve.of(held_out.labels(group)) for group in groups]
@@ -98,7 +98,7 @@ class Constraint:
         return thresholds
 
     def met(self, held_out: HeldOut, thresholds: FloatArray, pooled: BoolArray) -> BoolArray:
-        """Return which labels keep the constraint; those that share a threshold keep it together or not at all."""
+        """Return which labels meet the constraint; labels that share a threshold are counted together."""
         counts = np.array(held_out.counts(thresholds)) * _rows_per_weight(held_out)
         together = np.ones_like(pooled) if self.average == "micro" else pooled
         counts[:, together] = counts[:, together].sum(axis=1, keepdims=True)
@@ -109,7 +109,7 @@ class Constraint:
         return np.asarray(lower_bound(true_positive, total, self.confidence) >= self.bound)
 
     def _best(self, curve: Curve, scale: float) -> int | None:
-        """Return the place on a curve of the highest other value, None if the constraint is nowhere kept."""
+        """Return the best index on a curve among those that meet the constraint, None if there is none."""
         true_positive, predicted = curve.true_positive, curve.predicted
         kept = np.flatnonzero(self._keeps(true_positive * scale, predicted * scale, curve.positive * scale))
         if kept.size == 0:
@@ -119,11 +119,11 @@ class Constraint:
         return int(kept[np.argmax(true_positive[kept] / predicted[kept])])
 
     def _micro(self, curves: Sequence[Curve], scale: float) -> Sequence[int | None]:
-        r"""Return the places on all curves, counted together, of the highest other value.
+        r"""Return the best indices on all curves, counted together.
 
-        Where ``2 TP - q P`` is largest on each curve, the recall is the highest for its number of predictions; the
-        price q of a prediction that just keeps the constraint is found by halving intervals. Curves are then followed
-        further down one after the other as far as the constraint allows, for a precision.
+        At the maximum of ``2 TP - q P`` on each curve, the recall is the highest for its number of predictions. The
+        Lagrange multiplier q, a price per prediction, that just meets the constraint is found by bisection. For a
+        precision, each curve in turn is then followed to lower thresholds as far as the constraint allows.
         """
         positive = sum(curve.positive for curve in curves)
         prices = np.linspace(0.0, 2.0, 65)
@@ -155,6 +155,6 @@ class Constraint:
 
 
 def _rows_per_weight(held_out: HeldOut) -> float:
-    """Return what weights are multiplied by to add up to the effective number of rows, (sum w)^2 / sum w^2."""
+    """Return the factor that makes weights sum to the effective number of rows, (sum w)^2 / sum w^2."""
     weight = held_out.row_weight()
     return 1.0 if weight is None else float(weight.sum() / (weight @ weight))

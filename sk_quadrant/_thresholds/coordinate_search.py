@@ -1,7 +1,7 @@
-"""Metrics in which labels interact: one label after the other gets its best threshold, given those of the others.
+"""Metrics in which labels interact: coordinate search, one threshold at a time given the others.
 
-Each step raises the metric, until a pass over all labels changes nothing. That need not be the maximum, so that the
-search starts at the best of several thresholds: those that are exact for other metrics.
+Each step raises the metric, until a pass over all labels changes nothing. This may be a local maximum, so the search
+starts at the best of several exact solutions for other metrics.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class State(Protocol):
 
 
 def climb(states: Sequence[State], groups: Sequence[IndexArray], max_passes: int) -> FloatArray:
-    """Improve the best state, one group after the other, until a pass over all of them changes nothing."""
+    """Improve the best state, one group after the other, until a pass over all groups changes nothing."""
     state = max(states, key=lambda state: state.value)
     for number in range(1, max_passes + 1):
         shown = tracked(groups, f"thresholds, pass {number}") if len(groups) > 1 else groups
@@ -62,6 +62,7 @@ def climb(states: Sequence[State], groups: Sequence[IndexArray], max_passes: int
 
 
 def exact_starts(held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray) -> list[FloatArray]:
+    """Return the best thresholds for the metrics with an exact search."""
     return [metric.tune(held_out, groups, thresholds, 1) for metric in (MacroF1(), MicroF1(), Hamming())]
 
 
@@ -71,7 +72,7 @@ def all_right(true_positive: FloatArray, predicted: FloatArray, positive: FloatA
 
 
 class RowMetric:
-    """Mean over rows of a metric of each row's counts. Each step of the search is exact.
+    """Mean over rows of a metric of the counts of each row. Each step of the search is exact.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ class RowMetric:
     def tune(
         self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
     ) -> FloatArray:
-        """Return thresholds not worse than the exact ones for F1 and the Hamming loss, and the best single one."""
+        """Return thresholds at least as good as the exact ones for F1 and Hamming loss and the best shared one."""
         starts = [thresholds]
         if len(groups) > 1:  # for one group a step is the whole search
             shared = self.tune(held_out, [np.concatenate(groups)], thresholds, 1)
@@ -131,7 +132,7 @@ class _RowState:
     def _steps(
         self, labels: HeldOut, true_positive: FloatArray, predicted: FloatArray
     ) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """Yield known scores, flat, and what the mean gains when the threshold falls below each, by blocks of rows."""
+        """Yield known scores, flat, and the gain of the mean when the threshold falls below each, by blocks of rows."""
         known = labels.is_known()
         for rows in row_blocks(len(known), max(1, ENTRIES_AT_ONCE // labels.n_labels)):
             ordered, hits, present = _descending(labels.scores[rows], labels.targets[rows], known[rows])
@@ -157,7 +158,7 @@ def _descending(scores: FloatArray, targets: BoolArray, known: BoolArray) -> tup
 
 
 class PredictionMetric:
-    """Any metric of the predictions. A label with many distinct scores is searched coarse to fine.
+    """Any metric of the predictions. A label with many distinct scores is searched from coarse to fine.
 
     Parameters
     ----------
@@ -175,7 +176,7 @@ class PredictionMetric:
     def tune(
         self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
     ) -> FloatArray:
-        """Return thresholds not worse than the exact ones for F1 and for the Hamming loss."""
+        """Return thresholds at least as good as the exact ones for F1 and for the Hamming loss."""
         starts = exact_starts(held_out, groups, thresholds)
         return climb([_PredictionState(self.of_predictions, held_out, start) for start in starts], groups, max_passes)
 
@@ -219,7 +220,7 @@ def spread(size: int) -> IndexArray:
 
 
 def search_ranks(value_at: Callable[[int], float], ranks: IndexArray) -> tuple[int, float]:
-    """Return the best rank among those given and, coarse to fine, those around the best."""
+    """Return the best rank among the given ones and, from coarse to fine, the ranks around the best."""
     values = {int(rank): value_at(int(rank)) for rank in ranks}
     while True:
         best = max(values, key=lambda rank: (values[rank], rank))

@@ -9,8 +9,8 @@ positives of label j,
     F_{micro} = \frac{2 \sum_j TP_j}{\sum_j \hat P_j + P_j}, \qquad
     H = \frac 1 {n L} \sum_j \hat P_j + P_j - 2 TP_j .
 
-Lowering a threshold past a negative only raises :math:`\hat P_j`, so that only thresholds right below a positive, and
-inf, can be best: one for each distinct score of a positive, where sorting gives all counts at once.
+Lowering a threshold past a negative only increases :math:`\hat P_j`, so the best threshold is inf or right below a
+positive: one candidate for each distinct score of a positive. One sort gives the counts of all candidates.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
 if TYPE_CHECKING:
     from sk_quadrant._thresholds.held_out import HeldOut
 
-ROUNDING = 8 * np.finfo(np.float64).eps  # relative to what is added up: smaller differences are none
+ROUNDING = 8 * np.finfo(np.float64).eps  # relative to the sum of absolute terms: smaller differences are rounding
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Counts of a group of labels at each threshold that can be best, from the highest one down.
+    """Counts of a group of labels at each candidate threshold, in descending order.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Curve:
 
     @classmethod
     def of(cls, group: HeldOut) -> Curve:
-        """Sort the scores of positives and of negatives apart, and look up the first among the second."""
+        """Sort the scores of positives and negatives separately, and look up each positive among the negatives."""
         scores, targets, weight = group.entries()
         positive, positive_mass = _sorted_mass(scores[targets], None if weight is None else weight[targets])
         negative, negative_mass = _sorted_mass(scores[~targets], None if weight is None else weight[~targets])
@@ -69,12 +69,12 @@ class Curve:
         return float(self.threshold[np.argmax(values)])
 
     def gain(self, price: float) -> FloatArray:
-        """Return twice the true positives less a price for each prediction."""
+        """Return twice the true positives minus a price for each prediction."""
         return 2 * self.true_positive - price * self.predicted
 
 
 def _sorted_mass(scores: FloatArray, weight: FloatArray | None) -> tuple[FloatArray, FloatArray]:
-    """Return scores in ascending order, and the weight from each place on, with a 0 behind the last."""
+    """Return scores in ascending order, and the total weight from each index on, with a final 0."""
     if weight is None:
         return np.sort(scores), np.arange(scores.size, -1, -1, dtype=np.float64)
     order = np.argsort(scores)
@@ -86,7 +86,7 @@ def _preceding(scores: FloatArray, places: IndexArray) -> FloatArray:
 
 
 def between(low: FloatArray, high: FloatArray) -> FloatArray:
-    """Return a threshold that `high` is above and `low` is not: the midpoint, or `low` if no number lies between."""
+    """Return a threshold in [low, high): the midpoint, or `low` if there is no number in between."""
     low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
     with np.errstate(invalid="ignore"):
         middle = low / 2 + high / 2  # the sum of two large scores would overflow
@@ -94,13 +94,13 @@ def between(low: FloatArray, high: FloatArray) -> FloatArray:
 
 
 def f1(true_positive: FloatArray, predicted: FloatArray, positive: FloatArray | float) -> FloatArray:
-    """Return the F1 of counts; 0 where there is nothing to find and nothing is predicted, as in scikit-learn."""
+    """Return the F1 of counts; 0 without positives and predictions, as in scikit-learn."""
     total = predicted + positive
     return np.divide(2 * true_positive, total, out=np.zeros_like(total), where=total > 0)
 
 
 class _Separable:
-    """A metric to which each group of labels adds a part of its own, so that groups are searched one by one."""
+    """A metric that is a sum over groups of labels, so that each group is searched separately."""
 
     def best(self, group: HeldOut) -> float:
         """Return the best threshold of a group of labels."""
@@ -136,7 +136,7 @@ class MacroF1(_Separable):
 
 
 def _f1_steps(scores: FloatArray, targets: BoolArray, weight: FloatArray | None) -> tuple[FloatArray, FloatArray]:
-    """Return scores in descending order and what F1 gains when the threshold falls below each of them."""
+    """Return scores in descending order and the gain of F1 when the threshold falls below each."""
     order = np.argsort(-scores)
     mass = np.ones(scores.size) if weight is None else weight[order]
     true_positive, predicted = np.cumsum(mass * targets[order]), np.cumsum(mass)
@@ -145,7 +145,7 @@ def _f1_steps(scores: FloatArray, targets: BoolArray, weight: FloatArray | None)
 
 
 def best_shared_threshold(group: HeldOut, steps: Iterable[tuple[FloatArray, FloatArray]]) -> float:
-    """Return the threshold above which the gains of a group's scores have the largest sum; inf if none is positive.
+    """Return the threshold with the largest sum of the gains of all scores above it; inf if no sum is positive.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def best_shared_threshold(group: HeldOut, steps: Iterable[tuple[FloatArray, Floa
         Labels that share the threshold.
     steps : iterable of (scores, gains)
         All known scores of the group, in blocks, and the change of the metric when the threshold falls below each,
-        given all higher ones. A negative's gain is at most 0, so that the best threshold is right below a positive.
+        given all higher ones. The gain of a negative is at most 0, so the best threshold is right below a positive.
     """
     above = np.unique(group.scores[group.targets])
     above = above[above > -np.inf]
@@ -173,7 +173,7 @@ def best_shared_threshold(group: HeldOut, steps: Iterable[tuple[FloatArray, Floa
 
 
 class Hamming(_Separable):
-    """Negated Hamming loss, the fraction of wrong entries: per group, 2 TP less predictions is to be largest."""
+    """Negated Hamming loss, the fraction of wrong entries: it is largest where 2 TP minus predictions is."""
 
     def value(self, held_out: HeldOut, thresholds: FloatArray) -> float:
         """Return the negated fraction of wrong entries."""
@@ -187,15 +187,16 @@ class Hamming(_Separable):
 
 
 class MicroF1:
-    r"""F1 of the counts summed over labels, by Dinkelbach's iteration for the maximum of a fraction.
+    r"""F1 of the counts summed over labels, by the iteration of Dinkelbach for the maximum of a fraction.
 
     The fraction :math:`2 TP / (\hat P + P)` reaches q if and only if the maximum over thresholds of
 
     .. math:: 2 TP - q (\hat P + P) = \sum_j (2 TP_j - q \hat P_j) - q P
 
     is not negative. The sum is maximised label by label, which gives thresholds with a fraction q' >= q. Starting at
-    q = 0 and repeated with q' for q, this stops at the largest fraction after a few, superlinearly converging steps
-    (W. Dinkelbach, "On nonlinear fractional programming", Management Science 13, 1967).
+    q = 0 and repeated with q' for q, this converges superlinearly to the largest fraction, in a few steps
+    (W. Dinkelbach, "On nonlinear fractional programming", Management Science 13, 1967,
+    :doi:`10.1287/mnsc.13.7.492`).
     """
 
     def value(self, held_out: HeldOut, thresholds: FloatArray) -> float:

@@ -1,6 +1,6 @@
 r"""The label set of the highest expected F1, for labels that are independent given their probabilities.
 
-Of all sets with k labels the best one holds the k most probable labels (Lewis, 1995), so that only k is to be found.
+Of all sets with k labels the best one holds the k most probable labels (Lewis, 1995), so only k has to be found.
 Let :math:`p_1 \ge \dots \ge p_L`, :math:`Y_j` independent with these probabilities and
 :math:`N_{-j} = \sum_{i \ne j} Y_i`. For the set of the first k labels, with :math:`1 / m = \int_0^1 t^{m-1} dt`,
 
@@ -25,7 +25,7 @@ from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray, row_blocks
 
 ELEMENTS_AT_ONCE = 2**18
 SIZES_AT_ONCE = 64
-TIE = 1e-9  # expected F1 that differ by less are equal: rounding of nodes adds up to 1e-11 for thousands of labels
+TIE = 1e-9  # smaller differences of expected F1 count as ties: rounding sums to 1e-11 for thousands of labels
 
 
 def expected_f1_sets(probabilities: FloatArray, min_labels: int = 0, max_labels: int | None = None) -> BoolArray:
@@ -62,7 +62,7 @@ def expected_f1_sets(probabilities: FloatArray, min_labels: int = 0, max_labels:
 
     Examples
     --------
-    A single label is taken if it is more probable than not, several uncertain ones rather than none:
+    A single label is taken if its probability is above 1/2, but several labels even below:
 
     >>> import numpy as np
     >>> expected_f1_sets(np.array([[0.4, 0.0, 0.0], [0.4, 0.4, 0.4]])).astype(int)

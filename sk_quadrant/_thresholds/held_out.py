@@ -1,4 +1,4 @@
-"""Scores of held-out rows with their labels, and what thresholds make of them."""
+"""Scores of held-out rows with their labels, and counts of predictions at thresholds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class HeldOut:
     """Scores of rows that the classifier was not fitted to, with their labels.
 
-    A label is predicted where its score is above its threshold, strictly: a score of -inf is never predicted.
+    A label is predicted if its score is strictly above its threshold: a score of -inf is never predicted.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class HeldOut:
         return HeldOut(self.scores[has_influence], self.targets[has_influence], known, weight)
 
     def n_positives(self) -> IndexArray:
-        """Return the number of positives of each label that some threshold predicts, of shape (n_labels,)."""
+        """Return the number of positives of each label with a score above -inf, of shape (n_labels,)."""
         return np.asarray(np.count_nonzero(self.targets & (self.scores > -np.inf), axis=0))
 
     def predictions(self, thresholds: FloatArray) -> BoolArray:
@@ -111,13 +111,13 @@ def fit_and_score(estimator: Any, data: FitData, split: Split, method: str, step
 
 
 def score(classifier: Any, data: FitData, split: Split, method: str) -> FloatArray:
-    """Return the held-out scores of a split; infinite for labels that its training rows have in one class only."""
+    """Return the held-out scores of a split, infinite for labels with a single class in its training rows."""
     return constant_as_infinite(data.respond(classifier, split, method).values, data, split)
 
 
 def constant_as_infinite(scores: FloatArray, data: FitData, split: Split) -> FloatArray:
-    """Return the held-out scores of a split, infinite for labels that its training rows have in one class only."""
-    if split.train is None:  # the classifier may know the label from other rows
+    """Return scores, infinite for labels with a single class in the training rows of the split."""
+    if split.train is None:  # its training rows are unknown
         return scores
     never, always = data.constant_labels(split.train)
     return np.where(never, -np.inf, np.where(always, np.inf, scores)) if (never | always).any() else scores

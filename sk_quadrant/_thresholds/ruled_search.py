@@ -1,12 +1,12 @@
-r"""The search for thresholds when a rule makes label sets of them, one label after the other.
+r"""Coordinate search for thresholds with a rule for label sets.
 
 With bounds on the number of labels, the threshold :math:`t_j` of one label alone changes a row in a single place. Let
 :math:`m_{(k)}` be the k-th largest score minus threshold of the other labels. Label j is in the set if and only if
 
 .. math:: s_j - t_j > b, \qquad b = \min(\max(0, m_{(max\_labels)}), m_{(min\_labels)}) ,
 
-so that :math:`s_j - b` takes the place of the score: sorted by it, rows pass one by one from their set without j to
-that with j, in which another label may be missing, and running counts give the metric at every threshold.
+so that :math:`s_j - b` takes the place of the score. Sorted by it, one row after another changes from its set without j
+to its set with j, in which another label may be missing, and running counts give the metric at every threshold.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class CountMetric:
     of_counts : callable
         (true positives, predictions, positives) of each unit -> values.
     unit : {"row", "label", "all"}
-        What is counted together.
+        Unit of the counts.
     """
 
     of_counts: Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
@@ -71,7 +71,7 @@ class CountMetric:
         return tuple(total if self.unit == "label" else total.sum(keepdims=True) for total in totals)
 
     def shares(self, held_out: HeldOut) -> FloatArray:
-        """Return what each unit counts."""
+        """Return the weight of each unit."""
         if self.unit == "label":
             return np.full(held_out.n_labels, 1 / held_out.n_labels)
         if self.unit == "row":
@@ -80,20 +80,20 @@ class CountMetric:
         return np.array([1.0 if self.of_counts is f1 else 1 / held_out.weight_known()])
 
     def running(self, held_out: HeldOut, out: BoolArray, into: BoolArray, place: IndexArray) -> FloatArray:
-        """Return the metric while rows pass from one label set to another.
+        """Return the metric while one row after another changes its label set.
 
         Parameters
         ----------
         held_out : HeldOut
         out, into : ndarray of bool of shape (n_samples, n_labels)
-            The two sets of each row.
+            The label sets of each row before and after its change.
         place : ndarray of shape (n_samples,)
-            Place of each row in the order in which they pass, from 1; that of rows that never pass is beyond.
+            Position of each row in the order of changes, from 1; rows that never change have the last positions.
 
         Returns
         -------
         ndarray of shape (largest place + 1,)
-            Value before the first row, and after those of each place.
+            Value before the first change, and after the changes of each position.
         """
         changed = out != into if held_out.known is None else (out != into) & held_out.known
         row, label = np.nonzero(changed)
@@ -118,7 +118,7 @@ class CountMetric:
 
 
 def _cumulated(values: FloatArray, first: IndexArray) -> FloatArray:
-    """Return running sums that start anew at some places, the first of which is 0."""
+    """Return running sums that restart at the indices `first`; the first of these is 0."""
     total = np.cumsum(values)
     lengths = np.diff(np.append(first, values.size))
     cumulated: FloatArray = total - np.repeat(np.append(0.0, total)[first], lengths)
@@ -136,7 +136,7 @@ COUNT_METRICS = {
 
 @dataclass(frozen=True)
 class RuledMetric:
-    """A metric of the label sets that a rule makes of scores and thresholds.
+    """A metric of the label sets of a rule, given scores and thresholds.
 
     Attributes
     ----------
@@ -156,12 +156,12 @@ class RuledMetric:
     def tune(
         self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
     ) -> FloatArray:
-        """Return thresholds not worse than those that are best without the rule for F1 and for the Hamming loss."""
+        """Return thresholds at least as good as the best ones without the rule for F1 and for the Hamming loss."""
         if self.rule.name is None:
             starts = [thresholds, *exact_starts(held_out, groups, thresholds)]
         else:
             starts = [thresholds.copy()]
-            starts[0][np.concatenate(groups)] = 0.5  # probabilities as they are
+            starts[0][np.concatenate(groups)] = 0.5  # probabilities unchanged
         return climb([_RuledState(self, held_out, start) for start in starts], groups, max_passes)
 
 
@@ -194,7 +194,7 @@ class _RuledState:
         return thresholds
 
     def _best_of_group(self, group: IndexArray) -> float:
-        """Return the best threshold of a group, searched coarse to fine."""
+        """Return the best threshold of a group, searched from coarse to fine."""
         labels = self.held_out.labels(group)
         thresholds = all_thresholds(labels.scores)
         below_positive = np.searchsorted(thresholds, Curve.of(labels).threshold)

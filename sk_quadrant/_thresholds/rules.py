@@ -1,8 +1,8 @@
 r"""Rules: from scores and thresholds to the label set of each row.
 
-Without a rule a label is predicted where its score is above its threshold. `min_labels` and `max_labels` bound the
-number of labels, and then those with the largest score minus threshold are taken. For probabilities this is the best
-set of an allowed size: a threshold t is optimal where a false positive costs t and a false negative 1 - t, and the
+Without a rule a label is predicted if its score is above its threshold. `min_labels` and `max_labels` bound the number
+of labels: the labels with the largest score minus threshold are taken. For probabilities this is the best set of an
+allowed size: a threshold t is optimal if a false positive costs t and a false negative 1 - t, and the
 expected cost of a set S is, up to a constant, :math:`-\sum_{j \in S} (p_j - t_j)`.
 """
 
@@ -21,7 +21,7 @@ ENTRIES_AT_ONCE = 2**20
 
 @dataclass(frozen=True)
 class Rule:
-    """What a label set has to be.
+    """Rule for label sets: bounds on their size, or expected F1.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Rule:
         return self == Rule()
 
     def check(self, n_labels: int) -> None:
-        """Raise a ValueError unless the rule can be kept with a number of labels."""
+        """Raise a ValueError unless the rule is possible for a number of labels."""
         if self.max_labels is not None and self.min_labels > self.max_labels:
             raise ValueError(f"min_labels must be at most max_labels={self.max_labels}, got {self.min_labels}.")
         if self.min_labels > n_labels:
@@ -60,14 +60,14 @@ class Rule:
     def decide(self, scores: FloatArray, thresholds: FloatArray) -> BoolArray:
         """Return the label sets of rows.
 
-        Equally good labels are taken by their score, then in their order.
+        Ties are broken by the larger score, then by the smaller index.
 
         Parameters
         ----------
         scores : ndarray of shape (n_samples, n_labels)
             Scores without NaN; probabilities for "expected_f1".
         thresholds : ndarray of shape (n_labels,)
-            Label j counts as more probable than not above its threshold.
+            Score above which a label is predicted by itself.
 
         Returns
         -------
@@ -97,14 +97,14 @@ class Rule:
 
 
 def margins(scores: FloatArray, thresholds: FloatArray) -> FloatArray:
-    """Return scores minus thresholds; where one is infinite, inf above the threshold and -inf below it."""
+    """Return scores minus thresholds; if one is infinite, inf above the threshold and -inf below it."""
     with np.errstate(invalid="ignore"):
         margin = scores - thresholds
     return np.where(np.isfinite(margin), margin, np.where(scores > thresholds, np.inf, -np.inf))
 
 
 def shifted(probabilities: FloatArray, thresholds: FloatArray) -> FloatArray:
-    """Return probabilities whose odds are divided by those of the thresholds, which thus become 1/2."""
+    """Return probabilities with odds divided by the odds of the thresholds, so that 1/2 is the new threshold."""
     if np.all(thresholds == 0.5):
         return probabilities
     inside = (thresholds > 0) & (thresholds < 1)

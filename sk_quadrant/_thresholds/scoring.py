@@ -1,4 +1,4 @@
-"""The metric that thresholds are chosen by: recognised, or a scorer to call."""
+"""The metric for which thresholds are tuned: a known metric, or a scorer to call."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def _formula(scorer: Any) -> tuple[Any, Any, dict[str, Any]]:
-    """Return what a scorer computes, without the parameters that change nothing for a label matrix."""
+    """Return metric, sign and parameters of a scorer, without parameters of no effect on a label matrix."""
     options = dict(getattr(scorer, "_kwargs", {}))
     options.pop("pos_label", None)
     if options.get("zero_division") in ("warn", 0):
@@ -39,7 +39,7 @@ def _formula(scorer: Any) -> tuple[Any, Any, dict[str, Any]]:
 
 
 def is_of_predictions(scorer: Any) -> bool:
-    """Whether a scorer calls `predict`, as far as it says what it calls."""
+    """Whether a scorer calls `predict`; True if unknown."""
     return "predict" in np.atleast_1d(getattr(scorer, "_response_method", "predict"))
 
 
@@ -52,7 +52,7 @@ class Scoring:
     scorer : callable
         A scorer of predictions.
     params : mapping
-        The metadata that the scorer asked for.
+        The metadata that the scorer requests.
     name : str or None
         The key of METRICS, None if the scorer has to be called.
     """
@@ -63,7 +63,7 @@ class Scoring:
 
     @classmethod
     def of(cls, scorer: Any, scoring: Any, params: Mapping[str, Any], targets: Targets) -> Scoring:
-        """Check the scorer and look for its metric among those whose search needs no calls."""
+        """Check the scorer and find its metric among METRICS."""
         if not is_of_predictions(scorer):
             raise ValueError(f"scoring must depend on predictions for thresholds to matter, got {scoring!r}.")
         names = [name for name in METRICS if _formula(get_scorer(name)) == _formula(scorer)]
@@ -75,7 +75,7 @@ class Scoring:
         return cls(scorer, params, name)
 
     def hold_out(self, data: FitData, rows: IndexArray, scores: FloatArray, rule: Rule) -> tuple[Metric, HeldOut]:
-        """Return the metric of the label sets of a rule and what it is computed from, for scores of some rows."""
+        """Return the metric of the label sets of a rule, and the held-out scores and targets of some rows."""
         params = _check_method_params(data.X, self.params, indices=rows)
         targets, mask = data.targets.present(rows), data.targets.mask
         if self.name is None:
@@ -98,7 +98,7 @@ class Scoring:
         return metric, held_out.without_idle_rows()
 
     def _metric_of(self, data: FitData, rows: IndexArray, params: Mapping[str, Any]) -> Callable[[BoolArray], float]:
-        """Return what the scorer gives for predictions of some rows, -inf where that is not finite."""
+        """Return the scorer as a function of the predictions of some rows, -inf for values that are not finite."""
         X = _safe_indexing(data.X, rows)
         y = _safe_indexing(data.y, rows) if data.encoding.exclusive else data.targets.present(rows).astype(int)
 
@@ -117,7 +117,7 @@ class Scoring:
 
 
 class _Predictions(ClassifierMixin, BaseEstimator):
-    """A classifier that is nothing but its predictions."""
+    """A classifier with given predictions, for scorers."""
 
     def __init__(self, encoding: Encoding, predicted: BoolArray) -> None:
         self.encoding = encoding
@@ -130,6 +130,6 @@ class _Predictions(ClassifierMixin, BaseEstimator):
         return self.encoding.classes if is_vector else [np.array([0, 1])] * n_labels
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the predictions as an ndarray, whatever X."""
+        """Return the predictions as an ndarray; X is not used."""
         encoding = self.encoding if self.encoding.exclusive else MultiLabel(self.encoding.classes)
         return np.asarray(encoding.decode([self.predicted]))

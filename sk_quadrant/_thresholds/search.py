@@ -21,7 +21,7 @@ class Search(Protocol):
     def tune(
         self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
     ) -> FloatArray:
-        """Return better thresholds, one for all labels of a group; labels in no group keep theirs."""
+        """Return better thresholds, one for all labels of a group; other labels keep their thresholds."""
 
 
 class Metric(Search, Protocol):
@@ -54,18 +54,18 @@ def tune_thresholds(
     Parameters
     ----------
     search : Search
-        What to look for: the maximum of a metric, or thresholds that keep a constraint.
+        Search for the maximum of a metric, or for thresholds that meet a constraint.
     held_out : HeldOut
         Scores and targets.
     fixed : ndarray of shape (n_labels,)
-        Thresholds of labels that are not to be tuned, NaN for those that are.
+        Thresholds of labels that are not tuned, NaN for labels to tune.
     shared : bool
         Whether all tuned labels share one threshold.
     min_positives : int
-        Labels with fewer positives share one threshold. It is the best for them taken together or, if even together
-        they have fewer, the best single one for all tuned labels. No threshold then depends on fewer positives.
+        Labels with fewer positives share one threshold: the best for these labels together or, if even together they
+        have fewer positives, the best for all tuned labels. No threshold then depends on fewer positives.
     max_passes : int
-        Largest number of passes over the labels, where a search makes several.
+        Largest number of passes over the labels in a coordinate search.
 
     Returns
     -------

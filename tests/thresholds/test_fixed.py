@@ -250,7 +250,7 @@ def test_constraint_holds_on_held_out_rows_and_labels_that_cannot_keep_it_are_na
     tuned = TunedThresholdMultiLabelClassifierCV(
         LOGISTIC, constraint=("precision", 0.9), cv=KFold(3), store_cv_results=True
     )
-    with pytest.warns(UserWarning, match=r"1 of 3 labels cannot keep a precision of 0.9.*never predicted: \['noise'\]"):
+    with pytest.warns(UserWarning, match=r"1 of 3 labels cannot meet a precision of 0.9.*never predicted: \['noise'\]"):
         tuned.fit(X, Y)
     assert_array_equal(tuned.constraint_met_, [True, True, False])
     predicted = tuned.cv_results_["scores"] > tuned.best_threshold_
