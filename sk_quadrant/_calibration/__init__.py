@@ -1,6 +1,6 @@
 """Probabilities of any multi-label classifier, calibrated by cross-validation.
 
-The estimator is in `classifier`; here is what other rooms share with it.
+The estimator is in `classifier`; this module exports the parts for other packages.
 """
 
 from sk_quadrant._calibration.calibration_set import CalibrationSet

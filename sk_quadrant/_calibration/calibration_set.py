@@ -1,4 +1,4 @@
-"""The calibration set: held-out scores, what they should have been, and how much each entry counts."""
+"""The calibration set: held-out scores with targets and weights."""
 
 from __future__ import annotations
 

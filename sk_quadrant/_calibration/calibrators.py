@@ -64,10 +64,10 @@ class IsotonicMap:
 
 @dataclass(frozen=True)
 class LogOdds:
-    """Log-odds of probabilities, finite for 0 and 1 too.
+    """Log-odds of probabilities, also finite for 0 and 1.
 
-    A few neighbours or trees, or rounding, make a probability of 0 out of a small one. It is moved half way to the
-    smallest positive probability of the held-out rows, and 1 likewise.
+    Few neighbours or trees, or rounding, give a probability of 0 instead of a small one. It is replaced by half of the
+    smallest positive probability of the held-out rows; 1 in the same way.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ def fit_temperature(calibration_set: CalibrationSet) -> LogisticMap:
 
 
 def fit_isotonic(calibration_set: CalibrationSet) -> IsotonicMap:
-    """Fit the isotonic regression of each label, a constant where only one of 0 and 1 was seen."""
+    """Fit the isotonic regression of each label, a constant for a label with a single class."""
     one_sided, frequency = calibration_set.one_sided, calibration_set.frequency
 
     def fit_label(j: int) -> IsotonicRegression:

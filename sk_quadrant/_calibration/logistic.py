@@ -40,9 +40,9 @@ FLATTEST = np.exp(-10.0)  # lowest slope without intercept, for scores scaled to
 
 
 def fit_logistic(calibration_set: CalibrationSet, *, fit_intercept: bool) -> tuple[FloatArray, FloatArray]:
-    """Return slopes and intercepts of shape (n_labels,), for the scores as they are.
+    """Return slopes and intercepts of shape (n_labels,), for scores that are not standardised.
 
-    Without intercepts, which are then 0, slopes are positive.
+    Without `fit_intercept` intercepts are 0 and slopes are positive.
     """
     blocks = row_blocks(calibration_set.n_labels, LABELS_AT_ONCE)
     parts = [_fit_block(calibration_set.labels(columns), fit_intercept) for columns in blocks]
@@ -82,7 +82,7 @@ class _Objective:
             self.center = sum(column_sums(b.weight, b.scores / self.peak) for b in blocks()) / total
         squares = (column_sums(b.weight, (b.scores / self.peak - self.center) ** 2) for b in blocks())
         spread = np.sqrt(sum(squares) / total)
-        constant = spread <= 1e-14  # what rounding leaves of equal scores, as none exceeds 1
+        constant = spread <= 1e-14  # rounding errors of equal scores, which are at most 1
         self.stretch = np.where(constant, 0.0, 1 / np.where(constant, 1.0, spread))
 
     def start(self) -> FloatArray:
@@ -94,7 +94,7 @@ class _Objective:
         """Return the loss (n_labels,), its gradient (2, n_labels) and its Hessian (2, 2, n_labels)."""
         parts = [self._block(block, *point) for block in self.calibration_set.blocks()]
         loss, gradient, hessian = (sum(values) for values in zip(*parts, strict=True))
-        if not self.fit_intercept:  # the intercept stays where it is
+        if not self.fit_intercept:  # the intercept is fixed
             gradient[1], hessian[0, 1], hessian[1, 0], hessian[1, 1] = 0.0, 0.0, 0.0, 1.0
         return loss, gradient, hessian
 
@@ -119,7 +119,7 @@ def _minimize(objective: _Objective) -> FloatArray:
     loss, gradient, hessian = objective(point)
     for _ in range(MAX_STEPS):
         step = _newton_step(gradient, hessian)
-        decrease = -(gradient * step).sum(axis=0)  # g' H^-1 g, twice what the quadratic model gains
+        decrease = -(gradient * step).sum(axis=0)  # g' H^-1 g, twice the decrease of the quadratic model
         if np.all(decrease <= 1e-14 * objective.total):
             return point + step
         for _ in range(MAX_HALVINGS):
@@ -138,8 +138,8 @@ def _newton_step(gradient: FloatArray, hessian: FloatArray) -> FloatArray:
     .. math:: d_a = -\frac{g_a - H_{ab} g_b / H_{bb}}{H_{aa} - H_{ab}^2 / H_{bb}}, \qquad
               d_b = -\frac{g_b + H_{ab} d_a}{H_{bb}}
 
-    Where the Schur complement in the first denominator is 0 but for rounding, scores do not tell slope from intercept,
-    and the slope stays.
+    If the Schur complement in the first denominator is 0 up to rounding, the scores are equal, slope and intercept
+    cannot be separated, and the slope is not changed.
     """
     (h00, h01), (_, h11) = hessian
     h11 = np.where(h11 > 0, h11, 1.0)

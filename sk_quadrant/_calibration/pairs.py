@@ -1,4 +1,4 @@
-"""Pairs of a fitted classifier and the map from its scores to probabilities, and the ways to make them."""
+"""Pairs of a fitted classifier and the map from its scores to probabilities, and their fit."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class CalibratedClassifier:
     estimator : object
         Fitted classifier.
     log_odds : LogOdds or None
-        How probabilities of the classifier become scores; None if it has decision values.
+        Transformation of its probabilities to scores; None if it has decision values.
     calibrator : CalibrationMap
         Map from scores to probabilities.
     n_positive, n_negative : ndarray of shape (n_labels,)
         Weight of the positives and negatives that the map was fitted to.
     encoding : Encoding
-        How y was encoded.
+        Encoding of y.
     """
 
     estimator: Any
@@ -59,7 +59,7 @@ class CalibratedClassifier:
 
 
 def pair_from_dict(values: Mapping[str, Any]) -> CalibratedClassifier:
-    """Return the pair of what `CalibratedClassifier.to_dict` returned."""
+    """Return the pair from the result of `CalibratedClassifier.to_dict`."""
     values = dict(values)
     calibrator, log_odds = dict(values.pop("calibrator")), values.pop("log_odds")
     encoding = values.pop("form") if "form" in values else values.pop("encoding")  # "form" until 0.1.0.dev0
@@ -72,22 +72,22 @@ def pair_from_dict(values: Mapping[str, Any]) -> CalibratedClassifier:
 
 
 def _score_method(estimator: Any) -> str:
-    """Return the method whose values are calibrated: that for decision values, or else for probabilities."""
+    """Return the method whose values are calibrated: `decision_function` if there is one, else `predict_proba`."""
     return first_method(estimator, ("decision_function",)) or "predict_proba"
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How pairs are made of the clones of an estimator.
+    """Fit of pairs to clones of an estimator.
 
     Attributes
     ----------
     estimator : object
-        Classifier, which stays as it is.
+        Classifier, which is not changed.
     data : FitData
     method : {"sigmoid", "temperature", "isotonic"}
     pooled : bool
-        Whether one map serves all labels.
+        Whether all labels share one map.
     """
 
     estimator: Any
@@ -100,7 +100,7 @@ class Calibration:
         return fits.in_parallel((delayed(self._pair_of_split)(split, fits.step()) for split in splits), n_jobs=n_jobs)
 
     def out_of_fold(self, splits: list[Split], fits: Fits, n_jobs: int | None) -> CalibratedClassifier:
-        """Return the classifier fitted to all rows with the map of its clones' out-of-fold scores."""
+        """Return the classifier fitted to all rows, with a map fitted to out-of-fold scores of clones."""
         rows = np.concatenate([split.test for split in splits])
         if not np.array_equal(np.sort(rows), np.arange(self.data.n_samples)):
             raise ValueError("With ensemble=False, each row must be in exactly one test part of cv. Use ensemble=True.")
@@ -113,7 +113,7 @@ class Calibration:
         return self._calibrate(classifier, Response(values, responses[0].is_probability))
 
     def frozen(self, fits: Fits) -> CalibratedClassifier:
-        """Return the classifier as it is with the map of all rows."""
+        """Return the frozen classifier with a map fitted to all rows."""
         classifier = self.data.fit(clone(self.estimator), step=fits.step())
         split = self.data.prefit_split()
         return self._calibrate(classifier, self.data.respond(classifier, split, _score_method(classifier)))
@@ -129,7 +129,7 @@ class Calibration:
         return classifier, self.data.respond(classifier, split, _score_method(classifier))
 
     def _calibrate(self, classifier: Any, response: Response, rows: IndexArray | None = None) -> CalibratedClassifier:
-        """Return a classifier with the map of its response for some rows, None for all."""
+        """Return a classifier with a map fitted to its response for some rows, None for all."""
         values = response.values.astype(np.float64, copy=False)
         log_odds = LogOdds.of(values) if response.is_probability else None
         scores = values if log_odds is None else log_odds.scores(values)
