@@ -218,7 +218,7 @@ def warn_after_fit(estimator: Any, result: FitResult, *, stacklevel: int) -> Non
 def _warn_unless_converged(estimator: Any, result: FitResult, *, stacklevel: int) -> None:
     """Warn if training was interrupted or has not converged."""
     if result.interrupted:
-        message = f"Training was interrupted after {result.n_iter} iterations; the model can be used."
+        message = f"Training was interrupted after {result.n_iter} iterations; the model is usable."
     elif not result.converged:
         message = (
             f"The {estimator.solver} solver did not converge within max_iter={estimator.max_iter} iterations to "
