@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import replace
 from functools import cached_property
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 from sklearn.utils._pprint import _EstimatorPrettyPrinter
@@ -29,6 +29,7 @@ from sk_quadrant._model import (
     module_from_dict,
     module_to_dict,
 )
+from sk_quadrant._namespaces import Namespace, can_dispatch, check_namespace, give, in_numpy
 from sk_quadrant._rows import (
     ArrayInputs,
     check_is_numeric,
@@ -52,6 +53,7 @@ from sk_quadrant._targets import (
 from sk_quadrant._training import (
     check_loss,
     check_partial_fit,
+    check_takes_tensors,
     check_watched_rows,
     chunked_rows,
     fit_rows,
@@ -424,6 +426,7 @@ class QuadrantMultiLabelClassifier(
         with unchanged_on_error(self):
             check_watched_rows(self, X_val, y_val, sample_weight_val, groups)
             start = warm_start_of(self)
+            y, sample_weight, y_val, sample_weight_val = map(in_numpy, (y, sample_weight, y_val, sample_weight_val))
             y = y if start is None else start.encoding.align(y)
             rows = self._read(X, y, sample_weight, reset=start is None)
             watched = self._watched_rows(rows, X, y, groups, X_val, y_val, sample_weight_val)
@@ -525,18 +528,25 @@ class QuadrantMultiLabelClassifier(
         with unchanged_on_error(self):
             check_partial_fit(self)
             start = getattr(self, "model_", None)
-            X = self._check_features(X, reset=start is None)
+            y, classes, sample_weight = map(in_numpy, (y, classes, sample_weight))
+            namespace = Namespace.of(X)
+            X = self._check_features(X, reset=start is None, namespace=namespace)
             if start is None and classes is None and not (is_label_matrix(y) or is_label_column(y)):
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             encoding = None if start is None else start.encoding
-            rows = self._training_rows(X, y, sample_weight, encoding=encoding, classes=classes)
+            options = {"encoding": encoding, "classes": classes, "namespace": namespace}
+            rows = self._training_rows(X, y, sample_weight, **options)
             update_with_rows(self, rows, start=start)
         return self
 
     def _read(self, X, y, sample_weight, *, reset):
         """Return the rows to train on, in memory or in chunks that are read when they are needed."""
+        namespace = Namespace.of(X)
+        if namespace is not None:
+            check_takes_tensors(self)
         if not reads_chunks(self):
-            return self._training_rows(self._check_features(X, reset=reset), y, sample_weight)
+            X = self._check_features(X, reset=reset, namespace=namespace)
+            return self._training_rows(X, y, sample_weight, namespace=namespace)
         rows = chunked_rows(self, X, y, sample_weight)
         validate_data(self, rows.head, skip_check_array=True, reset=reset)
         return rows
@@ -554,9 +564,10 @@ class QuadrantMultiLabelClassifier(
             names = ("missing_labels", "class_weight")
             with of_watched_rows():
                 if self.module is None:
-                    X_val = self._check_numbers(X_val, reset=False)
+                    X_val = self._check_numbers(X_val, reset=False, namespace=rows.namespace)
                 else:
-                    X_val = self._read_inputs(X_val, reset=False).follow(rows.X.signature())
+                    X_val = self._read_inputs(X_val, reset=False, namespace=rows.namespace)
+                    X_val = X_val.follow(rows.X.signature())
             options = {name: getattr(self, name) for name in names}
             return read_validation_rows(rows, X_val, y_val, sample_weight_val, **options)
         return divide(self.validation_fraction, X, y, groups) if self.early_stopping and splits else None
@@ -603,7 +614,7 @@ class QuadrantMultiLabelClassifier(
     @property
     def threshold_(self):
         """Probability above which each label is predicted; a score for a loss without a link."""
-        return self.model_.threshold
+        return give(self.model_.namespace, self.model_.threshold)
 
     @threshold_.setter
     def threshold_(self, threshold):
@@ -618,7 +629,7 @@ class QuadrantMultiLabelClassifier(
     @property
     def coef_(self):
         """Weights of a linear model."""
-        return follow_sparse_interface(self._linear_layer("coef_")[0])
+        return give(self.model_.namespace, follow_sparse_interface(self._linear_layer("coef_")[0]))
 
     @coef_.setter
     def coef_(self, coef):
@@ -627,7 +638,7 @@ class QuadrantMultiLabelClassifier(
     @property
     def intercept_(self):
         """Intercepts of a linear model."""
-        return self._linear_layer("intercept_")[1]
+        return give(self.model_.namespace, self._linear_layer("intercept_")[1])
 
     @intercept_.setter
     def intercept_(self, intercept):
@@ -673,8 +684,8 @@ class QuadrantMultiLabelClassifier(
         FloatingPointError
             If a score is too large for the precision of `X`, also in the other methods of prediction.
         """
-        X = self._check_X(X)
-        return self.model_.decision_function(X)
+        X = self._check_X(X, "decision_function")
+        return give(self.model_.namespace, self.model_.decision_function(X))
 
     def predict(self, X):
         """Return the labels whose score exceeds their threshold.
@@ -690,8 +701,8 @@ class QuadrantMultiLabelClassifier(
             In the form of `y` in `fit`: int64 indicators, or classes. They are sparse if `y` was: a sparse array if `y`
             was one, or with ``sklearn.set_config(sparse_interface="sparray")``.
         """
-        X = self._check_X(X)
-        return self.model_.predict(X)
+        X = self._check_X(X, "predict")
+        return give(self.model_.namespace, self.model_.predict(X))
 
     @available_if(has_link)
     def predict_proba(self, X):
@@ -708,8 +719,8 @@ class QuadrantMultiLabelClassifier(
             Probabilities of the labels. For a 1-D `y` probabilities of the classes, which sum to 1: two columns if
             binary, otherwise the one-vs-rest probabilities divided by their sum.
         """
-        X = self._check_X(X)
-        return self.model_.predict_proba(X)
+        X = self._check_X(X, "predict_proba")
+        return give(self.model_.namespace, self.model_.predict_proba(X))
 
     @available_if(has_link)
     def predict_log_proba(self, X):
@@ -725,8 +736,8 @@ class QuadrantMultiLabelClassifier(
         ndarray of shape (n_samples, n_labels)
             Logarithms, minus infinity for a probability of 0.
         """
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+        X = self._check_X(X, "predict_log_proba")
+        return give(self.model_.namespace, self.model_.predict_log_proba(X))
 
     def score(self, X, y, sample_weight=None):
         """Return the subset accuracy: the share of rows with all labels right; for a 1-D `y`, the accuracy.
@@ -753,14 +764,17 @@ class QuadrantMultiLabelClassifier(
             If `y` has other label names, unknown labels without ``missing_labels="ignore"``, soft labels, or no row
             with a known label and a positive weight.
         """
-        predicted = self.predict(X)
+        y, predicted, sample_weight = map(in_numpy, (y, self.predict(X), sample_weight))
         return accuracy(self.model_.encoding, y, predicted, sample_weight, missing_labels=self.missing_labels)
 
-    def _check_X(self, X):
+    def _check_X(self, X, method):
         model = getattr(self, "model_", None)
         if model is None:
             check_is_fitted(self)
-        return X if not model.takes_inputs and self._is_as_checked(X) else self._check_features(X, reset=False)
+        if model.namespace is None and not model.takes_inputs and self._is_as_checked(X):
+            return X
+        check_namespace(self, X, method)
+        return self._check_features(X, reset=False, namespace=model.namespace)
 
     def _is_as_checked(self, X):
         """Whether validation would return X unchanged; for one row validation takes longer than prediction."""
@@ -771,28 +785,32 @@ class QuadrantMultiLabelClassifier(
         with np.errstate(over="ignore", invalid="ignore"):
             return bool(np.isfinite(sum_of_squares(values)))  # twice as fast as their sum
 
-    def _check_features(self, X, *, reset):
+    def _check_features(self, X, *, reset, namespace):
         if self.module is not None if reset else self.model_.takes_inputs:
-            return self._check_inputs(X, reset=reset)
-        return self._check_numbers(X, reset=reset)
+            return self._check_inputs(X, reset=reset, namespace=namespace)
+        return self._check_numbers(X, reset=reset, namespace=namespace)
 
-    def _check_numbers(self, X, *, reset):
-        """Return X for a linear model or network of this package, checked."""
-        dtypes = [np.float64, np.float32]
-        return validate_data(self, masked_as_nan(X), accept_sparse="csr", dtype=dtypes, reset=reset)
+    def _check_numbers(self, X, *, reset, namespace):
+        """Return X for a linear model or network of this package, checked: a tensor with a namespace."""
+        if namespace is None:
+            dtypes = [np.float64, np.float32]
+            return validate_data(self, masked_as_nan(in_numpy(X)), accept_sparse="csr", dtype=dtypes, reset=reset)
+        dtypes = namespace.dtypes
+        return namespace.tensor(validate_data(self, namespace.bring(X), dtype=dtypes, reset=reset))
 
-    def _check_inputs(self, X, *, reset):
+    def _check_inputs(self, X, *, reset, namespace):
         """Return the inputs of a module of the user, checked against those of the first call."""
-        inputs = self._read_inputs(X, reset=reset)
+        inputs = self._read_inputs(X, reset=reset, namespace=namespace)
         return inputs if reset else self.model_.follow(inputs)
 
-    def _read_inputs(self, X, *, reset):
+    def _read_inputs(self, X, *, reset, namespace):
         """Return the inputs of a module of the user, checked."""
         inputs = read_texts_or_dict(X)
         if inputs is None:
             with padding_explained("X"):
-                X = validate_data(self, masked_as_nan(X), allow_nd=True, reset=reset)
-            inputs = ArrayInputs(check_is_numeric(X, "X"))
+                X = masked_as_nan(in_numpy(X)) if namespace is None else namespace.bring(X)
+                X = validate_data(self, X, allow_nd=True, reset=reset)
+            inputs = ArrayInputs(check_is_numeric(X if namespace is None else namespace.tensor(X), "X"))
         elif reset:
             for name in ("n_features_in_", "feature_names_in_"):
                 self.__dict__.pop(name, None)
@@ -843,6 +861,14 @@ class QuadrantMultiLabelClassifier(
             state["model_"] = FittedModel.from_dict(state["model_"])
         return state | {"module": module_from_dict(state.get("module"))}
 
+    def __sklearn_array_api_convert__(self, converter):
+        """Return the fitted estimator with arrays that a function of scikit-learn's `move_estimator_to` moves."""
+        clf = clone(self)
+        clf.__dict__.update(vars(copy(self)))
+        if "model_" in vars(self):
+            clf.__dict__["model_"] = self.model_.__sklearn_array_api_convert__(converter)
+        return clf
+
     def __repr__(self, N_CHAR_MAX=700):
         return BaseEstimator.__repr__(_with_short_module(self), N_CHAR_MAX)
 
@@ -851,6 +877,7 @@ class QuadrantMultiLabelClassifier(
         tags.classifier_tags.multi_label = True
         tags.target_tags.multi_output = True
         tags.input_tags.sparse = self.module is None
+        tags.array_api_support = can_dispatch() and not self.coef_threshold  # which makes coef_ a matrix of SciPy
         return tags
 
 

@@ -21,6 +21,7 @@ from sklearn.utils.validation import _check_method_params, _num_samples
 
 from sk_quadrant._arrays import BoolArray, IndexArray
 from sk_quadrant._callback_support import CallbackSupportMixin, FitTask, PartOfFit
+from sk_quadrant._namespaces import Namespace, give, in_numpy, pack_arrays, unpack_arrays
 from sk_quadrant._progress import Progress
 from sk_quadrant._saved_state import SavedState
 from sk_quadrant._targets import (
@@ -123,7 +124,7 @@ class FitData:
         X, y, params = part
         try:
             with nullcontext() if step is None else step.of(estimator):
-                return estimator.fit(X, y, **params)
+                return estimator.fit(X, give(Namespace.of(X), y), **params)
         except ValueError as error:
             constant = np.flatnonzero(np.logical_or(*self.constant_labels(rows)))
             if constant.size == 0:
@@ -202,23 +203,27 @@ class Fits:
 class MetaClassifier(CallbackSupportMixin, SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Base class of the meta-estimators, which keep the encoding of y from `fit`."""
 
-    def _publish(self, classifier: Any, **attributes: Any) -> None:
+    def _publish(self, classifier: Any, X: Any, **attributes: Any) -> None:
         """Replace all attributes of an earlier fit in a single step.
 
         Parameters
         ----------
         classifier : object
             Fitted classifier, whose DELEGATED attributes are copied.
+        X : array-like
+            Data passed to `fit`: numbers in the attributes become arrays of its namespace.
         **attributes : dict
             The new attributes.
         """
         parameters = {name: value for name, value in vars(self).items() if not name.endswith("_")}
+        namespace = Namespace.of(X)
+        given = {name: give(namespace, value) for name, value in attributes.items() if isinstance(value, np.ndarray)}
         delegated = {name: getattr(classifier, name) for name in DELEGATED if hasattr(classifier, name)}
         names = attributes["encoding_"].label_names
         names = find_label_names(classifier) if names is None else names
         if names is not None:
             delegated["label_names_in_"] = names
-        self.__dict__ = parameters | delegated | attributes
+        self.__dict__ = parameters | delegated | attributes | given
 
     def _is_prefit(self) -> bool:
         """Whether the classifier is fitted already and used as it is."""
@@ -235,7 +240,7 @@ class MetaClassifier(CallbackSupportMixin, SavedState, ClassifierMixin, MetaEsti
             )
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        X, y = indexable(X, y)
+        X, y = indexable(X, in_numpy(y))
         names = find_label_names(self.estimator) if self._is_prefit() else None
         y, encoding, targets = read_for_any_classifier(align_labels(y, names), **options)
         check_known(*targets.known_weight())
@@ -262,7 +267,7 @@ class MetaClassifier(CallbackSupportMixin, SavedState, ClassifierMixin, MetaEsti
         score : float
             Between 0 and 1; higher is better.
         """
-        predicted = self.predict(X)
+        y, predicted = in_numpy(y), in_numpy(self.predict(X))
         return accuracy(self.encoding_, y, predicted, sample_weight, missing_labels="ignore")
 
     def get_metadata_routing(self) -> Any:
@@ -278,9 +283,11 @@ class MetaClassifier(CallbackSupportMixin, SavedState, ClassifierMixin, MetaEsti
         )
 
     def _pack(self, state: dict[str, Any]) -> dict[str, Any]:
+        state = pack_arrays(state)
         return state | {"encoding_": state["encoding_"].to_dict()} if "encoding_" in state else state
 
     def _unpack(self, state: dict[str, Any]) -> dict[str, Any]:
+        state = unpack_arrays(state)
         former = state.pop("_form", None)  # the name before `encoding_`
         saved = state.get("encoding_", former)
         return state if saved is None else state | {"encoding_": encoding_of_saved(saved)}
@@ -288,6 +295,7 @@ class MetaClassifier(CallbackSupportMixin, SavedState, ClassifierMixin, MetaEsti
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags = deepcopy(get_tags(self.estimator).input_tags)
+        tags.array_api_support = get_tags(self.estimator).array_api_support
         tags.classifier_tags.multi_class = False
         tags.classifier_tags.multi_label = True  # the tags of OneVsRestClassifier, for one, do not say so
         return tags

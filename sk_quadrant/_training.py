@@ -102,6 +102,16 @@ def check_chunk_device(estimator: Any) -> None:
         )
 
 
+def check_takes_tensors(estimator: Any) -> None:
+    """Refuse parameters that need an `X` of NumPy or SciPy."""
+    own = {"coef_threshold": estimator.coef_threshold != 0, "batch_size": reads_chunks(estimator)}
+    for name in (name for name, is_asked in own.items() if is_asked):
+        raise ValueError(
+            f"{name}={getattr(estimator, name)!r} with solver={estimator.solver!r} needs X of NumPy or SciPy, got an "
+            f"array of another library. Leave the default of {name}, or move X to NumPy."
+        )
+
+
 def merge_summaries(estimator: Any, summaries: list[Summary]) -> Schema:
     """Return the schema of all parts of the rows, with the class weights of an estimator."""
     from sk_quadrant._rows import Schema
@@ -267,6 +277,9 @@ def _train(
     """Run the solver of an estimator on rows, and set the fitted model."""
     from sk_quadrant._solvers.devices import resolve_device
 
+    device = resolve_device(estimator.device)
+    if rows.namespace is not None and device.type == "cpu":  # then rows are trained on where they are
+        device = rows.namespace.tensor_device
     loss, solver = copy(resolve_loss(estimator.loss)), solver_of(estimator)  # set_params changes the original
     loss.check_n_labels(rows.encoding.n_labels)
     _check_parameters(estimator, solver, loss, is_soft=rows.is_soft or getattr(validation, "is_soft", False))
@@ -278,7 +291,7 @@ def _train(
     architecture = Architecture() if estimator.module is not None else _architecture(estimator, rows.n_features)
     before = start.encoding if start is not None and not solver.needs_sums_only else None  # mini-batch solvers continue
     encoding = rows.encoding.observing(rows.observed, before=before)
-    fitted = FittedModel([], architecture, encoding, loss, threshold, score_threshold)
+    fitted = FittedModel([], architecture, encoding, loss, threshold, score_threshold, namespace=rows.namespace)
     if estimator.module is not None:
         fitted = module_model(fitted, estimator, signature=cast("Any", rows).X.signature())
     if start is not None:
@@ -288,7 +301,7 @@ def _train(
         rows=rows,
         loss=loss,
         architecture=architecture,
-        device=resolve_device(estimator.device),
+        device=device,
         start=None if start is None else start.start(),
         moments=_moments(estimator),
         seed=seed,

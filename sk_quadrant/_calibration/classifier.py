@@ -21,6 +21,7 @@ from sk_quadrant._calibration.calibrators import METHODS
 from sk_quadrant._calibration.pairs import Calibration, pair_from_dict, warn_of_one_sided_folds
 from sk_quadrant._callback_support import FIT_CALLER, with_callbacks
 from sk_quadrant._meta_estimator import Fits, MetaClassifier
+from sk_quadrant._namespaces import in_namespace_of_X, in_numpy
 from sk_quadrant._targets import check_sample_weight
 
 
@@ -208,6 +209,7 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
             If a label has no positives or no negatives in the test part of a fold of an ensemble, or if `estimator`
             does not accept weights.
         """
+        sample_weight = in_numpy(sample_weight)
         routed = self._route(sample_weight, params)
         options = {"soft": True, "for_multiclass": "sklearn.calibration.CalibratedClassifierCV"}
         data = self._read(X, y, routed.estimator.fit, **options)
@@ -217,10 +219,11 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         data = replace(data, targets=replace(data.targets, weight=weight))
         pairs, fits = self._fit_pairs(data, routed.splitter.split)
         classes = encoding.classes
-        self._publish(pairs[0].estimator, calibrated_classifiers_=pairs, classes_=classes, encoding_=encoding)
+        self._publish(pairs[0].estimator, X, calibrated_classifiers_=pairs, classes_=classes, encoding_=encoding)
         fits.end()
         return self
 
+    @in_namespace_of_X
     def predict_proba(self, X):
         """Return calibrated probabilities.
 
@@ -238,6 +241,7 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         proba = self._positive_proba(X)  # first: an unfitted object has no encoding_
         return _strictly_inside(self.encoding_.complete(proba))
 
+    @in_namespace_of_X
     def predict(self, X):
         """Predict the labels whose calibrated probability is above 1/2.
 
@@ -257,6 +261,7 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         proba = self._positive_proba(X)
         return self.encoding_.decode([self.encoding_.decide(proba, 0.5)])
 
+    @in_namespace_of_X
     def decision_function(self, X):
         """Return the log-odds of the calibrated probabilities.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from sk_quadrant._calibration.calibration_set import CalibrationSet
 from sk_quadrant._calibration.calibrators import MAPS, METHODS, CalibrationMap, LogOdds
 from sk_quadrant._callback_support import FIT_CALLER, PartOfFit
 from sk_quadrant._meta_estimator import FitData, Fits, Split, encoding_of_saved
+from sk_quadrant._namespaces import moved_estimator
 from sk_quadrant._saved_state import plain
 from sk_quadrant._targets import Encoding, Response, first_method, respond
 
@@ -50,6 +51,10 @@ class CalibratedClassifier:
         response = respond(self.estimator, X, _score_method(self.estimator), self.encoding)
         values = response.values.astype(np.float64, copy=False)
         return self.calibrator.predict(values if self.log_odds is None else self.log_odds.scores(values))
+
+    def __sklearn_array_api_convert__(self, converter: Callable[[Any], Any]) -> CalibratedClassifier:
+        """Return the pair with the arrays of its classifier moved by scikit-learn's `move_estimator_to`."""
+        return replace(self, estimator=moved_estimator(self.estimator, converter))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values and arrays, and the estimators."""

@@ -31,6 +31,7 @@ from sk_quadrant._cross_validation.evaluation import (
 from sk_quadrant._cross_validation.path import fit_path, scores_of_loss
 from sk_quadrant._cross_validation.per_label import choose_per_label
 from sk_quadrant._meta_estimator import Fits, MetaClassifier
+from sk_quadrant._namespaces import in_namespace_of_X, in_numpy
 from sk_quadrant._saved_state import plain
 from sk_quadrant._targets import check_sample_weight, respond
 from sk_quadrant._thresholds import Scoring, is_of_predictions
@@ -283,6 +284,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             final = self._fit_best(judge, data, candidates[best], fits)
         self._publish(
             final["estimator_"],
+            X,
             cv_results_=results,
             best_index_=best,
             best_params_=candidates[best].params,
@@ -294,6 +296,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         fits.end()
         return self
 
+    @in_namespace_of_X
     def predict(self, X):
         """Predict the labels whose decision value is above the chosen threshold.
 
@@ -308,8 +311,9 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             Indicator matrix, int64, sparse if `y` was sparse in `fit`; for 1-D `y`, its classes.
         """
         scores = self._scores(X)
-        return self.encoding_.decode([self.encoding_.decide(scores, self.best_threshold_)])
+        return self.encoding_.decode([self.encoding_.decide(scores, in_numpy(self.best_threshold_))])
 
+    @in_namespace_of_X
     def decision_function(self, X):
         """Return the decision values of the best candidate.
 
@@ -324,9 +328,10 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             Scores of `estimator_`. For 1-D `y` the threshold is subtracted, so that the sign is the prediction.
         """
         scores = self._scores(X)
-        return self.encoding_.centre(scores, self.best_threshold_)
+        return self.encoding_.centre(scores, in_numpy(self.best_threshold_))
 
     @available_if(has_probabilities)
+    @in_namespace_of_X
     def predict_proba(self, X):
         """Return the probability of each label, by the link of the loss or the chosen map.
 
@@ -372,6 +377,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
     def __sklearn_tags__(self):
         tags = super(MetaClassifier, self).__sklearn_tags__()
         tags.input_tags = get_tags(self._template()).input_tags
+        tags.array_api_support = get_tags(self._template()).array_api_support
         tags.classifier_tags.multi_class = False
         tags.classifier_tags.multi_label = True
         tags.target_tags.multi_output = True

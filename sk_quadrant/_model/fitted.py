@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -12,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from sk_quadrant._arrays import row_blocks
+from sk_quadrant._arrays import is_tensor, join, numpy_dtype, row_blocks
 from sk_quadrant._cores import map_blocks
 from sk_quadrant._model.sparse_scores import SparseScores
+from sk_quadrant._namespaces import Namespace, move_to_numpy
 from sk_quadrant._saved_state import plain
 from sk_quadrant._targets import Encoding, encoding_from_dict
 from sk_quadrant.losses import LOSSES, Loss
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
     from sk_quadrant._solvers import FitResult
 
 PREDICT_ELEMENTS = 2**17  # scores of a block of rows: bounds the memory for intermediate results
+TENSOR_ELEMENTS = 2**24  # the same for tensors, which may be on a GPU, where many small products take long
 
-Layers = list[tuple[Any, NDArray[Any]]]
+Layers = list[tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class FittedModel:
     ----------
     layers : list of (weight, intercept)
         Weights of each layer, an ndarray or CSR matrix of shape (n_out, n_in), and its intercepts of shape (n_out,). A
-        linear model has one layer.
+        linear model has one layer. They are tensors if `namespace` is not None.
     architecture : Architecture
         Hidden layers and activation.
     encoding : Encoding
@@ -68,6 +71,9 @@ class FittedModel:
         Score above which each label is predicted.
     trained_module : torch.nn.Module or None, default=None
         Module with these weights; None to build it when `module` is first read.
+    namespace : Namespace or None, default=None
+        Library and device of the `X` that the model was fitted to, None for NumPy. Weights, checked rows, scores and
+        predictions are then PyTorch tensors.
 
     See Also
     --------
@@ -93,6 +99,7 @@ class FittedModel:
     threshold: NDArray[np.float64]
     score_threshold: NDArray[np.float64]
     trained_module: Any = field(default=None, repr=False)
+    namespace: Namespace | None = None
 
     @property
     def is_linear(self) -> bool:
@@ -113,16 +120,15 @@ class FittedModel:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Precision of the weights."""
-        dtype: np.dtype[Any] = self.layers[0][0].dtype
-        return dtype
+        return numpy_dtype(self.layers[0][0])
 
     @property
     def order(self) -> str:
         """Memory order of the weights of the first layer: "F" if they are held feature by feature, else "C"."""
         weight = self.layers[0][0]
-        return (
-            "F" if not sparse.issparse(weight) and weight.flags.f_contiguous and not weight.flags.c_contiguous else "C"
-        )
+        if not isinstance(weight, np.ndarray):
+            return "C"
+        return "F" if weight.flags.f_contiguous and not weight.flags.c_contiguous else "C"
 
     @cached_property
     def module(self) -> Any:
@@ -156,7 +162,7 @@ class FittedModel:
         FittedModel
             A new model.
         """
-        return replace(self, layers=layers, trained_module=None)
+        return replace(self, layers=self._in_place(layers), trained_module=None)
 
     def with_weights(self, weights: Any) -> FittedModel:
         """Return the same model with the weights of a solver.
@@ -216,14 +222,47 @@ class FittedModel:
             A new model.
         """
         module = None if len(result.layers) == 1 else result.net.module_
-        return replace(self, layers=result.layers, trained_module=module)
+        return replace(self, layers=self._in_place(result.layers), trained_module=module)
 
-    def scores(self, X: Any, transform: Callable[[Any], Any] | None = None) -> NDArray[Any]:
+    def _in_place(self, layers: Layers) -> Layers:
+        """Return layers as tensors where the model has a namespace."""
+        if self.namespace is None:
+            return layers
+        return [(self.namespace.tensor(weight), self.namespace.tensor(bias)) for weight, bias in layers]
+
+    def moved(self, namespace: Namespace | None) -> FittedModel:
+        """Return the same model for rows of another namespace.
+
+        Parameters
+        ----------
+        namespace : Namespace or None
+            Library and device, None for NumPy.
+
+        Returns
+        -------
+        FittedModel
+            A new model.
+
+        Raises
+        ------
+        ValueError
+            If the weights are sparse and the namespace is not None.
+        """
+        if namespace is not None and any(sparse.issparse(weight) for weight, _ in self.layers):
+            raise ValueError("Sparse weights need an X of NumPy or SciPy. Call densify before.")
+        layers = [(_in_numpy(weight), move_to_numpy(bias)) for weight, bias in self.layers]
+        return replace(self, namespace=namespace).with_layers(layers)
+
+    def __sklearn_array_api_convert__(self, converter: Callable[[Any], Any]) -> FittedModel:
+        """Return the model where a function of scikit-learn's `move_estimator_to` moves arrays."""
+        return self.moved(Namespace.of(converter(self.threshold)))
+
+    def scores(self, X: Any, transform: Callable[[Any], Any] | None = None) -> Any:
         """Return the scores of rows.
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_samples, n_features)
+        X : ndarray, CSR matrix or torch.Tensor of shape (n_samples, n_features)
             Rows, checked by the estimator.
         transform : callable or None, default=None
             Function of the scores, which is applied while a block of them is in cache.
@@ -238,6 +277,8 @@ class FittedModel:
         FloatingPointError
             If a score is too large for the precision of `X`.
         """
+        if is_tensor(X):
+            return join(self.map_scores(X, lambda _, block: block if transform is None else transform(block)))
         result: list[NDArray[Any]] = []  # made by the first block, which knows the dtype
         lock = Lock()
 
@@ -253,12 +294,12 @@ class FittedModel:
         self.map_scores(X, write)
         return result[0] if result else np.empty((0, self.encoding.n_labels), self.dtype)
 
-    def map_scores(self, X: Any, function: Callable[[slice, NDArray[Any]], Any]) -> list[Any]:
+    def map_scores(self, X: Any, function: Callable[[slice, Any], Any]) -> list[Any]:
         """Apply a function to the scores of each block of rows.
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_samples, n_features)
+        X : ndarray, CSR matrix or torch.Tensor of shape (n_samples, n_features)
             Rows, checked by the estimator.
         function : callable
             Function of the slice of rows and their scores, called by several threads.
@@ -275,37 +316,42 @@ class FittedModel:
         """
         score, fewest_rows = self._scorer(X)
         widest = max(self.encoding.n_labels, *self.architecture.hidden_layer_sizes, 1)
-        blocks = list(row_blocks(X.shape[0], max(fewest_rows, PREDICT_ELEMENTS // widest)))
-        work = X.size * self.encoding.n_labels if self.is_linear else 0  # PyTorch has threads of its own
+        size = TENSOR_ELEMENTS if is_tensor(X) else PREDICT_ELEMENTS
+        blocks = list(row_blocks(X.shape[0], max(fewest_rows, size // widest)))
+        in_torch = is_tensor(X) or not self.is_linear  # which has threads of its own
+        work = 0 if in_torch else X.size * self.encoding.n_labels
         return map_blocks(lambda rows: function(rows, _finite_scores(score, X[rows])), blocks, work)
 
-    def _scorer(self, X: Any) -> tuple[Callable[[Any], NDArray[Any]], int]:
+    def _scorer(self, X: Any) -> tuple[Callable[[Any], Any], int]:
         """Return the function that scores blocks of some rows, and the fewest rows that a block should have."""
         if not self.is_linear:
             from sk_quadrant._solvers.modules import scores_of
 
             return partial(scores_of, self.module), 1
+        if is_tensor(X):
+            from sk_quadrant._solvers.modules import linear_scores
+
+            return partial(linear_scores, *self.layers[0]), 1
         ((coef, intercept),) = self.layers
         if not sparse.issparse(X):
             return lambda rows: _shifted(rows @ coef.T, intercept), 1
         products = SparseScores(X, coef)
         return lambda rows: _shifted(products.of(rows), intercept), products.fewest_rows
 
-    def decision_function(self, X: Any) -> NDArray[Any]:
+    def decision_function(self, X: Any) -> Any:
         """Return the scores of rows relative to their thresholds.
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_samples, n_features)
+        X : ndarray, CSR matrix or torch.Tensor of shape (n_samples, n_features)
             Rows, checked by the estimator.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_labels), or (n_samples,) for a binary 1-D y
+        ndarray or torch.Tensor of shape (n_samples, n_labels), or (n_samples,) for a binary 1-D y
             A label is present if its value is positive.
         """
-        centred: NDArray[Any] = self.encoding.centre(self.scores(X), self.score_threshold)
-        return centred
+        return self.encoding.centre(self.scores(X), self.score_threshold)
 
     def predict(self, X: Any) -> Any:
         """Return the predictions of rows in the form of y.
@@ -323,21 +369,39 @@ class FittedModel:
         decide, thresholds = self.encoding.decide, self.score_threshold
         return self.encoding.decode(self.map_scores(X, lambda _, scores: decide(scores, thresholds)))
 
-    def predict_proba(self, X: Any) -> NDArray[Any]:
+    def predict_proba(self, X: Any) -> Any:
         """Return the probabilities of rows, for a loss with a link.
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_samples, n_features)
+        X : ndarray, CSR matrix or torch.Tensor of shape (n_samples, n_features)
             Rows, checked by the estimator.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_labels), or (n_samples, n_classes) for a 1-D y
+        ndarray or torch.Tensor of shape (n_samples, n_labels), or (n_samples, n_classes) for a 1-D y
             Probability of each label or class.
         """
-        probabilities: NDArray[Any] = self.encoding.complete(self.scores(X, self.loss.link.inverse))  # type: ignore[union-attr]
-        return probabilities
+        return self.encoding.complete(self.scores(X, self.loss.link.inverse))  # type: ignore[union-attr]
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Return the logarithms of the probabilities of rows, for a loss with a link.
+
+        Parameters
+        ----------
+        X : ndarray, CSR matrix or torch.Tensor of shape (n_samples, n_features)
+            Rows, checked by the estimator.
+
+        Returns
+        -------
+        ndarray or torch.Tensor of shape (n_samples, n_labels), or (n_samples, n_classes) for a 1-D y
+            Logarithms, minus infinity for a probability of 0.
+        """
+        probabilities = self.predict_proba(X)
+        if is_tensor(probabilities):
+            return probabilities.log()
+        with np.errstate(divide="ignore"):
+            return np.log(probabilities)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the model as plain values and arrays.
@@ -349,12 +413,13 @@ class FittedModel:
             without its tensors.
         """
         return {
-            "layers": [(_plain_matrix(weight), bias) for weight, bias in self.layers],
+            "layers": [(_plain_matrix(weight), move_to_numpy(bias)) for weight, bias in self.layers],
             "architecture": plain(self.architecture),
             "encoding": self.encoding.to_dict(),
             "loss": loss_to_dict(self.loss),
             "threshold": self.threshold,
             "score_threshold": self.score_threshold,
+            **({} if self.namespace is None else {"namespace": self.namespace.to_dict()}),
         }
 
     @classmethod
@@ -377,7 +442,8 @@ class FittedModel:
             return ModuleModel.from_dict(values)
         architecture = dict(values["architecture"])
         architecture["hidden_layer_sizes"] = tuple(architecture["hidden_layer_sizes"])
-        return cls(
+        namespace = values.get("namespace")
+        model = cls(
             layers=[(_matrix(weight), bias) for weight, bias in values["layers"]],
             architecture=Architecture(**architecture),
             encoding=encoding_from_dict(values["encoding"]),
@@ -385,13 +451,14 @@ class FittedModel:
             threshold=values["threshold"],
             score_threshold=values["score_threshold"],
         )
+        return model if namespace is None else model.moved(Namespace.from_dict(namespace))
 
 
-def _finite_scores(score: Callable[[Any], NDArray[Any]], X: Any) -> NDArray[Any]:
+def _finite_scores(score: Callable[[Any], Any], X: Any) -> Any:
     with np.errstate(over="ignore", invalid="ignore"):
         scores = score(X)
-        total = scores.sum()
-    if not np.isfinite(total) and not np.isfinite(scores).all():  # the sign of an infinite score may be wrong
+        total = float(scores.sum())
+    if not math.isfinite(total) and not abs(scores).max() < np.inf:  # the sign of an infinite score may be wrong
         raise FloatingPointError(
             f"Scores overflow {scores.dtype} (max abs(X) = {abs(X).max():.3g}). Scale X before fit and predict."
         )
@@ -418,9 +485,13 @@ def loss_from_dict(description: Any) -> Any:
     return LOSSES[parameters.pop("name")](**parameters)
 
 
+def _in_numpy(weight: Any) -> Any:
+    return weight if sparse.issparse(weight) else move_to_numpy(weight)
+
+
 def _plain_matrix(matrix: Any) -> Any:
     if not sparse.issparse(matrix):
-        return matrix
+        return move_to_numpy(matrix)
     return {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr, "shape": matrix.shape}
 
 

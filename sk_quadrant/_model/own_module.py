@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_quadrant._arrays import row_blocks
+from sk_quadrant._arrays import join, row_blocks
 from sk_quadrant._model.fitted import FittedModel
+from sk_quadrant._namespaces import Namespace
 
 if TYPE_CHECKING:
     from sk_quadrant._rows import Inputs, Signature
@@ -68,6 +69,11 @@ class ModuleModel(FittedModel):
     def trained(self, result: FitResult) -> ModuleModel:
         return replace(self, trained_module=result.net.module_, frozen_parts=result.frozen_parts)
 
+    def moved(self, namespace: Namespace | None) -> ModuleModel:
+        """Return the same model, with a copy of the module, for the `X` of another namespace, None for NumPy."""
+        device = "cpu" if namespace is None else namespace.tensor_device
+        return replace(self, namespace=namespace, trained_module=deepcopy(self.trained_module).to(device))
+
     def check_continues(self, start: FittedModel) -> None:
         if not isinstance(start, ModuleModel) or start.description != self.description:
             was = start.description if isinstance(start, ModuleModel) else start.architecture
@@ -87,11 +93,18 @@ class ModuleModel(FittedModel):
     def map_scores(self, X: Any, function: Callable[[slice, NDArray[Any]], Any]) -> list[Any]:
         return [function(rows, self._scores_of(X[rows])) for rows in row_blocks(len(X), self.rows_at_once)]
 
-    def _scores_of(self, X: Any) -> NDArray[Any]:
+    def scores(self, X: Any, transform: Callable[[Any], Any] | None = None) -> Any:
+        """Return the scores of rows, tensors where the model has a namespace; see `FittedModel.scores`."""
+        if self.namespace is None:
+            return super().scores(X, transform)
+        return join(self.map_scores(X, lambda _, block: block if transform is None else transform(block)))
+
+    def _scores_of(self, X: Any) -> Any:
         from sk_quadrant._solvers.own_modules import scores_of_inputs
 
-        scores: NDArray[Any] = scores_of_inputs(self.trained_module, X, self.encoding.n_labels)
-        if not np.isfinite(scores).all():
+        scores: Any = scores_of_inputs(self.trained_module, X, self.encoding.n_labels)
+        scores = scores.cpu().numpy() if self.namespace is None else scores
+        if not abs(scores).max() < np.inf:
             raise FloatingPointError("module gives scores that are infinite or NaN. Scale X before fit and predict.")
         return scores
 
@@ -105,7 +118,8 @@ class ModuleModel(FittedModel):
         model = FittedModel.from_dict({name: part for name, part in values.items() if name not in OWN_FIELDS})
         shared = {one.name: getattr(model, one.name) for one in fields(FittedModel)}
         own = {name: values[name] for name in OWN_FIELDS}
-        return cls(**shared | own | {"trained_module": module_from_dict(values["trained_module"])})
+        loaded = cls(**shared | own | {"trained_module": module_from_dict(values["trained_module"])})
+        return loaded if loaded.namespace is None else loaded.moved(loaded.namespace)
 
 
 class ModuleName(str):

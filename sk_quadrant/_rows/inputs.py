@@ -9,6 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_quadrant._arrays import is_tensor, numpy_dtype
+from sk_quadrant._namespaces import move_to_numpy
+
 Signature = dict[str, Any]
 
 
@@ -78,10 +81,10 @@ class ArrayInputs(Inputs):
 
     Parameters
     ----------
-    array : ndarray of shape (n_rows, ...)
+    array : ndarray or torch.Tensor of shape (n_rows, ...)
     """
 
-    array: NDArray[Any]
+    array: Any
     kind: ClassVar[str] = "a numeric array"
 
     def __len__(self) -> int:
@@ -107,7 +110,7 @@ class ArrayInputs(Inputs):
 
     def arrays(self) -> list[NDArray[Any]]:
         """Return the array."""
-        return [self.array]
+        return [move_to_numpy(self.array)]
 
     def signature(self) -> Signature:
         """Return number of axes and whether the numbers are floats."""
@@ -199,17 +202,18 @@ class DictInputs(Inputs):
         return DictInputs({name: _follow(self.parts[name], of, f"X[{name!r}]") for name, of in expected.items()})
 
 
-def _description(array: NDArray[Any]) -> list[Any]:
-    return [array.ndim, array.dtype.kind == "f"]
+def _description(array: Any) -> list[Any]:
+    return [array.ndim, numpy_dtype(array).kind == "f"]
 
 
-def _follow(array: NDArray[Any], description: list[Any], name: str) -> NDArray[Any]:
+def _follow(array: Any, description: list[Any], name: str) -> Any:
     """Return an array in the form of the first call, or raise a ValueError."""
     ndim, has_floats = description
     if array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} axes as in the first call, got shape {array.shape}.")
-    if has_floats:
-        return array if array.dtype.kind == "f" else array.astype(np.float64)
-    if array.dtype.kind == "f":
+    kind = numpy_dtype(array).kind
+    if has_floats and kind != "f":
+        return array.double() if is_tensor(array) else array.astype(np.float64)
+    if not has_floats and kind == "f":
         raise ValueError(f"{name} must hold integers as in the first call, got {array.dtype}.")
     return array

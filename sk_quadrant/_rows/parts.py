@@ -6,7 +6,7 @@ import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -269,6 +269,7 @@ class ShardedRows(Schema):
         ``batch_data()`` returns the batches of a mini-batch solver.
     """
 
+    namespace: ClassVar[Any] = None  # parts are of NumPy and SciPy
     row_sums: Callable[..., Any]
     batch_data: Callable[[], Any] | None = None
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import _num_samples, check_array
 
+from sk_quadrant._arrays import numpy_dtype
 from sk_quadrant._rows.inputs import DictInputs, Inputs, TextInputs
 from sk_quadrant._targets import masked_as_nan
 
@@ -55,7 +56,7 @@ def as_numbers(array: Any, name: str) -> NDArray[Any]:
     array = array.detach().cpu().numpy() if hasattr(array, "detach") else masked_as_nan(array)
     with padding_explained(name):
         checked = check_array(array, dtype="numeric", ensure_2d=False, allow_nd=True, input_name=name)
-    return check_is_numeric(checked, name)
+    return np.asarray(check_is_numeric(checked, name))
 
 
 @contextmanager
@@ -69,9 +70,9 @@ def padding_explained(name: str) -> Iterator[None]:
         raise
 
 
-def check_is_numeric(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Raise a ValueError unless an array holds real numbers; return it."""
-    if array.dtype.kind not in "biuf":
+def check_is_numeric(array: Any, name: str) -> Any:
+    """Raise a ValueError unless an array, or tensor, holds real numbers; return it."""
+    if numpy_dtype(array).kind not in "biuf":
         raise ValueError(f"{name} must hold real numbers, got {array.dtype}.")
     return array
 

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from sk_quadrant._arrays import numpy_dtype
+from sk_quadrant._namespaces import Namespace, move_to_numpy
 from sk_quadrant._rows.inputs import Inputs
 from sk_quadrant._targets import (
     Encoding,
@@ -26,19 +28,22 @@ class TrainingRows:
 
     Attributes
     ----------
-    X : ndarray or sparse CSR matrix of shape (n_rows, n_features)
+    X : ndarray, sparse CSR matrix or torch.Tensor of shape (n_rows, n_features)
         Features of dtype float32 or float64.
     targets : Targets
     encoding : Encoding
         Encoding of y.
     label_smoothing : float
         Weight of 1/2 in the training targets.
+    namespace : Namespace or None
+        Library and device of the features before they became a tensor, None for NumPy and SciPy.
     """
 
     X: Any
     targets: Targets
     encoding: Encoding
     label_smoothing: float = 0.0
+    namespace: Namespace | None = None
 
     def __len__(self) -> int:
         return int(self.X.shape[0])
@@ -56,8 +61,7 @@ class TrainingRows:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Precision of the features."""
-        dtype: np.dtype[Any] = self.X.dtype
-        return dtype
+        return numpy_dtype(self.X)
 
     @property
     def is_sparse(self) -> bool:
@@ -83,7 +87,8 @@ class TrainingRows:
     def arrays(self) -> list[NDArray[Any]]:
         """Return all arrays that the rows consist of."""
         X = self.X
-        return [*([X.data, X.indices, X.indptr] if sparse.issparse(X) else [X]), *self._target_arrays()]
+        parts = [X.data, X.indices, X.indptr] if sparse.issparse(X) else [move_to_numpy(X)]
+        return [*parts, *self._target_arrays()]
 
     def _target_arrays(self) -> list[NDArray[Any]]:
         values = self.targets.values
@@ -105,7 +110,7 @@ class InputRows(TrainingRows):
     ----------
     X : Inputs
         Inputs of the module.
-    targets, encoding, label_smoothing
+    targets, encoding, label_smoothing, namespace
         See `TrainingRows`.
     """
 
@@ -141,12 +146,13 @@ def read_training_rows(
     label_smoothing: float,
     encoding: Encoding | None = None,
     classes: Any = None,
+    namespace: Namespace | None = None,
 ) -> TrainingRows:
     """Return checked features with the targets of y.
 
     Parameters
     ----------
-    X : ndarray or sparse CSR matrix of shape (n_rows, n_features), or Inputs
+    X : ndarray, sparse CSR matrix or tensor of shape (n_rows, n_features), or Inputs
         Checked features.
     y, sample_weight : array-like
         As in `fit` of the estimator.
@@ -156,6 +162,8 @@ def read_training_rows(
         Encoding of an earlier call, which y must match; None to recognize it.
     classes : array-like, default=None
         All classes of a 1-D y, of which y may hold some only.
+    namespace : Namespace or None, default=None
+        Library and device of the features before they became a tensor.
 
     Raises
     ------
@@ -174,7 +182,7 @@ def read_training_rows(
     targets = weight_targets(targets, encoding, class_weight, weight)
     check_known(*targets.known_weight())
     kind = InputRows if isinstance(X, Inputs) else TrainingRows
-    return kind(X, targets, encoding, label_smoothing)
+    return kind(X, targets, encoding, label_smoothing, namespace)
 
 
 def smooth(targets: Any, amount: float) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from sk_quadrant._arrays import IndexArray
+from sk_quadrant._arrays import IndexArray, is_tensor
 from sk_quadrant._rows.inputs import Inputs
 from sk_quadrant._rows.training import TrainingRows, read_training_rows
 
@@ -63,7 +63,9 @@ def read_validation_rows(
     ValueError
         If y or sample_weight do not fit X or the encoding.
     """
-    if not isinstance(X, Inputs):
+    if is_tensor(X):
+        X = X.to(rows.X)
+    elif not isinstance(X, Inputs):
         X = X.astype(rows.dtype, copy=False)
         if sparse.issparse(X) != sparse.issparse(rows.X):
             X = X.toarray() if sparse.issparse(X) else sparse.csr_matrix(X)

@@ -131,7 +131,8 @@ class FitResult:
     def is_finite(self) -> bool:
         """Whether all weights are finite."""
         if self.layers:
-            return all(np.isfinite(getattr(w, "data", w)).all() for layer in self.layers for w in layer)
+            weights: list[Any] = [getattr(w, "data", w) for layer in self.layers for w in layer]
+            return all(np.isfinite(values).all() for values in weights)
         return all(bool(parameter.isfinite().all()) for parameter in self.net.module_.parameters())
 
 

@@ -15,6 +15,7 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
+from sk_quadrant._arrays import is_tensor, numpy_dtype
 from sk_quadrant._solvers.tensors import SparseRows, as_tensor, torch_dtype
 
 if TYPE_CHECKING:
@@ -196,15 +197,21 @@ def build_module(
 def module_of(layers: Layers, architecture: Architecture) -> Any:
     """Return the module of an architecture with given weights."""
     first, last = layers[0][0], layers[-1][0]
-    module = build_module(architecture, first.shape[1], len(last), first.dtype)
+    module = build_module(architecture, first.shape[1], len(last), numpy_dtype(first))
     write_layers(module, layers)
-    return module
+    return module.to(first.device) if is_tensor(first) else module
+
+
+def linear_scores(coef: Tensor, intercept: Tensor, X: Tensor) -> Tensor:
+    """Return the scores of a linear model for dense rows, in the larger precision of both."""
+    dtype = torch.promote_types(X.dtype, coef.dtype)
+    return torch.addmm(intercept.to(dtype), X.to(dtype), coef.to(dtype).T)
 
 
 @torch.no_grad()
-def scores_of(module: Any, X: Any) -> NDArray[Any]:
-    """Return the scores of rows, dense or sparse, in the precision of the module."""
+def scores_of(module: Any, X: Any) -> Any:
+    """Return the scores of rows, dense or sparse, in the precision of the module: a tensor for a tensor."""
     first = next(module.parameters())
     rows = SparseRows(X, first.dtype) if sparse.issparse(X) else as_tensor(X, dtype=first.dtype)
-    scores: NDArray[Any] = module(rows.to(first.device)).cpu().numpy()
-    return scores
+    scores = module(rows.to(first.device))
+    return scores if isinstance(X, Tensor) else scores.cpu().numpy()

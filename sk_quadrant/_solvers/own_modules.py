@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from sk_quadrant._arrays import numpy_dtype
 from sk_quadrant._solvers.tensors import as_tensor
 
 PLAIN_DTYPES = (torch.float16, torch.float32, torch.float64)  # the floats that NumPy has, too
@@ -119,9 +120,8 @@ def as_values(values: Any, dtype: torch.dtype, device: Any) -> Any:
     """Return what a module is called with as tensors on a device, floats in a precision; strings as they are."""
     if isinstance(values, dict):
         return {name: as_values(part, dtype, device) for name, part in values.items()}
-    if values.dtype.kind == "O":
-        return values
-    return as_tensor(values, dtype=dtype if values.dtype.kind == "f" else None, device=device)
+    kind = numpy_dtype(values).kind
+    return values if kind == "O" else as_tensor(values, dtype=dtype if kind == "f" else None, device=device)
 
 
 def split_values(values: Any, sizes: Sequence[int]) -> list[Any]:
@@ -193,15 +193,14 @@ def scores_in(output: Any) -> Tensor:
 
 
 @torch.no_grad()
-def scores_of_inputs(module: nn.Module, inputs: Any, n_labels: int) -> NDArray[np.float64]:
-    """Return the scores of rows, as the module gives them outside of training, in double precision."""
+def scores_of_inputs(module: nn.Module, inputs: Any, n_labels: int) -> Tensor:
+    """Return the scores of rows, as the module gives them outside of training, in double precision on its device."""
     if module.training:
         module.eval()
     first = next(module.parameters(), None)
     device = torch.device("cpu") if first is None else first.device
     values = as_values(inputs[np.arange(len(inputs))].values, float_dtype(module), device)  # copies: it may write
-    scores: NDArray[np.float64] = call(module, values, (len(inputs), n_labels)).to("cpu", torch.float64).numpy()
-    return scores
+    return call(module, values, (len(inputs), n_labels)).double()
 
 
 def frozen_in_evaluation(module: nn.Module) -> list[str]:

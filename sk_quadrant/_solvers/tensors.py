@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 
-def as_tensor(array: NDArray[Any], dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
-    """Return a tensor that shares the memory of an array where that is possible, also of a read-only one."""
+def as_tensor(array: Any, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
+    """Return a tensor that shares the memory of an array, or tensor, where that is possible."""
+    if isinstance(array, Tensor):
+        return array.to(device=device, dtype=dtype)
     if any(stride < 0 or stride % array.itemsize for stride in array.strides):  # PyTorch counts in whole entries
         array = np.ascontiguousarray(array)
     with warnings.catch_warnings():  # the tensors of data are only read

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 
+from sk_quadrant._namespaces import in_numpy
 from sk_quadrant._targets.encodings import Binary, Encoding, MultiLabel, container_of, recognize
 from sk_quadrant._targets.responses import Response, delegates, find_label_names
 from sk_quadrant._targets.targets import (
@@ -146,7 +147,8 @@ def stated_thresholds(classifier: Any, method: str, encoding: Encoding) -> NDArr
     is_probability = method == "predict_proba"
     found = next((found for part in delegates(classifier) if (found := _own(part, method, encoding)) is not None), None)
     middle = Response(np.empty(0), is_probability).middle
-    return np.broadcast_to(np.asarray(middle if found is None else found, dtype=np.float64), encoding.n_labels).copy()
+    values = np.asarray(middle if found is None else in_numpy(found), dtype=np.float64)
+    return np.broadcast_to(values, encoding.n_labels).copy()
 
 
 def _own(classifier: Any, method: str, encoding: Encoding) -> Any:

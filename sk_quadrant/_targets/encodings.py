@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.multiclass import check_classification_targets
 
-from sk_quadrant._arrays import follow_sparse_interface
+from sk_quadrant._arrays import (
+    as_integers,
+    beside,
+    follow_sparse_interface,
+    hstack,
+    join,
+    off_device,
+    rounded_like,
+)
 from sk_quadrant._targets.class_weights import class_weights, label_weights
 from sk_quadrant._targets.label_names import align_labels, are_compatible, column_names
 from sk_quadrant._targets.targets import (
@@ -215,19 +223,19 @@ class Binary(Encoding):
 
     def decide(self, scores: Any, thresholds: Any) -> Any:
         """Return whether scores are above the threshold, shape (n_rows, 1)."""
-        return scores > thresholds
+        return scores > beside(thresholds, scores)
 
     def decode(self, decisions: Sequence[Any]) -> Any:
         """Return the second class for positive decisions, the first for others."""
-        return np.take(self.classes, join(decisions)[:, 0].astype(np.int64))
+        return np.take(self.classes, off_device(join(decisions))[:, 0].astype(np.int64))
 
     def centre(self, scores: Any, thresholds: Any) -> Any:
         """Return 1-D scores that are positive where the second class is predicted, as scikit-learn expects."""
-        return (scores - thresholds)[:, 0].astype(scores.dtype)
+        return rounded_like((scores - beside(thresholds, scores))[:, 0], scores)
 
     def complete(self, probabilities: Any) -> Any:
         """Return two columns."""
-        return np.hstack([1 - probabilities, probabilities])
+        return hstack([1 - probabilities, probabilities])
 
     def weight_classes(self, targets: Targets, class_weight: Any) -> NDArray[np.float64]:
         """Return the class weight of each row; see `Encoding.weight_classes`."""
@@ -283,7 +291,7 @@ class Multiclass(Encoding):
 
     def decode(self, decisions: Sequence[Any]) -> Any:
         """Return the classes of indices."""
-        return np.take(self.classes, join(decisions))
+        return np.take(self.classes, off_device(join(decisions)))
 
     def complete(self, probabilities: Any) -> Any:
         """Return the one-vs-rest probabilities divided by their sum."""
@@ -350,13 +358,15 @@ class MultiLabel(Encoding):
 
     def decide(self, scores: Any, thresholds: Any) -> Any:
         """Return which scores are above their threshold; sparse if y was, without a dense matrix."""
-        decisions = scores > self.decision_thresholds(thresholds)
-        return decisions if self.container is None else CONTAINERS[self.container](decisions, dtype=np.int64)
+        decisions = scores > beside(self.decision_thresholds(thresholds), scores)
+        if self.container is None:
+            return decisions
+        return CONTAINERS[self.container](off_device(decisions), dtype=np.int64)
 
     def decode(self, decisions: Sequence[Any]) -> Any:
         """Return an int64 indicator matrix; a sparse one follows scikit-learn's `sparse_interface`."""
         if self.container is None:
-            return join(decisions).astype(np.int64)
+            return as_integers(join(decisions))
         matrix = sparse.vstack(decisions, format="csr") if len(decisions) > 1 else decisions[0]
         return follow_sparse_interface(matrix)
 
@@ -396,11 +406,6 @@ def encoding_from_dict(values: Mapping[str, Any]) -> Encoding:
     """Return the encoding from the result of `Encoding.to_dict`."""
     values = dict(values)
     return ENCODINGS[values.pop("kind")](**values)
-
-
-def join(blocks: Sequence[Any]) -> Any:
-    """Return blocks of rows as one array."""
-    return np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
 
 
 def read_targets(y: Any, *, missing_labels: str, classes: Any = None, min_classes: int = 2) -> tuple[Encoding, Targets]:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_quadrant._namespaces import in_numpy
+
 
 def column_names(y: Any) -> NDArray[np.object_] | None:
     """Return the columns of a DataFrame, None for anything else."""
@@ -88,6 +90,7 @@ def read_label_values(values: Any, names: Any, n_labels: int, *, name: str) -> N
     >>> read_label_values(pd.Series({"ad": 0.9, "spam": 0.1}), ["spam", "ad"], 2, name="threshold")
     array([0.1, 0.9])
     """
+    values = in_numpy(values)
     named = _named_values(values)
     if named is not None:
         values = _in_order(named, names, n_labels, name)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils.validation import _num_samples
 
+from sk_quadrant._namespaces import in_numpy
+
 if TYPE_CHECKING:
     from sk_quadrant._targets.encodings import Encoding
 
@@ -72,7 +74,7 @@ def respond(estimator: Any, X: Any, method: str, encoding: Encoding) -> Response
     ValueError
         If there is not one score per label, or a score is NaN.
     """
-    answer = getattr(estimator, method)(X)
+    answer = in_numpy(getattr(estimator, method)(X))
     is_probability = method == "predict_proba"
     if is_probability:
         is_one = encoding.n_labels == 1 and not _is_of_label(estimator, X, answer)
@@ -115,7 +117,8 @@ def positive_probabilities(answer: Any, estimator: Any, *, positive: Any = 1, on
     classes = getattr(estimator, "classes_", None)
     if isinstance(answer, list):
         each = [None] * len(answer) if classes is None else classes
-        return np.column_stack([_column(p, c, positive) for p, c in zip(answer, each, strict=True)])
+        return np.column_stack([_column(in_numpy(p), c, positive) for p, c in zip(answer, each, strict=True)])
+    answer = in_numpy(answer)
     return _column(answer, classes, positive)[:, np.newaxis] if one_label else np.asarray(answer)
 
 

@@ -12,6 +12,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from sk_quadrant._arrays import row_blocks
+from sk_quadrant._namespaces import Namespace, in_numpy
 from sk_quadrant._targets.label_names import align_labels, column_names
 from sk_quadrant._targets.responses import positive_probabilities
 from sk_quadrant._targets.targets import as_classes, is_label_matrix, is_target_column, masked_as_nan, read_matrix
@@ -28,13 +29,14 @@ class ScoredTargets:
     """Targets and scores, dense arrays of shape (n_samples, n_labels).
 
     `known` is False for unknown labels and labels of weight 0, whose `targets` are 0; `sample_weight` has shape
-    (n_samples,) or (n_samples, n_labels).
+    (n_samples,) or (n_samples, n_labels). `namespace` is that of the scores before they became a NumPy array.
     """
 
     targets: NDArray[Any]
     known: NDArray[np.bool_]
     scores: NDArray[Any]
     sample_weight: NDArray[np.float64]
+    namespace: Namespace | None = None
 
     @property
     def n_labels(self) -> int:
@@ -88,6 +90,7 @@ def check_predicted_targets(y_true: Any, y_pred: Any, sample_weight: Any) -> Sco
 
 
 def _check(y_true: Any, y_score: Any, sample_weight: Any, *, name: str) -> ScoredTargets:
+    namespace, y_true, y_score = Namespace.of(y_score), in_numpy(y_true), in_numpy(y_score)
     targets = _check_targets(y_true)
     names = column_names(y_true)
     scores = _check_scores(align_labels(y_score, names, name=name, of="y_true"), name, targets.values.shape)
@@ -97,7 +100,8 @@ def _check(y_true: Any, y_score: Any, sample_weight: Any, *, name: str) -> Score
     known = targets.known() if weight.ndim == 1 else targets.known() & (entry_weight > 0)
     if not known[entry_weight.any(axis=1)].any():
         raise ValueError("y_true must hold a known label in a row of positive sample_weight, got none.")
-    return ScoredTargets(targets.values if weight.ndim == 1 else targets.values * known, known, scores, weight)
+    values = targets.values if weight.ndim == 1 else targets.values * known
+    return ScoredTargets(values, known, scores, weight, namespace)
 
 
 def _check_targets(y_true: Any) -> Targets:
@@ -112,7 +116,7 @@ def _check_scores(y_score: Any, name: str, shape: tuple[int, ...]) -> NDArray[An
     """Return scores of the shape of the targets; a list with the probabilities of each label is stacked."""
     if isinstance(y_score, (list, tuple)) and any(np.ndim(label_scores) == 2 for label_scores in y_score):
         _check_two_columns(y_score, name)
-        y_score = positive_probabilities([np.asarray(label_scores) for label_scores in y_score], None)
+        y_score = positive_probabilities([np.asarray(in_numpy(label_scores)) for label_scores in y_score], None)
     scores: NDArray[Any] = check_array(
         masked_as_nan(y_score),
         dtype=[np.float64, np.float32],

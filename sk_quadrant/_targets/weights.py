@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
+from sk_quadrant._namespaces import in_numpy
 from sk_quadrant._targets.label_names import align_labels
 from sk_quadrant._targets.targets import masked_as_nan
 
@@ -46,6 +47,7 @@ def check_sample_weight(
     """
     if sample_weight is None:
         return None
+    sample_weight = in_numpy(sample_weight)
     if n_labels is not None:
         sample_weight = align_labels(sample_weight, names, name="sample_weight")
     if isinstance(sample_weight, Real):

@@ -12,6 +12,7 @@ from sklearn.utils.validation import _estimator_has, check_is_fitted
 
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant._meta_estimator import MetaClassifier
+from sk_quadrant._namespaces import in_namespace_of_X, in_numpy
 from sk_quadrant._targets import (
     RESPONSE_METHODS,
     Encoding,
@@ -33,6 +34,7 @@ class ThresholdClassifier(MetaClassifier):
     }
 
     @available_if(_estimator_has("predict_proba"))
+    @in_namespace_of_X
     def predict_proba(self, X: Any) -> Any:
         """Return the probabilities of the fitted estimator.
 
@@ -49,6 +51,7 @@ class ThresholdClassifier(MetaClassifier):
         return self._fitted().predict_proba(X)
 
     @available_if(_estimator_has("predict_log_proba"))
+    @in_namespace_of_X
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithm of the probabilities of the fitted estimator.
 
@@ -65,6 +68,7 @@ class ThresholdClassifier(MetaClassifier):
         return self._fitted().predict_log_proba(X)
 
     @available_if(_estimator_has("decision_function"))
+    @in_namespace_of_X
     def decision_function(self, X: Any) -> Any:
         """Return the decision values of the fitted estimator.
 
@@ -94,7 +98,7 @@ class ThresholdClassifier(MetaClassifier):
 
     def _decide(self, response: Response, thresholds: FloatArray, encoding: Encoding) -> Any:
         """Return the predictions in the form of y."""
-        decisions = self._rule().decide(response.values, thresholds)
+        decisions = self._rule().decide(response.values, in_numpy(thresholds))
         if encoding.exclusive and len(encoding.classes) == 1:  # the only class is the negative one
             decisions = np.zeros_like(decisions)
         return encoding.decode([encoding.decide(decisions, 0.5)])  # sparse if y was

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from sk_quadrant._arrays import BoolArray, FloatArray
 from sk_quadrant._callback_support import FIT_CALLER, with_callbacks
 from sk_quadrant._meta_estimator import FitData, Fits, Split
+from sk_quadrant._namespaces import in_namespace_of_X
 from sk_quadrant._progress import verbosity
 from sk_quadrant._targets import (
     Encoding,
@@ -351,10 +352,11 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
             _warn_of_unmet(constraint, tuned["constraint_met_"], encoding)
         if self.store_cv_results:
             tuned["cv_results_"] = _cv_results(splits, scores)
-        self._publish(classifier, estimator_=classifier, response_method_=method, encoding_=encoding, **tuned)
+        self._publish(classifier, X, estimator_=classifier, response_method_=method, encoding_=encoding, **tuned)
         fits.end()
         return self
 
+    @in_namespace_of_X
     def predict(self, X: Any) -> Any:
         """Predict the labels whose score is above their threshold, or the label set of the rule.
 

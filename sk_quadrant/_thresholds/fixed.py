@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant._callback_support import with_callbacks
 from sk_quadrant._meta_estimator import Fits
+from sk_quadrant._namespaces import in_namespace_of_X
 from sk_quadrant._targets import (
     Encoding,
     encoding_of_predictions,
@@ -180,10 +181,11 @@ default="auto"
             _read_thresholds(self.threshold, data.encoding, method)
         with Fits(self, 1, data) as fits:
             classifier = data.fit(clone(self.estimator), step=fits.step())
-        self._publish(classifier, estimator_=classifier, encoding_=data.encoding)
+        self._publish(classifier, X, estimator_=classifier, encoding_=data.encoding)
         fits.end()
         return self
 
+    @in_namespace_of_X
     def predict(self, X: Any) -> Any:
         """Predict label sets by the thresholds and the rule.
 

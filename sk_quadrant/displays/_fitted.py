@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant import _targets
 from sk_quadrant._arrays import FloatArray
+from sk_quadrant._namespaces import in_numpy
 from sk_quadrant._targets import (
     RESPONSE_METHODS,
     Response,
@@ -71,7 +72,7 @@ def find_thresholds(estimator: Any, response: Response, decisions: FloatArray) -
 def _stated_thresholds(estimator: Any, response: Response) -> FloatArray:
     """Return `best_threshold_` or `threshold_` if it is on the scale of the response, else the middle of the scale."""
     n_labels = response.values.shape[1]
-    thresholds = find_attribute(estimator, "best_threshold_", "threshold_")
+    thresholds = in_numpy(find_attribute(estimator, "best_threshold_", "threshold_"))
     method = find_attribute(estimator, "response_method_")  # only tuned classifiers have it
     on_probability = method == "predict_proba" if method else hasattr(estimator, "predict_proba")
     if thresholds is None or np.size(thresholds) not in (1, n_labels) or on_probability != response.is_probability:

@@ -133,7 +133,7 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
         closed = self._read(X, hierarchy.close(data.y), routed.estimator.fit, soft=False)
         with Fits(self, 1, data) as fits:
             classifier = closed.fit(clone(self.estimator), step=fits.step())
-        self._publish(classifier, estimator_=classifier, hierarchy_=hierarchy, encoding_=closed.encoding)
+        self._publish(classifier, X, estimator_=classifier, hierarchy_=hierarchy, encoding_=closed.encoding)
         fits.end()
         return self
 

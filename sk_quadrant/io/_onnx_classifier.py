@@ -54,7 +54,7 @@ def set_shapes(operator: Any) -> None:
 
 def convert(scope: Any, operator: Any, container: Any) -> None:
     """Write the nodes of a model: those that its own code adds when it computes with values of a graph."""
-    model, graph, (labels, values) = operator.raw_operator.model_, Graph(scope, container), operator.outputs
+    model, graph, (labels, values) = operator.raw_operator.model_.moved(None), Graph(scope, container), operator.outputs
     encoding, thresholds = model.encoding.dense(), model.score_threshold
     if encoding.exclusive:  # so that taking a class adds a node
         classes = encoding.classes if is_text(encoding.classes) else encoding.classes.astype(np.int64)

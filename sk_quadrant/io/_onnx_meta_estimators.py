@@ -13,6 +13,7 @@ from sk_quadrant._calibration import LogisticMap
 from sk_quadrant._calibration.classifier import CalibratedMultiLabelClassifierCV
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
 from sk_quadrant._cross_validation.classifier import QuadrantMultiLabelClassifierCV
+from sk_quadrant._namespaces import move_to_numpy
 from sk_quadrant._thresholds.classifier import TunedThresholdMultiLabelClassifierCV
 from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
 from sk_quadrant.hierarchy import HierarchicalMultiLabelClassifier, LabelHierarchy
@@ -87,7 +88,7 @@ def convert_tuned(scope: Any, operator: Any, container: Any) -> None:
     model, graph, (labels, values) = operator.raw_operator, Graph(scope, container), operator.outputs
     answer = graph.value(operator.inputs[0].full_name).cast(np.float64)
     scores = _scores_below(graph, model, answer, model.estimator_, model.response_method_)
-    thresholds = model.best_threshold_ if hasattr(model, "best_threshold_") else model.threshold_
+    thresholds = move_to_numpy(model.best_threshold_ if hasattr(model, "best_threshold_") else model.threshold_)
     _write_labels(graph, model, _decided(graph, model, scores, thresholds), labels)
     shown = answer if values.raw_name == "probabilities" else scores
     graph.output(shown.cast(dtype_of(values)), values.full_name)
@@ -99,7 +100,7 @@ def convert_chosen(scope: Any, operator: Any, container: Any) -> None:
     scores = graph.value(operator.inputs[0].full_name).cast(np.float64)
     if model.encoding_.exclusive:  # the decision values of two classes are shifted to 0
         scores = graph.node("Reshape", scores, np.array([-1, 1])) + model.estimator_.model_.score_threshold
-    thresholds = model.best_threshold_
+    thresholds = move_to_numpy(model.best_threshold_)
     _write_labels(graph, model, graph.node("Greater", scores, thresholds), labels)
     if values.raw_name == "scores":
         result = model.encoding_.centre(scores, thresholds)

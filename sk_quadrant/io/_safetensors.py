@@ -74,7 +74,7 @@ def save_safetensors(model: QuadrantMultiLabelClassifier, path: str | os.PathLik
     from safetensors.numpy import save_file
 
     _check_model(model)
-    fitted = model.model_
+    fitted = model.model_.moved(None)
     ((coef, intercept),) = fitted.layers
     arrays = {"intercept": intercept, "threshold": fitted.threshold, "cut": fitted.score_threshold}
     if sparse.issparse(coef):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sk_quadrant._namespaces import give
 from sk_quadrant._parameters import validate_params
 from sk_quadrant._targets import ScoredTargets, check_probabilistic_targets
 from sk_quadrant.metrics._averaging import average_labels
@@ -117,7 +118,7 @@ def expected_calibration_error(
         edges = _quantile_edges(inputs, n_bins, is_pooled=is_pooled)
     gaps, weights = _sum_gaps(inputs, edges)
     totals = np.abs(gaps.sum(axis=1) if is_pooled else gaps).sum(axis=0)
-    return average_labels(totals, weights, average)
+    return give(inputs.namespace, average_labels(totals, weights, average))  # type: ignore[no-any-return]
 
 
 def _sum_gaps(inputs: ScoredTargets, edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

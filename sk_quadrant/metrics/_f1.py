@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils._param_validation import Options, StrOptions
 
+from sk_quadrant._namespaces import give
 from sk_quadrant._parameters import validate_params
 from sk_quadrant._targets import ScoredTargets, check_predicted_targets
 
@@ -253,7 +254,7 @@ def _score(
         )
     values[total == 0] = np.nan
     if average is None:
-        return values
+        return give(inputs.namespace, values)  # type: ignore[no-any-return]
     weight = {"weighted": counts.positive, "samples": inputs.row_weight}.get(average, np.ones(len(values)))
     return _mean(values, weight)
 

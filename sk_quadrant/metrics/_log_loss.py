@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import xlog1py, xlogy
 from sklearn.utils._param_validation import StrOptions
 
+from sk_quadrant._namespaces import give
 from sk_quadrant._parameters import validate_params
 from sk_quadrant._targets import ScoredTargets, check_probabilistic_targets
 from sk_quadrant.metrics._averaging import average_labels
@@ -97,7 +98,7 @@ def multilabel_log_loss(
         weight = block.weight
         losses += np.sum(weight * _entry_losses(block), axis=0)
         weights += np.sum(weight, axis=0)
-    return average_labels(losses, weights, average)
+    return give(inputs.namespace, average_labels(losses, weights, average))  # type: ignore[no-any-return]
 
 
 def _entry_losses(block: ScoredTargets) -> NDArray[Any]:

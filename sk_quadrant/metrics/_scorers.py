@@ -14,6 +14,7 @@ from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_response_method
 
+from sk_quadrant._namespaces import in_numpy
 from sk_quadrant._parameters import validate_params
 from sk_quadrant._targets import (
     Binary,
@@ -50,12 +51,12 @@ class _MultilabelScorer(_BaseScorer):
         except AttributeError as error:
             raise error from _reason(estimator, self._response_method)
         names = find_label_names(estimator)
-        y_true = align_labels(y_true, names)
+        y_true = align_labels(in_numpy(y_true), names)
         if metadata.get("sample_weight") is not None:
             weight = align_labels(metadata["sample_weight"], names, name="sample_weight")
             metadata = {**metadata, "sample_weight": weight}
         if is_label_matrix(y_true, "y_true"):
-            response = method(X)
+            response = in_numpy(method(X))
             scores = positive_probabilities(response, estimator) if isinstance(response, list) else response
         else:
             y_true, scores = _one_label(y_true, X, estimator, method.__name__)
@@ -91,7 +92,7 @@ def _one_label(y_true: Any, X: Any, estimator: Any, method: str) -> tuple[Any, A
     if not is_target_column(y_true):
         y_true = (as_classes(y_true, warn=False) == encoding.positive)[:, np.newaxis].astype(np.int64)
     if method == "predict":
-        return y_true, (np.asarray(estimator.predict(X)).reshape(-1, 1) == encoding.positive).astype(np.int64)
+        return y_true, (np.asarray(in_numpy(estimator.predict(X))).reshape(-1, 1) == encoding.positive).astype(np.int64)
     return y_true, respond(estimator, X, method, encoding).values
 
 

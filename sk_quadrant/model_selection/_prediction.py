@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Options, StrOptions
 from sklearn.utils.parallel import Parallel, delayed
 
 from sk_quadrant._meta_estimator import FitData, Split
+from sk_quadrant._namespaces import Namespace, give, in_numpy
 from sk_quadrant._parameters import validate_params
 from sk_quadrant._targets import RESPONSE_METHODS, read_for_any_classifier
 
@@ -90,6 +91,7 @@ def multilabel_cross_val_predict(
     True
     """
     X, y = indexable(X, y)
+    namespace, y = Namespace.of(X), in_numpy(y)
     y, encoding, targets = read_for_any_classifier(y, soft=True)
     data = FitData(X, y, encoding, targets, fit_params or {})
     splits = data.split(cv, {} if groups is None else {"groups": groups})
@@ -100,7 +102,7 @@ def multilabel_cross_val_predict(
     values = np.concatenate(parts)
     result = np.empty_like(values)
     result[rows] = values
-    return result
+    return give(namespace, result)  # type: ignore[no-any-return]
 
 
 def _predict_part(estimator: Any, data: FitData, split: Split, method: str) -> NDArray[Any]:

@@ -179,11 +179,13 @@ class BatchData(Dataset[Any]):
         rows = index if self.index is None else self.index[index]
         if sparse.issparse(self.X):
             return SparseRows(self.X[rows], self.dtype), self._targets(rows)
+        features = as_tensor(self.X)
         if out is None:
-            out = torch.ones(len(rows), self.X.shape[1] + 1, dtype=self.dtype), self._targets(rows)
+            shape = len(rows), self.X.shape[1] + 1
+            out = torch.ones(shape, dtype=self.dtype, device=features.device), self._targets(rows)
         else:
             overwrite(out[1], self._targets(rows))
-        torch.index_select(as_tensor(self.X), 0, torch.from_numpy(rows), out=out[0][:, :-1])
+        torch.index_select(features, 0, torch.from_numpy(rows).to(features.device), out=out[0][:, :-1])
         return out
 
     def _targets(self, index: NDArray[np.intp]) -> Any:
