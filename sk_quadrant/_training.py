@@ -245,8 +245,8 @@ def _warn_of_unobserved_labels(encoding: Encoding, *, stacklevel: int) -> None:
     if not unobserved.size:
         return
     warnings.warn(
-        f"y has no known entry of positive weight of the labels {listed(encoding.titles[unobserved])}. They are never "
-        "predicted, and their probabilities mean nothing. Leave them out, or label some rows.",
+        f"y has no known entry of positive weight for the labels {listed(encoding.titles[unobserved])}. They are never "
+        "predicted, and their probabilities are not meaningful. Leave them out, or label some rows.",
         UserWarning,
         stacklevel=stacklevel + 1,
     )

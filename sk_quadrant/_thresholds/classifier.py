@@ -454,7 +454,7 @@ def _warn_of_unmet(constraint: Constraint, met: BoolArray, encoding: Encoding) -
     what = "never" if constraint.kind == "precision" else "always"
     confidence = "" if constraint.confidence is None else f" with confidence {constraint.confidence}"
     warnings.warn(
-        f"{(~met).sum()} of {met.size} labels cannot keep a {constraint.kind} of {constraint.bound}{confidence} on "
+        f"{(~met).sum()} of {met.size} labels cannot meet a {constraint.kind} of {constraint.bound}{confidence} on "
         f"held-out rows and are {what} predicted: {listed(encoding.titles[~met])}. Ask for "
         "less, lower confidence, or give more rows.",
         UserWarning,
