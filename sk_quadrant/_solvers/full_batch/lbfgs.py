@@ -11,12 +11,18 @@ step length and stop, while all labels share the two matrix products of an itera
 one group, which makes it the usual L-BFGS.
 
 A group stops when half its squared Newton decrement :math:`g^\top H g / 2`, which estimates the distance of the
-objective to the optimum, is at most tol^2 of the objective, but see `reference`.
+objective to the optimum, is at most tol^2 of the objective. Where the objective has become small against that at the
+start, as on separable data with a weak penalty, rows that leave the margin can make H far too small. A convex objective
+must then also be certain to be near: the penalty makes it strongly convex, so that [2]_, equation 9.9,
+
+.. math:: f(\theta) - f^* \le \frac{C}{2} \lVert \nabla_w f \rVert^2.
 
 References
 ----------
 .. [1] J. Nocedal, S. J. Wright, "Numerical Optimization", 2nd edition, Springer 2006, chapter 7.
    :doi:`10.1007/978-0-387-40065-5`
+.. [2] S. Boyd, L. Vandenberghe, "Convex Optimization", Cambridge University Press 2004.
+   :doi:`10.1017/CBO9780511804441`
 """
 
 from __future__ import annotations
@@ -42,12 +48,32 @@ COMPACT = 0.25  # share of finished labels that makes dropping them worth the co
 
 SMALL = 0.1  # share of the objective at the start below which the loss may be flat
 FALL = 0.5  # share of its slope that a last step may leave
-LEAST_REFERENCE = 0.01  # of separable data the objective falls towards 0 with the penalty
+SEPARABLE = 0.01  # share of the objective at the start below which an estimate of the distance has to be confirmed
+CERTAIN = 1e-3  # distance to the optimum, relative to the objective, that is confirmed
 
 
-def reference(values: Tensor, start: Tensor) -> Tensor:
-    """Return what a distance to the optimum is small or large against: the objective, or 1% of that at the start."""
-    return torch.maximum(values.abs(), LEAST_REFERENCE * start)
+def reference(values: Tensor, start: Tensor, penalty: Tensor) -> Tensor:
+    """Return what a distance to the optimum is small or large against: the objective.
+
+    Without a penalty that of separable data has no optimum: then it is at least 1% of the objective at the start.
+    """
+    least = torch.zeros_like(start).where((penalty > 0).all() if len(penalty) > len(start) else penalty > 0, start)
+    return torch.maximum(values.abs(), SEPARABLE * least)
+
+
+def is_certain(bound: Tensor, values: Tensor, start: Tensor, smallest: float = 0.0) -> Tensor:
+    """Return which groups have no small objective, or are close to their optimum for certain.
+
+    Parameters
+    ----------
+    bound : Tensor of shape (n_groups,)
+        What the distance of the objective to the optimum is at most.
+    values, start : Tensor of shape (n_groups,)
+        The objective now and at the start.
+    smallest : float, default=0
+        A relative distance that is small enough, if more than 1e-3.
+    """
+    return (values.abs() >= SEPARABLE * start) | (bound <= max(CERTAIN, smallest) * values.abs())
 
 
 class Pair(NamedTuple):
@@ -69,7 +95,7 @@ class Minimizer:
         Start.
     tol : float
         A group stops when its estimated distance to the optimum, half its squared Newton decrement, is at most tol^2
-        times `reference`.
+        times the objective.
     max_iter : int
     memory : int
         Number of curvature pairs.
@@ -77,7 +103,7 @@ class Minimizer:
         What the tolerance is relative to, by default the objective at the start.
     noise : float, default=None
         A group in which no step decreases the objective counts as having reached the tolerance if its slope is at most
-        this times the scale, by default what the arithmetic can tell.
+        this times the scale, by default what the arithmetic can tell, and small against the objective.
     watch : Watch or None, default=None
         What follows the iterations.
 
@@ -149,7 +175,7 @@ class Minimizer:
             if slope.isnan().any():
                 raise FloatingPointError("the gradient of the loss became NaN")
             # -slope = g'Hg is the squared Newton decrement: half of it estimates the distance to the optimum
-            close = -slope / 2 <= self.smallest * reference(self.point.values, self.scale) * self.damping
+            close = self._certain(-slope / 2 <= self.smallest * self._reference() * self.damping)
             self._finish(self._confirmed(close, direction, slope) if self.pairs else close)
             if self.done.all():
                 break
@@ -177,6 +203,18 @@ class Minimizer:
         confirmed[asked] &= self._inner(gradient, moves) >= FALL * slope[asked]
         return confirmed
 
+    def _certain(self, close: Tensor) -> Tensor:
+        """Return which groups that seem close to their optimum are so for certain, where the estimate may fail."""
+        objective, point = self.objective, self.point
+        if not (objective.loss.convex and (close & (point.values < SEPARABLE * self.scale)).any()):
+            return close
+        weights = point.gradient[:, : objective.space.n_features]
+        squares = self._grouped(torch.linalg.vecdot(weights, weights).double() / objective.penalty)
+        return close & is_certain(squares / 2, self._reference(), self.scale, self.smallest)
+
+    def _reference(self) -> Tensor:
+        return reference(self.point.values, self.scale, self.objective.penalty)
+
     def _accept(self) -> None:
         self.trace.values.append(float(self.point.values.sum()) + self.finished_value)
         self.accepted = self.labels, self.done, self.theta
@@ -186,7 +224,7 @@ class Minimizer:
         groups = f", {int((~self.done).sum())} labels left" if self.per_label else ""
         objective = self.trace.values[-1]
         line = f"iteration {self.trace.n_iter}: objective {objective:.8g}{groups}"
-        distance = decrement / (reference(self.point.values, self.scale) * self.damping)
+        distance = decrement / (self._reference() * self.damping)
         share = share_of_the_way(distance, self.done, self.smallest, self.n_groups)
         watch.step(share, objective, line, self._present)
 
@@ -225,8 +263,11 @@ class Minimizer:
 
     def _inner(self, a: Tensor, b: Tensor) -> Tensor:
         """Return inner products, one per group."""
-        products: Tensor = torch.linalg.vecdot(a, b).double()
-        return products if self.per_label else products.sum(dim=0, keepdim=True)
+        return self._grouped(torch.linalg.vecdot(a, b).double())
+
+    def _grouped(self, values: Tensor) -> Tensor:
+        """Return sums over the labels of each group."""
+        return values if self.per_label else values.sum(dim=0, keepdim=True)
 
     def _direction(self) -> Tensor:
         """Return the quasi-Newton direction by the two-loop recursion [1]_."""
@@ -295,7 +336,7 @@ class Minimizer:
 
     def _give_up(self, failed: Tensor, slope: Tensor) -> None:
         """Finish the groups in which no decrease was found: at the precision of the arithmetic, or not converged."""
-        self._finish(failed & (-slope <= self.noise * self.scale))
+        self._finish(failed & (-slope <= (self.noise * self.scale).minimum(CERTAIN * self._reference())))
         self._finish(failed, reached=False)
 
     def _finish(self, finished: Tensor, *, reached: bool = True) -> None:

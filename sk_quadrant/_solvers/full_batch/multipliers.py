@@ -36,7 +36,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.lbfgs import reference
 from sk_quadrant._solvers.full_batch.row_span import RowSpanMinimizer, RowSpanObjective
 from sk_quadrant._solvers.tensors import take_labels
 
@@ -160,7 +159,7 @@ class MultiplierMinimizer(RowSpanMinimizer):
         return super()._compact(coefficients, slope)
 
     def _largest_gap(self) -> Tensor:
-        return self._largest_share() * reference(self.primal, self.scale)
+        return self._largest_share() * self.primal
 
     def _largest_share(self) -> float:
         return self.tol**2 if self.objective.quadratic else max(self.tol**2, CORNER * self.tol)
@@ -171,7 +170,7 @@ class MultiplierMinimizer(RowSpanMinimizer):
 
     def _distance(self, slope: Tensor) -> tuple[Tensor, float]:
         """Return the relative duality gap, and the one that is aimed at."""
-        return self.gap / reference(self.primal, self.scale), self._largest_share()
+        return self.gap / self.primal, self._largest_share()
 
     def _objectives(self) -> Tensor:
         """Return the objective of each label, with the loss itself."""

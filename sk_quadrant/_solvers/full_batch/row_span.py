@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.lbfgs import COMPACT, reference
+from sk_quadrant._solvers.full_batch.lbfgs import CERTAIN, COMPACT, is_certain
 from sk_quadrant._solvers.full_batch.line_search import MAX_TRIALS, Bracket
 from sk_quadrant._solvers.full_batch.trace import Trace
 from sk_quadrant._solvers.full_batch.watch import Watch, share_of_the_way
@@ -201,7 +201,7 @@ class RowSpanMinimizer:
     start : Point or None, default=None
         Where to continue, None for zero weights.
     tol : float
-        A group stops when its estimated distance to the optimum is at most tol^2 times `lbfgs.reference`.
+        A group stops when its estimated distance to the optimum is at most tol^2 times the objective, and see `lbfgs`.
     max_iter : int
     watch : Watch or None, default=None
         What follows the iterations.
@@ -341,7 +341,7 @@ class RowSpanMinimizer:
 
     def _values(self) -> Tensor:
         """Return C times the objective of each group."""
-        return self.point.losses + self._grouped(self.point.norms) / 2
+        return self.point.losses + self.grouped(self.point.norms) / 2
 
     def _objectives(self) -> Tensor:
         """Return the objective of each group."""
@@ -350,7 +350,7 @@ class RowSpanMinimizer:
     def _total(self) -> float:
         return float(self._objectives().sum()) + self.finished_value
 
-    def _grouped(self, products: Tensor) -> Tensor:
+    def grouped(self, products: Tensor) -> Tensor:
         """Return sums over the labels of each group."""
         return products if self.per_label else products.sum(dim=0, keepdim=True)
 
@@ -363,11 +363,13 @@ class RowSpanMinimizer:
 
     def _is_close(self, slope: Tensor) -> Tensor:
         """Return which groups have reached the tolerance, given the slope along the direction of L-BFGS."""
-        return -slope / 2 <= self.tol**2 * reference(self._values(), self.scale)
+        latest, values, smallest = len(self.gradients) - 1, self._values(), self.tol**2
+        close = -slope / 2 <= smallest * values.abs()
+        return close & is_certain(self.gram[:, latest, latest] / 2, values, self.scale, smallest)
 
     def _distance(self, slope: Tensor) -> tuple[Tensor, float]:
-        """Return the estimated distance to the optimum, relative to `reference`, and the one that is aimed at."""
-        return -slope / 2 / reference(self._values(), self.scale), self.tol**2
+        """Return the estimated distance to the optimum, relative to the objective, and the one that is aimed at."""
+        return -slope / 2 / self._values().abs(), self.tol**2
 
     def _add_change(self) -> None:
         """Complete the last pair: the change from the gradient before the step to the last one."""
@@ -396,7 +398,7 @@ class RowSpanMinimizer:
         self.gradients.append(Gradient(b, z, intercept))
         new = len(self.gradients) - 1
         for k, gradient in enumerate(self.gradients):
-            product = self._grouped(_inner(gradient.rows, z) + gradient.intercept * intercept)
+            product = self.grouped(_inner(gradient.rows, z) + gradient.intercept * intercept)
             self.gram[:, k, new] = self.gram[:, new, k] = product
 
     def _direction(self) -> Tensor:
@@ -438,7 +440,7 @@ class RowSpanMinimizer:
         first = torch.ones_like(slope)
         if not self.n_pairs:  # the step of Newton's method along the direction
             curvature = _inner(self.objective.curvature(self.point.scores) * moves, moves) + line.squares
-            first = (-slope / self._grouped(curvature)).where(~self.done, 1.0)
+            first = (-slope / self.grouped(curvature)).where(~self.done, 1.0)
         step, failed = self._search(line, slope, first)
         step = step.where(~(failed | self.done), 0.0)
         column = self._spread(step)
@@ -448,7 +450,7 @@ class RowSpanMinimizer:
         self.begin = len(self.gradients) - 1
         self.steps[:, self.n_pairs, : len(self.gradients)] = coefficients * step[:, None]
         if failed.any():
-            self._finish(failed & (-slope <= self.noise * self.scale))
+            self._finish(failed & (-slope <= (self.noise * self.scale).minimum(CERTAIN * self._values().abs())))
             self._finish(failed, reached=False)
 
     def _search(self, line: Line, slope: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
@@ -470,8 +472,8 @@ class RowSpanMinimizer:
             at = at.addcmul(moves, step.to(at.dtype)[:, None])
             loss, residual = part.evaluate(at)
             products, squares = line.products[labels], line.squares[labels]
-            value = loss + self._grouped(start.norms[labels] / 2 + step * products + step**2 * squares / 2)
-            along = self._grouped(_inner(residual, moves) + products + step * squares)
+            value = loss + self.grouped(start.norms[labels] / 2 + step * products + step**2 * squares / 2)
+            along = self.grouped(_inner(residual, moves) + products + step * squares)
             if everybody:
                 scores, residuals, losses, values, slopes = at, residual, loss, value, along
             else:
@@ -506,7 +508,7 @@ class RowSpanMinimizer:
         """Return the squared norm of what residuals contribute to the gradient, (n_groups,)."""
         b = residuals.to(self.solution.rows.dtype)
         intercept = self.intercept_scale * b.sum(dim=1, dtype=torch.float64)
-        return self._grouped(_inner(b, self.span.scores(self.span.combination(b))) + intercept**2)
+        return self.grouped(_inner(b, self.span.scores(self.span.combination(b))) + intercept**2)
 
     def _compact(self, coefficients: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         """Drop the finished labels from all that is held."""

@@ -147,7 +147,7 @@ class Minimization:
         left = last.gradient[:, :n_features]
         decrement = torch.linalg.vecdot(left.double(), equations.solve(left, objective.penalty)) / 2
         self.relative_to = first.values
-        self.reached = decrement <= self.tol**2 * reference(last.values, first.values)
+        self.reached = decrement <= self.tol**2 * reference(last.values, first.values, objective.penalty)
         if objective.space.fit_intercept:
             self.reached |= objective.constant_labels()
         self.traces.append(Trace(1, values=[float(first.values.sum()), float(last.values.sum())]))
@@ -263,10 +263,14 @@ class Minimization:
         scores = design.raw_scores(coef, slice(0, design.n_rows))
         if shift is not None:
             scores = scores + shift[:, None]
-        difference = minimizer.whole_objective.with_design(design).evaluate(scores)[1] - solution.residuals
-        decrement = minimizer.squared_norm(difference) / 2
-        negligible: Tensor = decrement <= (DISAGREEMENT * self.tol) ** 2 * minimizer.relative_to
-        return negligible.expand(len(labels))
+        losses, residuals = minimizer.whole_objective.with_design(design).evaluate(scores)
+        decrement = minimizer.squared_norm(residuals - solution.residuals) / 2
+        values = losses + minimizer.grouped(solution.norms) / 2
+        return self._is_small(decrement, values, minimizer.relative_to).expand(len(labels))
+
+    def _is_small(self, decrement: Tensor, values: Tensor, start: Tensor) -> Tensor:
+        """Return where a decrement does not matter, relative to the objective at the start and now."""
+        return decrement <= self.tol**2 * torch.minimum(DISAGREEMENT**2 * start, values.abs())
 
     def _in_single_precision(self, single: SinglePrecision, *, max_iter: int) -> None:
         rows = replace(self.objective.rows, design=single.design)  # type: ignore[type-var]
@@ -300,8 +304,7 @@ class Minimization:
         decrement += (difference[:, n_features:].square() / curvature[:, n_features:]).sum(dim=1)
         if not self.objective.loss.labelwise:
             decrement = decrement.sum(dim=0, keepdim=True)
-        negligible: Tensor = decrement / 2 <= (DISAGREEMENT * self.tol) ** 2 * relative_to
-        return negligible.expand(self.objective.n_labels)
+        return self._is_small(decrement / 2, point.values, relative_to).expand(self.objective.n_labels)
 
     def _with_shared_metric(self, metric: Metric, *, max_iter: int) -> None:
         self.traces.append(self._continue((~self.reached).nonzero()[:, 0], metric, max_iter=max_iter))
