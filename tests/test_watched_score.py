@@ -1,4 +1,4 @@
-"""The score that early stopping watches."""
+"""The score that early stopping monitors."""
 
 import warnings
 
@@ -50,7 +50,9 @@ def test_a_score_of_nan_is_an_error_with_scorer_and_label(scoring, name, convert
     """It would count as no progress, and training would end at once. The estimator stays as it was."""
     model = make_classifier(scoring=scoring)
     before = vars(model).copy()
-    with pytest.raises(ValueError, match=rf"scoring={name}.* is NaN on the 20 rows .* single class there, \[{label}\]"):
+    with pytest.raises(
+        ValueError, match=rf"scoring={name}.* is NaN on the 20 validation rows .* single class there, \[{label}\]"
+    ):
         model.fit(rows[0], convert(rows[1]))
     assert vars(model) == before
 
@@ -73,7 +75,9 @@ def test_a_loss_that_is_not_finite_on_watched_rows_is_an_error(rows):
 
 def test_the_class_of_a_single_label_is_named(rows):
     """For a 1-D y the label has no name."""
-    with pytest.raises(ValueError, match=r"scoring='roc_auc' is NaN on the 20 rows .* single class there, \['yes'\]"):
+    with pytest.raises(
+        ValueError, match=r"scoring='roc_auc' is NaN on the 20 validation rows .* class there, \['yes'\]"
+    ):
         make_classifier(scoring="roc_auc").fit(rows[0], np.array(["no", "yes"])[rows[1][:, 2]])
 
 

@@ -1,4 +1,4 @@
-"""Rows that early stopping watches: passed to fit, or held out by a splitter."""
+"""Validation rows of early stopping: passed to fit, or held out by a splitter."""
 
 import numpy as np
 import pandas as pd
