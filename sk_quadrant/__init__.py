@@ -50,12 +50,14 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"sk_quadrant.{_HOMES[name]}"), name)
-    if name in __all__:
-        return import_module(f"sk_quadrant.{name}")
-    raise AttributeError(f"module 'sk_quadrant' has no attribute {name!r}")
+if not TYPE_CHECKING:  # which would let type checkers take any name for one of the package
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return getattr(import_module(f"sk_quadrant.{_HOMES[name]}"), name)
+        if name in __all__:
+            return import_module(f"sk_quadrant.{name}")
+        raise AttributeError(f"module 'sk_quadrant' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

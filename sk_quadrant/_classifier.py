@@ -316,39 +316,39 @@ class QuadrantMultiLabelClassifier(
 
     def __init__(
         self,
-        loss="bce_with_logits",
+        loss: str | Loss = "bce_with_logits",
         *,
-        C=1.0,
-        fit_intercept=True,
-        threshold="natural",
-        coef_threshold=0.0,
-        solver="lbfgs",
-        max_iter=200,
-        tol="auto",
-        hidden_layer_sizes=(),
-        activation="relu",
-        residual=False,
-        batch_size="auto",
-        learning_rate_init=5e-3,
-        learning_rate="constant",
-        warmup_fraction=0.0,
-        label_smoothing=0.0,
-        mixup_alpha=0.0,
-        class_weight=None,
-        missing_labels="error",
-        early_stopping=False,
-        scoring=None,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        random_state=None,
-        device="cpu",
-        module=None,
-        param_groups=None,
-        micro_batch_size=None,
-        callbacks=None,
-        verbose=0,
-    ):
+        C: Any = 1.0,
+        fit_intercept: bool = True,
+        threshold: Any = "natural",
+        coef_threshold: float = 0.0,
+        solver: str = "lbfgs",
+        max_iter: int = 200,
+        tol: float | str = "auto",
+        hidden_layer_sizes: Any = (),
+        activation: str = "relu",
+        residual: bool = False,
+        batch_size: int | str = "auto",
+        learning_rate_init: float = 5e-3,
+        learning_rate: str = "constant",
+        warmup_fraction: float = 0.0,
+        label_smoothing: float = 0.0,
+        mixup_alpha: float = 0.0,
+        class_weight: Any = None,
+        missing_labels: str = "error",
+        early_stopping: bool = False,
+        scoring: Any = None,
+        validation_fraction: Any = 0.1,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        random_state: Any = None,
+        device: str = "cpu",
+        module: Any = None,
+        param_groups: Any = None,
+        micro_batch_size: int | None = None,
+        callbacks: Any = None,
+        verbose: int = 0,
+    ) -> None:
         self.loss = loss
         self.C = C
         self.fit_intercept = fit_intercept
@@ -387,7 +387,17 @@ class QuadrantMultiLabelClassifier(
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, groups=None):
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        groups: Any = None,
+    ) -> QuadrantMultiLabelClassifier:
         """Fit the model.
 
         Parameters
@@ -446,7 +456,9 @@ class QuadrantMultiLabelClassifier(
         return FitTask.of(self, name, self.max_iter, X, y, metadata)
 
     @classmethod
-    def from_module(cls, module, labels, *, solver="adamw", **params):
+    def from_module(
+        cls, module: Any, labels: Any, *, solver: str = "adamw", **params: Any
+    ) -> QuadrantMultiLabelClassifier:
         """Return a fitted classifier around a trained module.
 
         It predicts with the scores of the module and the link and threshold of `loss`. Tune thresholds or calibrate
@@ -499,7 +511,9 @@ class QuadrantMultiLabelClassifier(
 
     @available_if(can_learn_in_parts)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> QuadrantMultiLabelClassifier:
         """Update the model with one pass over some rows.
 
         Parameters
@@ -573,7 +587,7 @@ class QuadrantMultiLabelClassifier(
         return divide(self.validation_fraction, X, y, groups) if self.early_stopping and splits else None
 
     @property
-    def model_(self):
+    def model_(self) -> Any:
         """The fitted model, with the present value of `threshold`."""
         try:
             model = self.__dict__["model_"]
@@ -589,17 +603,17 @@ class QuadrantMultiLabelClassifier(
         return self.__dict__["model_"]
 
     @model_.setter
-    def model_(self, model):
+    def model_(self, model: Any) -> None:
         self.__dict__["model_"] = model
         self._followed_threshold = deepcopy(self.threshold)
 
     @property
-    def classes_(self):
+    def classes_(self) -> Any:
         """Classes of a 1-D `y`, or ``arange(n_labels)``."""
         return self.model_.encoding.classes
 
     @property
-    def label_names_in_(self):
+    def label_names_in_(self) -> Any:
         """Names of labels, if `y` was a DataFrame."""
         names = self.model_.encoding.label_names
         if names is None:
@@ -607,17 +621,17 @@ class QuadrantMultiLabelClassifier(
         return names
 
     @property
-    def loss_(self):
+    def loss_(self) -> Any:
         """The loss object."""
         return self.model_.loss
 
     @property
-    def threshold_(self):
+    def threshold_(self) -> Any:
         """Probability above which each label is predicted; a score for a loss without a link."""
         return give(self.model_.namespace, self.model_.threshold)
 
     @threshold_.setter
-    def threshold_(self, threshold):
+    def threshold_(self, threshold: Any) -> None:
         model = self.model_
         n_labels, names = model.encoding.n_labels, model.encoding.names
         if model.loss.link is None:
@@ -627,21 +641,21 @@ class QuadrantMultiLabelClassifier(
         self.model_ = replace(model, score_threshold=score_threshold, threshold=threshold)
 
     @property
-    def coef_(self):
+    def coef_(self) -> Any:
         """Weights of a linear model."""
         return give(self.model_.namespace, follow_sparse_interface(self._linear_layer("coef_")[0]))
 
     @coef_.setter
-    def coef_(self, coef):
+    def coef_(self, coef: Any) -> None:
         self._set_linear_layer(coef, self.intercept_)
 
     @property
-    def intercept_(self):
+    def intercept_(self) -> Any:
         """Intercepts of a linear model."""
         return give(self.model_.namespace, self._linear_layer("intercept_")[1])
 
     @intercept_.setter
-    def intercept_(self, intercept):
+    def intercept_(self, intercept: Any) -> None:
         self._set_linear_layer(self.coef_, intercept)
 
     def _linear_layer(self, name):
@@ -658,14 +672,14 @@ class QuadrantMultiLabelClassifier(
         self.__dict__.pop("net_", None)
 
     @cached_property
-    def net_(self):
+    def net_(self) -> Any:
         """Trained skorch net, built again from the coefficients after unpickling."""
         check_is_fitted(self)
         from sk_quadrant._solvers.mini_batch.module_net import net_of
 
         return net_of(self.model_)
 
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> Any:
         """Return the score of each row and label.
 
         Parameters
@@ -687,7 +701,7 @@ class QuadrantMultiLabelClassifier(
         X = self._check_X(X, "decision_function")
         return give(self.model_.namespace, self.model_.decision_function(X))
 
-    def predict(self, X):
+    def predict(self, X: Any) -> Any:
         """Return the labels whose score exceeds their threshold.
 
         Parameters
@@ -705,7 +719,7 @@ class QuadrantMultiLabelClassifier(
         return give(self.model_.namespace, self.model_.predict(X))
 
     @available_if(has_link)
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> Any:
         """Return the probability of each label, by the link of the loss.
 
         Parameters
@@ -723,7 +737,7 @@ class QuadrantMultiLabelClassifier(
         return give(self.model_.namespace, self.model_.predict_proba(X))
 
     @available_if(has_link)
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithm of `predict_proba`.
 
         Parameters
@@ -739,7 +753,7 @@ class QuadrantMultiLabelClassifier(
         X = self._check_X(X, "predict_log_proba")
         return give(self.model_.namespace, self.model_.predict_log_proba(X))
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the subset accuracy: the share of rows with all labels right; for a 1-D `y`, the accuracy.
 
         Parameters
@@ -817,7 +831,7 @@ class QuadrantMultiLabelClassifier(
         return inputs
 
     @available_if(has_coefficients)
-    def densify(self):
+    def densify(self) -> Any:
         """Convert `coef_` to a dense array.
 
         Returns
@@ -828,7 +842,7 @@ class QuadrantMultiLabelClassifier(
         return super().densify()
 
     @available_if(has_coefficients)
-    def sparsify(self):
+    def sparsify(self) -> Any:
         """Convert `coef_` to a sparse matrix.
 
         Returns

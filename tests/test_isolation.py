@@ -17,6 +17,14 @@ from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
 from sk_quadrant.losses import LOSSES, Focal
 
 HEAVY = ("torch", "skorch", "matplotlib")
+BLOCKED = f"""
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in {HEAVY}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Blocked())
+"""
 ROOT = Path(sk_quadrant.__file__).parents[1]
 
 
@@ -72,12 +80,7 @@ def test_pickled_models_predict_without_pytorch(tmp_path):
         clf.fit(X, Y)
     joblib.dump((models, X), tmp_path / "models.joblib")
     code = (
-        "import joblib, sys\n"
-        "class Blocked:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name.split('.')[0] in {HEAVY}:\n"
-        "            raise ImportError(name)\n"
-        "sys.meta_path.insert(0, Blocked())\n"
+        BLOCKED + "import joblib, sys\n"
         "models, X = joblib.load(sys.argv[1] + '/models.joblib')\n"
         "methods = ('predict', 'decision_function', 'predict_proba')\n"
         "results = [[getattr(clf, name)(X) for name in methods if hasattr(clf, name)] for clf in models]\n"
@@ -88,6 +91,39 @@ def test_pickled_models_predict_without_pytorch(tmp_path):
         assert len(results) == (3 if clf.loss != "hinge" else 2)
         for name, result in zip(("predict", "decision_function", "predict_proba"), results, strict=False):
             assert_array_equal(result, getattr(clf, name)(X))
+
+
+def test_metrics_thresholds_calibration_and_linear_prediction_need_no_pytorch(tmp_path):
+    """Where PyTorch cannot be imported, meta-estimators work around classifiers of scikit-learn and linear models."""
+    X, Y = make_quadrants(n_samples=80, slope=2.0, random_state=0)
+    joblib.dump((QuadrantMultiLabelClassifier().fit(X, Y), X, Y), tmp_path / "model.joblib")
+    code = (
+        BLOCKED + "import joblib, sys\n"
+        "from sklearn.frozen import FrozenEstimator\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "from sklearn.multiclass import OneVsRestClassifier\n"
+        "from sk_quadrant import *\n"
+        "from sk_quadrant.hierarchy import HierarchicalMultiLabelClassifier, LabelHierarchy\n"
+        "from sk_quadrant.metrics import get_scorer, multilabel_f1_score, multilabel_log_loss, precision_at_k_score\n"
+        "from sk_quadrant.model_selection import MultilabelStratifiedKFold, multilabel_cross_val_predict\n"
+        "fitted, X, Y = joblib.load(sys.argv[1] + '/model.joblib')\n"
+        "for one in (OneVsRestClassifier(LogisticRegression()), FrozenEstimator(fitted)):\n"
+        "    tuned = TunedThresholdMultiLabelClassifierCV(one, refit=False, cv=0.5).fit(X, Y)\n"
+        "    calibrated = CalibratedMultiLabelClassifierCV(one).fit(X, Y)\n"
+        "    fixed = FixedThresholdMultiLabelClassifier(one, rule='expected_f1').fit(X, Y)\n"
+        "    tree = HierarchicalMultiLabelClassifier(one, hierarchy=LabelHierarchy((-1, 0))).fit(X, Y)\n"
+        "    for model in (tuned, calibrated, fixed, tree):\n"
+        "        multilabel_f1_score(Y, model.predict(X))\n"
+        "    multilabel_log_loss(Y, calibrated.predict_proba(X))\n"
+        "    precision_at_k_score(Y, calibrated.predict_proba(X), k=1)\n"
+        "    top_k_labels(calibrated, X, 1)\n"
+        "    get_scorer('neg_multilabel_log_loss')(calibrated, X, Y)\n"
+        "folds = MultilabelStratifiedKFold(2)\n"
+        "multilabel_cross_val_predict(OneVsRestClassifier(LogisticRegression()), X, Y, cv=folds)\n"
+        "fitted.predict(X), fitted.predict_proba(X), fitted.score(X, Y)\n"
+        "print('done')"
+    )
+    assert run_python(code, str(tmp_path)) == "done"
 
 
 @pytest.mark.parametrize("name", LOSSES)

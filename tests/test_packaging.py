@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -85,6 +86,73 @@ def test_importing_and_fitting_ask_nobody():
     done = subprocess.run([sys.executable, "-c", OFFLINE], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "(40, 2) True\n"
+
+
+def build(source, folder):
+    """Build wheel and source distribution, without an environment of their own, and return their bytes by name."""
+    command = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+def test_two_builds_give_the_same_bytes(tmp_path):
+    """Neither the times of files, nor their folder, nor the order in which they were written is in a package."""
+    pytest.importorskip("hatchling")
+    if not PROJECT.exists():
+        pytest.skip("no source tree")
+    names = ["pyproject.toml", "README.md", "LICENSE", "sk_quadrant", ".github"]
+    builds = []
+    for number, ordered in enumerate([names, names[::-1]]):
+        source = tmp_path / f"source-{number}"
+        source.mkdir()
+        for name in ordered:
+            origin, ignored = PROJECT.parent / name, shutil.ignore_patterns("__pycache__")
+            if origin.is_dir():
+                shutil.copytree(origin, source / name, copy_function=shutil.copy, ignore=ignored)
+            else:
+                shutil.copy(origin, source)
+        os.utime(source / "sk_quadrant" / "__init__.py", (10**9 * number, 10**9 * number))
+        builds.append(build(source, tmp_path / f"built-{number}"))
+    assert len(builds[0]) == 2
+    assert builds[0] == builds[1]
+
+
+CHECKERS = {
+    "mypy": ["-m", "mypy", "--strict"],
+    "basedpyright": ["-m", "basedpyright", "--level", "error", "--pythonpath", sys.executable],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_a_project_that_uses_the_package_passes_type_checkers(checker, tmp_path):
+    """With py.typed checkers read our annotations, and a small strict project agrees with them."""
+    pytest.importorskip(checker)
+    code = shutil.copy(Path(__file__).parent / "downstream" / "use.py", tmp_path)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, *CHECKERS[checker], str(code)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_type_checkers_find_mistakes_of_a_project(tmp_path):
+    """A wrong type of an argument, and a name that does not exist, are errors."""
+    pytest.importorskip("mypy")
+    code = tmp_path / "wrong.py"
+    code.write_text(
+        "from sk_quadrant import QuadrantMultiLabelClassifier\nfrom sk_quadrant.losses import Huber\n"
+        "QuadrantMultiLabelClassifier(max_iter='many')\n",
+        encoding="utf-8",
+    )
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    command = [sys.executable, "-m", "mypy", str(code)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert 'Argument "max_iter"' in done.stdout
+    assert 'no attribute "Huber"' in done.stdout
 
 
 @pytest.mark.parametrize(

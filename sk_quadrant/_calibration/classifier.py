@@ -159,7 +159,17 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         "verbose": ["verbose"],
     }
 
-    def __init__(self, estimator, *, method="sigmoid", scope="label", cv=None, ensemble="auto", n_jobs=None, verbose=0):
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        method: str = "sigmoid",
+        scope: str = "label",
+        cv: Any = None,
+        ensemble: bool | str = "auto",
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.estimator = estimator
         self.method = method
         self.scope = scope
@@ -170,7 +180,7 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, sample_weight=None, **params):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> CalibratedMultiLabelClassifierCV:
         """Train the classifier and fit the maps.
 
         Parameters
@@ -224,7 +234,7 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         return self
 
     @in_namespace_of_X
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> Any:
         """Return calibrated probabilities.
 
         Parameters
@@ -242,7 +252,7 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         return _strictly_inside(self.encoding_.complete(proba))
 
     @in_namespace_of_X
-    def predict(self, X):
+    def predict(self, X: Any) -> Any:
         """Predict the labels whose calibrated probability is above 1/2.
 
         This threshold is the best for Hamming loss and, for 1-D `y`, for accuracy. It may differ from the threshold of
@@ -262,7 +272,7 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         return self.encoding_.decode([self.encoding_.decide(proba, 0.5)])
 
     @in_namespace_of_X
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> Any:
         """Return the log-odds of the calibrated probabilities.
 
         Scorers of scikit-learn use it for rankings. They would read the probabilities of two labels as those of two
@@ -281,7 +291,7 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         proba = self._positive_proba(X)
         return logit(_strictly_inside(proba)).reshape(len(proba), *self.encoding_.decision_shape)
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> Any:
         """Get the metadata routing of this object.
 
         Returns

@@ -205,20 +205,20 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
 
     def __init__(
         self,
-        losses=DEFAULT_LOSSES,
-        Cs=6,
+        losses: Any = DEFAULT_LOSSES,
+        Cs: Any = 6,
         *,
-        C_scope="auto",
-        scoring="f1_macro",
-        thresholds="auto",
-        calibration="auto",
-        cv=None,
-        min_positives=5,
-        estimator=None,
-        n_jobs=None,
-        random_state=None,
-        verbose=0,
-    ):
+        C_scope: str = "auto",
+        scoring: Any = "f1_macro",
+        thresholds: str = "auto",
+        calibration: str | None = "auto",
+        cv: Any = None,
+        min_positives: int = 5,
+        estimator: Any = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
         self.losses = losses
         self.Cs = Cs
         self.C_scope = C_scope
@@ -234,7 +234,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, sample_weight=None, **params):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> QuadrantMultiLabelClassifierCV:
         """Choose by cross-validation and fit the best candidate to all rows.
 
         Parameters
@@ -297,7 +297,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         return self
 
     @in_namespace_of_X
-    def predict(self, X):
+    def predict(self, X: Any) -> Any:
         """Predict the labels whose decision value is above the chosen threshold.
 
         Parameters
@@ -314,7 +314,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         return self.encoding_.decode([self.encoding_.decide(scores, in_numpy(self.best_threshold_))])
 
     @in_namespace_of_X
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> Any:
         """Return the decision values of the best candidate.
 
         Parameters
@@ -332,7 +332,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
 
     @available_if(has_probabilities)
     @in_namespace_of_X
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> Any:
         """Return the probability of each label, by the link of the loss or the chosen map.
 
         Parameters
@@ -351,16 +351,16 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         return self.encoding_.complete(self.calibrator_.predict(self._scores(X).astype(np.float64, copy=False)))
 
     @property
-    def classes_(self):
+    def classes_(self) -> Any:
         """Classes of the best candidate."""
         return self.estimator_.classes_
 
     @property
-    def loss_(self):
+    def loss_(self) -> Any:
         """Loss of the best candidate."""
         return self.estimator_.loss_
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> Any:
         """Get the metadata routing of this object.
 
         Returns

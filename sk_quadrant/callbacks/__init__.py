@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 __all__ = ["Checkpoint"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(import_module("sk_quadrant.callbacks._checkpoint"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # which would let type checkers take any name for one of the package
+
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            return getattr(import_module("sk_quadrant.callbacks._checkpoint"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

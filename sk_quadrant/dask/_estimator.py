@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import dask
 import dask.array as da
@@ -73,7 +74,7 @@ label_names_in_ : as in QuadrantMultiLabelClassifier
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> DaskQuadrantMultiLabelClassifier:
         """Fit the model.
 
         Parameters
@@ -137,7 +138,9 @@ label_names_in_ : as in QuadrantMultiLabelClassifier
 
     @available_if(can_learn_in_parts)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> DaskQuadrantMultiLabelClassifier:
         """Update the model with one pass over blocks of rows, block by block in their order.
 
         The model is sent to the blocks; the result equals calls of `QuadrantMultiLabelClassifier.partial_fit` with each
@@ -175,7 +178,7 @@ label_names_in_ : as in QuadrantMultiLabelClassifier
         self.__dict__.update({name: value for name, value in state.items() if name not in self.get_params(deep=False)})
         return self
 
-    def to_local(self):
+    def to_local(self) -> QuadrantMultiLabelClassifier:
         """Return an estimator for data in memory, with the same parameters and fitted attributes.
 
         Returns
@@ -187,23 +190,23 @@ label_names_in_ : as in QuadrantMultiLabelClassifier
         local.__setstate__(self.__getstate__())
         return local
 
-    def decision_function(self, X):  # the documentation of the methods that predict is inherited
+    def decision_function(self, X: Any) -> Any:  # the documentation of the methods that predict is inherited
         return self._by_blocks(
             "decision_function", X, lambda dtype: _empty(dtype, *self.model_.encoding.decision_shape)
         )
 
-    def predict(self, X):
+    def predict(self, X: Any) -> Any:
         return self._by_blocks("predict", X, lambda dtype: self.model_.encoding.prediction_meta)
 
     @available_if(has_link)
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> Any:
         return self._by_blocks("predict_proba", X, lambda dtype: _empty(dtype, len(self.classes_)))
 
     @available_if(has_link)
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> Any:
         return self._by_blocks("predict_log_proba", X, lambda dtype: _empty(dtype, len(self.classes_)))
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         if not is_collection(X):
             return super().score(X, y, sample_weight)
         model, count = dask.delayed(self.to_local(), pure=True), dask.delayed(_count_right)

@@ -91,10 +91,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import what needs PyTorch when it is asked for."""
-    if name == "LossModule":
-        from sk_quadrant.losses._module import LossModule
+if not TYPE_CHECKING:  # which would let type checkers take any name for one of the package
 
-        return LossModule
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        """Import what needs PyTorch when it is asked for."""
+        if name == "LossModule":
+            from sk_quadrant.losses._module import LossModule
+
+            return LossModule
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
