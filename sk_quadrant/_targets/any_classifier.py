@@ -11,7 +11,13 @@ from sklearn.utils.multiclass import type_of_target
 
 from sk_quadrant._namespaces import in_numpy
 from sk_quadrant._targets.encodings import Binary, Encoding, MultiLabel, container_of, recognize
-from sk_quadrant._targets.responses import Response, delegates, find_label_names
+from sk_quadrant._targets.responses import (
+    RESPONSE_METHODS,
+    Response,
+    delegates,
+    find_label_names,
+    first_method,
+)
 from sk_quadrant._targets.targets import (
     Targets,
     as_classes,
@@ -130,7 +136,7 @@ def encoding_of_predictions(classifier: Any, predicted: Any) -> Encoding:
     return Binary(classes).named(find_label_names(classifier))
 
 
-def stated_thresholds(classifier: Any, method: str, encoding: Encoding) -> NDArray[np.float64]:
+def stated_thresholds(classifier: Any, method: str, n_labels: int) -> NDArray[np.float64]:
     """Return the thresholds of a fitted classifier for the values of a method; 1/2 or 0 if it has none.
 
     Parameters
@@ -138,26 +144,27 @@ def stated_thresholds(classifier: Any, method: str, encoding: Encoding) -> NDArr
     classifier : object
         Fitted classifier; for a pipeline its last step, for a search its best estimator.
     method : {"predict_proba", "decision_function"}
-    encoding : Encoding
+    n_labels : int
 
     Returns
     -------
     ndarray of shape (n_labels,)
     """
-    is_probability = method == "predict_proba"
-    found = next((found for part in delegates(classifier) if (found := _own(part, method, encoding)) is not None), None)
-    middle = Response(np.empty(0), is_probability).middle
-    values = np.asarray(middle if found is None else in_numpy(found), dtype=np.float64)
-    return np.broadcast_to(values, encoding.n_labels).copy()
+    own = (in_numpy(_own_thresholds(part, method)) for part in delegates(classifier))
+    fitting = (each for each in own if each is not None and np.size(each) in (1, n_labels))
+    middle = Response(np.empty(0), method == "predict_proba").middle
+    return np.broadcast_to(np.asarray(next(fitting, middle), dtype=np.float64), n_labels).copy()
 
 
-def _own(classifier: Any, method: str, encoding: Encoding) -> Any:
+def _own_thresholds(classifier: Any, method: str) -> Any:
     """Return the thresholds of an estimator for the values of a method, None if there are none."""
-    for name in ("best_threshold_", "threshold_"):
-        if getattr(classifier, "response_method_", None) == method and hasattr(classifier, name):
-            return getattr(classifier, name)
     model = getattr(classifier, "model_", None)
-    if model is None or (method == "decision_function" and encoding.exclusive):  # centred scores
+    if model is not None and method == "decision_function":
+        return None if model.encoding.exclusive else model.encoding.decision_thresholds(model.score_threshold)
+    if model is not None:
+        return model.encoding.decision_thresholds(model.threshold)
+    # as in scikit-learn, the first method there is unless the classifier names another one
+    named = getattr(classifier, "response_method_", getattr(classifier, "response_method", "auto"))
+    if (first_method(classifier, RESPONSE_METHODS) if named == "auto" else named) != method:
         return None
-    thresholds = model.threshold if method == "predict_proba" else model.score_threshold
-    return model.encoding.decision_thresholds(thresholds)
+    return getattr(classifier, "best_threshold_", getattr(classifier, "threshold_", None))

@@ -256,7 +256,7 @@ default="auto"
             return _read_thresholds(self.threshold, encoding, method)
         if self.rule is not None:
             return np.full(encoding.n_labels, 0.5)
-        return stated_thresholds(classifier, method, encoding)
+        return stated_thresholds(classifier, method, encoding.n_labels)
 
 
 def _read_thresholds(threshold: Any, encoding: Encoding, method: str) -> FloatArray:

@@ -10,7 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant import _targets
 from sk_quadrant._arrays import FloatArray
-from sk_quadrant._namespaces import in_numpy
 from sk_quadrant._targets import (
     RESPONSE_METHODS,
     Response,
@@ -19,6 +18,7 @@ from sk_quadrant._targets import (
     encoding_of_predictions,
     find_label_names,
     first_method,
+    stated_thresholds,
 )
 from sk_quadrant.displays._panels import check_matplotlib
 
@@ -60,24 +60,14 @@ def find_thresholds(estimator: Any, response: Response, decisions: FloatArray) -
     chain, which does not predict a label from its own response alone.
     """
     values, predicted = response.values, decisions > 0
-    thresholds = _stated_thresholds(estimator, response)
+    method = "predict_proba" if response.is_probability else "decision_function"
+    thresholds = stated_thresholds(estimator, method, values.shape[1])
     agrees = ((values > thresholds) == predicted).mean(axis=0) > 0.999  # rounding may change one at the threshold
     low = np.max(values, axis=0, where=~predicted, initial=-np.inf)
     high = np.min(values, axis=0, where=predicted, initial=np.inf)
     separable = np.isfinite(low) & np.isfinite(high) & (low < high)
     between = np.divide(low + high, 2, out=np.full(len(low), np.nan), where=separable)
     return np.where(agrees, thresholds, between)
-
-
-def _stated_thresholds(estimator: Any, response: Response) -> FloatArray:
-    """Return `best_threshold_` or `threshold_` if it is on the scale of the response, else the middle of the scale."""
-    n_labels = response.values.shape[1]
-    thresholds = in_numpy(find_attribute(estimator, "best_threshold_", "threshold_"))
-    method = find_attribute(estimator, "response_method_")  # only tuned classifiers have it
-    on_probability = method == "predict_proba" if method else hasattr(estimator, "predict_proba")
-    if thresholds is None or np.size(thresholds) not in (1, n_labels) or on_probability != response.is_probability:
-        thresholds = response.middle
-    return np.broadcast_to(np.asarray(thresholds, dtype=np.float64), n_labels)
 
 
 def find_attribute(estimator: Any, *names: str) -> Any:

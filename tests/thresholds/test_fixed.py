@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import f1_score, make_scorer
-from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, KFold
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, KFold, TunedThresholdClassifierCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
@@ -284,3 +284,13 @@ def test_a_scorer_of_predictions_is_maximised_under_a_rule(data):
     tuned = TunedThresholdMultiLabelClassifierCV(LOGISTIC, scoring=make_scorer(watched), max_labels=1, cv=2).fit(X, Y)
     assert max(seen) == 1
     assert tuned.predict(X).sum(axis=1).max() == 1
+
+
+@pytest.mark.parametrize("method", ["auto", "decision_function"])
+def test_the_tuned_threshold_of_scikit_learn_is_kept(method, data):
+    """Its classifiers name the method of their threshold by a parameter only."""
+    X, y = data[0], data[1][:, 0]
+    tuned = TunedThresholdClassifierCV(LogisticRegression(), scoring="precision", response_method=method).fit(X, y)
+    kept = FixedThresholdMultiLabelClassifier(tuned, response_method=method)
+    assert_array_equal(kept.predict(X), tuned.predict(X))
+    assert (tuned.predict(X) != tuned.estimator_.predict(X)).any()
