@@ -196,6 +196,14 @@ def show_recorded(app, docname, content):
     content[0] = "".join([head, *cells])
 
 
+def join_chinese_lines(app, tree):
+    """Join lines between Chinese characters, where browsers show a line break of the source as a space."""
+    between = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef])\n(?=[\u3000-\u9fff\uff00-\uffef])")
+    if app.env.docname.startswith("zh/"):
+        for text in list(tree.findall(nodes.Text)):
+            text.parent.replace(text, nodes.Text(between.sub("", text)))
+
+
 def exists(name):
     """Return whether a dotted name can be imported."""
     parts = name.split(".")
@@ -237,5 +245,6 @@ def setup(app):
     app.connect("config-inited", copy_recorded_pictures)  # before cards are made
     app.connect("source-read", show_recorded)
     app.connect("env-before-read-docs", copy_pictures)  # after the examples have run
+    app.connect("doctree-read", join_chinese_lines)
     app.connect("missing-reference", link_elsewhere)
     app.connect("autodoc-process-docstring", quote_attributes, priority=900)  # after numpydoc

@@ -6,8 +6,9 @@ On titles and abstracts of 5584 patents in 8 sections, the threshold matters mor
 Cross-entropy has a micro-F1 of .71 at its natural threshold of one half and .74 at a tuned one. With three times the
 weight for present labels it has .74 at its natural threshold, a probability of a quarter, and .67 at one half.
 
-The page shows the output of the author's run, since the patents do not come with the package. Run it on the USPTO
-sections if you have them (environment variable SK_QUADRANT_DATA), or on texts of your own, in a minute::
+The output on this page was recorded, since the patents do not come with the package. The tutorial runs in a minute, on
+the USPTO sections if you have them (environment variable SK_QUADRANT_DATA), or on your own texts. It needs pandas and
+matplotlib::
 
     python examples/patents.py train.jsonl test.jsonl
 
@@ -96,7 +97,7 @@ for min_labels in (0, 1):
 # %%
 # Sections of one patent
 # ----------------------
-# The three most probable sections of new texts, for somebody who looks at them.
+# The three most probable sections of new texts, for a person who reviews them.
 
 from sk_quadrant import top_k_labels
 
@@ -110,8 +111,8 @@ for text, best, values, truth in zip(texts_test, names, probabilities, labels_te
 # ---------------------
 # The same words for all. How strongly to regularise is chosen for each loss by its micro-F1, at its natural threshold,
 # on a fifth of the training texts, since losses differ in size and so in what ``C`` means. Each model is judged at its
-# natural threshold, and at the Bayes threshold (a probability of one half) where that is another one. Subset accuracy
-# asks for all labels of a patent to be right. Log loss judges probabilities, whatever the threshold. The search ends at
+# natural threshold, and at the Bayes threshold (a probability of one half) where the two differ. Subset accuracy is the
+# share of patents with all labels right. Log loss judges probabilities and needs no threshold. The search ends at
 # ``C=100``: with larger values micro-F1 gains .01 at most, and the log loss gets worse.
 
 from sklearn.metrics import accuracy_score, hamming_loss
@@ -168,8 +169,8 @@ for name, loss in candidates.items():
 # The picture
 # -----------
 # Losses with a natural threshold of one half are close to each other (black), and below cross-entropy with a tuned
-# threshold (line). Those whose natural threshold is another one reach it without tuning; at one half (orange) they fall
-# behind, except for the asymmetric loss, whose natural threshold is too low here.
+# threshold (line). Losses with another natural threshold come close to that line without tuning, and fall behind at one
+# half (orange). The exception is the asymmetric loss: its natural threshold is too low here.
 
 import matplotlib.pyplot as plt
 
@@ -198,4 +199,4 @@ plt.show()
 # ----------------
 # - :ref:`sphx_glr_generated_gallery_plot_which_loss.py`: the same question on six data sets.
 # - :doc:`/user_guide/decisions`: other decisions than the best F1, one line each.
-# - :ref:`sphx_glr_generated_gallery_patents_module.py`: an encoder of one's own on the same texts.
+# - :ref:`sphx_glr_generated_gallery_patents_module.py`: your own encoder on the same texts.

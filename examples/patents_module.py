@@ -1,6 +1,6 @@
 """
-An encoder of one's own, or TF-IDF?
-===================================
+Your own encoder, or TF-IDF?
+============================
 
 On titles and abstracts of 5584 patents an embedding bag, trained from scratch as a ``module``, loses to TF-IDF and a
 linear model on every count: micro-F1 .69 against .73 with tuned thresholds, P@1 .78 against .83, log loss .27 against
@@ -16,7 +16,7 @@ example runs on simulated texts. They are easier, and the linear model is ahead 
 # %%
 # The texts
 # ---------
-# Eight sections of the patent classification, of which a patent has one or several. The simulated texts draw each word
+# A patent has one or several of the eight sections of the patent classification. The simulated texts draw each word
 # from one of the topics of their labels, or from words that all of them share.
 
 import gzip

@@ -3,8 +3,10 @@ Tutorial: tags for texts
 ========================
 
 From texts to tags, probabilities and a saved model, in about five minutes. A linear model on word frequencies with the
-default settings finds half of the tags. One larger ``C``, thresholds chosen by cross-validation, or both, bring its F1
+default settings finds half of the tags. A larger ``C``, thresholds chosen by cross-validation, or both, bring its F1
 from .6 to above .8.
+
+To follow along you need sk-quadrant, pandas and matplotlib: ``python -m pip install pandas matplotlib``.
 """
 
 # %%
@@ -77,9 +79,9 @@ for C in (1, 10, 100):
 # %%
 # Better decisions: thresholds
 # ----------------------------
-# A tag is predicted if its probability is above a threshold. One half is right if wrong and missed tags are equally
-# bad, and too high for F1 where tags are rare. ``TunedThresholdMultiLabelClassifierCV`` chooses a threshold for each
-# tag, on parts of the training data that were held out. Here it makes good for a ``C`` that is too small.
+# A tag is predicted if its probability is above a threshold. The threshold one half is right if wrong and missed tags
+# are equally bad. It is too high for the F1 of rare tags. ``TunedThresholdMultiLabelClassifierCV`` chooses a threshold
+# for each tag by cross-validation on the training data. Here it makes up for a ``C`` that is too small.
 
 from sk_quadrant import TunedThresholdMultiLabelClassifierCV
 
@@ -93,9 +95,9 @@ print(f"\nthresholds:\n{pd.Series(tuned.best_threshold_, index=tags.columns).rou
 # %%
 # Probabilities you can trust
 # ---------------------------
-# ``predict_proba`` gives the probability of each tag. If a model is too sure or not sure enough of itself, which a
-# large or a small ``C`` makes likely, calibration mends it, again on held-out parts. The calibration error is the mean
-# distance between a predicted probability and the share of texts that have the tag.
+# ``predict_proba`` gives the probability of each tag. With a large ``C`` probabilities are often too close to 0 and 1,
+# with a small ``C`` too far from them. Calibration corrects this, also by cross-validation. The calibration error is
+# the mean distance between a predicted probability and the share of texts that have the tag.
 
 from sk_quadrant import CalibratedMultiLabelClassifierCV
 from sk_quadrant.metrics import expected_calibration_error
@@ -109,7 +111,7 @@ for title, classifier in {"as trained": model, "calibrated": calibrated}.items()
 # %%
 # The three most probable tags
 # ----------------------------
-# Often the best few tags of a text are wanted, with their names and probabilities, for somebody who looks at them.
+# Often a person reviews the best few tags of a text. ``top_k_labels`` returns their names and probabilities.
 
 from sk_quadrant import top_k_labels
 
@@ -160,8 +162,8 @@ plt.show()
 # %%
 # Saving
 # ------
-# A fitted pipeline is saved with joblib, like any scikit-learn model. Load only files that you trust; the guide to
-# :doc:`persistence </user_guide/persistence>` has formats for all others.
+# A fitted pipeline is saved with joblib, like any scikit-learn model. Load only files that you trust, because loading
+# runs code in the file. :doc:`/user_guide/persistence` describes safer formats.
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
