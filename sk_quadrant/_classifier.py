@@ -32,9 +32,9 @@ from sk_quadrant._model import (
 from sk_quadrant._namespaces import Namespace, can_dispatch, check_namespace, give, in_numpy
 from sk_quadrant._rows import (
     ArrayInputs,
+    about_validation_data,
     check_is_numeric,
     divide,
-    of_watched_rows,
     padding_explained,
     read_texts_or_dict,
     read_training_rows,
@@ -54,7 +54,7 @@ from sk_quadrant._training import (
     check_loss,
     check_partial_fit,
     check_takes_tensors,
-    check_watched_rows,
+    check_validation_data,
     chunked_rows,
     fit_rows,
     reads_chunks,
@@ -65,7 +65,7 @@ from sk_quadrant._training import (
     warn_after_fit,
     wrap_module,
 )
-from sk_quadrant._watched_score import WatchedScore
+from sk_quadrant._validation_score import ValidationScore
 from sk_quadrant.losses import LOSSES, Loss
 
 
@@ -434,16 +434,16 @@ class QuadrantMultiLabelClassifier(
         """
         task = self._fit_task(X, y, sample_weight)
         with unchanged_on_error(self):
-            check_watched_rows(self, X_val, y_val, sample_weight_val, groups)
+            check_validation_data(self, X_val, y_val, sample_weight_val, groups)
             start = warm_start_of(self)
             y, sample_weight, y_val, sample_weight_val = map(in_numpy, (y, sample_weight, y_val, sample_weight_val))
             y = y if start is None else start.encoding.align(y)
             rows = self._read(X, y, sample_weight, reset=start is None)
-            watched = self._watched_rows(rows, X, y, groups, X_val, y_val, sample_weight_val)
-            score = WatchedScore.of(self, X if self.module is None else rows.X, y, sample_weight)
+            held_out = self._validation_rows(rows, X, y, groups, X_val, y_val, sample_weight_val)
+            score = ValidationScore.of(self, X if self.module is None else rows.X, y, sample_weight)
             if X_val is not None:
-                score = WatchedScore.of(self, X_val if self.module is None else watched.X, y_val, sample_weight_val)
-            result = fit_rows(self, rows, start=start, score=score, validation=watched, task=task)
+                score = ValidationScore.of(self, X_val if self.module is None else held_out.X, y_val, sample_weight_val)
+            result = fit_rows(self, rows, start=start, score=score, validation=held_out, task=task)
         if task is not None:
             task.end()
         warn_after_fit(self, result, stacklevel=FIT_CALLER)
@@ -571,12 +571,12 @@ class QuadrantMultiLabelClassifier(
         names = ("missing_labels", "class_weight", "label_smoothing")
         return read_training_rows(X, y, sample_weight, **{name: getattr(self, name) for name in names}, **options)
 
-    def _watched_rows(self, rows, X, y, groups, X_val, y_val, sample_weight_val):
+    def _validation_rows(self, rows, X, y, groups, X_val, y_val, sample_weight_val):
         """Return validation rows, the split that gives them, or None to draw them."""
         splits = hasattr(self.validation_fraction, "split")
         if X_val is not None:
             names = ("missing_labels", "class_weight")
-            with of_watched_rows():
+            with about_validation_data():
                 if self.module is None:
                     X_val = self._check_numbers(X_val, reset=False, namespace=rows.namespace)
                 else:

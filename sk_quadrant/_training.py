@@ -200,7 +200,7 @@ def check_partial_fit(estimator: Any) -> None:
         )
 
 
-def check_watched_rows(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, groups: Any) -> None:
+def check_validation_data(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, groups: Any) -> None:
     """Raise a ValueError for validation data that are incomplete or would have no effect."""
     given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val, "groups": groups}
     names = [name for name, value in given.items() if value is not None]

@@ -69,7 +69,7 @@ def read_validation_rows(
         X = X.astype(rows.dtype, copy=False)
         if sparse.issparse(X) != sparse.issparse(rows.X):
             X = X.toarray() if sparse.issparse(X) else sparse.csr_matrix(X)
-    with of_watched_rows():
+    with about_validation_data():
         return read_training_rows(
             X,
             y,
@@ -82,7 +82,7 @@ def read_validation_rows(
 
 
 @contextmanager
-def of_watched_rows() -> Iterator[None]:
+def about_validation_data() -> Iterator[None]:
     """Say in a ValueError that it is about the validation rows."""
     try:
         yield

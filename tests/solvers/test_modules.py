@@ -47,7 +47,7 @@ def test_gradients_in_closed_form_are_those_of_autograd(activation, residual, fi
         activation=activation, residual=residual, fit_intercept=fit_intercept, hidden_layer_sizes=(4, 4, 3), C=0.5
     )
     fast = clone(net).fit(X, Y)
-    monkeypatch.setattr(MultiLabelNet, "_is_watched", lambda net: True)
+    monkeypatch.setattr(MultiLabelNet, "_shows_batches", lambda net: True)
     plain = clone(net).fit(X, Y)
     np.testing.assert_allclose(fast.decision_function(X), plain.decision_function(X), rtol=1e-8, atol=1e-11)
     np.testing.assert_allclose(fast.loss_curve_, plain.loss_curve_, rtol=1e-10)

@@ -90,8 +90,8 @@ def _own_module(
 
 def _train(problem: Problem, net: MultiLabelNet, data: BatchData) -> FitResult:
     """Run the epochs, and return the result."""
-    watched = problem.validation
-    data.validation = data.of(watched) if isinstance(watched, TrainingRows) else watched
+    rows = problem.validation
+    data.validation = data.of(rows) if isinstance(rows, TrainingRows) else rows
     if problem.moments:
         write_moments(net.optimizer_, net.module_, problem.moments)
     with _progress_of(net):
@@ -119,7 +119,7 @@ def _build(
         seed_is_free=problem.seed_is_free,
         schedule=Schedule(problem.learning_rate_init, problem.learning_rate, problem.warmup_fraction),
         mixup_alpha=problem.mixup_alpha,
-        validation_fraction=_share_to_watch(problem),
+        validation_fraction=_validation_share(problem),
         optimizer=optimizer,
         optimizer__weight_decay=0.0,  # decay decoupled from the gradient has another optimum than the objective
         optimizer__fused=problem.device.type in ("cpu", "cuda"),
@@ -131,7 +131,7 @@ def _build(
     return net
 
 
-def _share_to_watch(problem: Problem) -> float:
+def _validation_share(problem: Problem) -> float:
     """Return the fraction of validation rows, 1 if it does not depend on the number of rows."""
     if not problem.early_stopping:
         return 0.0

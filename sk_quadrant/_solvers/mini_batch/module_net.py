@@ -67,7 +67,7 @@ class ModuleNet(MultiLabelNet):
             for name in self.frozen_parts_:
                 self.module_.get_submodule(name).eval()
 
-    def _is_watched(self) -> bool:
+    def _shows_batches(self) -> bool:
         """Whether a callback wants to see single batches."""
         return self._has_hook()
 

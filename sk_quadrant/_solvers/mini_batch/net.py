@@ -124,7 +124,7 @@ class MultiLabelNet(LabelNet):
             self.rates_ = self._rates(iterator)
             self.history.record("learning_rate", float(self.rates_[-1]))
             self.pending_rates_ = iter(self.rates_.tolist())
-        if isinstance(iterator, Batches) and not self._is_watched() and self._can_step(iterator):
+        if isinstance(iterator, Batches) and not self._shows_batches() and self._can_step(iterator):
             self._record_epoch(prefix, len(iterator.data), self._mean_loss(iterator, training=training))
         else:
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
@@ -136,7 +136,7 @@ class MultiLabelNet(LabelNet):
         steps = np.arange(len(batches)) + batches.epoch * len(batches)
         return self.schedule.rates(steps, self.max_epochs * len(batches))
 
-    def _is_watched(self) -> bool:
+    def _shows_batches(self) -> bool:
         """Whether a callback, or a method of a subclass, wants to see single batches."""
         steps = ("train_step", "train_step_single", "validation_step", "get_loss", "infer")
         return self._has_hook() or any(getattr(type(self), step) is not getattr(MultiLabelNet, step) for step in steps)

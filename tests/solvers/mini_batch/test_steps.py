@@ -34,7 +34,7 @@ def fit(X, Y, sample_weight=None, **params):
 @pytest.fixture
 def plain_steps(monkeypatch):
     """Return a function that makes all later training take skorch's own steps, with autograd."""
-    return lambda: monkeypatch.setattr(MultiLabelNet, "_is_watched", lambda net: True)
+    return lambda: monkeypatch.setattr(MultiLabelNet, "_shows_batches", lambda net: True)
 
 
 def assert_same_model(first, second, rtol=1e-7):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class WatchedScore:
+class ValidationScore:
     """Scores by name of a fitted model on validation rows.
 
     Attributes
@@ -38,7 +38,7 @@ class WatchedScore:
     arrays: tuple[Any, Any, Any]
 
     @classmethod
-    def of(cls, estimator: Any, X: Any, y: Any, sample_weight: Any) -> WatchedScore | None:
+    def of(cls, estimator: Any, X: Any, y: Any, sample_weight: Any) -> ValidationScore | None:
         """Return the score for the parameter `scoring` of an estimator, None if the loss is monitored."""
         if estimator.scoring is None:
             return None
