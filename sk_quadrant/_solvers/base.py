@@ -1,4 +1,4 @@
-"""What a solver is given, what it returns, and what it declares that it cannot do."""
+"""The interface of solvers: problem, result, and the parameters that a solver does not support."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Moments: TypeAlias = "list[dict[str, Any]]"
 
 @dataclass(frozen=True)
 class Problem:
-    """Everything that a solver has to know about a fit.
+    """Input of a solver: rows, loss, model and parameters of a fit.
 
     Attributes
     ----------
@@ -35,11 +35,11 @@ class Problem:
     start : list of (weight, intercept), torch.nn.Module or None
         Layers or module of the user to start from, None for the initial weights of the solver.
     moments : list of dict or None
-        What the optimizer remembers of earlier batches.
+        Moments of the optimizer from earlier training.
     seed : int
-        Of the first weights, the rows held out, and the order of rows.
+        Seed for initial weights, rows held out, and the order of rows.
     seed_is_free : bool
-        Whether the user has left the seed to chance.
+        Whether the user has set no `random_state`.
     score : callable or None
         (layers or module of the user, indices of rows) -> scores by name, on the rows held out; None for those of
         `validation`.
@@ -96,23 +96,23 @@ PARAMETERS = (  # of the estimator, which a problem takes as they are
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a solver returns.
+    """Result of a solver.
 
     Attributes
     ----------
     net : skorch.NeuralNet or None
-        The trained net, None where it is to be built from the layers.
+        The trained net, None to build it from the layers.
     layers : list of (weight, intercept)
         Dense or CSR weights (n_out, n_in) and intercepts (n_out,) of each layer; none for a module of the user.
     n_iter : int
-        Iterations of the solver, epochs for a mini-batch one.
+        Number of iterations, or epochs for a mini-batch solver.
     loss_curve : list of float
         Objective per iteration, or training loss per epoch.
     history : list of dict
         A row for each iteration or epoch.
     converged, interrupted : bool
     moments : list of dict
-        Moments of a mini-batch solver for each parameter as plain arrays, empty for a full-batch one.
+        Moments of a mini-batch solver for each parameter as arrays; empty for a full-batch solver.
     frozen_parts : tuple of str
         Names of parts of a module of the user that training leaves in evaluation mode.
     """
@@ -137,19 +137,19 @@ class FitResult:
 
 
 class Solver(ABC):
-    """A way to train.
+    """A training algorithm.
 
     Attributes
     ----------
     name : str
     cannot : mapping of str to str
-        Parameters and methods of the estimator that it cannot follow, with the reason.
+        Parameters and methods of the estimator that it does not support, with the reason.
     needs_sums_only : bool
-        Whether it needs rows for sums over them only, so that they can stay on disk or on a cluster.
+        Whether it only needs sums over rows, so that rows can stay on disk or on a cluster.
     random : bool
         Whether its result depends on a seed.
     default_tol : float
-        The meaning of ``tol="auto"``.
+        Value of ``tol="auto"``.
     """
 
     name: ClassVar[str]
@@ -167,5 +167,5 @@ class Solver(ABC):
         FloatingPointError
             If the loss becomes infinite or NaN.
         KeyboardInterrupt
-            If the user stops it before the first iteration or epoch is over; later, the result is what was reached.
+            If the user interrupts the first iteration or epoch; a later interrupt returns the present weights.
         """

@@ -1,6 +1,6 @@
-"""Forks: a child gets one thread of PyTorch, which would otherwise wait for the threads that stay in its parent.
+"""Forks: a child process uses one thread of PyTorch; otherwise it would wait for threads that only its parent has.
 
-The pool of threads of OpenMP is not copied by a fork, but the child believes that it is there. PyTorch's own
+A fork does not copy the thread pool of OpenMP, but the child still counts on it. PyTorch's own
 ``DataLoader`` does the same in its workers.
 """
 

@@ -1,7 +1,7 @@
-"""Modules taken apart for saving: the module without its tensors, and these as NumPy arrays.
+"""Modules split for saving: the module without its tensors, and the tensors as NumPy arrays.
 
-Files are then independent of devices, joblib and skops know all that is in them but the classes of the module itself,
-and a copy of the module is never made through PyTorch's own pickle.
+Files are then independent of devices, joblib and skops know all their contents except the classes of the module itself,
+and the pickle of PyTorch is not needed.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ KINDS = ("_parameters", "_buffers")
 
 
 def take_apart(module: nn.Module) -> Any:
-    """Return a module as a dict of its parts, or as it is if the sizes of some weights are not known yet.
+    """Return a module as a dict of its parts; unchanged if it has uninitialised lazy parameters.
 
-    Tensors that are no parameter or buffer stay where they are.
+    Tensors that are neither parameters nor buffers stay in the module.
     """
     tensors = list(dict.fromkeys(tensor for _, _, _, tensor in _places(module)))
     if any(is_lazy(tensor) for tensor in tensors):
         return module
     number = {tensor: k for k, tensor in enumerate(tensors)}
     places = [(name, kind, key, number[tensor]) for name, kind, key, tensor in _places(module)]
-    skeleton = deepcopy(module, {id(tensor): tensor for tensor in tensors})  # nothing large is copied
+    skeleton = deepcopy(module, {id(tensor): tensor for tensor in tensors})  # tensors are not copied
     for name, kind, key, _ in places:
         getattr(skeleton.get_submodule(name), kind)[key] = None
     return {
@@ -42,7 +42,7 @@ def take_apart(module: nn.Module) -> Any:
 
 
 def put_together(parts: Any) -> Any:
-    """Return the module that `take_apart` has taken apart."""
+    """Return the module from the result of `take_apart`."""
     if not isinstance(parts, Mapping):
         return parts
     module = deepcopy(parts["skeleton"])
@@ -58,7 +58,7 @@ def put_together(parts: Any) -> Any:
 
 
 def _places(module: nn.Module) -> Iterator[tuple[str, str, str, Tensor]]:
-    """Yield each place of a tensor: name of the submodule, kind, name within it, and the tensor, which may recur."""
+    """Yield submodule, kind and name of each tensor, and the tensor, which may be shared by several names."""
     for name, part in module.named_modules():
         for kind in KINDS:
             for key, tensor in getattr(part, kind).items():

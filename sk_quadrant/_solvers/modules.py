@@ -1,4 +1,4 @@
-"""The PyTorch modules: linear scores, and fully connected networks made of such layers."""
+"""The PyTorch modules: linear scores, and fully connected networks of such layers."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Network(nn.Module):
 
 
 def initial_layers(sizes: Sequence[int], *, fit_intercept: bool, dtype: Any, seed: int) -> Layers:
-    """Return weights (n_out, n_in) and intercepts (n_out,) of each layer to start training with.
+    """Return initial weights (n_out, n_in) and intercepts (n_out,) of each layer.
 
     They are uniform within sqrt(6 / (n_in + n_out)) [1]_, as in scikit-learn's networks.
 
@@ -148,7 +148,7 @@ def read_layers(module: Any, *, copy: bool = True, feature_major: bool = False) 
     ----------
     module : LinearScores or Network
     copy : bool, default=True
-        Without copy they may share the model's memory.
+        Whether to copy; otherwise arrays may share the memory of the model.
     feature_major : bool, default=False
         Whether the weights are held feature by feature, the order in which sparse rows are multiplied.
     """
@@ -167,7 +167,7 @@ def _bias(layer: LinearScores) -> NDArray[Any]:
 
 @torch.no_grad()
 def write_layers(module: Any, layers: Layers) -> None:
-    """Put weights and intercepts into the layers of a model."""
+    """Write weights and intercepts into the layers of a model."""
     for layer, (weight, bias) in zip(module.layers, layers, strict=True):
         layer.weight.copy_(as_tensor(weight.toarray() if sparse.issparse(weight) else weight))
         if layer.bias is not None:

@@ -1,4 +1,4 @@
-"""The skorch nets of all solvers: a criterion that asks the loss, and the loop of training."""
+"""The skorch nets of all solvers: the criterion, which calls the loss, and the training loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TrainingFinished(Exception):  # noqa: N818
 
 
 class LossCriterion(nn.Module):
-    """Criterion of a net that asks a loss; the targets come as in a batch of `BatchData`.
+    """Criterion of a net that calls a loss, with targets in the form of a batch of `BatchData`.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class LossCriterion(nn.Module):
 
 
 class LabelNet(NeuralNet):
-    """Net that predicts labels; its `predict_proba` is the link that it is given as `predict_nonlinearity`."""
+    """Net that predicts labels; its `predict_proba` applies the link, passed as `predict_nonlinearity`."""
 
     interrupted_ = False
 

@@ -20,11 +20,11 @@ from torch.nn.parameter import is_lazy
 from sk_quadrant._arrays import numpy_dtype
 from sk_quadrant._solvers.tensors import as_tensor
 
-PLAIN_DTYPES = (torch.float16, torch.float32, torch.float64)  # the floats that NumPy has, too
+PLAIN_DTYPES = (torch.float16, torch.float32, torch.float64)  # floating dtypes that NumPy has
 
 
 def describe(module: Any) -> str:
-    """Return a text by which two calls of `fit` can tell whether their module is the same."""
+    """Return a description that is equal for the same parameter `module` in two calls of `fit`."""
     if isinstance(module, partial):
         return f"{describe(module.func)}{module.args}{module.keywords}"
     if isinstance(module, nn.Module):
@@ -34,7 +34,7 @@ def describe(module: Any) -> str:
 
 @contextmanager
 def seeded(seed: int, device: Any) -> Iterator[None]:
-    """Seed PyTorch, and put its global random states back as they were at the end."""
+    """Seed PyTorch, and restore its global random states at the end."""
     device = torch.device(device)
     with torch.random.fork_rng([device.index or 0] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -42,16 +42,16 @@ def seeded(seed: int, device: Any) -> Iterator[None]:
 
 
 def build_own_module(module: Any, inputs: Any, n_labels: int, *, seed: int, device: Any) -> nn.Module:
-    """Return a module to train: a copy of an instance, or what a function of (n_features, n_labels) returns.
+    """Return a module to train: a copy of an instance, or the result of a function of (n_features, n_labels).
 
     Parameters
     ----------
     module : torch.nn.Module or callable
     inputs : Inputs
-        Rows, for the number of features and for modules that find out their sizes when they see some.
+        Rows, for the number of features and for lazy modules, whose sizes follow from their first call.
     n_labels : int
     seed : int
-        Of weights that are drawn here.
+        Seed for initial weights.
     device : torch.device
 
     Raises
@@ -80,7 +80,7 @@ def build_own_module(module: Any, inputs: Any, n_labels: int, *, seed: int, devi
 
 
 def _copied(module: nn.Module) -> nn.Module:
-    """Return a copy of a module, which a function may return again in the next fit."""
+    """Return a copy of a module: a function may return the same module in the next fit."""
     try:
         return deepcopy(module)
     except RuntimeError as error:
@@ -112,12 +112,12 @@ def check_param_groups(groups: Sequence[Any], module: nn.Module, optimizer: type
 
 
 def float_dtype(module: nn.Module) -> torch.dtype:
-    """Return the precision of the first parameter that has one, in which floats of X go to the module."""
+    """Return the precision of the first floating parameter, to which floats of X are converted."""
     return next((part.dtype for part in module.parameters() if part.is_floating_point()), torch.float32)
 
 
 def as_values(values: Any, dtype: torch.dtype, device: Any) -> Any:
-    """Return what a module is called with as tensors on a device, floats in a precision; strings as they are."""
+    """Return inputs of a module as tensors on a device, floats in a given precision; strings are not changed."""
     if isinstance(values, dict):
         return {name: as_values(part, dtype, device) for name, part in values.items()}
     kind = numpy_dtype(values).kind
@@ -136,7 +136,7 @@ def split_values(values: Any, sizes: Sequence[int]) -> list[Any]:
 
 
 def call(module: nn.Module, values: Any, shape: tuple[int, ...]) -> Tensor:
-    """Return the scores that a module gives for some rows.
+    """Return the scores of a module for some rows.
 
     Parameters
     ----------
@@ -144,14 +144,14 @@ def call(module: nn.Module, values: Any, shape: tuple[int, ...]) -> Tensor:
     values : Tensor, array of str or dict of Tensor
         See `pass_to`.
     shape : (n_rows, n_labels)
-        That the scores must have.
+        Required shape of the scores.
 
     Raises
     ------
     ValueError
-        If the scores have another shape, which the loss would broadcast in silence.
+        If the scores have another shape, which would otherwise be broadcast.
     TypeError
-        If the module returns something else than scores.
+        If the module does not return scores.
     """
     try:
         output = pass_to(module, values)
@@ -170,14 +170,14 @@ def call(module: nn.Module, values: Any, shape: tuple[int, ...]) -> Tensor:
 
 
 def pass_to(module: nn.Module, values: Any) -> Any:
-    """Return what a module returns for a tensor, for strings, as a list, or for a dict, as keyword arguments."""
+    """Call a module with a tensor, with a list of strings, or with a dict as keyword arguments."""
     if isinstance(values, dict):
         return module(**values)
     return module(values.tolist() if isinstance(values, np.ndarray) else values)
 
 
 def scores_in(output: Any) -> Tensor:
-    """Return the scores in what a module returns: a tensor, `logits`, or the first entry of a tuple."""
+    """Return the scores in the output of a module: a tensor, `logits`, or the first entry of a tuple."""
     scores = getattr(output, "logits", None)
     if scores is None:
         scores = output["logits"] if isinstance(output, Mapping) and "logits" in output else output
@@ -204,11 +204,11 @@ def scores_of_inputs(module: nn.Module, inputs: Any, n_labels: int) -> Tensor:
 
 
 def frozen_in_evaluation(module: nn.Module) -> list[str]:
-    """Return the names of parts that the user has frozen and put into evaluation mode, where training leaves them.
+    """Return the names of frozen parts in evaluation mode, which stay in evaluation mode during training.
 
     ``module.train()`` would change the running means of a frozen batch norm, and switch on the dropout of a frozen
-    encoder. A part of which some parameters are trained is trained as a whole, so that a pretrained encoder, which
-    libraries return in evaluation mode, gets its dropout.
+    encoder. A part with some trained parameters is put into training mode as a whole: a pretrained encoder, which
+    libraries return in evaluation mode, then uses its dropout.
     """
     return [
         name
@@ -220,12 +220,12 @@ def frozen_in_evaluation(module: nn.Module) -> list[str]:
 
 
 def penalised(module: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters that the penalty applies to: those trained that have two axes or more."""
+    """Return the penalised parameters: trained parameters of two axes or more."""
     return [parameter for parameter in module.parameters() if parameter.requires_grad and parameter.ndim > 1]
 
 
 def read_state(module: nn.Module) -> dict[str, Any]:
-    """Return a copy of all that a module has learnt: parameters, buffers, and what else it saves."""
+    """Return a copy of the state of a module: parameters, buffers, and extra state."""
     return {
         name: value.detach().clone() if isinstance(value, Tensor) else deepcopy(value)
         for name, value in module.state_dict().items()
@@ -233,12 +233,12 @@ def read_state(module: nn.Module) -> dict[str, Any]:
 
 
 def state_arrays(state: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Return the tensors of a state as arrays; those of a precision that NumPy lacks become single.
+    """Return the tensors of a state as arrays, in single precision if NumPy does not have theirs.
 
     Raises
     ------
     TypeError
-        If the state holds something that is no tensor.
+        If the state holds anything but tensors.
     """
     for name, value in state.items():
         if not isinstance(value, Tensor):
@@ -249,7 +249,7 @@ def state_arrays(state: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
 
 
 def as_array(tensor: Tensor) -> NDArray[Any]:
-    """Return a tensor as a new array, in single precision if NumPy lacks its own."""
+    """Return a tensor as a new array, in single precision if NumPy does not have its precision."""
     if tensor.is_floating_point() and tensor.dtype not in PLAIN_DTYPES:
         tensor = tensor.float()
     array: NDArray[Any] = tensor.detach().cpu().numpy().copy()

@@ -1,4 +1,4 @@
-"""The solvers. PyTorch and skorch are imported by the first fit, so that looking at an estimator costs nothing."""
+"""The solvers. PyTorch and skorch are imported by the first fit, so that creating an estimator stays fast."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ SOLVERS: dict[str, Solver] = {solver.name: solver for solver in (LBFGS(), AdamW(
 
 
 def solvers_that_can(name: str) -> list[str]:
-    """Return the names of the solvers that can follow a parameter or method of the estimator."""
+    """Return the names of the solvers that support a parameter or method of the estimator."""
     return sorted(solver.name for solver in SOLVERS.values() if name not in solver.cannot)
 
 
 def check_solver_can(solver: Solver, asked: Mapping[str, Any]) -> None:
-    """Raise a ValueError if a solver cannot follow one of some parameters, given with their values."""
+    """Raise a ValueError if a solver does not support one of the parameters, given with their values."""
     for name in asked.keys() & solver.cannot.keys():
         raise ValueError(
             f"{name}={asked[name]!r} is not possible with solver={solver.name!r}, {solver.cannot[name]}. Use one of "

@@ -18,7 +18,7 @@ def as_tensor(array: Any, dtype: torch.dtype | None = None, device: Any = None) 
     """Return a tensor that shares the memory of an array, or tensor, where that is possible."""
     if isinstance(array, Tensor):
         return array.to(device=device, dtype=dtype)
-    if any(stride < 0 or stride % array.itemsize for stride in array.strides):  # PyTorch counts in whole entries
+    if any(stride < 0 or stride % array.itemsize for stride in array.strides):  # PyTorch has no such strides
         array = np.ascontiguousarray(array)
     with warnings.catch_warnings():  # the tensors of data are only read
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
@@ -62,7 +62,7 @@ class SparseRows:
         )
 
     def to_dense(self) -> Tensor:
-        """Return these rows as a dense tensor, for layers as narrow as they are."""
+        """Return these rows as a dense tensor."""
         return self.times(torch.eye(self.shape[1], dtype=self.values.dtype, device=self.values.device))
 
     def transposed_times(self, dense: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class SparseRows:
         return columns.times(dense)
 
     def mixed_with(self, partners: NDArray[np.intp], share: NDArray[np.float64]) -> SparseRows:
-        """Return each row times a share plus another of these rows times the rest."""
+        """Return each row times its share plus a partner row times one minus the share."""
         parts = (self.values.numpy(), self.indices.numpy(), self.offsets.numpy())
         X = sparse.csr_matrix(parts, shape=self.shape)
         return SparseRows((sparse.diags(share) @ X + sparse.diags(1 - share) @ X[partners]).tocsr(), self.values.dtype)
@@ -110,5 +110,5 @@ def split_targets(y: Any) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor 
 
 
 def without_ones(features: Any) -> Any:
-    """Return features as the model takes them, without the column of ones of dense batches."""
+    """Return features without the column of ones of dense batches."""
     return features[:, :-1] if isinstance(features, Tensor) else features

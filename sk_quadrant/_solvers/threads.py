@@ -1,9 +1,9 @@
-"""Threads by work: a fit takes as many as pay, also where other processes want the same cores.
+"""Threads by work: as many as are faster, also if other processes use the same cores.
 
-A parallel operation of PyTorch ends with a wait in which its threads keep their cores busy. If another process has one
-of these cores this costs milliseconds, more than an operation of a fit usually takes: four processes on two cores then
-fit less than one. So operations have one thread, unless one takes tens of milliseconds by itself. Passes over many rows
-are divided among threads of Python instead, which sleep while they wait. Neither is done while no core is idle.
+The threads of a parallel operation of PyTorch spin while they wait for each other. If another process uses one of their
+cores, this costs milliseconds, more than an operation of a fit usually takes: four processes on two cores can be slower
+than one. So operations use one thread, unless one takes tens of milliseconds by itself. Passes over many rows are
+divided among threads of Python instead, which sleep while they wait. Both need an idle core.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Threads:
     Parameters
     ----------
     number : int
-        How many the caller allows.
+        Largest number of threads.
     stack : ExitStack
-        What ends with the fit.
+        Contexts that end with the fit.
     """
 
     def __init__(self, number: int, stack: ExitStack) -> None:
@@ -56,7 +56,7 @@ _THREADS: ContextVar[Threads | None] = ContextVar("threads of the fit", default=
 
 @contextmanager
 def fit_threads() -> Iterator[None]:
-    """Let operations of PyTorch in this thread have one thread, and functions of this module use the others."""
+    """Limit operations of PyTorch in this thread to one thread; functions of this module use the others."""
     with _SETTING:
         number = torch.get_num_threads()
     if number == 1:
@@ -85,13 +85,13 @@ def long_operation(work: int) -> Iterator[None]:
 
 
 def divide(parts: Sequence[Part], work: int) -> list[Sequence[Part]]:
-    """Return parts of a pass in groups for threads, which depend on the work only, so that sums do not on threads."""
+    """Return groups of parts, one per thread. They depend on the work only, so that sums do not depend on threads."""
     n = max(1, min(MOST_PARTS, len(parts), work // PART_WORK))
     return [parts[len(parts) * k // n : len(parts) * (k + 1) // n] for k in range(n)]
 
 
 def in_threads(function: Callable[[Part], Result], parts: Sequence[Part]) -> Iterator[Result]:
-    """Return the results of a function for all parts, each in a thread of the fit if there are several of both."""
+    """Return the results of a function for all parts, computed in threads of the fit if there are several."""
     threads = _THREADS.get()
     if threads is None or len(parts) == 1 or not is_core_idle():
         return map(function, parts)

@@ -1,4 +1,4 @@
-"""Batches of training data: shuffled, gathered a chunk at a time, and cut into views."""
+"""Batches of training data: shuffled, gathered in chunks of many batches, and split into views."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sk_quadrant._solvers.mini_batch.data import BatchData
     from sk_quadrant.losses import Loss
 
-CHUNK_ELEMENTS = 2**21  # numbers gathered at a time, 8 MiB in single precision: bounds memory, and enough to be fast
+CHUNK_ELEMENTS = 2**21  # numbers gathered at a time, 8 MiB in single precision: a compromise of memory and speed
 
 
 class Chunk:
@@ -31,7 +31,7 @@ class Chunk:
     sizes : list of int
         Rows of each batch.
     counts : list of int or None, default=None
-        Rows of each batch over all processes, None if all are here.
+        Number of rows of each batch over all processes, None if all are in this process.
     """
 
     def __init__(self, features: Any, y: Any, sizes: list[int], counts: list[int] | None = None) -> None:
@@ -76,8 +76,8 @@ class Chunk:
 class Mixture:
     """Convex combinations of each row with another one of its batch, one random share per batch (mixup [1]_).
 
-    A combined target counts as much as its parts do, so for a loss that is linear in the targets the loss of a
-    combination is the combination of the losses: weights, and labels that are known in one of the two rows, included.
+    Weights are combined as well. For a loss that is linear in the targets the loss of a combination is the combination
+    of the losses, also with weights, and with labels that are known in one of the two rows only.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class Mixture:
         return self._mix(features, torch.ones_like(features[:, 0]))
 
     def _mix(self, values: Tensor, weight: Tensor) -> Tensor:
-        """Return the combinations of values, (n_rows, n_columns) or (n_rows,), that count by a weight of that shape."""
+        """Return weighted combinations of values, (n_rows, n_columns) or (n_rows,), with weights of that shape."""
         share = torch.from_numpy(self.share).to(values).reshape(-1, *[1] * (values.ndim - 1))
         partners = torch.from_numpy(self.partners).to(values.device)
         weight = weight.reshape(*weight.shape, *[1] * (values.ndim - weight.ndim))
@@ -140,8 +140,8 @@ class Batches:
     ----------
     data : BatchData
     size : int
-        Largest number of rows of a batch. Batches differ by one row at most: a small last one would count for more
-        than its share, since the step of each batch follows the mean over its rows.
+        Largest number of rows of a batch. Sizes differ by one row at most: the rows of a small last batch would get
+        too much weight, since each step follows the mean over a batch.
     device : torch.device
     seed : int or None, default=None
         Source of the order, None to keep the order of the data.
@@ -175,7 +175,7 @@ class Batches:
         Parameters
         ----------
         reuse : bool, default=False
-            Whether the memory of a chunk may be that of one before, also of earlier epochs.
+            Whether chunks may reuse the memory of earlier chunks, also of earlier epochs.
         """
         order, start = self._order(), 0
         rng = np.random.default_rng([self.seed or 0, self.epoch, 1]) if self.mixup_alpha else None

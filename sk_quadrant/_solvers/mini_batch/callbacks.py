@@ -1,4 +1,4 @@
-"""Callbacks of training by epochs: scores on held-out rows, progress, and when training ends."""
+"""Callbacks of training by epochs: scores on held-out rows, progress, and early stopping."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class StopUnlessFinite(Callback):
-    """Raise as soon as an epoch's loss is not finite."""
+    """Raise an error as soon as the loss of an epoch is not finite."""
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Look at the loss of the epoch."""
+        """Check the loss of the epoch."""
         row = net.history[-1]
         for name, where in (("train_loss", ""), ("valid_loss", " of the validation rows of early_stopping")):
             if not np.isfinite(row.get(name, 0.0)):
@@ -107,7 +107,7 @@ class StopIfAsked(Callback):
 class Patience(Callback):
     """End training when a quantity has not improved for some epochs.
 
-    It reads the history, so that a training that is resumed counts on from where it was.
+    It reads the history, so that resumed training continues its count.
 
     Parameters
     ----------
@@ -117,9 +117,9 @@ class Patience(Callback):
     patience : int
         Epochs without improvement.
     tol : float
-        Smallest improvement that counts.
+        Smallest improvement.
     keep_best : bool
-        Whether the weights of the best epoch are those at the end.
+        Whether to restore the weights of the best epoch at the end.
     """
 
     def __init__(self, monitor: str, *, larger_is_better: bool, patience: int, tol: float, keep_best: bool) -> None:
@@ -130,7 +130,7 @@ class Patience(Callback):
         self.keep_best = keep_best
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Catch up with a history that has been restored."""
+        """Read a restored history."""
         self.seen_, self.misses_, self.best_ = 0, 0, -np.inf
         best = net.best_weights_
         self._read(net)
@@ -139,7 +139,7 @@ class Patience(Callback):
         self._finish_if_hopeless()
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Look at the epoch."""
+        """Read the epoch."""
         self._read(net)
         self._finish_if_hopeless()
 
@@ -158,13 +158,13 @@ class Patience(Callback):
             raise TrainingFinished
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Put the best weights into the model."""
+        """Restore the best weights."""
         if self.keep_best and net.best_weights_ is not None:
             net.write_weights(net.best_weights_)
 
 
 def epoch_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Return what a user wants to know of an epoch: its number, learning rate, losses and scores."""
+    """Return the entries of an epoch for users: its number, learning rate, losses and scores."""
     hidden = ("dur", "batches", "train_batch_count", "valid_batch_count")
     return {
         name: value.item() if isinstance(value, np.generic) else value

@@ -1,4 +1,4 @@
-"""Training rows as tensors, taken many at a time without a Python loop over rows."""
+"""Training rows as tensors, gathered many at a time without a Python loop over rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Exchange(Protocol):
         ...
 
     def sum_losses(self, compute: Callable[[], float]) -> float:
-        """Return the sum over processes of what each computes; an error in one of them is one in all."""
+        """Return the sum of a value over processes; an error in one process is raised in all."""
         ...
 
 
@@ -45,14 +45,14 @@ class BatchData(Dataset[Any]):
     ----------
     rows : TrainingRows
     index : ndarray of shape (n_rows,), default=None
-        Numbers of the rows, None for all.
+        Indices of the rows, None for all.
     label_smoothing : float, default=None
-        Share of 1/2 in the targets, None for that of the rows.
+        Weight of 1/2 in the targets, None for the value of the rows.
 
     Attributes
     ----------
     exchange : Exchange or None
-        Where the sums over rows of other processes come from, None if all rows are in this process.
+        Sums over the rows of other processes, None if all rows are in this process.
     validation : BatchData, Division or None
         Validation rows of early stopping, or the split that gives them; None to draw them.
     mean_weight : float
@@ -92,7 +92,7 @@ class BatchData(Dataset[Any]):
 
     @property
     def elements_per_row(self) -> float:
-        """Numbers that a row of features and targets holds."""
+        """Count of numbers in a row of features and targets."""
         features = self.X.nnz / max(1, self.X.shape[0]) if sparse.issparse(self.X) else self.X.shape[1]
         return float(features + self.training_rows.n_labels)
 
@@ -140,7 +140,7 @@ class BatchData(Dataset[Any]):
         return self.training_rows.targets.present()
 
     def in_process(self, rows: NDArray[np.intp], sizes: list[int]) -> tuple[NDArray[np.intp], list[int]]:
-        """Return which rows of some batches are in this process, and their number in each batch.
+        """Return the rows of some batches that are in this process, and their number in each batch.
 
         Parameters
         ----------
@@ -166,15 +166,15 @@ class BatchData(Dataset[Any]):
         ----------
         index : ndarray of shape (n_rows,)
         out : tuple, default=None
-            What this has returned for as many rows of dense features, to be overwritten.
+            An earlier result for the same number of rows of dense features, to be overwritten.
 
         Returns
         -------
         features : Tensor of shape (n_rows, n_features + 1) or SparseRows of shape (n_rows, n_features)
             Dense features have a last column of ones, for the intercept.
         targets : Tensor of shape (n_rows, n_labels) or dict
-            With masks or weights a dict of "targets" and what there is of "mask" and "label_weight", of the same shape,
-            and "row_weight", (n_rows,), which has mean 1 over all rows.
+            With masks or weights a dict of "targets" and, if there are any, "mask" and "label_weight" of the same
+            shape, and "row_weight" of shape (n_rows,), with mean 1 over all rows.
         """
         rows = index if self.index is None else self.index[index]
         if sparse.issparse(self.X):
@@ -213,7 +213,7 @@ class ModuleData(BatchData):
     ----------
     rows : InputRows
     precision : torch.dtype
-        Of the floats that the module is given.
+        Precision of floating inputs of the module.
     index, label_smoothing
         See `BatchData`.
     """
@@ -234,7 +234,7 @@ class ModuleData(BatchData):
 
     @property
     def elements_per_row(self) -> float:
-        """Numbers that a row of inputs and targets holds."""
+        """Count of numbers in a row of inputs and targets."""
         return float(self.X.numbers_per_row + self.training_rows.n_labels)
 
     def rows(self, index: NDArray[np.intp], out: Any = None) -> tuple[Any, Any]:
@@ -247,7 +247,7 @@ class ModuleData(BatchData):
 
 
 class InputValues:
-    """What a module of the user is called with for some rows, in the form that chunks are split in.
+    """Inputs of a module of the user for some rows, which chunks can split.
 
     Parameters
     ----------
@@ -262,7 +262,7 @@ class InputValues:
         return self.n_rows
 
     def split(self, sizes: list[int]) -> list[Any]:
-        """Return the values of groups of rows, as the module is called with them."""
+        """Return the inputs of the module for groups of rows."""
         return split_values(self.values, sizes)
 
     def to(self, device: Any) -> InputValues:

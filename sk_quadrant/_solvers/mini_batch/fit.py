@@ -109,7 +109,7 @@ def _build(
     options: dict[str, Any],
     **more: Any,
 ) -> MultiLabelNet:
-    """Return an initialised net that trains as the problem asks for."""
+    """Return an initialised net with the parameters of the problem."""
     net: MultiLabelNet = kind(
         **net_parameters(module, problem.loss, problem.device),
         **more,
@@ -121,7 +121,7 @@ def _build(
         mixup_alpha=problem.mixup_alpha,
         validation_fraction=_validation_share(problem),
         optimizer=optimizer,
-        optimizer__weight_decay=0.0,  # decay decoupled from the gradient has another optimum than the objective
+        optimizer__weight_decay=0.0,  # decoupled weight decay has another optimum than the penalised objective
         optimizer__fused=problem.device.type in ("cpu", "cuda"),
         lr=problem.learning_rate_init,
         batch_size=min(200, n_rows) if isinstance(problem.batch_size, str) else problem.batch_size,
@@ -150,7 +150,7 @@ def _initial_module(problem: Problem) -> Any:
 
 
 def _callbacks(problem: Problem) -> list[Any]:
-    """Return the callbacks, the user's among them."""
+    """Return all callbacks, with those of the user."""
     score = [] if problem.score is None else [HeldOutScore(problem.score)]
     shown = [EpochProgress(Progress(problem.verbose, "epochs", problem.max_iter))] if problem.verbose else []
     observed = [] if problem.observe is None else [Observed(problem.observe)]

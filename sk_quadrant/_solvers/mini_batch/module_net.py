@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 class ModuleNet(MultiLabelNet):
     """Net of a module of the user.
 
-    The gradient with respect to the scores comes from the loss, the rest from autograd; the penalty is added to the
-    gradients. Each epoch seeds PyTorch, so that dropout depends on the seed and the number of the epoch alone.
+    The loss gives the gradient with respect to the scores, autograd the rest; the penalty is added to the gradients.
+    Each epoch seeds PyTorch, so that dropout depends only on the seed and the number of the epoch.
 
     Parameters
     ----------
     micro_batch_size : int or None, default=None
-        Rows that go through the module at a time, None for a whole batch.
+        Number of rows of a forward pass, None for a whole batch.
     **kwargs
         See `MultiLabelNet`.
     """
@@ -68,7 +68,7 @@ class ModuleNet(MultiLabelNet):
                 self.module_.get_submodule(name).eval()
 
     def _shows_batches(self) -> bool:
-        """Whether a callback wants to see single batches."""
+        """Whether a callback needs single batches."""
         return self._has_hook()
 
     def run_single_epoch(self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any) -> None:
@@ -81,7 +81,7 @@ class ModuleNet(MultiLabelNet):
         return True
 
     def _mean_loss(self, batches: Batches, *, training: bool) -> float:
-        """Go through all batches once, with steps if training, and return the mean loss of rows as they are met."""
+        """Go through all batches once, with steps if training; return the mean loss over rows, each before its step."""
         self._set_training(training)
         run = self._run_step if training else self._scores
         rates = iter(self.rates_.tolist() if training else [])
@@ -95,7 +95,7 @@ class ModuleNet(MultiLabelNet):
         return total / len(batches.data)
 
     def _run_step(self, x: Any, y: Any) -> Tensor:
-        """Take a step on a batch and return its scores as they were before."""
+        """Take a step on a batch and return its scores before the step."""
         self.optimizer_.zero_grad()
         scores = self._backward(x, y)
         self.optimizer_.step()
@@ -123,11 +123,11 @@ class ModuleNet(MultiLabelNet):
         return detached
 
     def _check_gradients(self) -> None:
-        """Raise a ValueError for gradients that the optimizers do not take."""
+        """Raise a ValueError for sparse gradients, which the solvers do not support."""
         for name, parameter in self.module_.named_parameters():
             if parameter.grad is not None and parameter.grad.is_sparse:
                 raise ValueError(
-                    f"The gradient of module's parameter {name!r} is sparse, which the solvers do not take. Use "
+                    f"The gradient of module's parameter {name!r} is sparse, which the solvers do not support. Use "
                     "sparse=False in its embedding."
                 )
         self.has_checked_gradients_ = True
@@ -144,7 +144,7 @@ class ModuleNet(MultiLabelNet):
                 weight.grad.add_(weight, alpha=self.penalty_)
 
     def _micro_batches(self, x: Any, y: Any) -> list[tuple[Any, Any]]:
-        """Return inputs and targets of the parts of a batch, as few and as equal as `micro_batch_size` allows."""
+        """Return inputs and targets of the parts of a batch, of at most `micro_batch_size` rows and similar sizes."""
         n_rows = len(split_targets(y)[0])
         if self.micro_batch_size is None or n_rows <= self.micro_batch_size:
             return [(x, y)]
@@ -158,7 +158,7 @@ class ModuleNet(MultiLabelNet):
         return torch.cat([call(self.module_, part, tuple(split_targets(target)[0].shape)) for part, target in parts])
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        """Compute scores, loss and gradients of a batch for callbacks that want to see it."""
+        """Compute scores, loss and gradients of a batch, for callbacks that need single batches."""
         self._set_training(True)
         x, y = batch
         scores = self._backward(x, y)
@@ -178,12 +178,12 @@ class ModuleNet(MultiLabelNet):
         return scores_in(pass_to(self.module_, x.to(self.device) if isinstance(x, Tensor) else values))
 
     def description(self) -> tuple[Any, ...]:
-        """Return what, together with the data, determines the training."""
+        """Return all that determines training apart from the data."""
         groups = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer_.param_groups]
         return (*super().description(), describe(type(self.module_)), groups, self.micro_batch_size)
 
     def read_weights(self) -> Any:
-        """Return a copy of all that the module has learnt."""
+        """Return a copy of the state of the module."""
         return read_state(self.module_)
 
     def present_weights(self) -> Any:
@@ -191,7 +191,7 @@ class ModuleNet(MultiLabelNet):
         return self.module_
 
     def write_weights(self, weights: Any) -> None:
-        """Put what the module has learnt back into it."""
+        """Restore the state of the module."""
         self.module_.load_state_dict(weights)
 
     def named_arrays(self, weights: Any) -> dict[str, NDArray[Any]]:
@@ -199,7 +199,7 @@ class ModuleNet(MultiLabelNet):
         return state_arrays(weights)
 
     def weights_from(self, arrays: dict[str, NDArray[Any]]) -> Any:
-        """Return the tensors that `named_arrays` has made arrays of."""
+        """Return tensors from the result of `named_arrays`."""
         state = self.module_.state_dict()
         return {name: torch.as_tensor(arrays[name]).to(state[name]) for name in state}
 

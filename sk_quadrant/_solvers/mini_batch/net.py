@@ -30,7 +30,7 @@ BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 class MultiLabelNet(LabelNet):
     """Net that trains on mini-batches of `BatchData`.
 
-    Where no callback looks at single batches, an epoch is recorded as one batch and takes `AnalyticSteps`.
+    If no callback needs single batches, an epoch is recorded as one batch and uses `AnalyticSteps`.
 
     Parameters
     ----------
@@ -39,20 +39,20 @@ class MultiLabelNet(LabelNet):
     seed : int, default=0
         Source of the order of rows.
     seed_is_free : bool, default=False
-        Whether another seed would do as well, so that a training that is resumed takes its own.
+        Whether the seed is arbitrary: resumed training then continues with the seed of the checkpoint.
     schedule : Schedule or None, default=None
         Learning rate of each step, None for `lr`.
     mixup_alpha : float, default=0.0
         If positive, rows are mixed within their batch.
     validation_fraction : float, default=0.0
-        Share of the rows held out, if positive; not used by data with a `validation` of its own.
+        Fraction of the rows to hold out, if positive; not used for data with `validation`.
     **kwargs
         Parameters of `skorch.NeuralNet`.
 
     Attributes
     ----------
     best_weights_ : list, dict or None
-        Weights of the best epoch, while they are looked out for.
+        Weights of the best epoch so far, with early stopping.
     interrupted_ : bool
         Whether the user has stopped the training.
     frozen_parts_ : tuple of str
@@ -90,7 +90,7 @@ class MultiLabelNet(LabelNet):
         ]
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
-        """Return batches that are shuffled for training, and what skorch has for other data."""
+        """Return batches, shuffled for training; other data have the iterator of skorch."""
         if not isinstance(dataset, BatchData):
             return super().get_iterator(dataset, training=training)
         if training:
@@ -137,12 +137,12 @@ class MultiLabelNet(LabelNet):
         return self.schedule.rates(steps, self.max_epochs * len(batches))
 
     def _shows_batches(self) -> bool:
-        """Whether a callback, or a method of a subclass, wants to see single batches."""
+        """Whether a callback, or a method of a subclass, needs single batches."""
         steps = ("train_step", "train_step_single", "validation_step", "get_loss", "infer")
         return self._has_hook() or any(getattr(type(self), step) is not getattr(MultiLabelNet, step) for step in steps)
 
     def _has_hook(self) -> bool:
-        """Whether a callback wants to see single batches."""
+        """Whether a callback needs single batches."""
         return any(
             getattr(type(callback), hook, None) is not getattr(Callback, hook)
             for _, callback in self.callbacks_
@@ -153,14 +153,14 @@ class MultiLabelNet(LabelNet):
         return type(self.criterion_) is LossCriterion and can_step(self, batches.data.X, self.device)
 
     def _mean_loss(self, batches: Batches, *, training: bool) -> float:
-        """Go through all batches once, with steps if training, and return the mean loss of rows as they are met."""
+        """Go through all batches once, with steps if training; return the mean loss over rows, each before its step."""
         exchange = batches.data.exchange
         steps = self._analytic_steps(exchange) if training else None
         compute = partial(self._sum_losses, batches, steps)
         return (compute() if exchange is None else exchange.sum_losses(compute)) / len(batches.data)
 
     def _sum_losses(self, batches: Batches, steps: AnalyticSteps | None) -> float:
-        """Go through the rows that are here once, with steps if there are any, and return the sum of their losses."""
+        """Go through the rows of this process once, with steps if given, and return the sum of their losses."""
         if steps is None:
             return sum(self._evaluate(chunk) for chunk in batches.chunks())
         rates = iter(self.rates_.tolist())
@@ -191,20 +191,20 @@ class MultiLabelNet(LabelNet):
         return step
 
     def _follow_schedule(self, rate: float) -> None:
-        """Set the rate of the step; groups of parameters keep the ratios that their largest rates have."""
+        """Set the learning rate of the step; groups of parameters keep the ratios of their rates."""
         if self.schedule is None or self.schedule.is_constant:
             return
         for group, largest in zip(self.optimizer_.param_groups, self.largest_rates_, strict=True):
             group["lr"] = rate if largest == self.schedule.initial else rate * (largest / self.schedule.initial)
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
-        """Return scores; sparse rows go to the module as they are."""
+        """Return scores; sparse rows are passed to the module unchanged."""
         if isinstance(x, SparseRows):
             return self.module_(x.to(self.device), **fit_params)
         return super().infer(x, **fit_params)
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        """Compute scores, loss and the gradient of the loss with the penalty on weights, which the loss leaves out."""
+        """Compute scores, loss, and the gradient of loss and penalty; the returned loss has no penalty."""
         self._set_training(True)
         features, targets = batch
         scores = self.infer(features, **fit_params)
@@ -217,7 +217,7 @@ class MultiLabelNet(LabelNet):
         return {"loss": loss, "y_pred": scores}
 
     def description(self) -> tuple[Any, ...]:
-        """Return what, together with the data, determines the training."""
+        """Return all that determines training apart from the data."""
         seed = () if self.seed_is_free else (self.seed, [_digest(part) for part in self._arrays().values()])
         return (
             str(self.module_), self.criterion_.loss, type(self.optimizer_).__name__, self.optimizer_.defaults, self.C,
@@ -225,7 +225,7 @@ class MultiLabelNet(LabelNet):
         )  # fmt: skip
 
     def progress(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return what training has reached, as values for JSON and arrays."""
+        """Return the state of training, as values for JSON and arrays."""
         history = json.loads(json.dumps(self.history.to_list(), default=lambda value: value.item()))
         return {"seed": self.seed, "history": history}, self._arrays()
 
@@ -242,7 +242,7 @@ class MultiLabelNet(LabelNet):
         return arrays
 
     def restore(self, description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-        """Go back to what `progress` has returned."""
+        """Restore the state that `progress` has returned."""
         self.seed = description["seed"]
         self.history = History(description["history"])
         of_kind: dict[str, dict[str, NDArray[Any]]] = {"layer": {}, "best": {}, "moment": {}}
@@ -266,7 +266,7 @@ class MultiLabelNet(LabelNet):
         return read_layers(self.module_)
 
     def write_weights(self, weights: Any) -> None:
-        """Put weights into the module."""
+        """Write weights into the module."""
         write_layers(self.module_, weights)
 
     def named_arrays(self, weights: Any) -> dict[str, NDArray[Any]]:
@@ -278,7 +278,7 @@ class MultiLabelNet(LabelNet):
         }
 
     def weights_from(self, arrays: dict[str, NDArray[Any]]) -> Any:
-        """Return the weights that `named_arrays` has made arrays of."""
+        """Return weights from the result of `named_arrays`."""
         return [(arrays[f"{k}-weight"], arrays[f"{k}-bias"]) for k in range(len(self.module_.layers))]
 
 

@@ -18,7 +18,7 @@ class Schedule:
         Largest learning rate.
     shape : {"constant", "cosine"}
     warmup_fraction : float
-        Share of all steps over which the rate rises from zero.
+        Fraction of all steps over which the rate rises from zero.
 
     References
     ----------

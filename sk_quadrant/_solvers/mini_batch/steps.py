@@ -1,7 +1,7 @@
-"""Training steps of our own models without autograd: the gradient in closed form and the optimizer's kernel.
+"""Training steps of the models of this package without autograd: closed-form gradient and fused optimizer kernel.
 
-On small batches nearly all the time of a step goes to bookkeeping. These steps give the same numbers, to rounding, as
-skorch's steps with autograd, from a handful of tensor operations each.
+On small batches a step spends nearly all its time on overhead. These steps give the same results up to rounding as the
+steps of skorch with autograd, with a few tensor operations each.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class AnalyticSteps:
     penalty : float
         Strength of the penalty on the weights.
     exchange : Exchange or None, default=None
-        Sums over the processes that hold the rows of a batch, None if all are here.
+        Sums over the processes that hold the rows of a batch, None if all are in this process.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class AnalyticSteps:
 
     @torch.no_grad()
     def run(self, chunk: Chunk, rates: Sequence[float]) -> float:
-        """Take a step on each batch and return the losses, summed over rows, as the steps met them.
+        """Take a step on each batch and return the sum of the losses of rows, each before its step.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class AnalyticSteps:
         return self.has_bias and not isinstance(features, SparseRows)
 
     def _run_linear(self, chunk: Chunk, rates: Sequence[float]) -> None:
-        """Do what `_run_layers` does, without calls between its lines, which took a third of the time."""
+        """Do the same as `_run_layers` for one layer, with the calls inlined, which took a third of the time."""
         (theta,), (theta_gradient,), (weight,), (weight_gradient,) = (
             self.thetas, self.gradients, self.weights, self.weight_gradients
         )  # fmt: skip
@@ -125,7 +125,7 @@ class AnalyticSteps:
             self.update(rate)
 
     def _forward(self, features: Any, scores: Tensor) -> list[tuple[Any, Any, Any]]:
-        """Write the scores, and return what each layer has taken, computed and put out."""
+        """Write the scores, and return input, inner values and output of each layer."""
         tape = []
         x = features
         for k, skip in enumerate(self.skips):
@@ -147,11 +147,11 @@ class AnalyticSteps:
 
     @staticmethod
     def _inputs(k: int, x: Any) -> Any:
-        """Return what a layer has taken, without the ones that features come with."""
+        """Return the input of a layer, without the column of ones of features."""
         return without_ones(x) if k == 0 else x
 
     def _backward(self, gradient: Tensor, tape: list[tuple[Any, Any, Any]], share: float) -> None:
-        """Write the gradient of the sum of losses times a share, given that of each row's loss by its scores."""
+        """Write the gradient of the sum of losses times a share, given the gradient with respect to the scores."""
         passed, last = gradient, len(tape) - 1
         for k in range(last, -1, -1):
             x, inner, outputs = tape[k]
@@ -253,7 +253,7 @@ class Update:
         raise NotImplementedError
 
     def finish(self) -> None:
-        """Leave the optimizer's state as if it had taken the steps by its own method."""
+        """Update the state of the optimizer as its own method would."""
 
 
 class AdamWUpdate(Update):
@@ -316,7 +316,7 @@ UPDATES: dict[type[Optimizer], type[Update]] = {AdamW: AdamWUpdate, SGD: Nestero
 
 @lru_cache
 def fused_kernel_works(device: str) -> bool:
-    """Whether the kernel, which is private to PyTorch, exists and takes a step of AdamW."""
+    """Whether the kernel, which is private in PyTorch, exists and makes a step of AdamW."""
     theta, gradient = torch.ones(3, device=device), torch.arange(3.0, device=device)
     mean, square, count = torch.zeros_like(theta), torch.zeros_like(theta), torch.ones((), device=device)
     try:
@@ -330,7 +330,7 @@ def fused_kernel_works(device: str) -> bool:
 
 
 def read_moments(optimizer: Optimizer, module: Any) -> list[dict[str, Any]]:
-    """Return what an optimizer remembers of each parameter of a module as new arrays."""
+    """Return the state of an optimizer for each parameter of a module as new arrays."""
     return [
         {name: as_array(value) for name, value in optimizer.state[parameter].items()}
         for parameter in module.parameters()
@@ -338,7 +338,7 @@ def read_moments(optimizer: Optimizer, module: Any) -> list[dict[str, Any]]:
 
 
 def write_moments(optimizer: Optimizer, module: Any, moments: list[dict[str, Any]]) -> None:
-    """Put into an optimizer what one of its kind remembered of the parameters of a module like this one."""
+    """Write the result of `read_moments` into an optimizer."""
     for parameter, state in zip(module.parameters(), moments, strict=True):
         for name, value in state.items():
             tensor = torch.as_tensor(value)
