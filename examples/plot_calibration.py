@@ -3,7 +3,7 @@ Probabilities of ZLPR, before and after calibration
 ===================================================
 
 The ZLPR loss compares the labels of a row with each other, so no fixed curve turns its scores into probabilities.
-``sigmoid(2 s)`` is right for many independent labels and wrong by up to .1 for others. One Platt map for all labels,
+``sigmoid(2 s)`` is right for many independent labels and wrong by up to .1 otherwise. One Platt map for all labels,
 ``sigmoid(a s + b)``, fitted to out-of-fold scores, is as well calibrated as binary cross-entropy in every case here.
 """
 
@@ -86,7 +86,7 @@ def probabilities(X, Y, soft, X_test):
 # %%
 # Expected calibration error
 # --------------------------
-# All entries are pooled in 15 bins of equal width. With 10 000 test rows of a single label, chance alone makes .01.
+# All entries are pooled in 15 bins of equal width. With 10 000 test rows of a single label, chance alone gives .01.
 
 results = {}
 for law, (draw, n_labels) in LAWS.items():
@@ -105,9 +105,9 @@ for law, (Y_test, answers) in results.items():
 # %%
 # Reliability
 # -----------
-# How often labels occur among those with about the same probability. On the diagonal a probability is what it says.
+# Observed frequency against predicted probability. Calibrated probabilities lie on the diagonal.
 # With one label ZLPR is cross-entropy, and doubling its scores makes it over-confident; with 100 independent labels
-# doubling is right; labels that share a noise, or exclude each other, need a shift as well, which no temperature gives.
+# doubling is right. Labels that share a noise, or exclude each other, also need a shift, which a temperature lacks.
 
 STYLES = dict(zip(LAWS, ["o", "s", "^", "v", "D", "X"], strict=True))
 COLORS = dict(zip(LAWS, ["#0072B2", "#56B4E9", "#009E73", "#999999", "#D55E00", "#CC79A7"], strict=True))

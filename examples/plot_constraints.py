@@ -1,17 +1,17 @@
 """
-A precision to keep: on held-out rows, on new rows, with a guarantee
+A minimum precision: on held-out rows, on new rows, with a guarantee
 ====================================================================
 
-A threshold whose precision is at least .9 on 400 held-out rows falls short of it on new rows about half the time: the
-luckiest of many thresholds was chosen. With the lower bound of an interval, the default, it seldom falls short, and a
-label with 20 positives is left out, with a warning. A guarantee, for the recall, comes from MAPIE.
+A threshold with a precision of at least .9 on 400 held-out rows has a lower one on new rows about half the time,
+because it was chosen as the best of many. With the lower bound of a confidence interval, the default, this is rare, and
+a label with 20 positives is left out, with a warning. A guarantee, for the recall, comes from MAPIE.
 """
 
 # %%
 # Three labels and a fitted classifier
 # ------------------------------------
 # Labels are present in half, a fifth and a twentieth of the rows. The classifier is fitted once; thresholds are then
-# chosen on many small samples of other rows, which is what happens to every user once.
+# chosen on many small samples of other rows. A user sees only one such sample.
 
 import warnings
 
@@ -43,9 +43,10 @@ samples = [draw(400) for _ in range(60)]
 # The value itself, or a bound on it
 # ----------------------------------
 # ``constraint=("precision", 0.9)`` takes the threshold of the highest recall whose precision is at least 0.9. With
-# ``confidence=None`` this is the precision on the sample. The best of many thresholds is a lucky one: on new rows the
-# precision is too low about half the time. With the default confidence of 0.95 it is the lower bound of Clopper and
-# Pearson. A label that has too few positives to show 0.9 is then not predicted at all, and a warning names it.
+# ``confidence=None`` this is the precision on the sample, which is optimistic for the best of many thresholds: on new
+# rows the precision is too low about half the time. With the default confidence of 0.95 it is the lower bound of
+# Clopper and Pearson. A label that has too few positives to show 0.9 is then not predicted at all, and a warning names
+# it.
 
 
 def true_precision(confidence):
@@ -83,9 +84,9 @@ plt.show()
 # %%
 # A guarantee, by MAPIE
 # ---------------------
-# The bound holds for a threshold that was given in advance, and here it is chosen. Conformal risk control takes that
-# into account: over calibration samples and new rows, the mean recall of a row is at least the level that is asked for.
-# MAPIE implements it, and takes the probabilities of this package as they are. It controls one threshold for all
+# The bound holds for a threshold given in advance, but here it is chosen. Conformal risk control takes the choice into
+# account: over calibration samples and new rows, the mean recall of a row is at least the required level. MAPIE
+# implements it, and works with the probabilities of this package. It controls one threshold for all
 # labels. Over 20 samples the mean is .90.
 
 try:

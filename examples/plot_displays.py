@@ -2,17 +2,16 @@
 Which picture answers which question
 ====================================
 
-Nine displays of any multi-label classifier, drawn by one line each: where a label ends in the data, what its score is
-worth, how a threshold trades precision for recall, which labels are confused, whether probabilities can be believed,
-whether training has ended, and what a search has tried. They draw at most 16 labels, those that matter most, and say
-which they leave out.
+Nine displays for any multi-label classifier, one line of code each: decision regions, losses, precision and recall
+against the threshold, ranking curves, calibration, confusion of labels, the course of training, and the results of a
+search. They draw at most 16 labels, the most important ones, and say how many they leave out.
 """
 
 # %%
 # A classifier of six labels
 # --------------------------
 # Eight stations measure pressure and humidity once more, with noise. Displays take the names of labels from the columns
-# of ``Y``. The linear classifier is compared with naive Bayes, which takes every station for new information.
+# of ``Y``. The linear classifier is compared with naive Bayes, which treats all stations as independent.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -48,8 +47,8 @@ classifier = QuadrantMultiLabelClassifier().fit(X_train, Y_train)
 bayes = OneVsRestClassifier(GaussianNB()).fit(X_train, Y_train)
 
 # %%
-# What does the loss want?
-# ------------------------
+# What does the loss do?
+# ----------------------
 # Loss, gradient and link against the score, with the threshold of the loss and the score of probability one half.
 
 LossDisplay.from_loss(["bce_with_logits", "shifted_sigmoid_bce", "asymmetric", "zlpr"])
@@ -84,22 +83,23 @@ LabelPrecisionRecallDisplay.from_estimator({"linear": classifier, "naive Bayes":
 LabelRocCurveDisplay.from_estimator({"linear": classifier, "naive Bayes": bayes}, X_test, Y_test)
 
 # %%
-# Can probabilities be believed?
-# ------------------------------
-# Predicted probabilities against observed frequencies, and below the number of predictions. Naive Bayes is too sure.
+# Are probabilities calibrated?
+# -----------------------------
+# Predicted probabilities against observed frequencies, and below the number of predictions. Naive Bayes is
+# over-confident.
 
 LabelCalibrationDisplay.from_estimator({"linear": classifier, "naive Bayes": bayes}, X_test, Y_test)
 
 # %%
-# Which label is taken for which?
-# -------------------------------
+# Which labels are confused?
+# --------------------------
 # Rows are true labels, columns predicted ones; right decisions are grey. The table has precision, recall and F1.
 
 LabelConfusionDisplay.from_estimator(classifier, X_test, Y_test)
 
 # %%
-# Has training ended?
-# -------------------
+# Has training converged?
+# -----------------------
 # Losses per epoch of a network that stops early; a dot marks the best epoch on the rows held out.
 
 network = QuadrantMultiLabelClassifier(
@@ -111,7 +111,7 @@ LearningHistoryDisplay.from_estimator(network)
 # What has a search tried?
 # ------------------------
 # Scores of all candidates over splits, here for three losses, values of C and ways to choose thresholds. The star is
-# the best candidate. Searches of scikit-learn are drawn alike.
+# the best candidate. It draws the searches of scikit-learn, too.
 
 search = QuadrantMultiLabelClassifierCV(["bce_with_logits", "zlpr", "squared_hinge"]).fit(X_train, Y_train)
 SearchDisplay.from_estimator(search)

@@ -2,16 +2,16 @@
 Searching over losses, and what the search finds
 ================================================
 
-A loss is a parameter, so ``GridSearchCV`` searches over losses and their own parameters like over anything else. What
-it finds depends on the score. For F1 it takes the loss with the lowest threshold, for log loss it takes cross-entropy.
-Once thresholds are tuned, losses whose micro-F1 went from .36 to .42 are within .02 of each other: search over the
-loss together with the threshold, not instead of it.
+A loss is a parameter, so ``GridSearchCV`` searches over losses and their own parameters. The result depends on the
+metric: for F1 it is the loss with the lowest threshold, for log loss it is cross-entropy. With tuned thresholds the
+losses, with micro-F1 from .36 to .42 before, are within .02 of each other. So search over the loss together with the
+threshold, not instead of it.
 """
 
 # %%
 # Names and objects
 # -----------------
-# The grid holds a name for a loss as it comes, an object for one with parameters of its own. Each row of the data has
+# The grid holds names for losses with default parameters, and objects for others. Each row of the data has
 # exactly one of ten labels, which makes a probability above one half rare. Both scores are computed in one search; the
 # log loss of a multi-label indicator is ours, as the one of scikit-learn takes its rows for distributions.
 

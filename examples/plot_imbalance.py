@@ -10,8 +10,8 @@ every loss reaches .21 to .24, and weights no longer help. The true probabilitie
 # %%
 # Rare labels
 # -----------
-# Twenty labels, each present in 1% of the rows and each a matter of chance: even where it is likely, it rarely has a
-# probability above one half. Nothing can be better than the true probabilities at the threshold with the highest F1.
+# Twenty labels, each present in 1% of the rows. They are random: even the most likely ones rarely have a probability
+# above one half. No model can be better than the true probabilities at the threshold with the highest F1.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -55,8 +55,8 @@ print(f"a label is present in {Y.mean():.1%} of the rows; macro-F1 of the truth:
 # ---------------------
 # The columns: macro-F1 at the threshold of the loss, at a probability of one half, and at thresholds that
 # are tuned for each label by cross-validation; and the log loss of the probabilities. ``class_weight="balanced"`` and
-# ``pos_weight`` make present labels heavier, here 50 and 10 times. The first has a link that knows nothing of it, so
-# that its probabilities are far too high; the second belongs to the loss, whose link takes it back.
+# ``pos_weight`` give present labels more weight, here 50 and 10 times. The link does not correct for the first, so its
+# probabilities are far too high. The second is a parameter of the loss, and its link corrects for it.
 
 MODELS = {
     "cross-entropy": QuadrantMultiLabelClassifier(),
@@ -86,8 +86,8 @@ for name, (own, half, tuned, log_loss) in table.items():
 # %%
 # The picture
 # -----------
-# A line leads from the loss's own threshold to the tuned ones. All lines end in about the same place; what a loss
-# decides, on its own, is where they begin. The choice of a loss still matters for its probabilities: the log loss of
+# A line connects the natural threshold of the loss with the tuned ones. All lines start in different places and end in
+# about the same place. The choice of a loss still matters for the probabilities: the log loss of
 # ZLPR, the squared hinge and balanced weights is worse than that of the others by half or more.
 
 OWN, TUNED, INK = "#D55E00", "#0072B2", "#333333"

@@ -11,7 +11,7 @@ only the rows without unknown labels leaves 3% of the rows and gives .54.
 # Unknown is not absent
 # ---------------------
 # Five labels depend on ten features. Their true probabilities are known, so that predicted ones can be compared with
-# them. An entry is hidden with the same chance whatever it is: an annotator who had no time, say.
+# them. All entries are hidden with the same chance, as by an annotator who had no time.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,11 +38,11 @@ X_test, Y_test, proba_test = draw(10_000)
 # %%
 # Three ways
 # ----------
-# - *Ignore*: NaN in ``Y`` and ``missing_labels="ignore"``; an unknown entry contributes nothing to the loss, while the
-#   rest of its row counts.
+# - *Ignore*: NaN in ``Y`` and ``missing_labels="ignore"``; training ignores an unknown entry and uses the rest of
+#   its row.
 # - *Call absent*: unknown entries become 0. If a share r is unknown, a label is marked in only 1 - r of the rows that
 #   have it, so that probabilities shrink by that factor and soon none is above one half.
-# - *Drop rows*: keep what is known throughout. Of 5 labels that are known with chance 1 - r each, all are in
+# - *Drop rows*: keep only rows without an unknown label. If each of 5 labels is known with chance 1 - r, these are
 #   :math:`(1 - r)^5` of the rows.
 
 
@@ -90,9 +90,9 @@ for name, table in outcomes.items():
 # %%
 # When the label itself decides
 # -----------------------------
-# All of this supposes that being unknown says nothing about the label. If half of the *present* labels are missing and
-# absent ones are always recorded, the known entries are no fair sample: ignoring is better than calling them absent
-# and still wrong. If the rate is known, weights put it right: each known present label then stands for two.
+# All of this assumes that unknown entries are a random sample. If half of the *present* labels are missing and absent
+# ones are always recorded, the known entries are not representative: ignoring the others is better than calling them
+# absent, and still wrong. If the rate is known, weights correct for it: each known present label counts twice.
 
 hidden = (Y == 1) & (chance < 0.5)
 weight = np.where(Y == 1, 2.0, 1.0)  # of a present label; hidden ones have none, whatever is written here

@@ -63,13 +63,13 @@ for name, dtype in FORMATS.items():
     print(f"{name:12}{float(scores[gradient == 0].min()):36.1f}")
 
 # %%
-# Who comes back from a wrong start
-# ---------------------------------
+# Training from a wrong start
+# ---------------------------
 # Scores of a trained model rarely get that far, but those of a start may: weights drawn too large, features in other
-# units, or, as here, yesterday's model under a sensor whose zero has moved. A first fit makes scores of about ``3 x``;
+# units, or, as here, a model fitted before the zero of a sensor has moved. A first fit makes scores of about ``3 x``;
 # then every feature is shifted upwards, every score is too large, every label is predicted, and training goes on from
-# there. In one step it unlearns that, the longer the way the slower. In two steps it learns nothing once the
-# scores of absent labels are all beyond that limit: what is left is the F1 of predicting every label, 2/3.
+# there. In one step training corrects this, more slowly after a larger shift. In two steps it learns nothing once
+# all scores of absent labels are beyond that limit: the F1 stays that of predicting every label, 2/3.
 
 SHIFTS = np.arange(0, 19, 3)
 X_noisy, Y_noisy = make_quadrants(n_samples=4000, slope=3, random_state=0)
@@ -103,8 +103,8 @@ for name, outcome in relearnt.items():
 # %%
 # The picture
 # -----------
-# Left and middle, an absent label in single precision: the loss in two steps leaves the line for 100 and stays there,
-# which looks like a strong push and is none. Right, what training makes of features that have been shifted.
+# Left and middle, an absent label in single precision: the loss in two steps jumps to 100 and stays there, so
+# its derivative is zero. Right, the F1 after training on with shifted features.
 
 ONE, TWO, DOUBLE = "#0072B2", "#D55E00", "#009E73"
 

@@ -3,13 +3,12 @@ What label smoothing and mixup do to probabilities
 ==================================================
 
 On 400 rows with random labels, a network of 64 hidden units is over-confident: its probabilities are off by .18 on
-average. Smoothing the labels by .2 brings that to .10, at a small cost in F1, and mixup
-to .10 without one. A linear model, off by .035, has little to gain: a tenth of smoothing helps a bit, two tenths
-overshoot.
+average. Label smoothing of .2 reduces this to .10, at a small cost in F1, and mixup to .10 at no
+cost. A linear model, off by .035, has little to gain: a smoothing of .1 helps a bit, .2 is too much.
 """
 
 # %%
-# Two ways to doubt a label
+# Two ways to soften labels
 # -------------------------
 # Label smoothing trains on .95 instead of 1 and .05 instead of 0 (at ``label_smoothing=0.1``). Mixup trains on points
 # between two rows, with the labels of both in the same proportion. Both make targets soft, which every loss here takes.
@@ -54,8 +53,9 @@ def train(seed, hidden, **recipe):
 # %%
 # Three draws of the data
 # -----------------------
-# The calibration error is the mean distance between what was promised and what happened, over ten bins of probability.
-# The log loss counts the same and how much was told apart; F1, at the threshold of the loss, only the latter.
+# The calibration error is the mean distance between predicted probability and observed frequency, over ten bins. The
+# log loss measures calibration and separation of the labels together; F1, at the threshold of the loss, only
+# separation.
 
 MEASURES = {
     "calibration error": lambda Y, model, X: expected_calibration_error(Y, model.predict_proba(X)),
@@ -78,11 +78,11 @@ for (title, name), means in results.items():
     print(f"{title:12}{name:16}" + "".join(f"{value:20.3f}" for value in means))
 
 # %%
-# Where the network exaggerates
-# -----------------------------
-# Below the diagonal less happens than was promised, above it more. Smoothing and mixup pull both ends of the network
-# towards the middle; they make it less sure, not better informed: its F1 stays below that of the linear model, which
-# has the right form for these data.
+# Where the network is over-confident
+# -----------------------------------
+# Below the diagonal labels are less frequent than predicted, above it more frequent. Smoothing and mixup pull both ends
+# of the curve towards the middle. They make the network less confident, not better: its F1 stays below that of the
+# linear model, which has the right form for these data.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
 for ax, title in zip(axes, MODELS, strict=True):

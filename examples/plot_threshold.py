@@ -11,10 +11,10 @@ is 1 with the threshold 1/3, and 0 with the threshold 0.5.
 # How a loss pushes a score
 # -------------------------
 # Training moves the score of each row and label down the slope of the loss: up where the label is present, down where
-# it is absent. A score comes to rest where the two pushes cancel, weighted by how often the label is present among rows
-# that look alike. Cross-entropy of the sigmoid pushes equally hard both ways at zero, so a score of zero is a label
-# present half of the time. With the shifted sigmoid the push up is twice the push down at zero: there a label is
-# present a third of the time.
+# it is absent. Training ends where the two pushes cancel, weighted by how often the label is present among rows with
+# the same features. At a score of zero, cross-entropy of the sigmoid pushes equally hard both ways, so this score
+# belongs to a label present half of the time. With the shifted sigmoid the push up is twice the push down at zero:
+# there a label is present a third of the time.
 
 import sys
 
@@ -45,7 +45,7 @@ for title, loss in LOSSES.items():
 # The same line, another number
 # -----------------------------
 # A label is present on the positive side of its axis, so a linear model without intercept has its score of zero on the
-# axis, where the label changes. Both losses find that line. What differs is only what they call it.
+# axis, where the label changes. Both losses find that line. Only its probability differs.
 
 X, Y = make_quadrants(n_samples=4000, random_state=0)
 models = {

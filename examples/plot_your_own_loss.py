@@ -2,10 +2,10 @@
 A loss of your own
 ==================
 
-A dozen lines make a loss that everything here understands: fitting, probabilities, thresholds, search, pictures and
-pickles ask the loss itself, and nothing is registered anywhere. Where a label means that something was counted at least
-once, the complementary log-log below beats every loss of the package on log loss; where only wholly right rows count
-and labels exclude each other, the subset loss gets more rows right than cross-entropy.
+A loss of your own takes a dozen lines, and works in fits, probabilities, thresholds, searches, displays and pickles
+without registration. If a label means that something was counted at least once, the complementary log-log loss below
+has a better log loss than every loss of the package. If labels exclude each other and only completely right rows count,
+the subset loss gets more rows right than cross-entropy.
 """
 
 # %%
@@ -104,8 +104,8 @@ for name, model in {"at_least_one": counts, "bce_with_logits": logistic}.items()
 # Natural or Bayes
 # ----------------
 # The two thresholds differ for this loss. A rate above one, the natural threshold, is a probability above .63; the rows
-# that come out wholly right are more at the Bayes threshold, a probability of 1/2. The estimator knows both without
-# being told.
+# that come out wholly right are more at the Bayes threshold, a probability of 1/2. The estimator gets both from
+# the loss.
 
 for threshold in ("natural", "bayes"):
     model = QuadrantMultiLabelClassifier(AtLeastOne(), threshold=threshold).fit(X, Y)

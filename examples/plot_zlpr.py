@@ -85,17 +85,17 @@ plt.show()
 # Labels compete
 # --------------
 # Left and middle, the loss of a row that has neither label. The contours of cross-entropy cut the corner, where both
-# are wrong; those of ZLPR follow it. Right, the consequence: how hard the first score is pushed down does not depend on
-# the second in cross-entropy. In ZLPR a second label that is more wrong takes over the push (solid line), and one that
-# is right leaves it as it is in cross-entropy (dotted). That is how classes compete in a softmax.
+# are wrong; those of ZLPR follow it. Right, the gradient that pushes the first score down. In cross-entropy it does not
+# depend on the second score. In ZLPR a second label that is more wrong takes most of it (solid line), and one that is
+# right leaves it as in cross-entropy (dotted). Classes compete in the same way in a softmax.
 
 # %%
 # Zero is a threshold for sets
 # ----------------------------
-# Whoever competes cannot be read one by one. Suppose each row has exactly one of L labels, and that one of them has
-# probability p and the others share the rest. The loss is smallest at scores that solve two equations; they put the
-# score of that label at zero when p is as below. For two labels this is one half, for a hundred less than a quarter:
-# ZLPR predicts a label that leads the others by enough, which suits a set better than one half does.
+# Scores of competing labels cannot be read one by one. Suppose each row has exactly one of L labels, and that one of
+# them has probability p and the others share the rest. The loss is smallest at scores that solve two equations; they
+# put the score of that label at zero when p is as below. For two labels this is one half, for a hundred less than a
+# quarter: ZLPR predicts a label whose score is far enough above the others.
 
 
 def probability_at_zero(n_labels):
@@ -126,9 +126,9 @@ print("probability at score zero   " + "".join(f"{p:7.3f}" for p in at_zero))
 # threshold, zero, and then at the one threshold for all labels that is best for micro-F1 on held-out rows.
 #
 # Among exclusive labels few reach one half, and cross-entropy leaves most rows empty where ZLPR picks the leader. Among
-# labels that come together ZLPR holds back, as one label that is present takes the push from the others. Both are
-# effects of the threshold more than of the ranking: with tuned thresholds the difference nearly disappears. Take ZLPR
-# for its sets as they come, and tune the threshold when there is a metric to reach.
+# labels that occur together ZLPR predicts too few, since one present label takes the gradient from the others. Both are
+# effects of the threshold more than of the ranking: with tuned thresholds the difference nearly disappears. Use ZLPR if
+# you want label sets without tuning, and tune the threshold if you want the best value of a metric.
 
 N_FEATURES, N_ROWS = 10, 4000
 
