@@ -40,6 +40,7 @@ OPTIONAL = {
     "user_guide/onnx": ["skl2onnx", "onnxruntime"],
     "user_guide/onnx_modules": ["onnxscript", "onnxruntime"],
     "user_guide/persistence": ["safetensors", "skops"],
+    "user_guide/scaling": ["distributed"],
 }
 BLOCKS = {
     name: textwrap.dedent(code)
@@ -65,10 +66,21 @@ def run(name):
     return names
 
 
+@pytest.mark.parametrize("path", [pytest.param(path, id=page_name(path)) for path in PAGES])
+def test_no_code_of_a_page_is_left_out(path):
+    """Python is in sessions that are run here, or in the blocks of `coming_from`; other code is for a shell."""
+    text = path.read_text(encoding="utf-8")
+    languages = set(re.findall(r"^\.\. code-block:: ?(\w*)$", text, flags=re.MULTILINE))
+    literal_blocks = re.findall(r"^(?! *\.\. ).*::\n\n((?: +.*\n|\n)+)", text, flags=re.MULTILINE)
+
+    assert languages <= ({"python"} if page_name(path) == "coming_from" else {"sh"})
+    assert all(line.split()[0] == "python" for line in "".join(literal_blocks).splitlines() if line)
+
+
 @pytest.mark.parametrize(
     "path", [pytest.param(path, id=page_name(path)) for path in PAGES if ">>> " in path.read_text(encoding="utf-8")]
 )
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore:Couldn't detect a suitable IP address:RuntimeWarning")  # tests are offline
 def test_examples_of_a_page_print_what_it_says(path):
     """The sessions of a page run from top to bottom, without a warning."""
     for module in OPTIONAL.get(page_name(path), ()):
