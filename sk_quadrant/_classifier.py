@@ -189,7 +189,8 @@ class QuadrantMultiLabelClassifier(
         Seed for the order of rows, the rows held out, and the initial weights of hidden layers; not used by "lbfgs".
         With a `module` also for its dropout, and for its initial weights unless it is an instance.
     device : str, default="cpu"
-        Where to train: "cpu", "cuda", "cuda:N", "mps", or "auto" for a GPU if there is one.
+        Where to train: "cpu", "cuda", "cuda:N", "mps", or "auto" for a GPU if there is one. With ``array_api_dispatch``
+        "cpu" is the device of `X`.
     module : torch.nn.Module, callable or None, default=None
         Module to train in place of the linear model, with "adamw" or "sgd": an instance, which is copied for each fit,
         or a class or function of (n_features, n_labels) that returns one. It returns scores of shape

@@ -24,17 +24,20 @@ from sk_quadrant import (
     QuadrantMultiLabelClassifier,
     QuadrantMultiLabelClassifierCV,
     TunedThresholdMultiLabelClassifierCV,
+    top_k_labels,
 )
+from sk_quadrant.hierarchy import HierarchicalMultiLabelClassifier, LabelHierarchy, hierarchical_f1_score
 from sk_quadrant.io import load_safetensors, save_safetensors
 from sk_quadrant.metrics import (
     expected_calibration_error,
     get_scorer,
+    label_propensities,
     multilabel_f1_score,
     multilabel_log_loss,
     precision_at_k_score,
     psp_at_k_score,
 )
-from sk_quadrant.model_selection import multilabel_cross_val_predict
+from sk_quadrant.model_selection import MultilabelStratifiedKFold, multilabel_cross_val_predict
 
 array_api_strict = pytest.importorskip("array_api_strict")
 if not hasattr(_array_api, "move_to"):
@@ -376,6 +379,40 @@ def test_meta_estimators_follow_X(estimator, library, data):
         loaded = pickle.loads(pickle.dumps(clf))
         with config_context(array_api_dispatch=True):
             assert_same(loaded.predict(library(X)), expected.predict(X), library(X))
+
+
+def test_hierarchical_predictions_follow_X(library, data):
+    """A parent is predicted with its children, in the namespace of X."""
+    X, Y, _ = data
+    Y = np.nan_to_num(Y).astype(np.int64)
+    model = HierarchicalMultiLabelClassifier(QuadrantMultiLabelClassifier(), hierarchy=LabelHierarchy((-1, 0, 0)))
+    expected = clone(model).fit(X, Y)
+    with config_context(array_api_dispatch=True):
+        clf = clone(model).fit(library(X), library(Y))
+        for method in ("predict", "predict_proba"):
+            assert_same(getattr(clf, method)(library(X)), getattr(expected, method)(X), library(X), rtol=1e-6)
+        assert hierarchical_f1_score(library(Y), clf.predict(library(X)), model.hierarchy) > 0.8
+
+
+def test_top_labels_are_those_of_numpy(library, data):
+    """They are NumPy arrays, since names of labels may be among them."""
+    X, Y, _ = data
+    expected = top_k_labels(classifier().fit(X, Y), X, k=2)
+    with config_context(array_api_dispatch=True):
+        found = top_k_labels(classifier().fit(library(X), library(Y)), library(X), k=2)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+
+
+def test_splitters_and_propensities_read_labels_of_any_library(library, data):
+    """Folds and propensities are those of NumPy."""
+    _, Y, _ = data
+    folds = list(MultilabelStratifiedKFold(3).split(Y, Y))
+    with config_context(array_api_dispatch=True):
+        found = list(MultilabelStratifiedKFold(3).split(np.zeros(len(Y)), library(Y)))
+        propensities = label_propensities(library(Y))
+    for one, other in zip(folds, found, strict=True):
+        np.testing.assert_array_equal(one[1], other[1])
+    np.testing.assert_array_equal(propensities, label_propensities(Y))
 
 
 def test_tuned_thresholds_around_an_estimator_of_scikit_learn(library, data):

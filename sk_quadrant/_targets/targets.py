@@ -12,6 +12,8 @@ from scipy import sparse
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.validation import assert_all_finite, column_or_1d
 
+from sk_quadrant._namespaces import in_numpy
+
 COLLECTIONS = (list, tuple, set, frozenset, np.ndarray)
 LISTS_OF_LABELS = "Turn lists of labels into a matrix by sklearn.preprocessing.MultiLabelBinarizer."
 NAN_AS_CLASS = (
@@ -174,7 +176,7 @@ def refuse_dask(array: Any, name: str = "y") -> None:
 
 def _as_array(y: Any, name: str = "y") -> NDArray[Any]:
     try:
-        values = np.asarray(masked_as_nan(y))
+        values = np.asarray(masked_as_nan(in_numpy(y)))
     except ValueError:
         raise ValueError(
             f"{name} must be 1-D or have rows of one length, got rows of different lengths. {LISTS_OF_LABELS}"
@@ -193,7 +195,7 @@ def as_classes(y: Any, *, warn: bool = True) -> NDArray[Any]:
     shape = _as_array(y).shape
     if len(shape) not in (1, 2):
         raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_labels), got {shape}.")
-    y = column_or_1d(masked_as_nan(y), warn=warn)
+    y = column_or_1d(masked_as_nan(in_numpy(y)), warn=warn)
     if (y.dtype.kind == "f" and np.isnan(y).any()) or (y.dtype.kind == "O" and any(map(_is_missing, y))):
         raise ValueError(
             "Input y contains NaN, and a class cannot be unknown. Drop these rows, or pass y with shape (n_samples, "

@@ -13,6 +13,7 @@ from sklearn.utils.validation import _estimator_has, check_is_fitted
 
 from sk_quadrant._callback_support import with_callbacks
 from sk_quadrant._meta_estimator import Fits, MetaClassifier
+from sk_quadrant._namespaces import in_namespace_of_X, in_numpy
 from sk_quadrant._targets import respond
 from sk_quadrant.hierarchy._labels import LabelHierarchy
 
@@ -137,6 +138,7 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
         fits.end()
         return self
 
+    @in_namespace_of_X
     def predict(self, X: Any) -> Any:
         """Predict label sets in which every label has its parent.
 
@@ -151,10 +153,11 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
             Predictions of `estimator_`, with missing parents added, or without labels whose parent is absent.
         """
         check_is_fitted(self)
-        predicted = self.estimator_.predict(X)
+        predicted = in_numpy(self.estimator_.predict(X))
         return self.hierarchy_.close(predicted) if self.method == METHODS[0] else self.hierarchy_.prune(predicted)
 
     @available_if(_estimator_has("predict_proba"))
+    @in_namespace_of_X
     def predict_proba(self, X: Any) -> Any:
         """Return probabilities in which a parent is at least as probable as its children.
 
