@@ -410,7 +410,8 @@ class QuadrantMultiLabelClassifier(
             Label indicators, probabilities in [0, 1] (soft targets), or classes if 1-D. A single column counts as 1-D.
             NaN is an unknown label with ``missing_labels="ignore"``.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
-            Weights of rows, or of each label of each row.
+            Weights of rows, or of each label of each row. A weight of 2 is a repeated row: with weights that sum to 1,
+            `C` is divided by the number of rows.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Features of the validation rows of `early_stopping`. In a :class:`~sklearn.pipeline.Pipeline` pass
             ``transform_input=["X_val"]`` to transform them like `X`.

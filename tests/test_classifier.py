@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNet
@@ -295,3 +296,16 @@ def test_rows_predicted_one_by_one_are_those_predicted_together(data):
         together = method(many)
         assert together.shape == (80_000, Y.shape[1])
         assert_allclose(np.vstack([method(row[None]) for row in many[-3:]]), together[-3:], rtol=1e-12)
+
+
+@pytest.mark.parametrize("as_format", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
+@pytest.mark.parametrize("total", [1.0, 40.0])
+def test_an_absent_label_has_the_probability_of_its_number_of_rows(total, as_format):
+    """1 / (2 n + 2), also where weights sum to 1; rows of weight 0 are not there."""
+    X, y = np.random.default_rng(0).normal(size=(50, 3)), np.zeros((50, 2))
+    y[::2, 1] = 1
+    weight = np.repeat([total / 40, 0.0], [40, 10])
+
+    model = QuadrantMultiLabelClassifier().fit(as_format(X), y, sample_weight=weight)
+
+    np.testing.assert_allclose(model.predict_proba(as_format(X))[:, 0], 1 / 82)

@@ -72,15 +72,30 @@ class CalibrationSet:
             yield CalibrationSet(self.scores[rows], self.targets[rows], self.weight[rows])
 
     @cached_property
+    def total_weight(self) -> FloatArray:
+        """Sum of the weights of each label."""
+        return np.asarray(self.weight.sum(axis=0))
+
+    @cached_property
+    def rows_per_weight(self) -> FloatArray:
+        """Number of rows that a weight of 1 counts for in each label: 1, or more where weights are small.
+
+        Weights that sum to less than the number of positive ones, as normalised ones do, say which rows matter more,
+        not that there are few rows.
+        """
+        n_weighted = np.count_nonzero(self.weight > 0, axis=0)
+        return np.asarray(np.maximum(1.0, n_weighted / np.maximum(self.total_weight, 1e-300)))
+
+    @cached_property
     def n_positive(self) -> FloatArray:
-        """Total weight of the positives of each label."""
-        return column_sums(self.weight, self.targets)
+        """Number of positives of each label, in which a weight of 2 counts twice; see `rows_per_weight`."""
+        return self.rows_per_weight * column_sums(self.weight, self.targets)
 
     @cached_property
     def n_negative(self) -> FloatArray:
-        """Total weight of the negatives of each label."""
+        """Number of negatives of each label; see `n_positive`."""
         sums = [column_sums(block.weight, 1 - block.targets) for block in self.blocks()]
-        return np.asarray(np.sum(sums, axis=0))
+        return np.asarray(self.rows_per_weight * np.sum(sums, axis=0))
 
     @property
     def one_sided(self) -> BoolArray:

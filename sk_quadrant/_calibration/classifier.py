@@ -193,7 +193,9 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
             unknown labels, which the maps ignore, are allowed if `estimator` accepts them.
 
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
-            Nonnegative weights for the maps, and for `estimator` if its `fit` takes them.
+            Nonnegative weights for the maps, and for `estimator` if its `fit` takes them. A weight of 2 is a repeated
+            row. `n_positive`, `n_negative` and `n` are sums of weights; where the weights of a label sum to less than
+            the number of positive ones, as weights that sum to 1 do, they are multiplied so that they sum to it.
 
         **params : dict
             Parameters of the `fit` method of `estimator`, and of the splitter with metadata routing. Those with one

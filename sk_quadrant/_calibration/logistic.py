@@ -9,8 +9,9 @@ where z is the standardised score. The targets t are those of Platt [1]_: not 1 
 
 .. math:: t_+ = \frac{N_+ + 1}{N_+ + 2}, \qquad t_- = \frac{1}{N_- + 2}
 
-for the total weights :math:`N_+` of positives and :math:`N_-` of negatives, and in between for soft targets. They lie
-inside (0, 1), so that a minimum exists also if scores separate positives from negatives. With p = sigmoid(u),
+for the numbers :math:`N_+` of positives and :math:`N_-` of negatives, weights being numbers of rows, and in between for
+soft targets. They lie inside (0, 1), so that a minimum exists also if scores separate positives from negatives. With
+p = sigmoid(u),
 
 .. math::
     g = \sum_i w_i (p_i - t_i) \binom{z_i}{1}, \qquad
@@ -65,7 +66,7 @@ class _Objective:
     def __init__(self, calibration_set: CalibrationSet, fit_intercept: bool) -> None:
         self.calibration_set = calibration_set
         self.fit_intercept = fit_intercept
-        self.total = calibration_set.n_positive + calibration_set.n_negative
+        self.total = calibration_set.total_weight
         self.low = 1 / (calibration_set.n_negative + 2)
         self.high = (calibration_set.n_positive + 1) / (calibration_set.n_positive + 2)
         peak = np.max(np.abs(calibration_set.scores), axis=0)

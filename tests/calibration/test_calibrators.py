@@ -59,6 +59,7 @@ def _draw(n_samples=600, n_labels=4, seed=0):
 
 
 def _smoothed(targets, weight):
+    weight = weight * max(1, weight.size / weight.sum())
     n_positive, n_negative = (weight * targets).sum(), (weight * (1 - targets)).sum()
     return targets * (n_positive + 1) / (n_positive + 2) + (1 - targets) / (n_negative + 2)
 
@@ -181,6 +182,21 @@ def test_one_sided_labels_get_the_smoothed_frequency(method, pooled, value, expe
     fitted = METHODS[method](calibration.pooled() if pooled else calibration)
 
     np.testing.assert_allclose(fitted.predict(np.array([[-3.0], [0.0], [np.inf]])), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("pooled", [False, True], ids=["label", "pooled"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("target", [0.0, 1.0, None], ids=["no-positive", "no-negative", "both"])
+def test_weights_that_sum_to_one_are_no_lack_of_rows(target, method, pooled):
+    """Divided by their sum, weights give the same probabilities; those of 0 count for no row."""
+    scores, targets = _draw(200, 2)
+    targets = targets if target is None else np.full_like(targets, target)
+    weight = np.repeat([1.0, 0.0], [150, 50])
+    sets = [calibration_set(scores, targets, part) for part in (weight, weight / weight.sum())]
+
+    counted, normalised = (METHODS[method](part.pooled() if pooled else part).predict(scores) for part in sets)
+
+    np.testing.assert_allclose(normalised, counted, rtol=1e-6)
 
 
 @pytest.mark.parametrize("method", METHODS)

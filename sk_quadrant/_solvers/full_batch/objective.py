@@ -109,19 +109,20 @@ class Objective:
 
         A label seen n times and always absent (or present) has no best finite score; its frequency counts as
         1 / (2 n + 2) (or one minus that), the Krichevsky-Trofimov estimate. So does a smaller one, where this is only a
-        start; that of a quadratic loss is final.
+        start; that of a quadratic loss is final. n is the total weight, a weight of 2 being a repeated row, but at
+        least the number of rows with a positive weight: weights that sum to 1 are no lack of rows.
         """
-        frequency, weight = (part.cpu().numpy() for part in self.frequency())
-        smallest = 0.5 / (weight + 1)
+        frequency, n = (part.cpu().numpy() for part in self.frequency())
+        smallest = 0.5 / (n + 1)
         if self.loss.quadratic:
             smallest = np.where((frequency > 0) & (frequency < 1), 0.0, smallest)
         scores = self.loss.constant_scores(np.clip(frequency, smallest, 1 - smallest))
         return torch.from_numpy(np.asarray(scores, dtype=np.float64))
 
     def frequency(self) -> tuple[Tensor, Tensor]:
-        """Return the weighted mean of each label's known targets, and the weight behind it, (n_labels,) each."""
-        total, weight = self.rows.target_sums()
-        return total / weight.clamp(min=1e-300), weight
+        """Return the weighted mean of each label's known targets, and the number n behind it, (n_labels,) each."""
+        total, weight, n_weighted = self.rows.target_sums()
+        return total / weight.clamp(min=1e-300), torch.maximum(weight, n_weighted)
 
     def constant_labels(self) -> Tensor:
         """Return which labels have one and the same target in all their rows, or no row at all."""

@@ -71,10 +71,10 @@ class RowSpace(Space):
 def row_space(design: Design, features: Space) -> tuple[DenseDesign, RowSpace] | None:
     """Return the coordinates of the rows and their space, None if that is not worth it.
 
-    It is where the rows count, by their weights, for less than the features, so that the path of a solver is the same
-    for a row of weight 2 and for two rows.
+    It is where there are fewer rows than features; a row of weight 2 counts twice, so that the path of a solver is the
+    same as for two rows.
     """
-    if features.total_weight >= features.n_features or design.n_rows > MAX_ROWS:
+    if features.n_counted >= features.n_features or design.n_rows > MAX_ROWS:
         return None
     products, root = design.inner_products(features.mean), design.weights.double().sqrt()
     eigenvalues, vectors = torch.linalg.eigh(products * root * root[:, None])
@@ -94,6 +94,7 @@ def row_space(design: Design, features: Space) -> tuple[DenseDesign, RowSpace] |
         n_rows=coordinates.n_rows,
         n_values=coordinates.n_values,
         total_weight=features.total_weight,
+        n_counted=features.n_counted,
         mean=None,
         variance=coordinates.square_sums(None) / features.total_weight,
         axes=axes.to(features.dtype),

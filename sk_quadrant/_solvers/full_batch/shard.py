@@ -107,17 +107,21 @@ class BlockTargets:
         mask, weight = (None if part is None else part[:, rows].T for part in (self.mask, self.weight))
         return self.values[:, rows].T.to(dtype), mask, None if weight is None else weight.to(dtype)
 
-    def sums(self, row_weight: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the weighted sum of each label's known targets, and that of their weights, double (n_labels,) each."""
+    def sums(self, row_weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the weighted sum of each label's known targets, the sum of their weights, and how many are positive.
+
+        Each is double, of shape (n_labels,).
+        """
         if row_weight is None and self.weight is None and self.mask is None:
             total = self.values.sum(dim=1, dtype=torch.float64)
-            return total, torch.full_like(total, self.values.shape[1])
+            n_known = torch.full_like(total, self.values.shape[1])
+            return total, n_known, n_known
         weight = torch.ones_like(self.values, dtype=torch.float64) if self.weight is None else self.weight.double()
         if row_weight is not None:
             weight = weight * row_weight
         if self.mask is not None:
             weight = weight * self.mask
-        return (weight * self.values).sum(dim=1), weight.sum(dim=1)
+        return (weight * self.values).sum(dim=1), weight.sum(dim=1), (weight > 0).sum(dim=1).double()
 
 
 @dataclass(frozen=True)
@@ -142,8 +146,8 @@ class Block:
         """Return some of the labels."""
         return Block(self.design, self.targets.take(labels))
 
-    def target_sums(self) -> tuple[Tensor, Tensor]:
-        """Return the weighted sum of each label's known targets, and that of their weights, double (n_labels,) each."""
+    def target_sums(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return sums of targets, weights and positive weights; see `BlockTargets.sums`."""
         return self.targets.sums(self.design.row_weight)
 
     def loss_sums(self, at: EvaluationPoint) -> LossSums:
@@ -249,9 +253,10 @@ class Shard:
         return ordered.to(self.design.device)
 
     def size(self) -> Sums:
-        """Return the number of rows, of values, and the sum of weights."""
+        """Return the number of rows, of values, the sum of weights, and the number of positive weights."""
         design = self.design
-        return (torch.tensor([design.n_rows, design.n_values, design.total_weight], dtype=torch.float64),)
+        n_weighted = int((design.weights > 0).sum())
+        return (torch.tensor([design.n_rows, design.n_values, design.total_weight, n_weighted], dtype=torch.float64),)
 
     def known_weight(self) -> Sums:
         """Return the number of known targets, and the sum of their weights."""

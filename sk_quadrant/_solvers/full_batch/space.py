@@ -39,6 +39,8 @@ class Space:
         Number of rows, and of values that a product goes through.
     total_weight : float
         Sum of the row weights.
+    n_counted : float
+        Number of rows, a weight of 2 being two of them, or of those with a positive weight if that is more.
     mean : Tensor of shape (n_features,) or None
         What the features are centred by, None for no centring.
     variance : Tensor of shape (n_features,)
@@ -53,6 +55,7 @@ class Space:
     n_rows: int
     n_values: int
     total_weight: float
+    n_counted: float
     mean: Tensor | None
     variance: Tensor
 
@@ -65,11 +68,11 @@ class Space:
         FloatingPointError
             If squares of features are not finite.
         """
-        n_rows, n_values, total_weight = rows.size()
+        n_rows, n_values, total_weight, n_weighted = rows.size()
         mean = rows.feature_sums() / total_weight if fit_intercept else None
         space = cls(
-            rows.n_features, fit_intercept, rows.dtype, rows.device, rows.dense, n_rows, n_values, total_weight, mean,
-            variance=torch.empty(0),
+            rows.n_features, fit_intercept, rows.dtype, rows.device, rows.dense, n_rows, n_values, total_weight,
+            max(total_weight, n_weighted), mean, variance=torch.empty(0),
         )  # fmt: skip
         space.variance = space._variance_of(rows.square_sums(mean))
         return space

@@ -37,8 +37,8 @@ class BlockSums(Protocol):
         """Return some of the labels."""
         ...
 
-    def target_sums(self) -> tuple[Tensor, Tensor]:
-        """Return sums of targets and weights."""
+    def target_sums(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return sums of targets, weights and positive weights."""
         ...
 
     def loss_sums(self, at: EvaluationPoint) -> LossSums:
@@ -85,10 +85,10 @@ class RowSums(ABC):
         """Return the design of the rows if all are in this process, else None."""
         return None
 
-    def size(self) -> tuple[int, int, float]:
-        """Return the number of rows, of values that a product goes through, and the sum of weights."""
-        n_rows, n_values, total_weight = self._tensors(Shard.size)[0].tolist()
-        return int(n_rows), int(n_values), total_weight
+    def size(self) -> tuple[int, int, float, int]:
+        """Return the number of rows, of values that a product goes through, the sum of weights, how many are not 0."""
+        n_rows, n_values, total_weight, n_weighted = self._tensors(Shard.size)[0].tolist()
+        return int(n_rows), int(n_values), total_weight, int(n_weighted)
 
     def frequency(self) -> NDArray[np.float64]:
         """Return the unweighted mean target of each label over its known rows."""
@@ -139,10 +139,10 @@ class ReducedBlock:
         """Return some of the labels."""
         return replace(self, labels=self.labels[labels])
 
-    def target_sums(self) -> tuple[Tensor, Tensor]:
-        """Return sums of targets and weights; see `Block.target_sums`."""
-        total, weight = self.rows.total(Shard.target_sums, self.labels)
-        return total, weight  # type: ignore[return-value]
+    def target_sums(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return sums of targets, weights and positive weights; see `Block.target_sums`."""
+        total, weight, n_weighted = self.rows.total(Shard.target_sums, self.labels)
+        return total, weight, n_weighted  # type: ignore[return-value]
 
     def loss_sums(self, at: EvaluationPoint) -> LossSums:
         """Return the sums of an evaluation; see `Block.loss_sums`."""

@@ -37,6 +37,17 @@ def test_it_is_ridge_classifier_in_one_step(C, fit_intercept, as_format, rows):
     assert_allclose(clf.loss_curve_[-1], value / weight.sum())
 
 
+@pytest.mark.parametrize("as_format", FORMATS.values(), ids=FORMATS)
+def test_weights_that_sum_to_one_are_no_lack_of_rows(as_format, rows):
+    """The equations are those of any weights: there is one step."""
+    X, Y, weight = rows
+    weight = weight / weight.sum()
+    clf = QuadrantMultiLabelClassifier("squared_error", C=200.0).fit(as_format(X), Y, sample_weight=weight)
+    ridge = RidgeClassifier(alpha=1 / 200, solver="cholesky").fit(X, Y, weight)
+    assert clf.n_iter_ == 1
+    assert_allclose(clf.coef_, ridge.coef_, rtol=1e-7, atol=1e-9)
+
+
 def test_c_for_each_label(rows):
     """One eigendecomposition serves them all."""
     X, Y, _ = rows
