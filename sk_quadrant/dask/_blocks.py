@@ -26,7 +26,7 @@ def check_collection(name: str, X: Any) -> None:
 
 
 def row_blocks(X: Any, y: Any = None, sample_weight: Any = None) -> list[tuple[Any, Any, Any]]:
-    """Return delayed blocks of the rows of X with those of y and of sample_weight, each None if that is.
+    """Return delayed blocks of rows of X, y and sample_weight; None stays None.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def row_blocks(X: Any, y: Any = None, sample_weight: Any = None) -> list[tuple[A
 
 
 def _cut_like(other: Any, X: Any) -> Any:
-    """Return an array with the chunks of X where both are known."""
+    """Return an array with the row chunks of X if both have known chunks."""
     chunks = X.chunks[0] if isinstance(X, da.Array) else (math.nan,)
     if not isinstance(other, da.Array) or np.isnan(chunks).any() or np.isnan(other.chunks[0]).any():
         return other

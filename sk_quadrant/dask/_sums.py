@@ -18,24 +18,24 @@ from sk_quadrant._rows import Part, Schema, Summary
 from sk_quadrant._solvers.full_batch.shard import Query, Shard, Sums, add, sum_over
 from sk_quadrant._solvers.full_batch.sums import ShardedSums
 
-ATTEMPTS = 3  # a worker that dies takes questions with it that had been sent to others
-FAN_IN = 8  # sums added at a time, so that one comes back however many workers there are
+ATTEMPTS = 3  # the death of a worker can cancel tasks of other workers
+FAN_IN = 8  # sums that are added by one task; a tree of such tasks returns a single sum
 LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
 PATIENCE = 30.0  # seconds without an answer of the scheduler until it counts as dead
-ABSENCE = 300.0  # seconds without a worker until they count as lost; those of a queue may take a while to start again
+ABSENCE = 300.0  # seconds without a worker until all count as lost; a job queue may take minutes to restart them
 
 
 class DaskSums(ShardedSums):
     """Sums over the shards on the workers of a cluster; see `RowSums`.
 
-    Each thread of a worker adds up its own shards. What moves are parameters and sums.
+    Each thread of a worker adds up its own shards. Messages hold parameters and sums only.
 
     Parameters
     ----------
     client : Client
     schema : Schema
     parts : list of Future
-        Of `Part`, which stay where they are.
+        Futures of `Part`, which stay on their workers.
     fit_intercept : bool
     """
 
@@ -53,8 +53,8 @@ class DaskSums(ShardedSums):
         return sums
 
     def _submit(self, query: Query, arguments: tuple[Any, ...]) -> Future:
-        with dask.config.set({LARGE_GRAPH: "1TiB"}):  # parameters are not data that should have been loaded by a worker
-            sent = self.client.submit(_keep, arguments, pure=False)  # a task, which outlives the worker that has it
+        with dask.config.set({LARGE_GRAPH: "1TiB"}):  # parameters may be large
+            sent = self.client.submit(_keep, arguments, pure=False)  # recomputed if its worker dies
         futures = [self.client.submit(sum_over, group, query, sent, pure=False) for group in self.groups]
         while len(futures) > 1:
             futures = [
@@ -73,7 +73,7 @@ def _keep(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _by_thread(client: Client, parts: Sequence[Future]) -> list[tuple[str, list[Future]]]:
-    """Return workers, each as often as it has threads, with the parts that they hold, in a fixed order."""
+    """Return one entry per thread of each worker with its share of the parts there, in a fixed order."""
     holders = client.who_has(parts)
     threads = client.nthreads()
     held: dict[str, list[Future]] = defaultdict(list)
@@ -89,7 +89,7 @@ def _by_thread(client: Client, parts: Sequence[Future]) -> list[tuple[str, list[
 
 
 def read_summaries(client: Client, parts: Sequence[Future]) -> list[Summary]:
-    """Return what each part holds."""
+    """Return the summary of each part."""
     summaries: list[Summary] = result_of(
         client, lambda: client.submit(list, client.map(_summary, parts, pure=False), pure=False)
     )
@@ -101,12 +101,12 @@ def _summary(part: Part) -> Summary:
 
 
 def result_of(client: Client, submit: Callable[[], Future]) -> Any:
-    """Return the result of a future, submitted again if a worker has died with it.
+    """Return the result of a future, which is submitted again if its worker has died.
 
     Raises
     ------
     RuntimeError
-        If rows are lost for good, there is no worker any more, or the scheduler does not answer.
+        If rows are lost, there is no worker, or the scheduler does not answer.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -134,16 +134,16 @@ def _result(client: Client, future: Future) -> Any:
             _check_alive(client)
             seen = _last_seen(client, seen)
             if future.done():
-                patience *= 2  # a large result takes its time, and starts from the beginning each time
+                patience *= 2  # each attempt transfers a large result from the start
 
 
 def _last_seen(client: Client, seen: float) -> float:
-    """Return when there was a worker, given when there was one before.
+    """Return the time when a worker was last seen, given the previous one.
 
     Raises
     ------
     RuntimeError
-        If there has been none for long, so that nobody will do what is waited for.
+        If there has been no worker for ABSENCE seconds.
     """
     try:
         if client.sync(client.scheduler.ncores, callback_timeout=PATIENCE):
@@ -159,7 +159,7 @@ def _last_seen(client: Client, seen: float) -> float:
 
 
 def _check_alive(client: Client) -> None:
-    """Raise a RuntimeError if the scheduler is gone, and stays so for some time."""
+    """Raise a RuntimeError if the scheduler does not come back for PATIENCE seconds."""
     deadline = time.monotonic() + PATIENCE
     while client.status == "connecting" and time.monotonic() < deadline:
         time.sleep(0.1)

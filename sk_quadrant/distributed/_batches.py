@@ -1,4 +1,4 @@
-"""The fit by batches: the rows of a batch are where they are, and each step takes the sum of the ranks' gradients."""
+"""The fit by batches: each rank computes the gradient of its rows of a batch, and each step uses their sum."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from sk_quadrant.distributed._ranks import Ranks
 class RankExchange:
     """Sums of gradients and losses over ranks; see `Exchange`.
 
-    Every exchange is of one and the same size, with a last number that says how many ranks have failed, so that a rank
-    can fail at any time.
+    All exchanges have the same size; the last number is the count of failed ranks, so that a rank can fail at any time.
 
     Parameters
     ----------
@@ -29,7 +28,7 @@ class RankExchange:
         self.ranks = ranks
 
     def open(self, gradients: list[Tensor]) -> None:
-        """Name the gradients; see `Exchange.open`."""
+        """Register the gradients; see `Exchange.open`."""
         self.gradients = gradients
         self.sent = gradients[0].new_zeros(sum(gradient.numel() for gradient in gradients) + 2)
 
@@ -62,7 +61,7 @@ class RankExchange:
 
 
 class RankData(BatchData):
-    """Rows of this rank as a part of those of all ranks, which count as one after the other; see `BatchData`.
+    """Rows of this rank as a part of the concatenated rows of all ranks; see `BatchData`.
 
     Parameters
     ----------
@@ -72,7 +71,7 @@ class RankData(BatchData):
     counts : list of int
         Rows of each rank.
     chosen : ndarray of shape (n_chosen,), default=None
-        Numbers among all rows, None for all.
+        Indices among all rows, None for all.
     label_smoothing : float, default=None
         See `BatchData`.
     """

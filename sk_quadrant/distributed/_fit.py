@@ -160,7 +160,7 @@ class OwnRows:
     Attributes
     ----------
     summaries : list of Summary
-        What the parts hold.
+        Summaries of the parts.
     """
 
     def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
@@ -171,13 +171,13 @@ class OwnRows:
         self.summaries = [part.summary for part in self.parts]
 
     def in_memory(self, schema: Schema) -> TrainingRows:
-        """Return the rows as they are trained on; there may be none."""
+        """Return the training rows, possibly none."""
         for part in self.parts:
             return schema.rows(part)
         return schema.no_rows()
 
     def shards(self, schema: Schema, device: str, *, fit_intercept: bool) -> Callable[[], Iterable[Shard]]:
-        """Return a function that returns the shards, those on disk made again at each call."""
+        """Return a function that returns the shards; shards on disk are read again at each call."""
         make = partial(Shard, fit_intercept=fit_intercept, device=resolve_device(device))
         if isinstance(self.parts, Chunks) and self.summaries:
             parts = self.parts
@@ -187,7 +187,7 @@ class OwnRows:
 
 
 def _batch_data(ranks: Ranks, model: Any, own: OwnRows, schema: Schema, counts: list[int]) -> RankData:
-    """Return the rows of this rank as a part of those of all ranks, which are trained on batch by batch."""
+    """Return the rows of this rank as a part of the rows of all ranks, for training by batches."""
     rows = ranks.attempt(lambda: own.in_memory(schema))
     ranks.attempt(lambda: _check_sparse(model, schema))
     check_known(*np.sum(ranks.gather(rows.targets.known_weight()), axis=0))

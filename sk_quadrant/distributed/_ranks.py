@@ -24,9 +24,9 @@ class Ranks:
     Attributes
     ----------
     rank, size : int
-        The number of this process, and how many there are.
+        Rank of this process, and number of processes.
     broken : bool
-        Whether the ranks have given up together, so that none waits for another.
+        Whether the ranks have agreed to stop, so that none waits for another.
 
     Raises
     ------
@@ -63,7 +63,7 @@ class Ranks:
         return values
 
     def sum(self, values: Tensor) -> Tensor:
-        """Return the sum over ranks, bit for bit the same on each, in the memory order and on the device of values."""
+        """Return the sum over ranks, the same bits on each rank, in the memory order and on the device of values."""
         moved = values.to(self._device, memory_format=torch.contiguous_format, copy=True)
         with self._reach_all():
             dist.all_reduce(moved, group=self.group)
@@ -71,7 +71,7 @@ class Ranks:
 
     @contextmanager
     def _reach_all(self) -> Iterator[None]:
-        """Say what it means when a collective fails."""
+        """Explain the error of a failed collective."""
         try:
             yield
         except RuntimeError as error:
@@ -82,13 +82,13 @@ class Ranks:
             ) from error
 
     def attempt(self, function: Callable[[], Result], *, token: Callable[[Result], int] | None = None) -> Result:
-        """Return what a function returns on this rank, if it raises an error on none.
+        """Return the result of a function on this rank if it raises no error on any rank.
 
         Parameters
         ----------
         function : callable
         token : callable or None, default=None
-            Result -> number that has to be the same on all ranks.
+            Result -> number that must be equal on all ranks.
 
         Raises
         ------
@@ -115,12 +115,12 @@ class Ranks:
         return returned
 
     def give_up(self, error: Exception | None) -> NoReturn:
-        """Raise the error of this rank, or one that names a rank which has one.
+        """Raise the error of this rank, or an error that names a failed rank.
 
         Raises
         ------
         RuntimeError
-            If the error is that of another rank.
+            If another rank has failed.
         """
         self.broken = True
         messages = self.gather(None if error is None else f"{type(error).__name__}: {error}")

@@ -1,6 +1,6 @@
 """The full-batch fit: every rank runs the same solver, on sums over the rows of all ranks.
 
-An all-reduce gives each rank the same bits, so that all of them take the same steps.
+All-reduce gives each rank the same bits, so that all ranks take the same steps.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class RankSums(ShardedSums):
         Raises
         ------
         RuntimeError
-            If a rank has failed, or asks for another sum.
+            If a rank has failed, or computes another sum.
         """
         own = self.ranks.attempt(
             lambda: sum_over(self.shards(), query, arguments), token=lambda sums: _token(query, sums)
@@ -55,6 +55,6 @@ class RankSums(ShardedSums):
 
 
 def _token(query: Query, sums: Sums) -> int:
-    """Return a number for what is summed, which has to be the same on all ranks."""
+    """Return a hash of the query and shapes, which must be equal on all ranks."""
     shapes = [None if part is None else tuple(part.shape) for part in sums]
     return crc32(f"{getattr(query, '__name__', query)} {shapes}".encode())

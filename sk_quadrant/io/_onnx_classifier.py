@@ -53,7 +53,7 @@ def set_shapes(operator: Any) -> None:
 
 
 def convert(scope: Any, operator: Any, container: Any) -> None:
-    """Write the nodes of a model: those that its own code adds when it computes with values of a graph."""
+    """Write the nodes of a model, recorded while its own code computes with values of a graph."""
     model, graph, (labels, values) = operator.raw_operator.model_.moved(None), Graph(scope, container), operator.outputs
     encoding, thresholds = model.encoding.dense(), model.score_threshold
     if encoding.exclusive:  # so that taking a class adds a node
@@ -69,7 +69,7 @@ def convert(scope: Any, operator: Any, container: Any) -> None:
 
 
 def _scores(graph: Graph, model: Any, inputs: Any) -> Values:
-    """Return the scores, computed in the precision in which the model computes them."""
+    """Return the scores, computed in the precision of the model."""
     dtype, architecture, layers = model.dtype, model.architecture, model.dense_layers()
     if model.is_linear:  # it follows X if that is more precise; a network keeps its precision
         dtype = np.result_type(dtype, *(dtype_of(variable) for variable in inputs))

@@ -1,4 +1,4 @@
-"""Steps of pipelines whose features skl2onnx computes differently, as measured with skl2onnx 1.20."""
+"""Steps of pipelines for which skl2onnx computes different features, measured with skl2onnx 1.20."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def warn_of_steps(scope: Any, inputs: Any) -> None:
     ----------
     scope : skl2onnx Scope
     inputs : list of skl2onnx Variable
-        Of the model.
+        Inputs of the model.
     """
     for step in _steps_before(scope, inputs):
         for what in _differences(step):
@@ -41,7 +41,7 @@ def _steps_before(scope: Any, inputs: Any) -> Iterator[Any]:
 
 
 def _differences(step: Any) -> list[str]:
-    """Return in words with which parameters a step differs."""
+    """Return descriptions of the parameters with which a step differs."""
     found = []
     if isinstance(step, (TfidfTransformer, TfidfVectorizer)) and step.sublinear_tf:
         found.append("with sublinear_tf=True")

@@ -1,4 +1,4 @@
-"""Values of an ONNX graph that NumPy's functions take, so that a formula written for arrays becomes nodes."""
+"""Values of an ONNX graph that record NumPy functions as nodes, so that formulas for arrays can be converted."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Graph:
     Parameters
     ----------
     scope, container : object
-        What skl2onnx passes to a converter.
+        Arguments of a converter of skl2onnx.
     """
 
     def __init__(self, scope: Any, container: Any) -> None:
@@ -55,7 +55,7 @@ class Graph:
         return Values(self, name)
 
     def constant(self, array: Any) -> Values:
-        """Return an array of the graph's own, of numbers or strings."""
+        """Return a constant array of numbers or strings."""
         from onnx import TensorProto
         from onnx.numpy_helper import from_array
 
@@ -75,13 +75,13 @@ class Graph:
         return Values(self, name)
 
     def sort(self, values: Values, n: int, *, descending: bool = False) -> tuple[Values, Values]:
-        """Return the first n sorted values along the last axis and their places, of equal ones the first first."""
+        """Return the first n sorted values along the last axis and their indices; ties keep their order."""
         names = [self.scope.get_unique_variable_name(name) for name in ("sorted", "places")]
         self._add("TopK", (values, np.array([n])), names, {"axis": -1, "largest": int(descending)})
         return Values(self, names[0]), Values(self, names[1])
 
     def output(self, values: Values, name: str) -> None:
-        """Let values be an output of the graph."""
+        """Declare values as an output of the graph."""
         self._add("Identity", (values,), name, {})
 
     def _add(self, kind: str, inputs: tuple[Any, ...], outputs: str | list[str], attributes: dict[str, Any]) -> None:
@@ -91,7 +91,7 @@ class Graph:
 
 
 class Values(NDArrayOperatorsMixin):
-    """Result of a node; arithmetic and the functions of NumPy, in double precision, add nodes behind it.
+    """Result of a node; arithmetic and NumPy functions add nodes in double precision.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class Values(NDArrayOperatorsMixin):
     """
 
     dtype = np.dtype(np.float64)
-    ndim = 0  # for functions that compute in place where there are dimensions
+    ndim = 0  # some functions compute in place for ndim > 0
 
     def __init__(self, graph: Graph, name: str) -> None:
         self.graph, self.name = graph, name
@@ -129,7 +129,7 @@ class Values(NDArrayOperatorsMixin):
         return self.graph.node("Gather", self, np.array(0), axis=1)
 
     def clip(self, min: Any = None, max: Any = None) -> Values:  # noqa: A002
-        """Return the values, those outside an interval moved to its ends."""
+        """Return the values clipped to an interval."""
         result = self if min is None else self.graph.node("Max", self, _in_double(min))
         return result if max is None else self.graph.node("Min", result, _in_double(max))
 
@@ -164,7 +164,7 @@ def _known() -> list[str]:
 
 
 def _log1p(x: Any) -> Any:
-    """Return log(1 + x) with full relative accuracy: what rounding has made of 1 + x is divided out."""
+    """Return log(1 + x) with full relative accuracy: the rounding error of 1 + x is divided out."""
     u = 1 + x
     exact = np.equal(u, 1)
     return np.where(exact, x, np.log(u) * x / np.where(exact, 1, u - 1))

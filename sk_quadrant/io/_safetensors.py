@@ -20,7 +20,7 @@ from sk_quadrant._saved_state import warn_of_version
 from sk_quadrant._targets import ENCODINGS, Encoding, encoding_from_dict
 
 FORMAT = "sk_quadrant 1"
-AS_TEXT = ("format", "sk_quadrant_version")  # metadata that are no JSON
+AS_TEXT = ("format", "sk_quadrant_version")  # metadata that are not JSON
 Arrays = dict[str, NDArray[Any]]
 CSR_PARTS = ("data", "indices", "indptr")
 PLAIN_KINDS = "biufUO"  # dtypes of classes that JSON can hold
@@ -170,9 +170,9 @@ def _check_model(model: Any) -> None:
 
 
 def _description(model: QuadrantMultiLabelClassifier) -> dict[str, Any]:
-    """Return what the arrays do not say, as values that JSON can hold."""
+    """Return the metadata of a model as values that JSON can hold."""
     parameters = model.get_params(deep=False) | {"loss": loss_to_dict(model.loss)}
-    parameters.pop("hidden_layer_sizes")  # there are none
+    parameters.pop("hidden_layer_sizes")  # always empty
     encoding = model.model_.encoding
     return {
         "loss": loss_to_dict(model.loss_),
@@ -215,7 +215,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, str]]:
     """Return arrays and metadata of a safetensors file."""
     from safetensors import SafetensorError, safe_open
 
-    with open(path, "rb"):  # a missing file is no broken one
+    with open(path, "rb"):  # a missing file raises its own error
         pass
     try:
         with safe_open(path, framework="numpy") as file:
@@ -232,7 +232,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, str]]:
 
 
 def _model(arrays: Arrays, metadata: Mapping[str, str]) -> QuadrantMultiLabelClassifier:
-    """Return the model that arrays and metadata describe."""
+    """Return the model from arrays and metadata."""
     values = {name: json.loads(text) for name, text in metadata.items() if name not in AS_TEXT}
     if not isinstance(values["loss"], Mapping) or values["kind"] not in ENCODINGS:
         raise ValueError(f"loss={values['loss']!r} and kind={values['kind']!r} are unknown.")
@@ -274,12 +274,12 @@ def _model(arrays: Arrays, metadata: Mapping[str, str]) -> QuadrantMultiLabelCla
 
 
 def _with_coef(arrays: Arrays, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arrays with the weights as they were, also where they are held as the parts of a CSR matrix."""
+    """Return arrays with the weights in their original form, dense or CSR."""
     if "coef" in arrays:
         return arrays | {"coef": np.asarray(arrays["coef"], order=values.get("order", "C"))}
     data, indices, indptr = (arrays[f"coef.{name}"] for name in CSR_PARTS)
     coef = sparse.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, values["n_features"]))
-    coef.check_format(full_check=True)  # indices beyond the matrix would be read from elsewhere in memory
+    coef.check_format(full_check=True)  # indices out of range would read other memory
     return {name: array for name, array in arrays.items() if not name.startswith("coef.")} | {"coef": coef}
 
 
