@@ -382,7 +382,7 @@ def _pair_counts(rows: Any, columns: Any, samples: NDArray[np.bool_], share: Flo
 
 
 def _top(between_labels: Any, confusions: Any) -> float:
-    """Return the upper end of the colours; much larger numbers of missed labels are beyond it."""
+    """Return the upper end of the colour scale; it may be below the counts of missed labels."""
     high = float(confusions.max()) or 1.0
     between = float(between_labels.filled(0).max())
     return between if 0 < 3 * between < high else high

@@ -47,7 +47,7 @@ class FeatureGrid:
             yield to_rows(points[chunk])
 
     def _to_array(self, points: FloatArray) -> Any:
-        dtype = object if self.X.dtype == object else np.float64  # words are no numbers
+        dtype = object if self.X.dtype == object else np.float64  # of words
         rows = np.tile(np.array(self.held, dtype=dtype), (len(points), 1))
         rows[:, list(self.columns)] = points
         return sparse.csr_matrix(rows) if sparse.issparse(self.X) else rows
@@ -64,7 +64,7 @@ class FeatureGrid:
 
 
 def make_grid(X: Any, features: Any, held: Any, *, resolution: int) -> FeatureGrid:
-    """Return a grid 5% wider than the data on each side; features that `held` leaves out are at their medians."""
+    """Return a grid 5% wider than the data on each side; features not in `held` have their medians."""
     if resolution < 2:
         raise ValueError(f"grid_resolution must be at least 2, got {resolution}.")
     names = feature_names(X)

@@ -34,7 +34,7 @@ class ScoredLabels:
     shown : ndarray of shape (n_shown,)
         Columns of the labels that have a panel.
     note : str
-        How these were chosen, for the figure.
+        Note on how they were chosen, for the figure.
     """
 
     truth: FloatArray

@@ -15,7 +15,7 @@ from sk_quadrant._targets import masked_as_nan, read_matrix
 
 
 def read_labels(y: Any, *, parameter: str, missing: bool = False) -> FloatArray:
-    """Return 0/1 labels as a dense array of shape (n_samples, n_labels); `missing` allows NaN for unknown ones."""
+    """Return 0/1 labels as a dense array of shape (n_samples, n_labels); `missing` allows NaN for unknown labels."""
     targets = read_matrix(_as_matrix(y), missing_labels="ignore", name=parameter)
     labels = np.where(targets.known(), targets.values, np.nan)
     allowed = (labels == 0) | (labels == 1) | (missing & np.isnan(labels))
@@ -53,7 +53,7 @@ def check_same_shape(**matrices: NDArray[Any]) -> None:
 
 
 def name_labels(label_names: Sequence[Any] | None, n_labels: int, *, y: Any = None) -> list[str]:
-    """Return the names given, else the columns of y, else numbered names."""
+    """Return the given names, the columns of y, or numbered names."""
     if label_names is None:
         columns = getattr(y, "columns", None)
         return [f"label {j}" for j in range(n_labels)] if columns is None else [str(name) for name in columns]

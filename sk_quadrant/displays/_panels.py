@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 AxesArray: TypeAlias = NDArray[np.object_]
 
-# Okabe and Ito, "Color universal design", 2008, without the yellow, which is hard to see on white. Neighbours differ in
-# line style as well, for readers who do not see the colours.
+# Okabe and Ito, "Color universal design", 2008, without yellow, which is hard to see on white. Successive lines also
+# differ in line style, for readers with colour vision deficiency.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINESTYLES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v")
@@ -26,7 +26,7 @@ LEGEND_INCHES = 1.4
 
 
 def check_matplotlib(caller: str) -> None:
-    """Raise, with the command that installs it, if matplotlib is missing."""
+    """Raise an ImportError with the installation command if matplotlib is missing."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -34,7 +34,7 @@ def check_matplotlib(caller: str) -> None:
 
 
 def check_parts(parts: Sequence[str], allowed: Sequence[str]) -> None:
-    """Raise unless `parts` is a non-empty selection of the allowed ones."""
+    """Raise a ValueError unless `parts` is a non-empty selection of the allowed parts."""
     if not parts or set(parts) - set(allowed):
         raise ValueError(f"parts must be some of {', '.join(allowed)}, got {list(parts)}.")
 
@@ -62,7 +62,7 @@ def shorten(name: str, width: int) -> str:
 
 
 class PanelDisplay:
-    """A display that is drawn on panels: axes of the user, a subfigure in place of one of them, or a new figure."""
+    """A display drawn on panels: axes of the user, a subfigure in place of one axes, or a new figure."""
 
     axes_: AxesArray
     ax_: Axes
@@ -134,7 +134,7 @@ class PanelDisplay:
             ax.set_title(shorten(name, self._title_width), fontsize="medium")
 
     def _add_note(self, *sentences: str) -> None:
-        """Write above the panels what they leave out; axes of the user get no note."""
+        """Write notes above the panels; axes of the user get no note."""
         text = "; ".join(sentence for sentence in sentences if sentence)
         if self._is_own and text:
             inches = self._part.bbox.width / self._part.dpi - self._legend_inches

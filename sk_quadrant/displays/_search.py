@@ -17,7 +17,7 @@ from sk_quadrant.displays._panels import PanelDisplay, check_matplotlib, line_st
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LOG_RATIO = 20  # of the largest to the smallest value, from which on an axis is logarithmic
+LOG_RATIO = 20  # ratio of the largest to the smallest value above which an axis is logarithmic
 
 
 @dataclass(eq=False, repr=False)
@@ -272,7 +272,7 @@ class SearchDisplay(PanelDisplay):
 
 
 def _values_tried(candidates: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return the values of each parameter, numbers in their order and before others, which are as they came."""
+    """Return the values of each parameter: sorted numbers first, then other values in their order."""
     names = dict.fromkeys(name for params in candidates for name in params)
     tried = {name: list(dict.fromkeys(_plain(params.get(name)) for params in candidates)) for name in names}
     return {
@@ -282,7 +282,7 @@ def _values_tried(candidates: Sequence[Mapping[str, Any]]) -> dict[str, list[Any
 
 
 def _choose_parameters(tried: dict[str, list[Any]], **asked: str | None) -> list[str]:
-    """Return the parameters of panels, lines and x axis; an empty one where there is none left."""
+    """Return the parameters of panels, lines and x axis; empty strings if there are too few."""
     chosen = {role: None if name is None else _find_parameter(name, list(tried), role) for role, name in asked.items()}
     free = [name for name, values in tried.items() if len(values) > 1 and name not in chosen.values()]
     if chosen["x"] is None:
@@ -319,7 +319,7 @@ def _split_scores(cv_results: Mapping[str, Any], metric: str) -> NDArray[np.floa
 
 
 def _plain(value: Any) -> Any:
-    """Return a value that can be compared and written: a number, or a name."""
+    """Return a number, or a name, that can be compared and shown."""
     if _is_number(value):
         return float(value) if isinstance(value, (float, np.floating)) else value
     return value if isinstance(value, str) else str(getattr(value, "name", value))

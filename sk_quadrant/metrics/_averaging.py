@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 def average_labels(
     totals: NDArray[np.float64], weights: NDArray[np.float64], average: str | None
 ) -> float | NDArray[np.float64]:
-    """Return weighted totals divided by weights, both of shape (n_labels,): pooled, for each label, or their mean.
+    """Return totals divided by weights, both of shape (n_labels,): pooled, for each label, or their mean.
 
-    A label without weight is NaN; "macro" leaves it out.
+    A label of weight 0 has the value NaN and is left out of "macro".
     """
     if average == "micro":
         return float(totals.sum() / weights.sum())

@@ -247,7 +247,7 @@ def _ratio(
     scale: NDArray[np.float64],
     normalize: bool,
 ) -> float:
-    """Return the mean of scaled, discounted gains over rows, divided by that of the best ranking if asked for."""
+    """Return the mean of scaled, discounted gains over rows; with `normalize` divided by the best possible mean."""
 
     def mean(by_gain: bool) -> float:
         rows = [_discounted(block, gains, k, discount, by_gain) for block in inputs.row_blocks()]
@@ -263,7 +263,7 @@ def _ratio(
 def _discounted(
     block: ScoredTargets, gains: NDArray[np.float64], k: int, discount: NDArray[np.float64], by_gain: bool
 ) -> NDArray[np.float64]:
-    """Return the expected discounted gain of the k first labels of each row, ranked by scores, or by the gains."""
+    """Return the expected discounted gain of the first k labels of each row, ranked by scores, or by gains."""
     gain = gains * (block.targets == 1)
     scores = np.where(block.known, gain if by_gain else block.scores, np.nan)
     order = np.argsort(-scores, axis=1)  # unknown labels, NaN, are last

@@ -44,7 +44,7 @@ class _MultilabelScorer(_BaseScorer):
         return str(super().__repr__()).replace("make_scorer", "make_multilabel_scorer", 1)
 
     def _score(self, method_caller: Any, estimator: Any, X: Any, y_true: Any, **metadata: Any) -> float:
-        """Score the estimator, without `method_caller`, which caches columns that scikit-learn takes for binary."""
+        """Score the estimator without `method_caller`, which would cache single columns for two labels."""
         self._warn_overlap(message="Parameters of this scorer were passed again as metadata.", kwargs=metadata)
         try:
             method = _check_response_method(estimator, self._response_method)
@@ -75,7 +75,7 @@ class _MultilabelScorer(_BaseScorer):
 
 
 def _reason(estimator: Any, methods: Any) -> AttributeError | None:
-    """Return the error with which an estimator, or the last step of a pipeline, explains that a method is missing."""
+    """Return the error of an estimator, or the last step of a pipeline, about a missing method."""
     try:
         getattr(estimator, np.atleast_1d(methods)[0])
     except AttributeError as error:
