@@ -49,9 +49,15 @@ class Namespace:
         ------
         ImportError
             If the installed scikit-learn cannot move arrays between libraries.
+        TypeError
+            If the array is a sparse tensor.
         """
         if not _is_foreign(array):
             return None
+        if str(getattr(array, "layout", "torch.strided")) != "torch.strided":
+            raise TypeError(
+                f"Tensors must be dense, got one of layout {array.layout}. Use to_dense(), or a sparse matrix of SciPy."
+            )
         sklearn = _array_api()
         xp, _, device = sklearn.get_namespace_and_device(array)
         return cls(xp, device, _tensor_device(array))

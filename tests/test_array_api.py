@@ -494,6 +494,36 @@ def test_threshold_can_be_assigned_and_coefficients_too(library, data):
         np.testing.assert_array_equal(in_numpy(clf.predict_proba(library(X))), 0.5)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("params", MODELS.values(), ids=MODELS)
+def test_tensors_on_a_gpu_are_trained_on_and_predicted_there(params, data):
+    """Nothing but labels, weights and coefficients leaves the GPU, where results are, too."""
+    X, Y, weight = data
+    expected = classifier(**params).fit(X.astype("float32"), Y, weight).predict_proba(X.astype("float32"))
+    X = torch.as_tensor(X, dtype=torch.float32, device="cuda")
+    with config_context(array_api_dispatch=True):
+        clf = classifier(**params).fit(X, torch.as_tensor(Y, device="cuda"), torch.as_tensor(weight, device="cuda"))
+        for method in METHODS:
+            assert getattr(clf, method)(X).device == X.device
+        assert next(clf.net_.module_.parameters()).is_cuda
+        np.testing.assert_allclose(in_numpy(clf.predict_proba(X)), expected, atol=0.01)
+    assert pickle.loads(pickle.dumps(clf)).threshold_.device == X.device
+
+
+def test_estimators_are_moved_without_dispatch_too(data):
+    """`move_estimator_to` does not ask for it."""
+    X, Y, _ = data
+    clf = classifier().fit(X, Y)
+    with config_context(array_api_dispatch=True):
+        xp, _, device = _array_api.get_namespace_and_device(torch.as_tensor(X))
+    moved = _array_api.move_estimator_to(clf, xp, device)
+
+    assert isinstance(moved.coef_, torch.Tensor)
+    np.testing.assert_array_equal(moved.coef_, clf.coef_)
+    with config_context(array_api_dispatch=True):
+        assert isinstance(moved.predict(torch.as_tensor(X)), torch.Tensor)
+
+
 def test_other_dtypes_become_doubles(data):
     """Integers and half precision are computed with in double precision, as integers are in NumPy."""
     X, Y, _ = data

@@ -91,6 +91,12 @@ def test_attributes_are_packed_as_numpy_arrays():
     assert {name: type(value) for name, value in back.items()} == {name: type(value) for name, value in state.items()}
 
 
+def test_sparse_tensors_are_refused():
+    """The message says what to use."""
+    with pytest.raises(TypeError, match=r"torch.sparse_coo.*to_dense\(\)"):
+        Namespace.of(torch.eye(2).to_sparse())
+
+
 def test_missing_library_gives_numpy(monkeypatch):
     """A warning names what is missing."""
     with pytest.warns(UserWarning, match="no_such_library, which is not installed"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn import config_context
 
 from sk_quadrant._arrays import is_tensor, join, numpy_dtype, row_blocks
 from sk_quadrant._cores import map_blocks
@@ -255,7 +256,8 @@ class FittedModel:
 
     def __sklearn_array_api_convert__(self, converter: Callable[[Any], Any]) -> FittedModel:
         """Return the model where a function of scikit-learn's `move_estimator_to` moves arrays."""
-        return self.moved(Namespace.of(converter(self.threshold)))
+        with config_context(array_api_dispatch=True):
+            return self.moved(Namespace.of(converter(self.threshold)))
 
     def scores(self, X: Any, transform: Callable[[Any], Any] | None = None) -> Any:
         """Return the scores of rows.
