@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sk_quadrant._calibration.classifier import CalibratedMultiLabelClassifierCV
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
 from sk_quadrant._cross_validation.classifier import QuadrantMultiLabelClassifierCV
-from sk_quadrant._thresholds.classifier import TunedThresholdMultiLabelClassifierCV
-from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
 from sk_quadrant.hierarchy import HierarchicalMultiLabelClassifier
-from sk_quadrant.io import _onnx_classifier, _onnx_meta_estimators
+from sk_quadrant.io import _onnx_classifier as own
+from sk_quadrant.io import _onnx_meta_estimators as meta
 
 ZIPMAP = {"zipmap": [True, False]}  # pipelines pass it on to their last step; no effect on multi-label output
+RAW_SCORES = {"raw_scores": [True, False], **ZIPMAP}
+CONVERTERS: dict[Any, tuple[str, Any, Any, Any, dict[str, Any]]] = {  # name, parser, shapes, converter and options
+    QuadrantMultiLabelClassifier: (own.ALIAS, own.declare, own.set_shapes, own.convert, RAW_SCORES),
+    QuadrantMultiLabelClassifierCV: (
+        "SkQuadrantCV", meta.declare_chosen, meta.set_shapes, meta.convert_chosen, RAW_SCORES,
+    ),
+    CalibratedMultiLabelClassifierCV: (
+        "SkQuadrantCalibrated", meta.declare_calibrated, meta.set_shapes, meta.convert_calibrated, ZIPMAP,
+    ),
+    HierarchicalMultiLabelClassifier: (
+        "SkQuadrantHierarchical", meta.declare_hierarchical, meta.set_shapes, meta.convert_hierarchical, ZIPMAP,
+    ),
+    **{
+        with_thresholds: (alias, meta.declare_tuned, meta.set_shapes, meta.convert_tuned, ZIPMAP)
+        for with_thresholds, alias in meta.THRESHOLD_ALIASES.items()
+    },
+}  # fmt: skip
 
 
 def register_onnx_converters() -> None:
@@ -46,44 +64,5 @@ def register_onnx_converters() -> None:
     """
     from skl2onnx import update_registered_converter
 
-    update_registered_converter(
-        QuadrantMultiLabelClassifier,
-        _onnx_classifier.ALIAS,
-        _onnx_classifier.set_shapes,
-        _onnx_classifier.convert,
-        parser=_onnx_classifier.declare,
-        options={"raw_scores": [True, False], **ZIPMAP},
-    )
-    for with_thresholds in (TunedThresholdMultiLabelClassifierCV, FixedThresholdMultiLabelClassifier):
-        update_registered_converter(
-            with_thresholds,
-            _onnx_meta_estimators.THRESHOLD_ALIASES[with_thresholds],
-            _onnx_meta_estimators.set_shapes,
-            _onnx_meta_estimators.convert_tuned,
-            parser=_onnx_meta_estimators.declare_tuned,
-            options=ZIPMAP,
-        )
-    update_registered_converter(
-        CalibratedMultiLabelClassifierCV,
-        "SkQuadrantCalibrated",
-        _onnx_meta_estimators.set_shapes,
-        _onnx_meta_estimators.convert_calibrated,
-        parser=_onnx_meta_estimators.declare_calibrated,
-        options=ZIPMAP,
-    )
-    update_registered_converter(
-        QuadrantMultiLabelClassifierCV,
-        "SkQuadrantCV",
-        _onnx_meta_estimators.set_shapes,
-        _onnx_meta_estimators.convert_chosen,
-        parser=_onnx_meta_estimators.declare_chosen,
-        options={"raw_scores": [True, False], **ZIPMAP},
-    )
-    update_registered_converter(
-        HierarchicalMultiLabelClassifier,
-        "SkQuadrantHierarchical",
-        _onnx_meta_estimators.set_shapes,
-        _onnx_meta_estimators.convert_hierarchical,
-        parser=_onnx_meta_estimators.declare_hierarchical,
-        options=ZIPMAP,
-    )
+    for model, (alias, parser, set_shapes, convert, options) in CONVERTERS.items():
+        update_registered_converter(model, alias, set_shapes, convert, parser=parser, options=options)
