@@ -442,9 +442,8 @@ class QuadrantMultiLabelClassifier(
             y = y if start is None else start.encoding.align(y)
             rows = self._read(X, y, sample_weight, reset=start is None)
             held_out = self._validation_rows(rows, X, y, groups, X_val, y_val, sample_weight_val)
-            score = ValidationScore.of(self, X if self.module is None else rows.X, y, sample_weight)
-            if X_val is not None:
-                score = ValidationScore.of(self, X_val if self.module is None else held_out.X, y_val, sample_weight_val)
+            seen = (X, rows, y, sample_weight) if X_val is None else (X_val, held_out, y_val, sample_weight_val)
+            score = ValidationScore.of(self, *seen)
             result = fit_rows(self, rows, start=start, score=score, validation=held_out, task=task)
         if task is not None:
             task.end()

@@ -38,7 +38,7 @@ class ValidationScore:
     arrays: tuple[Any, Any, Any]
 
     @classmethod
-    def of(cls, estimator: Any, X: Any, y: Any, sample_weight: Any) -> ValidationScore | None:
+    def of(cls, estimator: Any, X: Any, rows: Any, y: Any, sample_weight: Any) -> ValidationScore | None:
         """Return the score for the parameter `scoring` of an estimator, None if the loss is monitored."""
         if estimator.scoring is None:
             return None
@@ -51,7 +51,7 @@ class ValidationScore:
                 f"scoring={estimator.scoring!r} does not take sample_weight of shape (n_samples, n_labels). Use None, "
                 "for the loss, or a scorer of sk_quadrant.metrics, such as multilabel_f1_scorer()."
             )
-        return cls(estimator, scorer, (X, y, sample_weight))
+        return cls(estimator, scorer, (X if estimator.module is None else rows.X, y, sample_weight))
 
     def __call__(self, model: FittedModel, rows: Any) -> dict[str, float]:
         """Return the scores on some rows, None for all; the first one is monitored.

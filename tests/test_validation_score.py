@@ -115,3 +115,12 @@ def test_scorers_see_the_names_of_features(rows):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         make_classifier(scoring="neg_hamming_loss", max_iter=100, learning_rate_init=0.1).fit(X, Y)
+
+
+def test_weights_of_labels_in_training_are_no_weights_of_validation_rows(rows):
+    """A scorer without weights of labels scores rows of its own, whatever weights are trained with."""
+    X, Y = rows
+    clf = make_classifier(scoring="f1_micro")
+    with pytest.raises(ValueError, match="does not take sample_weight of shape"):
+        clf.fit(X, Y, sample_weight=np.ones(Y.shape))
+    assert clf.fit(X, Y, sample_weight=np.ones(Y.shape), X_val=X[:50], y_val=Y[:50]).history_
