@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant.displays._fitted import find_attribute
-from sk_quadrant.displays._panels import PanelDisplay, check_matplotlib, line_style, merge_style, shorten
+from sk_quadrant.displays._panels import PanelDisplay, check_matplotlib, draw_line, is_number, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -200,11 +199,9 @@ class LearningHistoryDisplay(PanelDisplay):
         return self
 
     def _plot_curve(self, ax: Axes, name: str, curve: FloatArray, line_kw: dict[str, Any] | None) -> None:
-        style = {**line_style(len(self.lines_)), "label": shorten(name.replace("_", " "), 24)}
-        if np.isfinite(curve).sum() == 1:
-            style["marker"] = "o"  # a single epoch has no line to show
-        (line,) = ax.plot(self.epochs, curve, **merge_style(style, line_kw))
-        self.lines_[name] = line
+        marker = "o" if np.isfinite(curve).sum() == 1 else ""  # a single epoch has no line to show
+        style = {"label": shorten(name.replace("_", " "), 24), "marker": marker}
+        self.lines_[name] = line = draw_line(ax, self.epochs, curve, len(self.lines_), line_kw, **style)
         if name.startswith("valid") and np.isfinite(curve).any():
             best = np.nanargmin(curve) if _is_loss(name) else np.nanargmax(curve)
             (self.best_[name],) = ax.plot(
@@ -220,14 +217,10 @@ def _keys(rows: Sequence[Mapping[str, Any]], keys: Sequence[str] | None) -> list
         if unknown:
             raise ValueError(f"keys must be some of {', '.join(present)}, got {', '.join(unknown)}.")
         return list(keys)
-    found = [key for key in present if key not in BOOKKEEPING and all(_is_number(row.get(key, 0.0)) for row in rows)]
+    found = [key for key in present if key not in BOOKKEEPING and all(is_number(row.get(key, 0.0)) for row in rows)]
     if not found:
         raise ValueError(f"history must hold losses or scores, got {', '.join(present) or 'empty rows'}.")
     return found
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
 
 
 def _is_loss(key: str) -> bool:

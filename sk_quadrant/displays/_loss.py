@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,8 @@ from sk_quadrant.displays._panels import (
     PanelDisplay,
     check_matplotlib,
     check_parts,
-    line_style,
+    draw_line,
+    is_number,
     merge_style,
     remove_unused,
 )
@@ -261,10 +261,9 @@ class LossDisplay(PanelDisplay):
         top = _shared_top(curves)
         low = -0.03 * top if curves.min(initial=0, where=np.isfinite(curves)) >= 0 else -1.05 * top
         ax.set_ylim(low, 1.05 * top)
-        styles = [{**line_style(i), "label": f"y = {target:g}"} for i, target in enumerate(self.targets)]
         return [
-            ax.plot(self.scores, curve, **merge_style(style, line_kw))[0]
-            for curve, style in zip(curves[j], styles, strict=True)
+            draw_line(ax, self.scores, curve, i, line_kw, label=f"y = {target:g}")
+            for i, (curve, target) in enumerate(zip(curves[j], self.targets, strict=True))
         ]
 
     def _plot_link(self, ax: Axes, part: str, j: int, line_kw: dict[str, Any] | None) -> list[Any]:
@@ -343,7 +342,7 @@ def _title(loss: Any) -> str:
     """Return the class name of a loss and the parameters that differ from their defaults."""
     fields = dataclasses.fields(loss) if dataclasses.is_dataclass(loss) else ()
     values = {field.name: getattr(loss, field.name) for field in fields if getattr(loss, field.name) != field.default}
-    changed = [f"{name}={value:g}" if isinstance(value, Real) else f"{name}={value}" for name, value in values.items()]
+    changed = [f"{name}={value:g}" if is_number(value) else f"{name}={value}" for name, value in values.items()]
     return "\n".join([type(loss).__name__, *([", ".join(changed)] if changed else [])])
 
 

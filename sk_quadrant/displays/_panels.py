@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -50,6 +51,17 @@ def merge_style(style: dict[str, Any], user: dict[str, Any] | None) -> dict[str,
     from matplotlib.lines import Line2D
 
     return {**style, **normalize_kwargs(user or {}, Line2D)}
+
+
+def draw_line(ax: Axes, x: Any, y: Any, i: int, line_kw: dict[str, Any] | None, **style: Any) -> Any:
+    """Draw the i-th line of a panel, in its style and in that of the user, and return it."""
+    (line,) = ax.plot(x, y, **merge_style({**line_style(i), **style}, line_kw))
+    return line
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number, not a boolean."""
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
 
 
 def shorten(name: str, width: int) -> str:
@@ -115,8 +127,8 @@ class PanelDisplay:
         lines = {}
         for i, (name, points) in enumerate(curves.items()):
             marker = {"marker": MARKERS[i % len(MARKERS)], "markersize": 4} if style.get("marker") else {}
-            named = merge_style({**line_style(i), **style, **marker, "label": shorten(name, 24)}, line_kw)
-            lines[name] = [ax.plot(x, y, **named)[0] for ax, (x, y) in zip(self.axes_, points, strict=True)]
+            named = {**style, **marker, "label": shorten(name, 24)}
+            lines[name] = [draw_line(ax, *xy, i, line_kw, **named) for ax, xy in zip(self.axes_, points, strict=True)]
         return lines
 
     def _add_legend(self, handles: Sequence[Any], *, title: str | None = None) -> Any:

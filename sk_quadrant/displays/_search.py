@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant.displays._fitted import find_attribute
-from sk_quadrant.displays._panels import PanelDisplay, check_matplotlib, line_style, merge_style, shorten
+from sk_quadrant.displays._panels import PanelDisplay, check_matplotlib, draw_line, is_number, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -216,17 +215,16 @@ class SearchDisplay(PanelDisplay):
         panel_name, lines_name, x_name = self.names
         panels, line_values, x_values = self.values
         self._make_panels(ax, len(panels), size=(4.2, 3.2) if len(panels) == 1 else (2.6, 2.8), legend_inches=2.0)
-        is_numeric = all(map(_is_number, x_values))
+        is_numeric = all(map(is_number, x_values))
         x = np.array(x_values if is_numeric else range(len(x_values)), dtype=np.float64)
         self.lines_: list[list[Any]] = []
         self.bands_: list[list[Any]] = []
         for panel, scores in zip(self.axes_, self.scores, strict=True):
-            styles = [{**line_style(i), "marker": "o", "markersize": 4} for i in range(len(line_values))]
-            drawn = [
-                self._plot_line(panel, x, each, style, line_kw) for each, style in zip(scores, styles, strict=True)
-            ]
-            self.lines_.append([line for line, _ in drawn])
-            self.bands_.append([band for _, band in drawn])
+            lines, bands = zip(
+                *(self._plot_line(panel, x, each, i, line_kw) for i, each in enumerate(scores)), strict=True
+            )
+            self.lines_.append(list(lines))
+            self.bands_.append(list(bands))
             if not is_numeric:
                 panel.set_xticks(x, [shorten(_word(value), 18) for value in x_values], rotation=90)
             elif x.min() > 0 and x.max() > LOG_RATIO * x.min():
@@ -243,7 +241,7 @@ class SearchDisplay(PanelDisplay):
         return self
 
     def _plot_line(
-        self, ax: Axes, x: FloatArray, scores: FloatArray, style: dict[str, Any], line_kw: dict[str, Any] | None
+        self, ax: Axes, x: FloatArray, scores: FloatArray, i: int, line_kw: dict[str, Any] | None
     ) -> tuple[Any, Any]:
         """Draw the mean over splits, with a gap between numbers and words, and a band around it."""
         tried = np.asarray(np.isfinite(scores).all(axis=1))
@@ -252,7 +250,7 @@ class SearchDisplay(PanelDisplay):
         x, mean, deviation = (
             np.insert(each, gap, np.nan) for each in (x[tried], scores[tried].mean(axis=1), scores[tried].std(axis=1))
         )
-        (line,) = ax.plot(x, mean, **merge_style(style, line_kw))
+        line = draw_line(ax, x, mean, i, line_kw, marker="o", markersize=4)
         color = line.get_color()
         return line, ax.fill_between(x, mean - deviation, mean + deviation, color=color, alpha=0.15, linewidth=0)
 
@@ -276,7 +274,7 @@ def _values_tried(candidates: Sequence[Mapping[str, Any]]) -> dict[str, list[Any
     names = dict.fromkeys(name for params in candidates for name in params)
     tried = {name: list(dict.fromkeys(_plain(params.get(name)) for params in candidates)) for name in names}
     return {
-        name: [*sorted(filter(_is_number, values)), *(value for value in values if not _is_number(value))]
+        name: [*sorted(filter(is_number, values)), *(value for value in values if not is_number(value))]
         for name, values in tried.items()
     }
 
@@ -320,21 +318,17 @@ def _split_scores(cv_results: Mapping[str, Any], metric: str) -> NDArray[np.floa
 
 def _plain(value: Any) -> Any:
     """Return a number, or a name, that can be compared and shown."""
-    if _is_number(value):
+    if is_number(value):
         return float(value) if isinstance(value, (float, np.floating)) else value
     return value if isinstance(value, str) else str(getattr(value, "name", value))
 
 
 def _word(value: Any) -> str:
-    return f"{value:g}" if _is_number(value) else str(value)
+    return f"{value:g}" if is_number(value) else str(value)
 
 
 def _count_numbers(values: Sequence[Any]) -> int:
-    return sum(map(_is_number, values))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+    return sum(map(is_number, values))
 
 
 def _last(name: str) -> str:
