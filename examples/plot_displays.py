@@ -113,6 +113,8 @@ LearningHistoryDisplay.from_estimator(network)
 # Scores of all candidates over splits, here for three losses, values of C and ways to choose thresholds. The star is
 # the best candidate. It draws the searches of scikit-learn, too.
 
-search = QuadrantMultiLabelClassifierCV(["bce_with_logits", "zlpr", "squared_hinge"]).fit(X_train, Y_train)
+losses = ["bce_with_logits", "zlpr", "squared_hinge"]
+linear = QuadrantMultiLabelClassifier()  # without networks
+search = QuadrantMultiLabelClassifierCV(losses, estimator=linear).fit(X_train, Y_train)
 SearchDisplay.from_estimator(search)
 plt.show()

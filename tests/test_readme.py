@@ -29,7 +29,7 @@ def test_code_runs_from_top_to_bottom():
 
     assert len(blocks) == README.count("```python")
     assert names["model"].threshold_ == pytest.approx([0.147, 0.147], abs=5e-4)
-    assert set(names["chosen"].best_params_) == {"loss", "C", "thresholds"}
+    assert set(names["chosen"].best_params_) == {"estimator", "loss", "C", "thresholds"}
     assert (names["labels"].numpy() == names["Y_test"]).mean() > 0.8
     assert not hasattr(names["svm"], "predict_proba")
     assert names["calibrated"].predict_proba(names["X_test"]).shape == names["Y_test"].shape

@@ -24,7 +24,7 @@ if "sparse_interface" not in sklearn.get_config():
 ONE = QuadrantMultiLabelClassifier()
 ESTIMATORS = [
     ONE,
-    QuadrantMultiLabelClassifierCV("bce_with_logits", Cs=[1.0], cv=2),
+    QuadrantMultiLabelClassifierCV("bce_with_logits", Cs=[1.0], cv=2, estimator=ONE),
     TunedThresholdMultiLabelClassifierCV(ONE, cv=2),
     FixedThresholdMultiLabelClassifier(ONE),
     CalibratedMultiLabelClassifierCV(ONE, cv=2),

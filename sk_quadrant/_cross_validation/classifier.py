@@ -8,8 +8,9 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import _fit_context, clone
-from sklearn.utils import Bunch, get_tags
+from sklearn.utils import Bunch, check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.metaestimators import available_if
@@ -28,7 +29,7 @@ from sk_quadrant._cross_validation.evaluation import (
     ThresholdSearch,
     results_of,
 )
-from sk_quadrant._cross_validation.path import fit_path, scores_of_loss
+from sk_quadrant._cross_validation.path import Start, fit_path, scores_of_loss
 from sk_quadrant._cross_validation.per_label import choose_per_label
 from sk_quadrant._meta_estimator import Fits, MetaClassifier
 from sk_quadrant._namespaces import in_namespace_of_X, in_numpy
@@ -39,6 +40,8 @@ from sk_quadrant.losses import LOSSES, Loss
 from sk_quadrant.metrics import get_scorer
 
 DEFAULT_LOSSES = ("bce_with_logits", "squared_hinge", "squared_error")
+EPOCHS = (50, 100)  # more epochs overfit where rows are few: the number regularises as C does
+LARGEST_FOR_NETWORKS = 1_000_000
 THRESHOLDS = ("natural", "shared", "label")
 
 
@@ -91,15 +94,18 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
     min_positives : int, default=5
         Smallest number of positives for a threshold of its own; labels with fewer positives share one.
 
-    estimator : QuadrantMultiLabelClassifier or None, default=None
-        Classifier with all other parameters, None for the defaults. It is cloned.
+    estimator : QuadrantMultiLabelClassifier, list of these, or None, default=None
+        Classifier with all other parameters; it is cloned. Those of a list are compared, each with all losses. None
+        stands for a linear model and, if `X` is dense with at most a million values, two networks with a hidden layer
+        of 100 units, trained for 50 and 100 epochs with a falling step and the first of the losses. With
+        ``C_scope="label"`` there are no networks.
 
     n_jobs : int, default=None
         Number of parallel jobs; each fits the path of one loss on one split. None means 1 unless in a
         :obj:`joblib.parallel_backend` context, -1 all processors.
 
     random_state : int, RandomState instance or None, default=None
-        Draws the held-out rows when `cv` is a float.
+        Draws the held-out rows when `cv` is a float, and the first weights and the batches of the networks.
 
     verbose : int, default=0
         1 shows the fits as a bar in a terminal or notebook, and elsewhere a line for each fit and each candidate; 2
@@ -123,7 +129,8 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         Thresholds of the best candidate, as scores of the loss.
 
     best_params_ : dict
-        The three choices above, with the names in `cv_results_`; C is "label" for one per label.
+        The three choices above, with the names in `cv_results_`; C is "label" for one per label. With several
+        estimators, "estimator" has the parameters in which the best one differs from the defaults.
 
     best_score_ : float
         Mean score of the best candidate over splits.
@@ -143,8 +150,8 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
 
     cv_results_ : dict
         Columns with one entry for each candidate, as in :class:`~sklearn.model_selection.GridSearchCV`:
-        "params", "param_loss", "param_C", "param_thresholds", "mean_fit_time", "split0_test_score" and so on,
-        "mean_test_score", "std_test_score", "rank_test_score".
+        "params", "param_estimator" if there are several, "param_loss", "param_C", "param_thresholds", "mean_fit_time",
+        "split0_test_score" and so on, "mean_test_score", "std_test_score", "rank_test_score".
 
     n_splits_ : int
         Number of splits.
@@ -197,7 +204,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         "calibration": [StrOptions({"auto", *METHODS}), None],
         "cv": ["cv_object", Interval(Real, 0.0, 1.0, closed="neither")],
         "min_positives": [Interval(Integral, 0, None, closed="left")],
-        "estimator": [HasMethods(["fit", "decision_function"]), None],
+        "estimator": [HasMethods(["fit", "decision_function"]), list, tuple, None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -268,13 +275,13 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         data = replace(data, targets=replace(data.targets, weight=weight))
         splits = data.split(self.cv, routed.splitter.split, self.random_state)
         losses, Cs, kinds = self._check_losses(), self._check_Cs(), self._check_thresholds(len(splits))
-        judge = self._judge(data.targets, weight, kinds)
-        with Fits(self, len(losses) * len(splits) * len(Cs) + 1, data) as fits:
-            paths = self._fit_paths(data, splits, losses, Cs, fits)
+        judge, starts = self._judge(data.targets, weight, kinds), self._starts(data.X, losses)
+        with Fits(self, len(starts) * len(splits) * len(Cs) + 1, data) as fits:
+            paths = self._fit_paths(data, splits, starts, Cs, fits)
             candidates = [
-                self._candidate(judge, *fitted, thresholds=kind, prints=fits.progress.prints)
-                for loss, loss_paths in zip(losses, paths, strict=True)
-                for fitted in self._fitted(data, splits, loss, Cs, loss_paths)
+                self._candidate(judge, start, *fitted, thresholds=kind, prints=fits.progress.prints)
+                for start, start_paths in zip(starts, paths, strict=True)
+                for fitted in self._fitted(data, splits, start, Cs, start_paths)
                 for kind in kinds
             ]
             results = results_of(candidates)
@@ -376,8 +383,8 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
 
     def __sklearn_tags__(self):
         tags = super(MetaClassifier, self).__sklearn_tags__()
-        tags.input_tags = get_tags(self._template()).input_tags
-        tags.array_api_support = get_tags(self._template()).array_api_support
+        tags_below = get_tags([*self._templates(), QuadrantMultiLabelClassifier()][0])
+        tags.input_tags, tags.array_api_support = tags_below.input_tags, tags_below.array_api_support
         tags.classifier_tags.multi_class = False
         tags.classifier_tags.multi_label = True
         tags.target_tags.multi_output = True
@@ -397,8 +404,24 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             state["calibrator_"] = MAPS[values.pop("name")](**values)
         return state
 
-    def _template(self):
-        return QuadrantMultiLabelClassifier() if self.estimator is None else self.estimator
+    def _templates(self):
+        if self.estimator is None:
+            return [QuadrantMultiLabelClassifier()]
+        return list(self.estimator) if isinstance(self.estimator, (list, tuple)) else [self.estimator]
+
+    def _starts(self, X, losses):
+        """Return the classifiers and losses to compare."""
+        templates = self._templates()
+        if not templates or not all(hasattr(each, "fit") and not isinstance(each, type) for each in templates):
+            raise ValueError(
+                f"estimator must be a classifier, a list of at least one, or None, got {self.estimator!r}."
+            )
+        tried = list(product(templates, losses))
+        if self.estimator is None and self.C_scope != "label" and _is_small_and_dense(X):
+            networks = _default_networks(self.random_state)
+            templates, tried = [*templates, *networks], [*tried, *product(networks, losses[:1])]
+        names = {id(each): _changed_parameters(each) if len(templates) > 1 else "" for each in templates}
+        return [Start(estimator, loss, names[id(estimator)]) for estimator, loss in tried]
 
     def _check_losses(self):
         losses = [self.losses] if isinstance(self.losses, (str, Loss)) else list(self.losses)
@@ -443,43 +466,44 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
     def _scorer(self):
         return get_scorer(self.scoring)
 
-    def _fit_paths(self, data, splits, losses, Cs, fits):
-        """Return for each loss and split the path of its fits."""
+    def _fit_paths(self, data, splits, starts, Cs, fits):
+        """Return for each start and split the path of its fits."""
         prints = fits.progress.prints
         calls = (
-            delayed(fit_path)(self._template(), loss, Cs, data, split, [fits.step() for _ in Cs], prints=prints)
-            for loss, split in product(losses, splits)
+            delayed(fit_path)(start, Cs, data, split, [fits.step() for _ in Cs], prints=prints)
+            for start, split in product(starts, splits)
         )
         found = fits.in_parallel(calls, n_jobs=self.n_jobs, n_fits=len(Cs), line="")
-        return [found[i * len(splits) : (i + 1) * len(splits)] for i in range(len(losses))]
+        return [found[i * len(splits) : (i + 1) * len(splits)] for i in range(len(starts))]
 
-    def _fitted(self, data, splits, loss, Cs, paths):
-        """Return loss, C, held-out scores and seconds of a loss, for each C and for one per label."""
+    def _fitted(self, data, splits, start, Cs, paths):
+        """Return C, held-out scores and seconds of a start, for each C and for one per label."""
         scores, seconds = [], []
         for points in zip(*paths, strict=True):
             values, natural = [point.scores for point in points], [point.natural for point in points]
             scores.append(HeldOutScores(data, splits, values, natural))
             seconds.append([point.seconds for point in points])
-        fitted = list(zip([loss] * len(Cs), Cs, scores, seconds, strict=True))
-        if not self._takes_C_per_label(loss, data, splits) or len(Cs) < 2:
+        fitted = list(zip(Cs, scores, seconds, strict=True))
+        if not self._takes_C_per_label(start, data, splits) or len(Cs) < 2:
             return fitted
-        composed, C = choose_per_label(scores, Cs, _loss_of(loss))
-        per_label = (loss, C, composed, np.sum(seconds, axis=0).tolist())
+        composed, C = choose_per_label(scores, Cs, _loss_of(start.loss))
+        per_label = (C, composed, np.sum(seconds, axis=0).tolist())
         return [per_label] if self.C_scope == "label" else [*fitted, per_label]
 
-    def _takes_C_per_label(self, loss, data, splits):
+    def _takes_C_per_label(self, start, data, splits):
         """Whether each label can have its own C; raise a ValueError if it must and cannot."""
-        possible = _loss_of(loss).labelwise and self._template().solver == "lbfgs" and len(splits) > 1
+        solver = start.estimator.solver
+        possible = _loss_of(start.loss).labelwise and solver == "lbfgs" and len(splits) > 1
         if self.C_scope == "label" and not possible:
             raise ValueError(
                 "C_scope='label' needs losses that are sums over labels, solver='lbfgs' and at least two splits, got "
-                f"loss={loss!r}, solver={self._template().solver!r} and {len(splits)} splits. Use 'auto' or 'shared'."
+                f"loss={start.loss!r}, solver={solver!r} and {len(splits)} splits. Use 'auto' or 'shared'."
             )
         return possible and self.C_scope != "shared" and data.encoding.n_labels > 1
 
-    def _candidate(self, judge, loss, C, scores, seconds, *, thresholds, prints):
-        test_scores = judge.test_scores(scores, thresholds, _link_of(loss))
-        candidate = Candidate(loss, C, thresholds, scores, test_scores, seconds)
+    def _candidate(self, judge, start, C, scores, seconds, *, thresholds, prints):
+        test_scores = judge.test_scores(scores, thresholds, _link_of(start.loss))
+        candidate = Candidate(start.estimator, start.name, start.loss, C, thresholds, scores, test_scores, seconds)
         if prints:
             shown = ", ".join(f"{name}={value}" for name, value in candidate.params.items())
             print(f"[{type(self).__name__}] {shown}: score {np.mean(test_scores):.4f}")
@@ -487,7 +511,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
 
     def _fit_best(self, judge, data, candidate, fits):
         """Return the attributes of the best candidate, fitted to all rows."""
-        best = clone(self._template()).set_params(loss=candidate.loss, C=candidate.C)
+        best = clone(candidate.estimator).set_params(loss=candidate.loss, C=candidate.C)
         classifier = data.fit(best, step=fits.step())
         fits.count(line="")
         if candidate.thresholds == "natural":
@@ -523,3 +547,24 @@ def _link_of(loss):
 
 def _loss_of(loss):
     return LOSSES[loss]() if isinstance(loss, str) else loss
+
+
+def _is_small_and_dense(X):
+    shape = () if sparse.issparse(X) else np.shape(X)
+    return len(shape) == 2 and np.prod(shape, dtype=np.float64) <= LARGEST_FOR_NETWORKS
+
+
+def _default_networks(random_state):
+    """Return networks of one hidden layer; the falling step lets few epochs end near a minimum."""
+    if random_state is not None and not isinstance(random_state, Integral):
+        random_state = check_random_state(random_state).randint(2**31)
+    options = {"hidden_layer_sizes": (100,), "solver": "adamw", "learning_rate": "cosine", "random_state": random_state}
+    return [QuadrantMultiLabelClassifier(max_iter=n_epochs, **options) for n_epochs in EPOCHS]
+
+
+def _changed_parameters(estimator):
+    """Return the parameters that are not the defaults, as text; "default" if there are none."""
+    defaults = type(estimator)().get_params(deep=False)
+    changed = {name: value for name, value in estimator.get_params(deep=False).items() if name != "random_state"}
+    parts = [f"{name}={value!r}" for name, value in changed.items() if repr(value) != repr(defaults[name])]
+    return ", ".join(parts) or "default"

@@ -197,10 +197,14 @@ AUTO_MAPS = (
 
 @dataclass(frozen=True)
 class Candidate:
-    """A loss, a C and a kind of thresholds, with their scores.
+    """A classifier, a loss, a C and a kind of thresholds, with their scores.
 
     Attributes
     ----------
+    estimator : QuadrantMultiLabelClassifier
+        Where all other parameters come from.
+    name : str
+        What distinguishes the estimator, empty if there is no other.
     loss : str or Loss
     C : float or ndarray of shape (n_labels,)
     thresholds : {"natural", "shared", "label"}
@@ -211,6 +215,8 @@ class Candidate:
         For each split.
     """
 
+    estimator: Any
+    name: str
     loss: Any
     C: Any
     thresholds: str
@@ -221,7 +227,8 @@ class Candidate:
     @property
     def params(self) -> dict[str, Any]:
         """What distinguishes the candidate."""
-        return {"loss": self.loss, "C": "label" if np.ndim(self.C) else self.C, "thresholds": self.thresholds}
+        of_all = {"loss": self.loss, "C": "label" if np.ndim(self.C) else self.C, "thresholds": self.thresholds}
+        return {"estimator": self.name, **of_all} if self.name else of_all
 
 
 @dataclass(frozen=True)

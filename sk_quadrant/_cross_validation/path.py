@@ -17,6 +17,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Start:
+    """Where paths start: a classifier and a loss, to be fitted along C.
+
+    Attributes
+    ----------
+    estimator : QuadrantMultiLabelClassifier
+        Classifier with all other parameters, which stays as it is.
+    loss : str or Loss
+    name : str
+        What distinguishes the estimator, empty if there is no other.
+    """
+
+    estimator: Any
+    loss: Any
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}, loss={self.loss}" if self.name else f"loss={self.loss}"
+
+
+@dataclass(frozen=True)
 class PathPoint:
     """What a fit of one split and one C leaves behind.
 
@@ -36,15 +57,13 @@ class PathPoint:
 
 
 def fit_path(
-    estimator: Any, loss: Any, Cs: Sequence[float], data: FitData, split: Split, steps: Sequence[Any], *, prints: bool
+    origin: Start, Cs: Sequence[float], data: FitData, split: Split, steps: Sequence[Any], *, prints: bool
 ) -> list[PathPoint]:
     """Return what the fits of a split leave behind, in the order of ascending `Cs`.
 
     Parameters
     ----------
-    estimator : QuadrantMultiLabelClassifier
-        Classifier with all other parameters, which stays as it is.
-    loss : str or Loss
+    origin : Start
     Cs : sequence of float
     data : FitData
     split : Split
@@ -53,7 +72,7 @@ def fit_path(
     prints : bool
         Whether to print a line for each fit.
     """
-    classifier = clone(estimator).set_params(loss=loss)
+    classifier = clone(origin.estimator).set_params(loss=origin.loss)
     part = data.part(classifier, split.train)
     points = []
     for C, step in zip(Cs, steps, strict=True):
@@ -64,10 +83,14 @@ def fit_path(
         values = data.respond(classifier, split, "decision_function").values
         scores = scores_of_loss(classifier, values, data.encoding)
         points.append(PathPoint(scores, classifier.model_.score_threshold, seconds))
-        if starts_warm(estimator):
+        if starts_warm(origin.estimator):
             classifier.set_params(warm_start=True)
         if prints:
-            print(f"[{type(estimator).__name__}] loss={loss}, C={C:g}: fitted in {seconds:.2f} s", flush=True)
+            name = f"{origin.name}, " if origin.name else ""
+            print(
+                f"[{type(origin.estimator).__name__}] {name}loss={origin.loss}, C={C:g}: fitted in {seconds:.2f} s",
+                flush=True,
+            )
     return points
 
 

@@ -72,10 +72,11 @@ class SearchDisplay(PanelDisplay):
 
     Examples
     --------
-    >>> from sk_quadrant import QuadrantMultiLabelClassifierCV, make_quadrants
+    >>> from sk_quadrant import QuadrantMultiLabelClassifier, QuadrantMultiLabelClassifierCV, make_quadrants
     >>> from sk_quadrant.displays import SearchDisplay
     >>> X, Y = make_quadrants(n_samples=100, random_state=0)
-    >>> search = QuadrantMultiLabelClassifierCV(["zlpr", "hinge"], [0.1, 1.0], cv=3, thresholds="natural").fit(X, Y)
+    >>> options = {"cv": 3, "thresholds": "natural", "estimator": QuadrantMultiLabelClassifier()}
+    >>> search = QuadrantMultiLabelClassifierCV(["zlpr", "hinge"], [0.1, 1.0], **options).fit(X, Y)
     >>> display = SearchDisplay.from_estimator(search)
     >>> display.names, display.values
     (('', 'loss', 'C'), ([''], ['zlpr', 'hinge'], [0.1, 1.0, 'label']))

@@ -29,6 +29,7 @@ from sk_quadrant.metrics import neg_multilabel_log_loss_scorer
 
 LOSSES = ("bce_with_logits", "zlpr")
 CS = [0.001, 10.0]
+LINEAR = QuadrantMultiLabelClassifier()
 EXACT = QuadrantMultiLabelClassifier(tol=1e-8)
 
 
@@ -48,7 +49,11 @@ def data():
 
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value", "ignore:overflow")
 @parametrize_with_checks(
-    [QuadrantMultiLabelClassifierCV("bce_with_logits", [1.0], cv=2, thresholds="natural", calibration=None)],
+    [
+        QuadrantMultiLabelClassifierCV(
+            "bce_with_logits", [1.0], cv=2, thresholds="natural", calibration=None, estimator=LINEAR
+        )
+    ],
     **({} if FOLDS_FIT_WEIGHTS else {"expected_failed_checks": lambda _: WEIGHTS}),
 )
 def test_scikit_learn_checks(estimator, check):
@@ -136,7 +141,7 @@ def test_auto_compares_all_thresholds_and_takes_the_first_of_equals(data):
     """The best of three kinds is at least as good as each of them alone."""
     X, Y = data
     models = {
-        kind: QuadrantMultiLabelClassifierCV("zlpr", CS, thresholds=kind, cv=KFold(3)).fit(X, Y)
+        kind: QuadrantMultiLabelClassifierCV("zlpr", CS, thresholds=kind, cv=KFold(3), estimator=LINEAR).fit(X, Y)
         for kind in ("auto", "natural", "shared", "label")
     }
     best = models.pop("auto")
@@ -157,7 +162,9 @@ def test_auto_compares_all_thresholds_and_takes_the_first_of_equals(data):
 def test_calibrated_probabilities_are_those_of_the_calibrated_classifier(method, data):
     """One map of the held-out scores of all splits, around the classifier of all rows."""
     X, Y = data
-    model = QuadrantMultiLabelClassifierCV("squared_hinge", [1.0], calibration=method, cv=KFold(3)).fit(X, Y)
+    model = QuadrantMultiLabelClassifierCV(
+        "squared_hinge", [1.0], calibration=method, cv=KFold(3), estimator=LINEAR
+    ).fit(X, Y)
     expected = CalibratedMultiLabelClassifierCV(
         QuadrantMultiLabelClassifier("squared_hinge"), method=method, cv=KFold(3), ensemble=False
     ).fit(X, Y)
@@ -168,10 +175,12 @@ def test_calibrated_probabilities_are_those_of_the_calibrated_classifier(method,
 def test_auto_calibration_has_the_smallest_log_loss(data):
     """The link of the loss is one of the possibilities, and a hinge loss has none."""
     X, Y = data
-    model = QuadrantMultiLabelClassifierCV(("bce_with_logits",), [0.1], cv=KFold(3)).fit(X, Y)
+    model = QuadrantMultiLabelClassifierCV(("bce_with_logits",), [0.1], cv=KFold(3), estimator=LINEAR).fit(X, Y)
     assert model.calibration_losses_[model.calibration_] == min(model.calibration_losses_.values())
     assert len(model.calibration_losses_) == 4
-    hinge = QuadrantMultiLabelClassifierCV("hinge", [0.01], cv=KFold(2), thresholds="natural").fit(X[:60], Y[:60])
+    hinge = QuadrantMultiLabelClassifierCV("hinge", [0.01], cv=KFold(2), thresholds="natural", estimator=LINEAR).fit(
+        X[:60], Y[:60]
+    )
     assert len(hinge.calibration_losses_) == 3
     assert not hasattr(hinge.set_params(calibration=None).fit(X[:60], Y[:60]), "predict_proba")
 
@@ -186,7 +195,7 @@ def test_forms_of_y(as_labels, data):
         "frame": pd.DataFrame(Y, columns=list("abcd")),
         "one column": pd.DataFrame(Y[:, :1], columns=["a"]),
     }[as_labels]
-    model = QuadrantMultiLabelClassifierCV(("asymmetric",), [1.0], cv=3).fit(X, y)
+    model = QuadrantMultiLabelClassifierCV(("asymmetric",), [1.0], cv=3, estimator=LINEAR).fit(X, y)
     predicted = model.predict(X)
     assert predicted.shape == ((200,) if as_labels == "one column" else y.shape)
     if as_labels == "binary":
@@ -204,7 +213,9 @@ def test_skops_trusts_no_inner_types(data):
     """What is saved are plain values, arrays and estimators; the map is made again."""
     skops_io = pytest.importorskip("skops.io")
     X, Y = data
-    model = QuadrantMultiLabelClassifierCV("squared_hinge", [1.0], calibration="isotonic", cv=2).fit(X, Y)
+    model = QuadrantMultiLabelClassifierCV("squared_hinge", [1.0], calibration="isotonic", cv=2, estimator=LINEAR).fit(
+        X, Y
+    )
     stored = skops_io.dumps(model)
     untrusted = skops_io.get_untrusted_types(data=stored)
     assert all(name.split(".")[-1].startswith("QuadrantMultiLabelClassifier") for name in untrusted)
@@ -239,7 +250,9 @@ def test_weights_reach_fits_and_scores(data):
 def test_jobs_and_progress(data, capsys):
     """Two jobs choose the same; a line for each fit and each candidate."""
     X, Y = data
-    model = QuadrantMultiLabelClassifierCV(LOSSES, [0.1, 1.0], cv=2, thresholds="shared", verbose=1).fit(X, Y)
+    model = QuadrantMultiLabelClassifierCV(
+        LOSSES, [0.1, 1.0], cv=2, thresholds="shared", verbose=1, estimator=LINEAR
+    ).fit(X, Y)
     lines = capsys.readouterr().out.splitlines()
     assert sum("fitted in" in line for line in lines) == 8
     assert sum("score" in line for line in lines) == 5  # four, and one with a C for each label
@@ -276,7 +289,7 @@ def test_in_a_pipeline_with_a_loss_object_and_a_scorer(data):
     X, Y = data
     scorer = make_scorer(f1_score, average="weighted", zero_division=0)
     model = QuadrantMultiLabelClassifierCV(
-        [Focal(gamma=1.0)], 2, scoring=scorer, thresholds="natural", cv=0.3, random_state=0
+        [Focal(gamma=1.0)], 2, scoring=scorer, thresholds="natural", cv=0.3, random_state=0, estimator=LINEAR
     )
     pipeline = make_pipeline(StandardScaler(), model).fit(X, Y)
     assert pipeline[-1].loss_ == Focal(gamma=1.0)
@@ -289,6 +302,8 @@ def test_in_a_pipeline_with_a_loss_object_and_a_scorer(data):
     [
         ({"losses": ["logistic"]}, r"losses must be names among .* got \['logistic'\]"),
         ({"losses": []}, "losses must be names among"),
+        ({"estimator": []}, "estimator must be a classifier, a list of at least one"),
+        ({"estimator": [QuadrantMultiLabelClassifier, 1]}, "estimator must be a classifier, a list of at least one"),
         ({"Cs": [1.0, -1.0]}, "Cs must be a number of values, or positive values"),
         ({"scoring": "roc_auc", "thresholds": "label"}, "thresholds='label' needs a scoring of predictions"),
         ({"cv": 0.3}, "thresholds='auto' needs at least two splits"),
@@ -305,3 +320,34 @@ def test_parameters_that_do_not_fit_are_refused(options, message, data):
     with pytest.raises(ValueError, match=message):
         model.fit(*data)
     assert not hasattr(model, "estimator_")
+
+
+def test_networks_are_compared_where_X_is_dense_and_small():
+    """Circles need one; the first loss is theirs, the same seed gives the same network, and sparse X gets none."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(160, 2))
+    Y = ((X**2).sum(axis=1)[:, None] > [1.0, 2.0]).astype(int)
+    losses = ["bce_with_logits", "squared_error"]
+    options = {"losses": losses, "Cs": [10.0], "cv": 2, "thresholds": "natural", "random_state": 0}
+    model = QuadrantMultiLabelClassifierCV(**options).fit(X, Y)
+    tried = [(each["estimator"], each["loss"]) for each in model.cv_results_["params"]]
+    network = "hidden_layer_sizes=(100,), learning_rate='cosine', max_iter=50, solver='adamw'"
+    assert tried[:3] == [("default", losses[0]), ("default", losses[1]), (network, losses[0])]
+    assert model.best_params_["estimator"].startswith("hidden_layer_sizes=(100,)")
+    assert model.best_score_ > 0.85
+    assert_array_equal(clone(model).fit(X, Y).predict_proba(X), model.predict_proba(X))
+    assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+    linear = clone(model).fit(sparse.csr_array(X), Y)
+    assert "estimator" not in linear.best_params_
+
+
+def test_estimators_of_a_list_are_compared_with_all_losses(data):
+    """Their names are the parameters that differ from the defaults."""
+    X, Y = data
+    estimators = [LINEAR, QuadrantMultiLabelClassifier(fit_intercept=False)]
+    model = QuadrantMultiLabelClassifierCV(LOSSES, [1.0], cv=2, thresholds="natural", estimator=estimators).fit(X, Y)
+    assert [tuple(each.values())[:2] for each in model.cv_results_["params"]] == [
+        (name, loss) for name in ("default", "fit_intercept=False") for loss in LOSSES
+    ]
+    one = clone(model).set_params(estimator=estimators[1]).fit(X, Y)
+    assert one.cv_results_["mean_test_score"].tolist() == model.cv_results_["mean_test_score"][2:].tolist()

@@ -10,9 +10,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sk_quadrant import QuadrantMultiLabelClassifierCV
+from sk_quadrant import QuadrantMultiLabelClassifier, QuadrantMultiLabelClassifierCV
 from sk_quadrant.displays import SearchDisplay
 from sk_quadrant.losses import ZLPR, BCEWithLogits
+
+LINEAR = QuadrantMultiLabelClassifier()
 
 GRID = {
     "kneighborsclassifier__n_neighbors": [9, 1, 30],
@@ -103,7 +105,7 @@ def test_parameters_are_chosen_with_and_without_their_step(pyplot, grid):
 def test_own_search_is_drawn(pyplot, data):
     """Check losses as lines, C as the axis and kinds of thresholds as panels."""
     losses, Cs = [ZLPR(), BCEWithLogits()], [0.01, 1.0, 100.0]
-    search = QuadrantMultiLabelClassifierCV(losses, Cs, C_scope="shared", cv=2).fit(*data)
+    search = QuadrantMultiLabelClassifierCV(losses, Cs, C_scope="shared", cv=2, estimator=LINEAR).fit(*data)
     display = SearchDisplay.from_estimator(search)
     assert display.names == ("thresholds", "loss", "C")
     assert display.values[1:] == (["zlpr", "bce_with_logits"], [0.01, 1.0, 100.0])
@@ -116,7 +118,7 @@ def test_own_search_is_drawn(pyplot, data):
 def test_words_among_numbers_are_at_the_right_end(pyplot, data):
     """Check C of each label beside values of C for all: a point of its own, only for the loss that has it."""
     losses, Cs = ["zlpr", "bce_with_logits"], [0.01, 1.0, 100.0]
-    search = QuadrantMultiLabelClassifierCV(losses, Cs, thresholds="natural", cv=2).fit(*data)
+    search = QuadrantMultiLabelClassifierCV(losses, Cs, thresholds="natural", cv=2, estimator=LINEAR).fit(*data)
     display = SearchDisplay.from_estimator(search)
     assert display.names == ("", "loss", "C")
     assert display.values[2] == [*Cs, "label"]
