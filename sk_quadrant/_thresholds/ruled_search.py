@@ -199,8 +199,16 @@ class _RuledState:
         thresholds = all_thresholds(labels.scores)
         below_positive = np.searchsorted(thresholds, Curve.of(labels).threshold)
         first = np.union1d(spread(thresholds.size), below_positive[spread(below_positive.size)])
-        rank, _ = search_ranks(lambda rank: self._value_at(group, float(thresholds[rank])), first)
+        value_at = self._value_of_group(group)
+        rank, _ = search_ranks(lambda rank: value_at(float(thresholds[rank])), first)
         return float(thresholds[rank])
+
+    def _value_of_group(self, group: IndexArray) -> Callable[[float], float]:
+        """Return a function from the threshold of a group to the metric."""
+        if group.size > 1:
+            return lambda threshold: self._value_at(group, threshold)
+        sets = self.metric.rule.sets_of_label(self.held_out.scores, self.thresholds, int(group[0]))
+        return lambda threshold: self.metric.of_sets(self.held_out, sets(threshold))
 
     def _best_of_label(self, label: int, metric: CountMetric) -> float:
         """Return the best threshold of a label, given those of the others."""

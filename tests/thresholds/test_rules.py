@@ -104,3 +104,14 @@ def test_rules_that_cannot_be_kept_are_refused(rule):
     """More labels at least than at most, or than there are."""
     with pytest.raises(ValueError, match="min_labels must be at most"):
         rule.check(4)
+
+
+@pytest.mark.parametrize("rule", [Rule(1, 2), Rule(name="expected_f1"), Rule(1, 3, "expected_f1")], ids=str)
+def test_sets_of_one_label_are_those_of_all_thresholds(rule):
+    """At any threshold of the label, given those of the others, inf and -inf among them."""
+    rng = np.random.default_rng(0)
+    scores, thresholds = rng.random((50, 5)), np.array([0.5, 0.3, np.inf, 0.6, -np.inf])
+    sets = rule.sets_of_label(scores, thresholds, 1)
+    for threshold in (-np.inf, 0.0, 0.2, 0.5, 0.9, np.inf):
+        thresholds[1] = threshold
+        assert_array_equal(sets(threshold), rule.decide(scores, thresholds))
