@@ -58,6 +58,7 @@ LossDisplay.from_loss(["bce_with_logits", "shifted_sigmoid_bce", "asymmetric", "
 # ------------------------------------------
 # Two features at a time; the others are held at their medians. Dots are samples with and without the label.
 
+# sphinx_gallery_thumbnail_number = 2
 DecisionRegionDisplay.from_estimator(classifier, X_test, Y_test, features=("pressure", "humidity"))
 
 # %%

@@ -180,6 +180,7 @@ print("equal predictions:", (loaded.predict(texts_test) == tuned.predict(texts_t
 # Where to go next
 # ----------------
 # - :doc:`/user_guide/losses`: what each loss does to scores, probabilities and decisions.
+# - :ref:`sphx_glr_generated_gallery_patents.py`: the same steps on 5584 patents.
 # - :ref:`sphx_glr_generated_gallery_plot_tuned_thresholds.py`: thresholds for rare labels.
 # - :ref:`sphx_glr_generated_gallery_plot_quadrants.py`: all losses in one picture.
 # - :doc:`/faq`: all predictions are zero, labels are imbalanced, probabilities do not sum to 1.
