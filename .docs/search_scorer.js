@@ -3,7 +3,7 @@ const GUIDE = /^(index|install|faq|glossary|user_guide\/|learn\/|generated\/gall
 
 var Scorer = {
   score: ([docName, title, anchor, description, score]) => {
-    if (GUIDE.test(docName)) return score + 15;
+    if (GUIDE.test(docName)) return score + 8;
     return /attribute|property|method/.test(description || "") ? score - 20 : score;
   },
   // the values below are the defaults of Sphinx
