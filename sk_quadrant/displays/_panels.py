@@ -31,7 +31,7 @@ def check_matplotlib(caller: str) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"{caller} requires matplotlib; `pip install sk-quadrant[plot]` installs it.") from error
+        raise ImportError(f"{caller} requires matplotlib; install it with `pip install sk-quadrant[plot]`.") from error
 
 
 def check_parts(parts: Sequence[str], allowed: Sequence[str]) -> None:
