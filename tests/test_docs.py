@@ -9,13 +9,19 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import sk_quadrant
+from sk_quadrant import hierarchy
 from sk_quadrant.losses import LOSSES
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / ".docs"
 PAGES = sorted(path for path in DOCS.rglob("*.rst") if not {"generated", "_templates"} & set(path.parts))
+DECISIONS = re.findall(
+    r"^\S.*?  +``(.+)``$", (DOCS / "user_guide" / "decisions.rst").read_text(encoding="utf-8"), re.MULTILINE
+)
 MODULES = [
     "sk_quadrant",
     *(
@@ -185,3 +191,24 @@ def test_every_display_has_a_picture():
     source = (ROOT / "examples" / "plot_displays.py").read_text(encoding="utf-8")
     drawn = re.findall(r"^(\w+Display)\.from_", source, flags=re.MULTILINE)
     assert sorted(drawn) == sorted(pytest.importorskip("sk_quadrant.displays").__all__)
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot keep:UserWarning")
+@pytest.mark.parametrize(
+    "line", [pytest.param(line, marks=[pytest.mark.slow] * line.startswith("Quadrant")) for line in DECISIONS]
+)
+def test_each_line_of_the_guide_to_decisions_works(line):
+    """With two labels, instead of the five of a ranking: a decision for each row comes out."""
+    X, Y = sk_quadrant.make_quadrants(n_samples=200, random_state=0)
+    Y = pd.DataFrame(Y, columns=["A", "B"])
+    clf = sk_quadrant.QuadrantMultiLabelClassifier()
+    names = {name: getattr(sk_quadrant, name) for name in sk_quadrant.__all__} | {"hierarchy": hierarchy}
+    found = eval(line.replace("k=5", "k=2"), names | {"clf": clf, "fitted": clf.fit(X, Y), "X": X, "Y": Y})
+    if hasattr(found, "fit"):
+        found = found.fit(X, Y).predict(X)
+    assert len(getattr(found, "labels", found)) == 200
+
+
+def test_no_line_of_the_guide_to_decisions_is_left_out():
+    """Each row of the table has one line of code."""
+    assert len(DECISIONS) == 15
