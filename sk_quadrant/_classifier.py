@@ -39,6 +39,7 @@ from sk_quadrant._rows import (
     read_texts_or_dict,
     read_training_rows,
     read_validation_rows,
+    texts_explained,
 )
 from sk_quadrant._saved_state import SavedState, upgrade_classifier
 from sk_quadrant._solvers import SOLVERS, solvers_that_can
@@ -809,7 +810,8 @@ class QuadrantMultiLabelClassifier(
         """Return X for a linear model or network of this package, checked: a tensor with a namespace."""
         if namespace is None:
             dtypes = [np.float64, np.float32]
-            return validate_data(self, masked_as_nan(in_numpy(X)), accept_sparse="csr", dtype=dtypes, reset=reset)
+            with texts_explained(X):
+                return validate_data(self, masked_as_nan(in_numpy(X)), accept_sparse="csr", dtype=dtypes, reset=reset)
         dtypes = namespace.dtypes
         return namespace.tensor(validate_data(self, namespace.bring(X), dtype=dtypes, reset=reset))
 

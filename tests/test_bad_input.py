@@ -377,3 +377,18 @@ def test_partial_fit_is_absent_with_the_reason_for_a_full_batch_solver():
         clf.partial_fit(X, Y)
     assert "not available for solver='lbfgs'" in str(error.value.__cause__)
     assert "'adamw'" in str(error.value.__cause__)
+
+
+TEXTS = ["red apple", "green pear", "blue"] * 4
+
+
+@pytest.mark.parametrize(
+    "X", [TEXTS, np.array(TEXTS), pd.Series(TEXTS), pd.DataFrame({"text": TEXTS}), {"input_ids": np.ones((12, 3))}],
+    ids=["list", "array", "series", "frame", "dict"],
+)  # fmt: skip
+def test_texts_without_a_step_that_reads_them_are_refused(X):
+    """The message names what turns them into numbers."""
+    y = np.arange(24).reshape(12, 2) % 3 % 2
+
+    with pytest.raises((TypeError, ValueError), match=r"X must hold numbers .*TfidfVectorizer .* or pass .* module"):
+        QuadrantMultiLabelClassifier().fit(X, y)

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import delayed
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._calibration import MAPS, METHODS
 from sk_quadrant._callback_support import with_callbacks
@@ -253,8 +253,8 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             Indicator matrix of the labels, NaN for unknown ones if `estimator` has ``missing_labels="ignore"``, or two
             classes.
 
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of rows, in fits, scores and calibration.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+            Weights of rows, or of each label of each row, in fits, scores and calibration.
 
         **params : dict
             Parameters of the splitter, with metadata routing.
@@ -270,9 +270,12 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             If data or parameters are invalid. The object is not changed.
         """
         routed = process_routing(self, "fit", **params) if _routing_enabled() else Bunch(splitter=Bunch(split=params))
-        weight = check_sample_weight(sample_weight, _num_samples(X))
-        data = self._read(X, y, {} if weight is None else {"sample_weight": weight}, soft=False)
-        data = replace(data, targets=replace(data.targets, weight=weight))
+        data = self._read(X, y, {}, soft=False)
+        self._check_scoring(data.encoding)
+        names, n_labels = data.encoding.label_names, data.encoding.n_labels
+        weight = check_sample_weight(sample_weight, data.n_samples, n_labels, names=names)
+        params = {} if weight is None else {"sample_weight": weight}
+        data = replace(data, targets=replace(data.targets, weight=weight), fit_params=params)
         splits = data.split(self.cv, routed.splitter.split, self.random_state)
         losses, Cs, kinds = self._check_losses(), self._check_Cs(), self._check_thresholds(len(splits))
         judge, starts = self._judge(data.targets, weight, kinds), self._starts(data.X, losses)
@@ -416,12 +419,31 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             raise ValueError(
                 f"estimator must be a classifier, a list of at least one, or None, got {self.estimator!r}."
             )
+        for each in templates:
+            self._check_template(each)
         tried = list(product(templates, losses))
         if self.estimator is None and self.C_scope != "label" and _is_small_and_dense(X):
             networks = _default_networks(self.random_state)
             templates, tried = [*templates, *networks], [*tried, *product(networks, losses[:1])]
         names = {id(each): _changed_parameters(each) if len(templates) > 1 else "" for each in templates}
         return [Start(estimator, loss, names[id(estimator)]) for estimator, loss in tried]
+
+    def _check_template(self, estimator):
+        missing = sorted({"loss", "C"} - set(estimator.get_params(deep=False)))
+        if missing:
+            raise ValueError(
+                f"estimator must have the parameters loss and C, as QuadrantMultiLabelClassifier has, got a "
+                f"{type(estimator).__name__} without {' and '.join(missing)}. Put the other steps of a pipeline before "
+                f"{type(self).__name__}: make_pipeline(..., {type(self).__name__}())."
+            )
+
+    def _check_scoring(self, encoding):
+        scorer = self._scorer()
+        if not encoding.exclusive and getattr(scorer, "_kwargs", {}).get("average") == "binary":
+            raise ValueError(
+                f"scoring={self.scoring!r} is for a single label, y has {encoding.n_labels}. Use "
+                f"'{self.scoring}_macro' or '{self.scoring}_micro'."
+            )
 
     def _check_losses(self):
         losses = [self.losses] if isinstance(self.losses, (str, Loss)) else list(self.losses)

@@ -159,7 +159,9 @@ def score_responses(
     for k, split in enumerate(scores.splits):
         proba = None if probabilities is None else data.encoding.complete(probabilities[k])
         stand_in = _Responses(data.encoding, scores.values[k], proba)
-        options = {} if weight is None else {"sample_weight": check_sample_weight(weight[split.test], split.test.size)}
+        n_labels = data.encoding.n_labels
+        part = None if weight is None else check_sample_weight(weight[split.test], split.test.size, n_labels)
+        options = {} if part is None else {"sample_weight": part}
         held_out = _safe_indexing(data.X, split.test), _safe_indexing(data.y, split.test)
         found.append(float(scorer(stand_in, *held_out, **options)))
     return found

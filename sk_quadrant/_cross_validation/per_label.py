@@ -47,5 +47,6 @@ def label_losses(scores: HeldOutScores, loss: LabelwiseLoss) -> FloatArray:
     for split, values in zip(scores.splits, scores.values, strict=True):
         pair = (torch.from_numpy(np.asarray(each, dtype=np.float64)) for each in (values, targets.dense(split.test)))
         losses = loss.per_label(*pair).numpy() * targets.known(split.test)
-        sums.append(losses.sum(axis=0) if targets.weight is None else targets.weight[split.test] @ losses)
+        weight = None if targets.weight is None else targets.weight[split.test]
+        sums.append((losses if weight is None else (losses.T * weight.T).T).sum(axis=0))
     return np.array(sums)

@@ -70,6 +70,20 @@ def padding_explained(name: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def texts_explained(X: Any) -> Iterator[None]:
+    """Say in the error of NumPy about texts, or a dict of arrays, as X what turns them into numbers."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if not (isinstance(X, Mapping) or "could not convert string to float" in str(error)):
+            raise
+        raise type(error)(
+            f"X must hold numbers for a linear model: {error}. Put a step such as TfidfVectorizer or OrdinalEncoder "
+            "before the classifier in a pipeline, or pass a network that reads texts or a dict of arrays as module."
+        ) from error
+
+
 def check_is_numeric(array: Any, name: str) -> Any:
     """Raise a ValueError unless an array, or tensor, holds real numbers; return it."""
     if numpy_dtype(array).kind not in "biuf":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -66,7 +67,7 @@ def top_k_labels(estimator: Any, X: Any, k: int) -> TopLabels:
         If k is not between 1 and the number of labels, if the classifier has more than two exclusive classes, or if a
         value is NaN.
     TypeError
-        If the estimator has neither method.
+        If the estimator has neither method, or X is a dict of arrays.
 
     See Also
     --------
@@ -91,6 +92,11 @@ def top_k_labels(estimator: Any, X: Any, k: int) -> TopLabels:
     method = first_method(estimator, RESPONSE_METHODS)
     if method is None:
         raise TypeError(f"estimator must have predict_proba or decision_function, got {type(estimator).__name__}.")
+    if isinstance(X, Mapping) and not hasattr(X, "shape"):
+        raise TypeError(
+            f"X must have rows that can be taken in blocks, got a {type(X).__name__}. "
+            "Pass skorch.helper.SliceDict(**X)."
+        )
     X = X.tocsr() if sparse.issparse(X) else X
     encoding = encoding_of_predictions(estimator, estimator.predict(_safe_indexing(X, slice(0, 1))))
     n_labels = encoding.n_labels

@@ -45,7 +45,8 @@ class FixedThresholdMultiLabelClassifier(ThresholdClassifier):
 default="auto"
         Threshold of the probability or decision value: a label is predicted if its value is strictly greater. "auto"
         keeps the thresholds of `estimator` if it has any (`best_threshold_` or `threshold_`); otherwise it is 0.5 for
-        probabilities and 0 for decision values. inf means never, -inf always.
+        probabilities and 0 for decision values. inf means never, -inf always. A classifier without probabilities, such
+        as one with a hinge loss, compares its decision values; ``response_method="predict_proba"`` refuses it.
 
     min_labels : int, default=0
         Smallest number of labels of a row. Where fewer are above their threshold, those with the largest score minus

@@ -234,6 +234,8 @@ def _log_sum(exponents: Tensor, factors: Tensor, bound: float) -> tuple[Tensor, 
     """
     import torch
 
+    if not factors.shape[-1]:  # no label: log(e^bound)
+        return bound + exponents.sum(dim=-1, keepdim=True), exponents * factors
     absence = factors.detach().sign().sub_(1)  # -1 for a factor of 0
     top = torch.add(exponents.detach(), absence, alpha=4 * FAR, out=reuse(absence)).amax(dim=-1, keepdim=True)
     distances = exponents - top

@@ -307,6 +307,11 @@ def test_in_a_pipeline_with_a_loss_object_and_a_scorer(data):
         ({"Cs": [1.0, -1.0]}, "Cs must be a number of values, or positive values"),
         ({"scoring": "roc_auc", "thresholds": "label"}, "thresholds='label' needs a scoring of predictions"),
         ({"cv": 0.3}, "thresholds='auto' needs at least two splits"),
+        ({"scoring": "f1"}, "scoring='f1' is for a single label, y has .* Use 'f1_macro' or 'f1_micro'"),
+        (
+            {"estimator": make_pipeline(StandardScaler(), QuadrantMultiLabelClassifier())},
+            "estimator must have the parameters loss and C.* got a Pipeline without C and loss. Put the other steps",
+        ),
         (
             {"losses": "zlpr", "C_scope": "label", "cv": 2, "Cs": [1.0, 2.0]},
             "C_scope='label' needs losses that are sums",
@@ -351,3 +356,21 @@ def test_estimators_of_a_list_are_compared_with_all_losses(data):
     ]
     one = clone(model).set_params(estimator=estimators[1]).fit(X, Y)
     assert one.cv_results_["mean_test_score"].tolist() == model.cv_results_["mean_test_score"][2:].tolist()
+
+
+@pytest.mark.parametrize("scoring", ["f1_macro", neg_multilabel_log_loss_scorer], ids=["f1_macro", "log_loss"])
+def test_a_label_of_weight_zero_is_unknown(scoring, data):
+    """In fits, scores, thresholds, calibration and the choice of C for each label."""
+    X, Y = data[0], data[1].astype(float)
+    unknown = np.random.default_rng(0).random(Y.shape) < 0.2
+    weight = np.random.default_rng(1).uniform(1, 2, Y.shape)
+    model = QuadrantMultiLabelClassifierCV(
+        ["bce_with_logits"], [0.1, 10.0], scoring=scoring, cv=KFold(3),
+        estimator=QuadrantMultiLabelClassifier(missing_labels="ignore"),
+    )  # fmt: skip
+
+    weighted = clone(model).fit(X, Y, sample_weight=np.where(unknown, 0, weight))
+    masked = clone(model).fit(X, np.where(unknown, np.nan, Y), sample_weight=weight)
+
+    assert_allclose(weighted.cv_results_["mean_test_score"], masked.cv_results_["mean_test_score"], rtol=1e-4)
+    assert_allclose(weighted.predict_proba(X), masked.predict_proba(X), atol=1e-3)

@@ -1048,3 +1048,15 @@ def test_invalid_parameters_are_refused(loss, parameters, error, message):
     """The message names the class, the parameter, what is allowed and what came."""
     with pytest.raises(error, match=f"{loss.__name__}: {message}"):
         loss(**parameters)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_rows_without_labels_have_the_loss_zero(name):
+    """As a batch without labels has, whose gradient is empty."""
+    scores = torch.zeros(3, 0, requires_grad=True)
+
+    value = LOSSES[name]()(scores, torch.zeros(3, 0))
+    value.backward()
+
+    assert value.item() == 0
+    assert scores.grad.shape == (3, 0)

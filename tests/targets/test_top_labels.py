@@ -163,3 +163,9 @@ def test_probabilities_never_exist_all_at_once():
     finally:
         tracemalloc.stop()
     assert peak < 0.7 * 4000 * 5000 * 8
+
+
+def test_a_dict_of_arrays_is_refused():
+    """Its rows cannot be taken; the message names the container whose rows can."""
+    with pytest.raises(TypeError, match=r"X must have rows .* got a dict. Pass skorch.helper.SliceDict"):
+        top_k_labels(OURS, {"input_ids": X}, 1)
