@@ -30,12 +30,16 @@ class Data:
     ----------
     X, X_test : ndarray or sparse CSR matrix of shape (n_rows, n_features)
     Y, Y_test : int64 ndarray of shape (n_rows, n_labels)
+    texts, texts_test : list of str or None
+        What the features were made from.
     """
 
     X: Any
     Y: Any
     X_test: Any
     Y_test: Any
+    texts: list[str] | None = None
+    texts_test: list[str] | None = None
 
     @property
     def size(self) -> str:
@@ -58,7 +62,8 @@ class Data:
 
     def head(self, n_rows: int) -> Data:
         """Return the data with the first rows of the training part only."""
-        return replace(self, X=self.X[:n_rows], Y=self.Y[:n_rows])
+        texts = None if self.texts is None else self.texts[:n_rows]
+        return replace(self, X=self.X[:n_rows], Y=self.Y[:n_rows], texts=texts)
 
     def frequent(self, n_labels: int) -> Data:
         """Return the data with the most frequent labels only."""
@@ -146,5 +151,10 @@ def _read_text(folder: Path) -> Data:
         for i, row in enumerate(rows):
             Y[i, [column[label] for label in row["labels"]]] = 1
         targets.append(Y)
-    vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, dtype=np.float32)
-    return Data(vectorizer.fit_transform(texts[0]), targets[0], vectorizer.transform(texts[1]), targets[1])
+    vectorizer = tfidf()
+    return Data(vectorizer.fit_transform(texts[0]), targets[0], vectorizer.transform(texts[1]), targets[1], *texts)
+
+
+def tfidf() -> TfidfVectorizer:
+    """Return the features of texts."""
+    return TfidfVectorizer(sublinear_tf=True, min_df=2, dtype=np.float32)

@@ -50,8 +50,8 @@ class Row:
         (objective - optimum) / optimum, in double precision.
     loss : float
         Mean training loss, for mini-batch steps.
-    micro_f1 : float
-        On the test part.
+    micro_f1, precision_at_1 : float
+        On the test part; the second from raw texts only.
     memory, limit : float
         Peak bytes beyond the input, and their target.
     """
@@ -66,6 +66,7 @@ class Row:
     gap: float = MISSING
     loss: float = MISSING
     micro_f1: float = MISSING
+    precision_at_1: float = MISSING
     memory: float = MISSING
     limit: float = MISSING
     note: str = ""
@@ -164,7 +165,7 @@ class Experiment(ABC):
 
 def tolerances(settings: Settings) -> tuple[float, ...]:
     """Return the tolerances of our solver, largest first."""
-    return TOLERANCES[:: 3 if settings.quick else 1]
+    return TOLERANCES[:: 1 if settings.thorough else 3]
 
 
 @contextmanager
@@ -183,11 +184,12 @@ def timed_row(row: Row, timing: Timing) -> Row:
 
 @dataclass
 class Entry:
-    """Contestant and the quality of its fit."""
+    """Contestant, the quality of its fit, and the seconds of the first fit."""
 
     spec: Spec
     contestant: Contestant
     row: Row
+    seconds: float = 0.0
 
     def call(self, data: Data, settings: Settings) -> Call:
         """Return the fit as a call to measure."""
@@ -234,7 +236,8 @@ class Comparison(Experiment):
         for spec in self.peers:
             self.enter(spec)
         self.enter_ours()
-        timings = interleave({name: entry.call(self.data, settings) for name, entry in self.entries.items()}, settings)
+        calls = {name: entry.call(self.data, settings) for name, entry in self.entries.items()}
+        timings = interleave(calls, settings, {name: entry.seconds for name, entry in self.entries.items()})
         self.findings.rows[:0] = [self.finished(entry, timings[name]) for name, entry in self.entries.items()]
         self.compare(timings)
         return self.findings
@@ -264,7 +267,9 @@ class Comparison(Experiment):
                 return self.entries[contestant.name]
             with contestant.limited(cores), quiet():
                 contestant.fit(self.data.head(200), cores)
+                start = self.settings.clock()
                 model = contestant.fit(self.data, cores)
+                seconds = self.settings.clock() - start
             row = Row(self.name, self.data.size, contestant.name, **self.judge(contestant, model))
         except AbsentError as reason:
             self.findings.rows.append(Row(self.name, self.data.size, kind, note=f"missing: {reason}"))
@@ -273,7 +278,7 @@ class Comparison(Experiment):
             note = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             self.findings.rows.append(Row(self.name, self.data.size, kind, note=note))
             return None
-        entry = self.entries[contestant.name] = Entry(spec, contestant, row)
+        entry = self.entries[contestant.name] = Entry(spec, contestant, row, seconds)
         return entry
 
     def finished(self, entry: Entry, timing: Timing) -> Row:
@@ -428,6 +433,19 @@ class FitComparison(Comparison):
         return 0.5 * input_bytes + 12.0 * labels * n_columns * np.dtype(dtype).itemsize
 
 
+class GapCurve(FitComparison):
+    """Seconds against the gap: several tolerances of each contestant; there are no ratios."""
+
+    ours = (1e-1, 1e-2, 1e-3, 1e-4)
+
+    def enter_ours(self) -> None:
+        """Enter our solver at several tolerances."""
+        self.matches = []
+        for dtype in self.dtypes:
+            for tol in self.ours:
+                self._ours(dtype, tol)
+
+
 class LossComparison(FitComparison):
     """A set-wise loss against our binary cross-entropy, and against peers at their gap."""
 
@@ -447,6 +465,32 @@ class LossComparison(FitComparison):
             ours = self._ours(dtype, DEFAULT_TOL)
             if baseline is not None and ours is not None:
                 self.matches.append(Match(baseline, ours, self.target("bce_with_logits")))
+
+
+class RawTexts(Comparison):
+    """From texts to a fitted model, features included, with the precision of the most probable label."""
+
+    def begin(self) -> None:
+        """Refuse data without texts."""
+        if self.data.texts is None:
+            raise AbsentError("these data have no texts")
+
+    def enter_ours(self) -> None:
+        """Enter a pipeline of scikit-learn's features and our classifier."""
+        self.own = self.enter(("own_pipeline", {}))
+
+    def judge(self, contestant: Contestant, model: Any) -> dict[str, float]:
+        """Return the precision of the first label."""
+        best = contestant.predicted(model, self.data)
+        return {"precision_at_1": float(np.take_along_axis(self.data.Y_test, best[:, None], 1).mean())}
+
+    def compare(self, timings: dict[str, Timing]) -> None:
+        """Add the ratios."""
+        if self.own is not None:
+            own = self.own.contestant.name
+            for peer in timings:
+                if peer != own:
+                    self.add_ratio(peer, own, timings, self.target(peer))
 
 
 class StepComparison(Comparison):
@@ -647,8 +691,6 @@ class Growth(Experiment):
         Settings -> smallest rows, features and labels.
     """
 
-    factors = (1, 2, 4)
-
     def __init__(
         self, name: str, make: Callable[[int, int, int], Data], base: Callable[[Settings], tuple[int, int, int]]
     ) -> None:
@@ -657,7 +699,7 @@ class Growth(Experiment):
     def run(self, settings: Settings) -> Findings:
         """Return fitted exponents for ours and OneVsRest, at default tolerances."""
         base = self.base(settings)
-        factors = self.factors if settings.quick else (*self.factors, 8)
+        factors = (1, 2, 4) if settings.quick else (1, 2, 4, 8, 16)
         specs: dict[str, Spec] = {
             "sk_quadrant float32": ("sk_quadrant", {}),
             "OneVsRest": ("one_vs_rest", {"name": "OneVsRest"}),

@@ -33,6 +33,8 @@ class Settings:
     ----------
     quick : bool
         Small sizes and few repetitions.
+    thorough : bool
+        Also workloads and peers that take hours.
     cpu : bool
         CPU time of one thread instead of wall time.
     repeats : int
@@ -47,6 +49,7 @@ class Settings:
     """
 
     quick: bool = True
+    thorough: bool = False
     cpu: bool = False
     repeats: int = 3
     patience: float = 20.0
@@ -82,9 +85,13 @@ class Timing:
         return float(np.median(self.seconds))
 
     def faster_than(self, other: Timing) -> float:
-        """Return the median over common rounds of the seconds of the other divided by these."""
-        rounds = min(len(self.seconds), len(other.seconds))
-        return float(np.median(np.divide(other.seconds[:rounds], self.seconds[:rounds])))
+        """Return the median over common rounds of the seconds of the other divided by these.
+
+        A contestant that is too slow to be measured in all rounds is compared by medians.
+        """
+        if len(self.seconds) != len(other.seconds):
+            return other.median / self.median
+        return float(np.median(np.divide(other.seconds, self.seconds)))
 
 
 @dataclass(frozen=True)
@@ -122,14 +129,20 @@ class Call:
         return (clock() - start) / calls
 
 
-def interleave(contestants: dict[str, Call], settings: Settings) -> dict[str, Timing]:
-    """Measure all contestants once per round; after `patience` seconds a contestant is not measured again."""
-    timings: dict[str, Timing] = {name: Timing([]) for name in contestants}
+def interleave(
+    contestants: dict[str, Call], settings: Settings, first: dict[str, float] | None = None
+) -> dict[str, Timing]:
+    """Measure all contestants once per round; after `patience` seconds a contestant is not measured again.
+
+    `first` has the seconds of a call before; those longer than `patience` are the measurement.
+    """
+    slow = {name: seconds for name, seconds in (first or {}).items() if seconds > settings.patience}
+    timings = {name: Timing([slow[name]] if name in slow else []) for name in contestants}
     calls: dict[str, int | None] = dict.fromkeys(contestants)
     for _ in range(settings.repeats):
         for name, call in contestants.items():
             timing = timings[name]
-            if sum(timing.seconds) * (calls[name] or 0) <= settings.patience:
+            if name not in slow and sum(timing.seconds) * (calls[name] or 0) <= settings.patience:
                 seconds, calls[name] = call.measure(settings, calls[name])
                 timing.seconds.append(seconds)
     return timings

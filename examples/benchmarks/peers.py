@@ -14,13 +14,14 @@ from unittest.mock import patch
 
 import joblib
 import numpy as np
-from data import AbsentError, Data
+from data import AbsentError, Data, tfidf
 from numpy.typing import NDArray
 from objectives import linear_prediction
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
@@ -253,6 +254,40 @@ def napkin_xc(name: str = "napkinXC BR") -> Contestant:
     return Contestant(name, fit, lambda model, data: None, predict, requires=("napkinxc",))
 
 
+def fast_text(name: str = "fastText ova", *, epoch: int = 50, rate: float = 0.5) -> Contestant:
+    """Return the linear model of fastText on raw texts, one loss for each label."""
+
+    def fit(data: Data, cores: int) -> Any:
+        import fasttext
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "train.txt")
+            with open(path, "w", encoding="utf-8") as file:
+                for text, row in zip(data.texts or (), data.Y, strict=True):
+                    labels = " ".join(f"__label__{j}" for j in np.flatnonzero(row))
+                    file.write(f"{labels} {' '.join(text.lower().split())}\n")
+            return fasttext.train_supervised(path, loss="ova", epoch=epoch, lr=rate, thread=cores, verbose=0)
+
+    def best(model: Any, data: Data) -> NDArray[Any]:
+        found, _ = model.predict([" ".join(text.lower().split()) for text in data.texts_test or ()], k=1)
+        return np.array([int(labels[0].removeprefix("__label__")) for labels in found])
+
+    return Contestant(name, fit, lambda *_: None, best, requires=("fasttext",))
+
+
+def own_pipeline(name: str = "sk_quadrant, with features") -> Contestant:
+    """Return a pipeline of scikit-learn's features of texts and our classifier."""
+    from sk_quadrant import QuadrantMultiLabelClassifier
+
+    def fit(data: Data, cores: int) -> Any:
+        return make_pipeline(tfidf(), QuadrantMultiLabelClassifier(C=10)).fit(data.texts, data.Y)
+
+    def best(model: Any, data: Data) -> NDArray[Any]:
+        return np.asarray(model.decision_function(data.texts_test).argmax(axis=1))
+
+    return Contestant(name, fit, lambda *_: None, best)
+
+
 def products_alone(pairs: int, dtype: str, device: str = "cpu") -> Contestant:
     """Return the matrix products of a fit alone: scores and gradients of all labels, `pairs` times."""
 
@@ -460,6 +495,8 @@ KINDS: dict[str, Callable[..., Contestant]] = {
     "lib_multi_label": lib_multi_label,
     "napkin_xc": napkin_xc,
     "products_alone": products_alone,
+    "fast_text": fast_text,
+    "own_pipeline": own_pipeline,
     "plain_skorch": plain_skorch,
     "hugging_face_trainer": hugging_face_trainer,
     "skorch_lbfgs_zlpr": skorch_lbfgs_zlpr,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,19 +16,46 @@ from typing import Any
 from experiments import DEFAULT_TOL, Findings, Ratio, Row, Slope, tolerances
 from measuring import Settings
 
-PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "transformers", "libmultilabel", "napkinxc")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "torch",
+    "skorch",
+    "transformers",
+    "libmultilabel",
+    "napkinxc",
+    "xgboost",
+    "scikit-learn-intelex",
+    "fasttext-numpy2-wheel",
+    "fasttext-wheel",
+    "fasttext",
+)
 MEBIBYTE = 2**20
 
 
 def write(findings: Findings, settings: Settings, folder: Path) -> list[Path]:
     """Write all files of a report and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / name for name in ("timings.csv", "ratios.csv", "growth.csv", "report.md", "report.png")]
+    paths = [folder / name for name in FILES]
     _write_csv(paths[0], [field.name for field in fields(Row)], (vars(row).values() for row in findings.rows))
     _write_csv(paths[1], RATIO_COLUMNS, map(_ratio_cells, findings.ratios))
     _write_csv(paths[2], SLOPE_COLUMNS, map(_slope_cells, findings.slopes))
-    paths[3].write_text(markdown(findings, settings), encoding="utf-8")
-    return paths if draw(findings, settings, paths[4]) else paths[:4]
+    paths[3].write_text(json.dumps(conditions(settings), indent=1) + "\n", encoding="utf-8")
+    paths[4].write_text(markdown(findings, settings), encoding="utf-8")
+    return paths if draw(findings, settings, paths[5]) else paths[:5]
+
+
+def conditions(settings: Settings) -> dict[str, Any]:
+    """Return what was measured, when and with what."""
+    return {
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "sizes": "reduced" if settings.quick else "full",
+        "clock": "CPU seconds of one thread" if settings.cpu else f"wall seconds on {settings.cores} cores",
+        "repeats": settings.repeats,
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+    }
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -36,13 +65,14 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]])
         writer.writerows(rows)
 
 
+FILES = ("timings.csv", "ratios.csv", "growth.csv", "conditions.json", "report.md", "report.png")
 RATIO_COLUMNS = (
     "workload", "peer", "ours", "its gap", "our gap", "times faster", "at least", "reached", "times at default tol"
 )  # fmt: skip
 SLOPE_COLUMNS = ("family", "dimension", "contestant", "sizes", "seconds", "slope", "at most")
 ROW_COLUMNS = (
-    "workload", "size", "contestant", "seconds", "least - most", "runs", "gap", "loss", "micro-F1", "MiB", "at most",
-    "note",
+    "workload", "size", "contestant", "seconds", "least - most", "runs", "gap", "loss", "micro-F1", "P@1", "MiB",
+    "at most", "note",
 )  # fmt: skip
 
 
@@ -106,6 +136,7 @@ def _row_cells(row: Row) -> tuple[str, ...]:
         _show(row.gap),
         _show(row.loss),
         _show(row.micro_f1),
+        _show(row.precision_at_1),
         _show(row.memory / MEBIBYTE),
         _show(row.limit / MEBIBYTE),
         row.note,

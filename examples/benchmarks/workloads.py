@@ -9,10 +9,12 @@ from experiments import (
     Comparison,
     Experiment,
     FitComparison,
+    GapCurve,
     Growth,
     Imports,
     LossComparison,
     Prediction,
+    RawTexts,
     StartUp,
     StepComparison,
     Target,
@@ -37,8 +39,15 @@ TORCH_LBFGS: Spec = ("torch_lbfgs", {"name": "torch LBFGS"})
 RIDGE: Spec = ("ridge_classifier", {"name": "RidgeClassifier"})
 INTELEX: Spec = ("sklearn_intelex", {"name": "OneVsRest intelex"})
 XGBOOST: Spec = ("xgboost_trees", {"name": "XGBoost multi_output_tree"})
-BY_LABEL = (OVR, OVR_EXACT, OVR_LIBLINEAR)
-TEXT = (*BY_LABEL, LIB_MULTI_LABEL, NAPKIN_XC)
+FAST_TEXT: Spec = ("fast_text", {"name": "fastText ova"})
+TEXT = (OVR, LIB_MULTI_LABEL, NAPKIN_XC)
+ALSO: tuple[Spec, ...] = (OVR_EXACT, OVR_LIBLINEAR)  # other options of the same, which take long
+
+REAL_TEXTS = {"bibtex": 8.0, "reuters21578": 10.0, "ewaste_patents": 10.0, "uspto_sections_2021w01": 10.0}
+CURVE: tuple[Spec, ...] = tuple(
+    ("one_vs_rest", {"name": f"OneVsRest tol={tol:g}", "tol": tol, "max_iter": 1000})
+    for tol in (1e-2, 1e-3, 1e-4, 1e-5)
+)
 
 Sizes = tuple[int, int, int]
 DENSE: dict[str, tuple[Sizes, Sizes]] = {  # quick, full: rows, features, labels
@@ -58,6 +67,16 @@ def text(n_labels: int) -> Callable[[Settings], Data]:
     return lambda settings: make_text(*settings.pick((2000, 5000, n_labels // 20), (20_000, 50_000, n_labels)))
 
 
+def wide(settings: Settings) -> Data:
+    """Return texts with far more words than rows."""
+    return make_text(*settings.pick((500, 8000, 10), (3000, 47_000, 100)))
+
+
+def tall(settings: Settings) -> Data:
+    """Return texts with far fewer words than rows, and many labels."""
+    return make_text(*settings.pick((1000, 100, 20), (6000, 600, 274)))
+
+
 def real(name: str, n_rows: int = 10**9, n_labels: int = 10**9) -> Callable[[Settings], Data]:
     """Return a function: settings -> real data set, with fewer rows and labels in a quick run."""
 
@@ -68,15 +87,25 @@ def real(name: str, n_rows: int = 10**9, n_labels: int = 10**9) -> Callable[[Set
     return read
 
 
-def fit_dense(key: str, single: float, double: float, exact: tuple[float, float] | None) -> Comparison:
+def fit_dense(
+    settings: Settings, key: str, single: float, double: float, exact: tuple[float, float] | None
+) -> Comparison:
     """Return the comparison of fits on dense data, with target ratios."""
     targets = [Target("OneVsRest", single), Target("OneVsRest", double, "float64")]
     if exact is not None:
         targets += [Target("OneVsRest tol=1e-5", exact[0]), Target("OneVsRest tol=1e-5", exact[1], "float64")]
         targets += [Target("products", 1 / 1.6, "products")]
-    peers = (OVR, OVR_FLOAT32, OVR_EXACT, OVR_LIBLINEAR, *((MLP, TORCH_LBFGS, INTELEX) if key == "50" else ()))
+    peers = (OVR, OVR_FLOAT32, *ALSO, MLP) if settings.thorough else (OVR, OVR_EXACT)
+    if key == "50":
+        peers += (TORCH_LBFGS, INTELEX)
     options = {"products": exact is not None, "quick_memory": key == "50"}
     return FitComparison(f"dense-{key}", dense(key), peers, tuple(targets), **options)
+
+
+def fit_real_text(name: str, ratio: float, peers: tuple[Spec, ...]) -> Comparison:
+    """Return the comparison of fits on real texts, with the target ratio against OneVsRest."""
+    targets = (Target("OneVsRest", ratio), Target("LibMultiLabel", 5.0))
+    return FitComparison(name, real(name, n_labels=15), peers, targets)
 
 
 def small(name: str, data: Callable[[Settings], Data], ratio: float) -> Comparison:
@@ -165,35 +194,42 @@ def by_name(settings: Settings) -> dict[str, Experiment]:
         mini_batch("minibatch-linear", None, 5.0),
         mini_batch("minibatch-hidden", 100, 3.5),
         small("tutorial", lambda _: make_tutorial(), 0.5),
-        fit_dense("50", 50.0, 25.0, (120.0, 60.0)),
-        fit_dense("100", 50.0, 25.0, (120.0, 60.0)),
-        fit_dense("1000", 30.0, 15.0, None),
+        fit_dense(settings, "50", 50.0, 25.0, (120.0, 60.0)),
+        fit_dense(settings, "1000", 30.0, 15.0, None),
     ]
+    text_peers = (*TEXT, *ALSO) if settings.thorough else TEXT
     for name, ratio in {"yeast": 1.0, "scene": 1.0, "emotions": 1.0, "cal500": 5.0}.items():
         experiments.append(small(name, real(name), ratio))
-    targets = (Target("OneVsRest", 7.0), Target("LibMultiLabel", 10.0), Target("napkinXC", 2.5))
-    experiments.append(FitComparison("delicious", real("delicious", 2500, 20), TEXT, targets))
-    targets = (Target("OneVsRest", 18.0), Target("LibMultiLabel", 9.0), Target("napkinXC", 5.0))
-    experiments += [
-        FitComparison(f"text-{labels}", text(labels), TEXT, targets, quick_memory=labels == 500)
-        for labels in (500, 2000)
-    ]
-    targets = (Target("OneVsRest", 6.0), Target("LibMultiLabel", 5.0))
-    for name in ("bibtex", "reuters21578", "ewaste_patents"):
-        experiments.append(FitComparison(name, real(name, n_labels=15), TEXT, targets))
+    targets = (Target("OneVsRest", 8.0), Target("LibMultiLabel", 10.0), Target("napkinXC", 2.5))
+    experiments.append(FitComparison("delicious", real("delicious", 2500, 20), text_peers, targets))
+    targets = (Target("OneVsRest", 25.0), Target("LibMultiLabel", 12.0), Target("napkinXC", 5.0))
+    experiments.append(FitComparison("text-500", text(500), text_peers, targets, quick_memory=True))
+    if settings.thorough:
+        experiments.append(fit_dense(settings, "100", 50.0, 25.0, (120.0, 60.0)))
+        experiments.append(FitComparison("text-2000", text(2000), text_peers, targets))
+    targets = (Target("OneVsRest", 20.0),)
+    experiments.append(FitComparison("text-wide", wide, (OVR,), targets))
+    experiments.append(FitComparison("text-tall", tall, (OVR,), (Target("OneVsRest", 8.0),)))
+    experiments += [fit_real_text(name, ratio, text_peers) for name, ratio in REAL_TEXTS.items()]
     targets = (Target("OneVsRest", 5.0), Target("OneVsRest liblinear dual", 5.0))
     experiments += [
         FitComparison("medical", real("medical"), (OVR_SERIAL, OVR_DUAL), targets, reducible=False),
-        *(fit_zlpr(key) for key in DENSE),
+        *(fit_zlpr(key) for key in DENSE if settings.thorough or key != "100"),
         *(fit_hinge("hinge", name, real(name, 1000, 15), 1 / 2) for name in ("ewaste_patents", "reuters21578")),
         *(fit_hinge("squared_hinge", name, real(name, 1000, 15), 1.0) for name in ("ewaste_patents", "reuters21578")),
-        *(fit_squared_error(f"dense-{key}", dense(key)) for key in DENSE),
+        *(fit_squared_error(f"dense-{key}", dense(key)) for key in DENSE if settings.thorough or key != "100"),
         *(fit_squared_error(name, real(name, 1000, 15)) for name in ("ewaste_patents", "bibtex")),
         Prediction(),
         Imports(),
         StartUp(),
-        Growth("growth-dense", make_dense, lambda settings: settings.pick((1000, 25, 5), (5000, 100, 25))),
-        Growth("growth-sparse", make_text, lambda settings: settings.pick((500, 2000, 10), (5000, 10_000, 100))),
+        *(
+            RawTexts(f"raw-{name}", real(name, 1000, 15), (FAST_TEXT,), ())
+            for name in ("reuters21578", "ewaste_patents")
+        ),
+        GapCurve("gap-dense", lambda settings: make_dense(*settings.pick((2000, 50, 10), (8000, 100, 20))), CURVE),
+        GapCurve("gap-sparse", lambda settings: make_text(*settings.pick((500, 2000, 10), (3000, 20_000, 50))), CURVE),
+        Growth("growth-dense", make_dense, lambda settings: settings.pick((500, 25, 5), (2000, 50, 10))),
+        Growth("growth-sparse", make_text, lambda settings: settings.pick((300, 1000, 5), (1000, 5000, 20))),
     ]
     if settings.device != "cpu":
         experiments.append(FitComparison("dense-huge", huge, (), (Target("device", 30.0),), dtypes=("float32",)))
