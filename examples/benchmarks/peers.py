@@ -163,7 +163,7 @@ def sklearn_intelex(name: str = "OneVsRest intelex") -> Contestant:
     return Contestant(name, fit, _one_vs_rest_weights, requires=("sklearnex",), dtype="float64")
 
 
-def xgboost_trees(name: str = "XGBoost multi_output_tree", *, n_estimators: int = 100) -> Contestant:
+def xgboost_trees(name: str = "XGBoost multi_output_tree", *, n_estimators: int = 20) -> Contestant:
     """Return XGBoost with trees of all labels, for its time and quality: it has another objective."""
 
     def fit(data: Data, cores: int) -> Any:
