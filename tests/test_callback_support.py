@@ -38,7 +38,10 @@ OPTIONS = {
 }
 ONE = QuadrantMultiLabelClassifier()
 META_ESTIMATORS = {  # with the number of fits
-    "choice": (QuadrantMultiLabelClassifierCV("bce_with_logits", Cs=[0.1, 1.0], cv=2, thresholds="natural"), 5),
+    "choice": (
+        QuadrantMultiLabelClassifierCV("bce_with_logits", Cs=[0.1, 1.0], cv=2, thresholds="natural", estimator=ONE),
+        5,
+    ),
     "tuned": (TunedThresholdMultiLabelClassifierCV(ONE, cv=2), 3),
     "fixed": (FixedThresholdMultiLabelClassifier(ONE), 1),
     "calibrated": (CalibratedMultiLabelClassifierCV(ONE, cv=2), 2),

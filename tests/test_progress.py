@@ -27,7 +27,9 @@ ONE = QuadrantMultiLabelClassifier()
 VERBOSE = {
     "lbfgs": ONE,
     "adamw": QuadrantMultiLabelClassifier(solver="adamw", max_iter=4, tol=1.0, random_state=0),
-    "choice": QuadrantMultiLabelClassifierCV("bce_with_logits", Cs=[0.1, 1.0], cv=2, thresholds="natural"),
+    "choice": QuadrantMultiLabelClassifierCV(
+        "bce_with_logits", Cs=[0.1, 1.0], cv=2, thresholds="natural", estimator=ONE
+    ),
     "tuned": TunedThresholdMultiLabelClassifierCV(ONE, cv=2),
     "calibrated": CalibratedMultiLabelClassifierCV(ONE, cv=2, ensemble=False),
 }
