@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sk_quadrant.losses import LOSSES
+
 RUN = Path(__file__).resolve().parents[1] / "examples" / "benchmarks" / "run.py"
 
 
@@ -100,6 +102,24 @@ def test_what_processes_send_does_not_grow_with_rows(tmp_path):
     sent = [[word for word, unit in pairwise(line) if unit == "KiB"] for line in (few, many)]
     assert sent[0] == sent[1]
     assert len(sent[0]) == 2
+
+
+@pytest.mark.slow
+def test_the_round_on_a_gpu_runs_in_its_small_form(tmp_path):
+    """On the CPU all parts run, none fails, and parts beyond the budget are left out."""
+    command = [sys.executable, str(RUN.with_name("gpu.py")), "--small", "--device", "cpu"]
+    environment = os.environ | {"PYTHONPATH": str(RUN.parents[2])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert "GFLOP/s" in lines[0]
+    assert not [line for line in lines if "failed" in line]
+    assert [line.split()[0] for line in lines[1:-1] if not line.startswith("losses")] == [
+        *["dense"] * 3, *["module"] * 2, *["text"] * 2, "tests",
+    ]  # fmt: skip
+    assert sum(line.startswith("losses") for line in lines) == len(LOSSES)
+    command += ["--budget", "0", "--only", "dense"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert "dense    left out: the budget of 0 s is spent" in done.stdout
 
 
 @pytest.mark.slow
