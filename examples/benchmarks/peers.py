@@ -254,7 +254,7 @@ def napkin_xc(name: str = "napkinXC BR") -> Contestant:
     return Contestant(name, fit, lambda model, data: None, predict, requires=("napkinxc",))
 
 
-def fast_text(name: str = "fastText ova", *, epoch: int = 50, rate: float = 0.5) -> Contestant:
+def fast_text(name: str = "fastText ova", *, epoch: int = 50, rate: float = 0.1) -> Contestant:
     """Return the linear model of fastText on raw texts, one loss for each label."""
 
     def fit(data: Data, cores: int) -> Any:
