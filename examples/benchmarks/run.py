@@ -114,6 +114,8 @@ def main(arguments=None):
             findings.extend(workloads[name].run(settings))
         except AbsentError as reason:
             findings.notes.append(f"{name}: skipped, {reason}.")
+        except Exception as error:  # one contestant must not end a run of many
+            findings.notes.append(f"{name}: failed, {type(error).__name__}: {error}.")
         print(f"{name}: {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
         paths = write(findings, settings, options.out)
     print((options.out / "report.md").read_text(encoding="utf-8"))
