@@ -15,7 +15,7 @@ from sk_quadrant.losses import LOSSES
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
-QUICK = {"plot_missing_labels", "plot_quadrants", "plot_threshold", "plot_tuned_thresholds"}  # all others are slow
+QUICK = {"plot_quadrants", "plot_threshold"}  # all others are slow
 READABLE = sorted(EXAMPLES.glob("*.py"))
 
 

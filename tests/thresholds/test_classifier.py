@@ -206,6 +206,7 @@ def test_tuning_improves_held_out_macro_f1_of_rare_labels(load_tabular):
     assert_array_equal(model.best_threshold_[Y.sum(axis=0) == 0], np.inf)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Label not .* is present in all training examples")
 def test_pooling_rare_labels_keeps_real_predictions_from_harm(load_tabular):
     """Lucky thresholds of labels with one or two positives predict them for nearly all rows."""
