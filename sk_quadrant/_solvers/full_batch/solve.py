@@ -15,6 +15,7 @@ from torch import Tensor
 from sk_quadrant._progress import Progress
 from sk_quadrant._rows import TrainingRows
 from sk_quadrant._solvers.full_batch.coefficients import DenseCoefficients
+from sk_quadrant._solvers.full_batch.multipliers import is_kinked
 from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
 from sk_quadrant._solvers.full_batch.objective import Objective
 from sk_quadrant._solvers.full_batch.preconditioner import SharedMetric, choose_metric
@@ -71,11 +72,19 @@ class LabelProblems:
     equations: NormalEquations | None
 
     @classmethod
-    def of(cls, rows: RowSums, loss: Loss, *, C: float | NDArray[np.float64], fit_intercept: bool) -> LabelProblems:
-        """Prepare what all labels share."""
+    def of(
+        cls,
+        rows: RowSums,
+        loss: Loss,
+        *,
+        C: float | NDArray[np.float64],
+        fit_intercept: bool,
+        by_multipliers: bool = False,
+    ) -> LabelProblems:
+        """Prepare what all labels share; the method of multipliers needs the sparse rows themselves, also few."""
         space = Space.of(rows, fit_intercept=fit_intercept)
         design = rows.design()
-        if design is not None and (reduced := row_space(design, space)) is not None:
+        if design is not None and not by_multipliers and (reduced := row_space(design, space)) is not None:
             coordinates, space = reduced
             rows = cast("LocalSums", rows).with_design(coordinates)
         penalty = torch.from_numpy(1 / np.broadcast_to(np.asarray(C, dtype=np.float64), rows.n_labels)).to(rows.device)
@@ -132,6 +141,12 @@ class LabelProblems:
             if traces[-1].interrupted:
                 break
         return theta, reduce(Trace.then, traces)
+
+
+def _suits_multipliers(rows: TrainingRows, loss: Loss) -> bool:
+    """Return whether a cold start is for `multipliers`; smoothed hinges are faster with uncorrelated features."""
+    soft = rows.targets.is_soft or rows.label_smoothing > 0
+    return rows.is_sparse and is_kinked(loss) and not soft
 
 
 def labels_per_block(n_rows: int, n_columns: int, *, sparse: bool) -> int:
@@ -191,15 +206,16 @@ def minimize(
         What happened, over all labels, with the objective as a mean over the weight of the rows.
     """
     fit_intercept = intercept is not None
-    rare = None
+    rare, by_multipliers = None, False
     if isinstance(rows, TrainingRows):
+        by_multipliers = not warm_start and _suits_multipliers(rows, loss)
         if (rare := RareColumns.of(rows.X)) is not None:
             rows = replace(rows, X=rare.X)
         sums: RowSums = local_sums(rows, fit_intercept=fit_intercept, device=coef.device)
     else:
         sums = rows.row_sums(fit_intercept=fit_intercept)
         check_known(*sums.known_weight())
-    problems = LabelProblems.of(sums, loss, C=C, fit_intercept=fit_intercept)
+    problems = LabelProblems.of(sums, loss, C=C, fit_intercept=fit_intercept, by_multipliers=by_multipliers)
     progress = progress or Progress(0, "")
     blocks = list(problems.blocks())
     traces: list[Trace] = []

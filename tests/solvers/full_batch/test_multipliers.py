@@ -1,5 +1,7 @@
 """The method of multipliers has the optimum of the hinge, where L-BFGS alone has none."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -33,8 +35,13 @@ def minimizers(monkeypatch):
         return run(self)
 
     monkeypatch.setattr(RowSpanMinimizer, "run", recorded)
-    monkeypatch.setattr(solve, "row_space", lambda *_: None)
     return seen
+
+
+@pytest.fixture
+def sparse_rows(monkeypatch):
+    """Keep few rows sparse."""
+    monkeypatch.setattr(solve, "row_space", lambda *_: None)
 
 
 def fit(loss, X, Y, weight=None, **options):
@@ -63,7 +70,7 @@ def test_the_hinge_is_a_support_vector_machine(C, rows, minimizers):
 
 
 @pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
-def test_the_squared_hinge_is_that_of_the_features(C, rows, minimizers, monkeypatch):
+def test_the_squared_hinge_is_that_of_the_features(C, rows, minimizers, sparse_rows, monkeypatch):
     """With a weak penalty, too."""
     X, Y = rows
     found = fit("squared_hinge", X, Y, C=C, tol=1e-6)
@@ -75,7 +82,7 @@ def test_the_squared_hinge_is_that_of_the_features(C, rows, minimizers, monkeypa
 
 
 @pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
-def test_weights_and_unknown_labels_bound_the_dual_variables(loss, rows, minimizers):
+def test_weights_and_unknown_labels_bound_the_dual_variables(loss, rows, minimizers, sparse_rows):
     """The objective is the optimum of the dual problem, which SciPy solves."""
     X, Y = rows
     rng = np.random.default_rng(1)
@@ -122,7 +129,7 @@ def test_single_precision_goes_on_in_double(rows, minimizers, monkeypatch):
     assert_allclose(found.loss_curve_[-1], expected.loss_curve_[-1], rtol=1e-4)
 
 
-def test_soft_targets_are_smoothed_as_before(rows, minimizers):
+def test_soft_targets_are_smoothed_as_before(rows, minimizers, sparse_rows):
     """They have two hinges a row, which have no such dual problem."""
     X, Y = rows
     fit("hinge", X, 0.1 + 0.8 * Y, tol=1e-3)
@@ -136,3 +143,14 @@ def test_the_loss_curve_is_of_the_hinge_itself(rows, minimizers):
     losses = np.maximum(0, 1 - (2 * Y - 1) * clf.decision_function(X)).sum()
     assert_allclose(clf.loss_curve_[-1], (losses + 0.5 * (clf.coef_**2).sum()) / 60, rtol=1e-6)
     assert len(clf.loss_curve_) == clf.n_iter_ + 1
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("options", [{"warm_start": True}, {"label_smoothing": 0.2}], ids=["warm start", "smoothing"])
+def test_few_sparse_rows_get_uncorrelated_features_where_the_hinge_is_smoothed(options, rows, minimizers):
+    """A warm start and soft targets have no use for the method of multipliers: the steps are those of dense rows."""
+    X, Y = rows
+    clf = fit("hinge", X.toarray(), Y, max_iter=2, **options).set_params(C=0.5)
+    found, expected = (deepcopy(clf).fit(part, Y) for part in (X, X.toarray()))
+    assert not minimizers
+    assert_allclose(found.coef_, expected.coef_, atol=1e-6 * np.abs(expected.coef_).max())
