@@ -123,6 +123,7 @@ class MultiplierMinimizer(RowSpanMinimizer):
     """A minimisation of hinge losses in the span of the rows; see `RowSpanMinimizer`, which it continues."""
 
     objective: MultiplierObjective
+    largest, growth = LARGEST, GROWTH
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -148,7 +149,7 @@ class MultiplierMinimizer(RowSpanMinimizer):
         objective = self.objective
         objective.alpha[labels] = take_labels(p, labels)
         kappa = objective.kappa.clone()
-        kappa[labels] = (GROWTH * kappa[labels]).minimum(LARGEST / objective.length / objective.C[labels])
+        kappa[labels] = (self.growth * kappa[labels]).minimum(self.largest / objective.length / objective.C[labels])
         self.objective = objective = replace(objective, kappa=kappa)
         self.point.losses[labels], residuals = objective.take(labels).evaluate(take_labels(self.point.scores, labels))
         self.point.residuals[labels] = residuals

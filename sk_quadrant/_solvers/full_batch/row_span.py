@@ -31,6 +31,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -117,12 +118,22 @@ class RowSpan:
     design : Design
     size : float, default=0.0
         Number of rows, by their weights, per column.
+    newton : bool, default=False
+        Whether to take the Newton steps of `semismooth`.
     """
 
-    def __init__(self, design: Design, *, size: float = 0.0) -> None:
-        self.size = size
+    def __init__(self, design: Design, *, size: float = 0.0, newton: bool = False) -> None:
+        self.size, self.newton = size, newton
         self.design, self.rows = design, slice(0, design.n_rows)
         self.share = design.weights / design.weights.sum() if design.fit_intercept else None
+
+    @cached_property
+    def kernel(self) -> Tensor:
+        """Inner products of the centred rows, shape (n_rows, n_rows)."""
+        mean = None
+        if self.share is not None:
+            mean = self.design.backward(self.share[None])[0, : self.design.n_features]
+        return self.design.inner_products(mean).to(self.design.dtype)
 
     def combination(self, b: Tensor) -> Tensor:
         """Return the combinations of the centred rows, shape (n_labels, n_features)."""
@@ -270,7 +281,7 @@ class RowSpanMinimizer:
         dtype = self.point.rows.dtype
         rows = start.rows.to(dtype)
         scores = self.span.scores(self.span.combination(rows))
-        norms = _inner(rows, scores)
+        norms = inner(rows, scores)
         scores = scores + start.intercept.to(dtype)[:, None]
         return Point(rows, scores, start.intercept, norms, *self.objective.evaluate(scores))
 
@@ -398,7 +409,7 @@ class RowSpanMinimizer:
         self.gradients.append(Gradient(b, z, intercept))
         new = len(self.gradients) - 1
         for k, gradient in enumerate(self.gradients):
-            product = self.grouped(_inner(gradient.rows, z) + gradient.intercept * intercept)
+            product = self.grouped(inner(gradient.rows, z) + gradient.intercept * intercept)
             self.gram[:, k, new] = self.gram[:, new, k] = product
 
     def _direction(self) -> Tensor:
@@ -430,16 +441,22 @@ class RowSpanMinimizer:
         slope: Tensor = torch.linalg.vecdot(self.gram[:, k - 1, :k], coefficients)
         return slope
 
-    def _step(self, coefficients: Tensor, slope: Tensor) -> None:
-        """Move along the direction by a line search and remember the step."""
+    def _move(self, coefficients: Tensor) -> Gradient:
+        """Return a direction with coefficients of gradients."""
         spread = self._spread(coefficients) if self.per_label else coefficients.expand(len(self.labels), -1)
         b, z = (_combine(parts, spread) for parts in zip(*((g.rows, g.scores) for g in self.gradients), strict=True))
-        intercept = sum(g.intercept * spread[:, k] for k, g in enumerate(self.gradients)) * self.kappa
+        intercept = torch.stack([g.intercept for g in self.gradients], dim=1)
+        return Gradient(b, z, torch.linalg.vecdot(intercept, spread))
+
+    def _step(self, coefficients: Tensor, slope: Tensor) -> None:
+        """Move along the direction by a line search and remember the step."""
+        b, z, intercept = self._move(coefficients)
+        intercept = intercept * self.kappa
         moves = z + intercept.to(z.dtype)[:, None]
-        line = Line(moves, intercept, _inner(self.point.rows, z), _inner(b, z))
+        line = Line(moves, intercept, inner(self.point.rows, z), inner(b, z))
         first = torch.ones_like(slope)
         if not self.n_pairs:  # the step of Newton's method along the direction
-            curvature = _inner(self.objective.curvature(self.point.scores) * moves, moves) + line.squares
+            curvature = inner(self.objective.curvature(self.point.scores) * moves, moves) + line.squares
             first = (-slope / self.grouped(curvature)).where(~self.done, 1.0)
         step, failed = self._search(line, slope, first)
         step = step.where(~(failed | self.done), 0.0)
@@ -473,7 +490,7 @@ class RowSpanMinimizer:
             loss, residual = part.evaluate(at)
             products, squares = line.products[labels], line.squares[labels]
             value = loss + self.grouped(start.norms[labels] / 2 + step * products + step**2 * squares / 2)
-            along = self.grouped(_inner(residual, moves) + products + step * squares)
+            along = self.grouped(inner(residual, moves) + products + step * squares)
             if everybody:
                 scores, residuals, losses, values, slopes = at, residual, loss, value, along
             else:
@@ -508,7 +525,7 @@ class RowSpanMinimizer:
         """Return the squared norm of what residuals contribute to the gradient, (n_groups,)."""
         b = residuals.to(self.solution.rows.dtype)
         intercept = self.intercept_scale * b.sum(dim=1, dtype=torch.float64)
-        return self.grouped(_inner(b, self.span.scores(self.span.combination(b))) + intercept**2)
+        return self.grouped(inner(b, self.span.scores(self.span.combination(b))) + intercept**2)
 
     def _compact(self, coefficients: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         """Drop the finished labels from all that is held."""
@@ -531,7 +548,7 @@ class Line(NamedTuple):
     squares: Tensor
 
 
-def _inner(a: Tensor, b: Tensor) -> Tensor:
+def inner(a: Tensor, b: Tensor) -> Tensor:
     """Return inner products over the rows, double (n_labels,)."""
     return (a * b).sum(dim=1).double()
 

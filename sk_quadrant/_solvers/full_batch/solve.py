@@ -41,6 +41,7 @@ BLOCK_ELEMENTS = 2**24  # parameters, or scores of sparse data, of a block of la
 CACHED_ELEMENTS = 2**19  # weights that stay in cache while those of sparse rows are gathered
 WORTH_SINGLE = 2**20  # multiplications in a product for which a design in single precision pays
 FEWEST, MOST = 64, 256  # labels of sparse data to gather together: a row of weights should fill some cache lines
+MAX_KERNEL_ROWS = 500  # inner products of these take 2 MiB
 MEMORY = 5  # curvature pairs
 
 
@@ -58,7 +59,7 @@ class LabelProblems:
     in_single : (Space, Design) or None
         The features in single precision, for the first steps, where that is faster.
     spans : tuple of RowSpan
-        The span of sparse rows, in single precision first where that is possible.
+        The span of sparse rows, in single precision first where that is possible; of few rows last with Newton steps.
     equations : NormalEquations or None
         The linear systems of a quadratic loss.
     """
@@ -93,6 +94,8 @@ class LabelProblems:
         if design is not None and not space.dense:
             size = space.total_weight / space.n_features
             spans = tuple(RowSpan(part, size=size) for part in (single and single[1], design) if part)
+            if by_multipliers and design.n_rows <= MAX_KERNEL_ROWS:
+                spans = spans[0], RowSpan(design, size=size, newton=True)
         equations = NormalEquations.of(space, rows, penalty) if loss.quadratic else None
         return cls(rows, space, loss, penalty, single, spans, equations)
 

@@ -27,6 +27,7 @@ from sk_quadrant._solvers.full_batch.multipliers import (
 )
 from sk_quadrant._solvers.full_batch.newton import OwnMetric
 from sk_quadrant._solvers.full_batch.row_span import RowSpan, RowSpanMinimizer, RowSpanObjective
+from sk_quadrant._solvers.full_batch.semismooth import SemismoothMinimizer
 from sk_quadrant._solvers.full_batch.trace import Trace
 from sk_quadrant._solvers.tensors import take_labels
 
@@ -186,6 +187,8 @@ class Minimization:
         for span in spans:
             labels = (~self.reached).nonzero()[:, 0]
             minimizer = self._row_span_minimizer(span, labels, before)
+            if spans[-1].newton and not span.newton:
+                minimizer.max_iter = min(PATIENCE[1], minimizer.max_iter)
             try:
                 self.traces.append(minimizer.run())
             except FloatingPointError:  # beyond the range of single precision
@@ -205,11 +208,12 @@ class Minimization:
         start = (
             None if before is None else before.solution.take(labels) if objective.loss.labelwise else before.solution
         )
-        kind = RowSpanMinimizer
+        kind: type[RowSpanMinimizer] = RowSpanMinimizer
         length = max(float(objective.space.variance.sum()), torch.finfo(torch.float32).tiny)
         if needs_multipliers(local, length):
             residuals = None if start is None else start.residuals
-            kind, local = MultiplierMinimizer, multiplier_objective(local, length, residuals)
+            kind = SemismoothMinimizer if span.newton else MultiplierMinimizer
+            local = multiplier_objective(local, length, residuals)
         constant = objective.constant_labels() if fit_intercept else torch.zeros_like(self.reached)
         attainable = ATTAINABLE_IN_SINGLE * torch.finfo(torch.float32).eps if span.design.dtype == torch.float32 else 0
         return kind(
