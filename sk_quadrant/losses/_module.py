@@ -36,6 +36,12 @@ class LossModule(nn.Module):
     --------
     Loss.module : Make the module from a loss.
 
+    Notes
+    -----
+    Shapes and types of the targets are checked, values are not, as in the losses of PyTorch: the check would make each
+    step wait for a GPU. Targets outside [0, 1], such as 2, or -100 without `ignore_index`, train a wrong model without
+    an error. Check them once before training, ``assert ((targets >= 0) & (targets <= 1)).all()``.
+
     Examples
     --------
     >>> import torch
