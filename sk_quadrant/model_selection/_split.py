@@ -60,15 +60,15 @@ class MultilabelStratifiedKFold(_BaseKFold):
     def __init__(self, n_splits: int = 5, *, shuffle: bool = False, random_state: Any = None) -> None:
         super().__init__(n_splits=n_splits, shuffle=shuffle, random_state=random_state)
 
-    def split(self, X: Any, y: Any, groups: Any = None) -> Iterator[tuple[IndexArray, IndexArray]]:
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[IndexArray, IndexArray]]:
         """Yield the rows to train on and the rows to test on, for each fold.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Only the number of rows is used.
-        y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels) or (n_samples,)
-            Labels, NaN where unknown, probabilities for soft labels; or classes.
+        y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels) or (n_samples,), default=None
+            Labels, NaN where unknown, probabilities for soft labels; or classes. They cannot be left out.
         groups : object, default=None
             Not used.
 
@@ -82,7 +82,7 @@ class MultilabelStratifiedKFold(_BaseKFold):
         Raises
         ------
         ValueError
-            If `y` has another form, or there are fewer rows than folds.
+            If `y` is not passed or has another form, or there are fewer rows than folds.
         """
         _warn_of_groups(self, groups)
         yield from super().split(X, y, groups)
@@ -136,15 +136,15 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
         super().__init__(n_splits=n_splits, test_size=test_size, train_size=train_size, random_state=random_state)
         self._default_test_size = 0.1
 
-    def split(self, X: Any, y: Any, groups: Any = None) -> Iterator[tuple[IndexArray, IndexArray]]:
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[IndexArray, IndexArray]]:
         """Yield the rows to train on and the rows to test on, for each split.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Only the number of rows is used.
-        y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels) or (n_samples,)
-            Labels, NaN where unknown, probabilities for soft labels; or classes.
+        y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels) or (n_samples,), default=None
+            Labels, NaN where unknown, probabilities for soft labels; or classes. They cannot be left out.
         groups : object, default=None
             Not used.
 
@@ -158,7 +158,7 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
         Raises
         ------
         ValueError
-            If `y` has another form, or a part would have no row.
+            If `y` is not passed or has another form, or a part would have no row.
         """
         _warn_of_groups(self, groups)
         yield from super().split(X, y, groups)
@@ -177,7 +177,10 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
 def _read_labels(y: Any) -> Any:
     """Return which labels are known to be positive, sparse if y is."""
     if y is None:
-        raise ValueError("y must be passed, by whose labels rows are stratified, got None.")
+        raise ValueError(
+            "y must be passed to split, by whose labels rows are stratified, got None. scikit-learn's KFold and "
+            "ShuffleSplit need no y."
+        )
     _, targets = read_targets(y, missing_labels="ignore", min_classes=1)
     return targets.values >= 0.5
 

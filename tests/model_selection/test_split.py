@@ -168,7 +168,8 @@ def test_splitters_that_do_not_take_unknown_labels_are_named_with_others():
         (lambda: MultilabelStratifiedKFold(1), "k-fold cross-validation requires at least one train/test split"),
         (lambda: MultilabelStratifiedKFold(random_state=0), "random_state has no effect since shuffle is False"),
         (lambda: list(MultilabelStratifiedKFold(5).split(np.zeros((3, 1)), np.zeros((3, 2)))), "Cannot have number of"),
-        (lambda: list(MultilabelStratifiedKFold(2).split(np.zeros((3, 1)), None)), "y must be passed"),
+        (lambda: list(MultilabelStratifiedKFold(2).split(np.zeros((3, 1)))), "y must be passed to split"),
+        (lambda: list(MultilabelStratifiedShuffleSplit(2).split(np.zeros((3, 1)))), "y must be passed to split"),
         (lambda: list(MultilabelStratifiedKFold(2).split(np.zeros((3, 1)), np.full((3, 2), 2))), "y must be 0, 1 or a"),
         (
             lambda: list(MultilabelStratifiedShuffleSplit(2, test_size=9).split(np.zeros((3, 1)), np.zeros((3, 2)))),
