@@ -52,6 +52,7 @@ from sk_quadrant._targets import (
     read_label_values,
 )
 from sk_quadrant._training import (
+    NO_EARLY_STOPPING,
     check_loss,
     check_partial_fit,
     check_takes_tensors,
@@ -59,6 +60,7 @@ from sk_quadrant._training import (
     chunked_rows,
     fit_rows,
     reads_chunks,
+    refuse_validation_data,
     resolve_loss,
     unchanged_on_error,
     update_with_rows,
@@ -514,7 +516,7 @@ class QuadrantMultiLabelClassifier(
     @available_if(can_learn_in_parts)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None, **validation: Any
     ) -> QuadrantMultiLabelClassifier:
         """Update the model with one pass over some rows.
 
@@ -528,6 +530,8 @@ class QuadrantMultiLabelClassifier(
             All classes of a 1-D `y`, needed in the first call.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
             Weights of rows, or of each label of each row.
+        **validation : None
+            `X_val`, `y_val`, `sample_weight_val` and `groups` of `fit` must be None: there is no early stopping.
 
         Returns
         -------
@@ -542,6 +546,7 @@ class QuadrantMultiLabelClassifier(
             If the loss becomes infinite or NaN; the estimator is not changed.
         """
         with unchanged_on_error(self):
+            refuse_validation_data("partial_fit", validation, NO_EARLY_STOPPING)
             check_partial_fit(self)
             start = getattr(self, "model_", None)
             y, classes, sample_weight = map(in_numpy, (y, classes, sample_weight))

@@ -7,7 +7,7 @@ sets only public attributes.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import replace
@@ -40,6 +40,9 @@ WHOLE_FIT_ONLY = {  # parameters that partial_fit cannot follow, with the reason
     "learning_rate": "the number of steps is not known in advance",
     "warmup_fraction": "the number of steps is not known in advance",
 }
+
+VALIDATION_DATA = ("X_val", "y_val", "sample_weight_val", "groups")  # parameters of fit
+NO_EARLY_STOPPING = "it makes one pass over the rows and does not stop early. Use fit"
 
 NEUTRAL: dict[str, Any] = {  # parameters that not all solvers and models have, with the values of no effect
     "hidden_layer_sizes": (), "activation": "relu", "residual": False, "fit_intercept": True, "mixup_alpha": 0.0,
@@ -217,6 +220,16 @@ def check_validation_data(estimator: Any, X_val: Any, y_val: Any, sample_weight_
             "groups need a splitter as validation_fraction, such as sklearn.model_selection.GroupShuffleSplit("
             f"n_splits=1), got {estimator.validation_fraction!r}."
         )
+
+
+def refuse_validation_data(caller: str, given: Mapping[str, Any], reason: str) -> None:
+    """Raise unless the validation data of `fit`, which the caller does not use, are None."""
+    for name in given:
+        if name not in VALIDATION_DATA:
+            raise TypeError(f"{caller} got an unexpected keyword argument {name!r}.")
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise ValueError(f"{' and '.join(names)} cannot be used with {caller}: {reason}.")
 
 
 def warn_after_fit(estimator: Any, result: FitResult, *, stacklevel: int) -> None:

@@ -148,6 +148,22 @@ def test_partial_fit_refuses_what_needs_all_rows_or_epochs(params, reason):
         make_classifier(**params).partial_fit(*make_rows())
 
 
+@pytest.mark.parametrize("name", ["X_val", "y_val", "sample_weight_val", "groups"])
+def test_partial_fit_refuses_validation_data(name):
+    """The error names the parameter of `fit` and the reason; None is as if it was not passed."""
+    clf, (X, Y) = make_classifier(), make_rows()
+    with pytest.raises(ValueError, match=f"{name} cannot be used with partial_fit: .*does not stop early. Use fit"):
+        clf.partial_fit(X, Y, **{name: X})
+    assert not hasattr(clf, "coef_")
+    assert hasattr(clf.partial_fit(X, Y, **{name: None}), "coef_")
+
+
+def test_partial_fit_refuses_unknown_parameters():
+    """A misspelt name is a TypeError, as of any function."""
+    with pytest.raises(TypeError, match="partial_fit got an unexpected keyword argument 'X_vall'"):
+        make_classifier().partial_fit(*make_rows(), X_vall=None)
+
+
 def test_an_error_in_training_leaves_the_model_as_it_was():
     """A learning rate that makes the loss infinite raises, and predictions are those of before."""
     X, Y = make_rows()

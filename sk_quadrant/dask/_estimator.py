@@ -20,8 +20,10 @@ from sk_quadrant._rows import ShardedRows, read_part
 from sk_quadrant._solvers import SOLVERS
 from sk_quadrant._targets import count_right, share_of_right
 from sk_quadrant._training import (
+    NO_EARLY_STOPPING,
     fit_rows,
     merge_summaries,
+    refuse_validation_data,
     unchanged_on_error,
     warm_start_of,
     warn_after_fit,
@@ -74,7 +76,7 @@ label_names_in_ : as in QuadrantMultiLabelClassifier
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> DaskQuadrantMultiLabelClassifier:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **validation: Any) -> DaskQuadrantMultiLabelClassifier:
         """Fit the model.
 
         Parameters
@@ -85,6 +87,8 @@ label_names_in_ : as in QuadrantMultiLabelClassifier
             As in `QuadrantMultiLabelClassifier.fit`, in as many blocks as X where sizes are unknown.
         sample_weight : dask array or Series of shape (n_samples,) or (n_samples, n_labels), default=None
             Weights of rows, or of each label of each row.
+        **validation : None
+            `X_val`, `y_val`, `sample_weight_val` and `groups` must be None: "lbfgs" does not stop early.
 
         Returns
         -------
@@ -101,6 +105,7 @@ label_names_in_ : as in QuadrantMultiLabelClassifier
             If rows are lost with a worker, if there is no worker for five minutes, or no answer of the scheduler for
             about half a minute; the estimator is not changed.
         """
+        refuse_validation_data("fit on Dask collections", validation, "the solver 'lbfgs' does not stop early")
         task = self._fit_task(X, y, sample_weight)
         with unchanged_on_error(self):
             self._check_solver()
@@ -139,7 +144,7 @@ label_names_in_ : as in QuadrantMultiLabelClassifier
     @available_if(can_learn_in_parts)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None, **validation: Any
     ) -> DaskQuadrantMultiLabelClassifier:
         """Update the model with one pass over blocks of rows, block by block in their order.
 
@@ -156,6 +161,8 @@ label_names_in_ : as in QuadrantMultiLabelClassifier
             All classes of a 1-D `y`, needed in the first call.
         sample_weight : dask array or Series of shape (n_samples,) or (n_samples, n_labels), default=None
             Weights of rows, or of each label of each row.
+        **validation : None
+            `X_val`, `y_val`, `sample_weight_val` and `groups` must be None: there is no early stopping.
 
         Returns
         -------
@@ -171,6 +178,7 @@ label_names_in_ : as in QuadrantMultiLabelClassifier
         """
         from sk_quadrant.dask._sums import result_of
 
+        refuse_validation_data("partial_fit", validation, NO_EARLY_STOPPING)
         client, model, step = _client(), self.to_local(), dask.delayed(_partial_fit, pure=True)
         for X_block, y_block, weight in _checked_blocks(X, y, sample_weight):
             model = step(model, X_block, y_block, classes, weight)

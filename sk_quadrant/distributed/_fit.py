@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from sk_quadrant._training import (
     fit_rows,
     merge_summaries,
     reads_chunks,
+    refuse_validation_data,
     solver_of,
     warm_start_of,
     warn_after_fit,
@@ -38,7 +39,9 @@ NOT_TOGETHER = {  # parameters that cannot be used, with the reason
 }
 
 
-def fit_distributed(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *, group: Any = None) -> Any:
+def fit_distributed(
+    estimator: Any, X: Any, y: Any, sample_weight: Any = None, *, group: Any = None, **validation: Any
+) -> Any:
     """Fit an estimator on the rows of all processes; each process calls it with its own rows.
 
     The result equals `QuadrantMultiLabelClassifier.fit` on the concatenated rows of rank 0, 1 and so on, up to
@@ -60,6 +63,9 @@ def fit_distributed(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *
     group : torch.distributed.ProcessGroup, default=None
         Processes that take part, None for all. With the backend "gloo" rows may be on any device, with "nccl" each
         rank needs its own GPU, chosen by ``torch.cuda.set_device``.
+    **validation : None
+        `X_val`, `y_val`, `sample_weight_val` and `groups` of `QuadrantMultiLabelClassifier.fit` must be None:
+        `early_stopping` holds out a share of the rows of all ranks, `validation_fraction`.
 
     Returns
     -------
@@ -93,7 +99,7 @@ def fit_distributed(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *
     >>> dist.destroy_process_group()
     """
     ranks = Ranks(group)
-    ranks.attempt(lambda: _check(estimator))
+    ranks.attempt(lambda: _check(estimator, validation))
     first = ranks.share(copy(estimator))
     first.device = estimator.device
     model = copy(first)
@@ -106,8 +112,10 @@ def fit_distributed(estimator: Any, X: Any, y: Any, sample_weight: Any = None, *
     return estimator
 
 
-def _check(estimator: Any) -> None:
+def _check(estimator: Any, validation: Mapping[str, Any]) -> None:
     """Raise an error unless the estimator can be fitted on the rows of several processes."""
+    held_out = "early_stopping holds out a share of the rows of all ranks, validation_fraction"
+    refuse_validation_data("fit_distributed", validation, held_out)
     if not isinstance(estimator, QuadrantMultiLabelClassifier):
         raise TypeError(f"estimator must be a QuadrantMultiLabelClassifier, got {type(estimator).__name__}.")
     estimator._validate_params()

@@ -251,6 +251,15 @@ def test_the_recipe_fits_and_ends():
     assert done.stdout.splitlines()[-1] == "[[1 1 1 1 1]]"
 
 
+@pytest.mark.parametrize(("method", "reason"), [("fit", "'lbfgs' does not stop early"), ("partial_fit", "Use fit")])
+def test_validation_data_are_refused(problem, method, reason):
+    """Nothing on Dask collections stops early, which is said before a client is needed; None is no validation data."""
+    X, Y, _ = problem
+    clf = DaskQuadrantMultiLabelClassifier(solver="lbfgs" if method == "fit" else "adamw")
+    with pytest.raises(ValueError, match=f"X_val and y_val cannot be used with {method}.*{reason}"):
+        getattr(clf, method)(as_blocks(X), as_blocks(Y), X_val=X, y_val=Y, groups=None)
+
+
 def test_no_client_is_an_error(problem, monkeypatch):
     """Without a client there is nobody to ask, which is said with what to do."""
 

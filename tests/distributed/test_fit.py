@@ -473,6 +473,22 @@ def test_a_rank_that_ends_ends_the_fit_of_the_others(tmp_path, solver, last, end
     assert found["error"].startswith("RuntimeError: The fit has ended because a rank cannot be reached")
 
 
+def test_validation_data_are_refused():
+    """A group of this process alone says what is held out instead."""
+    from torch import distributed as dist
+
+    from sk_quadrant.distributed import fit_distributed
+
+    X, Y, _ = rows()
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        with pytest.raises(ValueError, match=r"X_val and y_val cannot be used with .* ranks, validation_fraction"):
+            fit_distributed(QuadrantMultiLabelClassifier(), X, Y, X_val=X, y_val=Y)
+        assert fit_distributed(QuadrantMultiLabelClassifier(), X, Y, X_val=None, y_val=None).n_iter_ > 0
+    finally:
+        dist.destroy_process_group()
+
+
 def test_without_a_process_group_there_is_an_error():
     """A program that torchrun has not started, or that has not joined a group, is told so."""
     from sk_quadrant.distributed import fit_distributed
