@@ -255,8 +255,18 @@ def as_numbers(y: Any, name: str = "y") -> NDArray[Any]:
     if values.dtype.kind == "O" and not any(isinstance(value, str) for value in values.flat):
         with suppress(TypeError, ValueError):
             return values.astype(np.float64)
+    if values.shape[1] == 1:
+        raise ValueError(_not_one_label(name, f"{values.dtype} values"))
     raise ValueError(
         f"{name} must hold numbers in [0, 1] when it has several columns, got {values.dtype} values. {LISTS_OF_LABELS}"
+    )
+
+
+def _not_one_label(name: str, found: str) -> str:
+    """Return the message for a vector, or a single column, of something else than one label."""
+    return (
+        f"{name} must hold 0, 1 or a probability where it is one label, got {found}. If these are two classes, pass "
+        f"{name} == the class that is present."
     )
 
 
@@ -275,6 +285,8 @@ def check_matrix_shape(y: Any, name: str = "y") -> None:
 
 def _check_range(values: NDArray[Any], name: str) -> None:
     if values.size and not (values.min() >= 0 and values.max() <= 1):
+        if values.shape[1] == 1:
+            raise ValueError(_not_one_label(name, f"values from {values.min()} to {values.max()}"))
         raise ValueError(
             f"{name} must be 0, 1 or a probability between them when it has several columns, got values from "
             f"{values.min()} to {values.max()}. Multiclass-multioutput targets are not supported. {LISTS_OF_LABELS}"

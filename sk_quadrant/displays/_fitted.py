@@ -14,10 +14,14 @@ from sk_quadrant._targets import (
     RESPONSE_METHODS,
     Response,
     align_labels,
+    as_classes,
+    column_names,
     delegates,
     encoding_of_predictions,
     find_label_names,
     first_method,
+    is_label_matrix,
+    is_target_column,
     stated_thresholds,
 )
 from sk_quadrant.displays._panels import check_matplotlib
@@ -77,8 +81,27 @@ def find_attribute(estimator: Any, *names: str) -> Any:
 
 
 def align_to_fit(y: Any, label_names: Any, *estimators: Any) -> tuple[Any, Any]:
-    """Return y with its columns in the order of the labels in fit, and label names: those given, else those of fit."""
+    """Return y as labels in the order of fit, and label names: those given, else those of fit.
+
+    Of two classes the second one is the label, as in scikit-learn's displays.
+    """
     fitted = [names for names in map(find_label_names, estimators) if names is not None]
     for names in fitted:
         y = align_labels(y, names)
-    return y, fitted[0] if label_names is None and fitted else label_names
+    names = fitted[0] if label_names is None and fitted else label_names
+    positive = None if y is None or is_label_matrix(y) or is_target_column(y) else _positive_class(y, *estimators)
+    if positive is None:
+        return y, names
+    own = column_names(y)
+    default = [positive] if own is None else own
+    return (as_classes(y, warn=False) == positive).astype(np.int64), default if names is None else names
+
+
+def _positive_class(y: Any, *estimators: Any) -> Any:
+    """Return the class that counts as present in a y of the two classes of the classifiers; None if y is 0 and 1."""
+    found = set(as_classes(y, warn=False).tolist())
+    pairs = {tuple(np.ravel(estimator.classes_).tolist()) for estimator in estimators if hasattr(estimator, "classes_")}
+    pairs = {pair for pair in pairs if len(pair) == 2 and found <= set(pair)} - {(0, 1)}
+    if len({pair[1] for pair in pairs}) > 1:
+        raise ValueError(f"The classifiers must have the same classes, got {sorted(pairs)}.")
+    return next((pair[1] for pair in pairs), None)

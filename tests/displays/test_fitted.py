@@ -16,6 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sk_quadrant.displays import (
     LabelCalibrationDisplay,
+    LabelRocCurveDisplay,
     ThresholdDisplay,
 )
 from sk_quadrant.displays._fitted import respond
@@ -56,6 +57,29 @@ def test_columns_in_another_order_are_realigned(pyplot, data, ClassifierDisplay,
     ]
     assert names_of(displays[1]) == ["cat", "dog", "owl"]
     assert_same_lines(*displays)
+
+
+@pytest.mark.parametrize("classes", [["no", "yes"], [-1, 1], [1, 2]], ids=["strings", "signs", "numbers"])
+@pytest.mark.parametrize("n_seen", [150, 1], ids=["both classes", "one class"])
+def test_second_of_two_classes_is_the_label(pyplot, data, ClassifierDisplay, assert_same_lines, classes, n_seen):
+    """Check that two classes are drawn as 0 and 1 are, as in scikit-learn's displays, also if y has one of them."""
+    X, y = data[0], data[1][:, 0]
+    named = np.array(classes)[y]
+    displays = [
+        ClassifierDisplay.from_estimator(LogisticRegression().fit(X, each), X[-n_seen:], each[-n_seen:])
+        for each in (y, named)
+    ]
+    assert_same_lines(*displays)
+
+
+def test_classes_of_two_classifiers_must_agree(pyplot, data):
+    """Check the message for classifiers of other classes in one picture."""
+    X, y = data[0], data[1][:, 0]
+    classifiers = {
+        name: LogisticRegression().fit(X, np.array(classes)[y]) for name, classes in (("a", [0, 2]), ("b", [2, 3]))
+    }
+    with pytest.raises(ValueError, match=r"classifiers must have the same classes, got \[\(0, 2\), \(2, 3\)\]"):
+        LabelRocCurveDisplay.from_estimator(classifiers, X, np.full(len(y), 2))
 
 
 def test_columns_of_other_labels_are_refused(pyplot, data, ClassifierDisplay):

@@ -56,9 +56,11 @@ def test_shapes_must_agree(pyplot, data, PredictionDisplay):
         ([[0, 0.5], [1, 0]], "y_true must hold 0 and 1.*, got 0.5"),
         ([[0, 2], [1, 0]], "y_true must be 0, 1 or a probability .* got values from 0 to 2"),
         ([["cat"], ["dog", "owl"]], "y_true must be 1-D or have rows of one length.*MultiLabelBinarizer"),
+        (["no", "yes"], "y_true must hold 0, 1 .*one label, got <U3 values.* pass y_true == the class that is present"),
+        (np.array([-1, 1]), "y_true must hold 0, 1 .*one label, got values from -1 to 1.* pass y_true == the class"),
         (np.zeros((0, 2)), r"y_true must have shape \(n_samples, n_labels\), at least 1 of each, got \(0, 2\)"),
     ],
-    ids=["soft", "counts", "sets", "empty"],
+    ids=["soft", "counts", "sets", "strings", "signs", "empty"],
 )
 def test_other_targets_are_refused(pyplot, PredictionDisplay, y, message):
     """Check the message for what is no indicator matrix."""
