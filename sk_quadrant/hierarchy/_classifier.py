@@ -14,7 +14,7 @@ from sklearn.utils.validation import _estimator_has, check_is_fitted
 from sk_quadrant._callback_support import with_callbacks
 from sk_quadrant._meta_estimator import Fits, MetaClassifier
 from sk_quadrant._namespaces import in_namespace_of_X, in_numpy
-from sk_quadrant._targets import respond
+from sk_quadrant._targets import listed, respond
 from sk_quadrant.hierarchy._labels import LabelHierarchy
 
 METHODS = ("raise_parents", "lower_children")
@@ -122,14 +122,16 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
         Raises
         ------
         ValueError
-            If `y` is not a label matrix, has no names while `hierarchy` is None, or has another number of labels than
-            `hierarchy`.
+            If `y` is not a label matrix, its labels have no names that are strings while `hierarchy` is None, or their
+            number is one, or not that of `hierarchy`.
         """
         _raise_for_params(params, self, None)
         if y is not None and np.ndim(y) != 2 and not hasattr(y, "columns"):
             raise ValueError(f"y must be a label matrix of shape (n_samples, n_labels), got shape {np.shape(y)}.")
         routed = process_routing(self, "fit", **params)
         data = self._read(X, y, routed.estimator.fit, soft=False)
+        if data.encoding.exclusive:
+            raise ValueError("y must have at least two labels, got one, which has no parent. Fit estimator itself.")
         hierarchy = self._hierarchy_of(data.encoding.label_names)
         closed = self._read(X, hierarchy.close(data.y), routed.estimator.fit, soft=False)
         with Fits(self, 1, data) as fits:
@@ -194,5 +196,10 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
         if names is None:
             raise ValueError(
                 "hierarchy must be given where y has no names. Pass a LabelHierarchy, or y as a DataFrame."
+            )
+        if not all(isinstance(name, str) for name in names):  # 1 is no parent of 10 in the default names of pandas
+            raise ValueError(
+                f"hierarchy must be given where names of labels are not strings, got {listed(names)}. Pass "
+                "LabelHierarchy.from_names(names) if a number is the parent of those that begin with it."
             )
         return LabelHierarchy.from_names(list(names))

@@ -126,7 +126,10 @@ class LabelHierarchy:
             If `y` has another number of columns than labels.
         """
         if hasattr(y, "columns"):
-            return type(y)(self.close(np.asarray(y)), index=y.index, columns=y.columns)
+            closed = self.close(np.asarray(y))
+            if not hasattr(y, "index"):  # polars
+                return type(y)(closed, schema=list(y.columns))
+            return type(y)(closed, index=y.index, columns=y.columns)
         self._check(y)
         if sparse.issparse(y):
             closed = ((y @ type(y)(self._ancestors)) > 0).astype(y.dtype)

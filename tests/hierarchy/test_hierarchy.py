@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import polars
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -51,6 +52,7 @@ def test_closed_sets_have_all_ancestors_in_every_container(data):
         found = HIERARCHY.close(container(Y))
         assert isinstance(found, container)
         assert_array_equal(found.toarray(), expected)
+    assert_array_equal(HIERARCHY.close(polars.DataFrame(Y, schema=NAMES)).to_numpy(), expected)
     unknown = np.array([[0, 1, np.nan, np.nan, np.nan, 0, 0.0]])
     assert_array_equal(HIERARCHY.close(unknown), [[0, 1, 1, 1, np.nan, 0, 0]])
 
@@ -150,6 +152,16 @@ def test_skops_trusts_no_hierarchy(data):
         (
             lambda: HierarchicalMultiLabelClassifier(RidgeClassifier()).fit(np.eye(4), [0, 1, 0, 1]),
             "y must be a label matrix",
+        ),
+        (
+            lambda: HierarchicalMultiLabelClassifier(RidgeClassifier()).fit(np.eye(12), pd.DataFrame(np.eye(12))),
+            "hierarchy must be given where names of labels are not strings, got .*from_names",  # 1 and 10
+        ),
+        (
+            lambda: HierarchicalMultiLabelClassifier(RidgeClassifier()).fit(
+                np.eye(4), pd.DataFrame({"A": [0, 1, 0, 1]})
+            ),
+            "y must have at least two labels, got one",
         ),
     ],
 )
