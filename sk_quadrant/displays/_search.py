@@ -61,7 +61,7 @@ class SearchDisplay(PanelDisplay):
         Bands around them.
 
     best_ : matplotlib Line2D
-        Star at the best candidate.
+        Star at the candidate with the best score, of the last iteration in a search with successive halving.
 
     legend_ : matplotlib Legend
         Legend.
@@ -177,23 +177,28 @@ class SearchDisplay(PanelDisplay):
         check_matplotlib(f"{cls.__name__}.from_results")
         if len(cv_results["params"]) == 0:
             raise ValueError("cv_results must hold at least one candidate, got none.")
-        tried = _values_tried(cv_results["params"])
+        given = _values_given(cv_results["params"])
+        tried = {name: _in_order(each) for name, each in given.items()}
         chosen = _choose_parameters(tried, panels=panels, lines=lines, x=x)
         splits = _split_scores(cv_results, metric)
         values = [tried[name] if name else [""] for name in chosen]
         scores = np.full((*map(len, values), splits.shape[1]), np.nan)
-        places = [_place(params, chosen, values) for params in cv_results["params"]]
-        worst_first = np.argsort(np.nan_to_num(splits.mean(axis=1), nan=-np.inf), kind="stable")
+        places = _places([given[name] if name else None for name in chosen], values, len(splits))
+        iteration = np.asarray(cv_results.get("iter", np.zeros(len(splits))))  # of a search with successive halving
+        worst_first = np.lexsort((np.nan_to_num(splits.mean(axis=1), nan=-np.inf), iteration))
         for i in worst_first:
             scores[places[i]] = splits[i]
         others = [_last(name) for name, each in tried.items() if len(each) > 1 and name not in chosen]
+        notes = [f"best over {', '.join(others)}"] if others else []
+        notes += ["each candidate at its last iteration"] if iteration.any() else []
+        last = np.flatnonzero(iteration == iteration.max())
         display = cls(
             scores,
             names=(_last(chosen[0]), _last(chosen[1]), _last(chosen[2])),
             values=(values[0], values[1], values[2]),
-            best=places[int(np.argmin(cv_results[f"rank_test_{metric}"]))],
+            best=places[last[np.argmin(np.asarray(cv_results[f"rank_test_{metric}"])[last])]],
             score_name=score_name.replace("_", " "),
-            note=f"best over {', '.join(others)}" if others else "",
+            note="; ".join(notes),
         )
         return display.plot(**options)
 
@@ -270,14 +275,24 @@ class SearchDisplay(PanelDisplay):
         )
 
 
-def _values_tried(candidates: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return the values of each parameter: sorted numbers first, then other values in their order."""
+def _values_given(candidates: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the value of each parameter for each candidate, as numbers and words."""
     names = dict.fromkeys(name for params in candidates for name in params)
-    tried = {name: list(dict.fromkeys(_plain(params.get(name)) for params in candidates)) for name in names}
-    return {
-        name: [*sorted(filter(is_number, values)), *(value for value in values if not is_number(value))]
-        for name, values in tried.items()
-    }
+    return {name: _distinct([params.get(name) for params in candidates]) for name in names}
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    """Return numbers and names; longer words where different values, such as two focal losses, have the same name."""
+    plain = [_plain(value) for value in values]
+    if len(set(map(str, values))) <= len(set(plain)):
+        return plain
+    return [each if is_number(value) else str(value) for each, value in zip(plain, values, strict=True)]
+
+
+def _in_order(values: list[Any]) -> list[Any]:
+    """Return sorted numbers first, then other values in their order."""
+    values = list(dict.fromkeys(values))
+    return [*sorted(filter(is_number, values)), *(value for value in values if not is_number(value))]
 
 
 def _choose_parameters(tried: dict[str, list[Any]], **asked: str | None) -> list[str]:
@@ -300,12 +315,13 @@ def _find_parameter(name: str, names: list[str], role: str) -> str:
     return found[0]
 
 
-def _place(params: Mapping[str, Any], names: list[str], values: list[list[Any]]) -> tuple[int, int, int]:
-    """Return panel, line and value of a candidate."""
-    panel, line, x = (
-        each.index(_plain(params.get(name))) if name else 0 for name, each in zip(names, values, strict=True)
+def _places(given: list[list[Any] | None], values: list[list[Any]], n_candidates: int) -> list[tuple[int, int, int]]:
+    """Return panel, line and value of each candidate."""
+    panels, lines, x = (
+        [0] * n_candidates if each is None else list(map(tried.index, each))
+        for each, tried in zip(given, values, strict=True)
     )
-    return panel, line, x
+    return list(zip(panels, lines, x, strict=True))
 
 
 def _split_scores(cv_results: Mapping[str, Any], metric: str) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sk_quadrant import QuadrantMultiLabelClassifier, QuadrantMultiLabelClassifierCV
 from sk_quadrant.displays import SearchDisplay
-from sk_quadrant.losses import ZLPR, BCEWithLogits
+from sk_quadrant.losses import ZLPR, BCEWithLogits, Focal
 
 LINEAR = QuadrantMultiLabelClassifier()
 
@@ -164,6 +164,36 @@ def test_several_metrics_are_told_apart(pyplot, data):
     assert_allclose(display.lines_[0][0].get_ydata(), search.cv_results_["mean_test_f1_macro"])
     with pytest.raises(ValueError, match="metric must be one of f1_macro, f1_micro, got 'score'"):
         SearchDisplay.from_estimator(search)
+
+
+def test_values_of_one_name_are_told_apart(pyplot):
+    """Check that losses of one class with different parameters have a line each."""
+    losses = [Focal(gamma=gamma) for gamma in (1.0, 2.0, 3.0)]
+    display = SearchDisplay.from_results(
+        {
+            "params": [{"loss": loss, "C": C} for loss in losses for C in (0.1, 1.0)],
+            "split0_test_score": np.arange(6.0),
+            "rank_test_score": np.arange(6, 0, -1),
+        }
+    )
+    assert display.names == ("", "loss", "C")
+    assert display.values[1] == list(map(str, losses))
+    assert_array_equal(display.scores[0, :, :, 0], [[0, 1], [2, 3], [4, 5]])
+
+
+def test_candidates_of_successive_halving_are_drawn_at_their_last_iteration(pyplot):
+    """Check that high scores on few rows hide neither later scores nor the candidate that the search has chosen."""
+    display = SearchDisplay.from_results(
+        {
+            "params": [{"C": C} for C in (0.1, 1.0, 10.0, 0.1, 1.0)],
+            "iter": np.array([0, 0, 0, 1, 1]),
+            "split0_test_score": np.array([0.7, 0.9, 0.8, 0.4, 0.5]),
+            "rank_test_score": np.array([3, 1, 2, 5, 4]),
+        }
+    )
+    assert_allclose(display.scores.ravel(), [0.4, 0.5, 0.8])
+    assert_allclose(display.best_.get_xydata(), [[1.0, 0.5]])
+    assert display.figure_.get_suptitle() == "each candidate at its last iteration"
 
 
 def test_axes_of_the_user_are_drawn_into(pyplot, grid):
