@@ -90,9 +90,10 @@ class Constraint:
         thresholds = thresholds.copy()
         curves = [Curve.of(held_out.labels(group)) for group in groups]
         scale = _rows_per_weight(held_out)
-        chosen: Sequence[int | None] = [self._best(curve, scale) for curve in curves]
-        if self.average == "micro":
+        if self.average == "micro" and len(curves) > 1:
             chosen = self._micro(curves, scale)
+        else:
+            chosen = [self._best(curve, scale) for curve in curves]
         for group, curve, k in zip(groups, curves, chosen, strict=True):
             thresholds[group] = (np.inf if self.kind == "precision" else -np.inf) if k is None else curve.threshold[k]
         return thresholds

@@ -72,6 +72,23 @@ def test_together_labels_do_better_than_with_one_threshold(kind, bound, confiden
     assert values[0] >= values[1] - 0.02
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("kind", "bound", "confidence"), CASES)
+def test_no_shared_threshold_that_keeps_the_constraint_on_all_labels_is_better(seed, kind, bound, confidence):
+    """One threshold of all labels is found among all thresholds, as that of a single label is."""
+    held_out = held_out_of(seed)
+    constraint = Constraint(kind, bound, "micro", confidence)
+    found = constraint.tune(held_out, [np.arange(2)], np.full(2, np.inf), 1)
+    tried = [np.full(2, each) for each in all_thresholds(held_out.scores)]
+    other = [
+        precision_and_recall(held_out, each)[kind == "precision"] for each in tried if keeps(constraint, held_out, each)
+    ]
+    if other:
+        assert precision_and_recall(held_out, found)[kind == "precision"] == pytest.approx(max(other), abs=1e-12)
+    else:
+        assert found[0] == (np.inf if kind == "precision" else -np.inf)
+
+
 def test_a_constraint_on_all_labels_is_met_by_all_or_none():
     """`met` counts together what shares a threshold."""
     held_out = held_out_of(2)
