@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from copy import copy, deepcopy
 from dataclasses import replace
 from functools import cached_property
@@ -491,7 +492,8 @@ class QuadrantMultiLabelClassifier(
         TypeError
             If `module` is not an instance of a module.
         ValueError
-            If `labels` are neither a number nor names, or a parameter is not allowed.
+            If `labels` are neither a number nor names in an order (a set or dict is none), or a parameter is not
+            allowed.
 
         Examples
         --------
@@ -504,10 +506,13 @@ class QuadrantMultiLabelClassifier(
         """
         if not is_instance(module):
             raise TypeError(f"module must be a torch.nn.Module that is trained already, got {module!r}.")
-        names = None if isinstance(labels, Integral) else np.array(list(labels), dtype=object)
+        names = None if isinstance(labels, Integral) else np.fromiter(labels, dtype=object)
         n_labels = int(labels) if names is None else len(names)
-        if n_labels < 1 or isinstance(labels, str):
-            raise ValueError(f"labels must be a number of labels, at least 1, or their names, got {labels!r}.")
+        if n_labels < 1 or isinstance(labels, (str, Set, Mapping)):
+            raise ValueError(
+                "labels must be a number of labels, at least 1, or their names in the order of the scores of module, "
+                f"got {labels!r}."
+            )
         clf = cls(module=module, solver=solver, **params)
         clf._validate_params()
         wrap_module(clf, MultiLabel(np.arange(n_labels), names))

@@ -579,6 +579,22 @@ def test_what_cannot_be_is_refused(case):
         make_classifier(**{"module": Linear} | params).fit(COUNTS, Y)
 
 
+@pytest.mark.parametrize("labels", [{"cat", "dog"}, {0: "cat", 1: "dog"}, "cat", [], 0], ids=str)
+def test_names_of_labels_must_have_an_order(labels):
+    """That of a set is arbitrary, and a dict of names by number, as Hugging Face has it, has numbers as keys."""
+    with pytest.raises(ValueError, match="labels must be a number of labels, .* names in the order of the scores"):
+        QuadrantMultiLabelClassifier.from_module(torch.nn.Linear(3, 2), labels)
+
+
+def test_names_of_labels_may_have_levels():
+    """Columns of a frame with several levels are one name each, a tuple."""
+    columns = pd.MultiIndex.from_product([["pet", "wild"], ["cat", "dog"]])
+    clf = QuadrantMultiLabelClassifier.from_module(torch.nn.Linear(3, 4), columns)
+    assert clf.label_names_in_.tolist() == columns.tolist()
+    X, y = np.eye(3, dtype=np.float32), pd.DataFrame(np.eye(3, 4, dtype=int), columns=columns)
+    assert clf.score(X, y[columns[::-1]]) == clf.score(X, y)
+
+
 @pytest.mark.parametrize(
     ("output", "message"),
     [(lambda X: "scores", "got str"), (lambda X: X.argmax(dim=1), r"got torch.int64"), (lambda X: (), "got tuple")],
