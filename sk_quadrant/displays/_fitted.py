@@ -85,7 +85,7 @@ def align_to_fit(y: Any, label_names: Any, *estimators: Any) -> tuple[Any, Any]:
 
     Of two classes the second one is the label, as in scikit-learn's displays.
     """
-    fitted = [names for names in map(find_label_names, estimators) if names is not None]
+    fitted = _names_in_fit(*estimators)
     for names in fitted:
         y = align_labels(y, names)
     names = fitted[0] if label_names is None and fitted else label_names
@@ -95,6 +95,18 @@ def align_to_fit(y: Any, label_names: Any, *estimators: Any) -> tuple[Any, Any]:
     own = column_names(y)
     default = [positive] if own is None else own
     return (as_classes(y, warn=False) == positive).astype(np.int64), default if names is None else names
+
+
+def align_weight_to_fit(sample_weight: Any, *estimators: Any) -> Any:
+    """Return a DataFrame of weights with its columns in the order of the labels in fit, other weights as they are."""
+    for names in _names_in_fit(*estimators):
+        sample_weight = align_labels(sample_weight, names, name="sample_weight")
+    return sample_weight
+
+
+def _names_in_fit(*estimators: Any) -> list[Any]:
+    """Return the names of labels of the estimators that have them."""
+    return [names for names in map(find_label_names, estimators) if names is not None]
 
 
 def _positive_class(y: Any, *estimators: Any) -> Any:

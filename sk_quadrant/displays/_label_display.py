@@ -11,7 +11,7 @@ import numpy as np
 
 from sk_quadrant._arrays import FloatArray, IndexArray
 from sk_quadrant._targets import align_labels, column_names
-from sk_quadrant.displays._fitted import align_to_fit, check_classifiers, respond
+from sk_quadrant.displays._fitted import align_to_fit, align_weight_to_fit, check_classifiers, respond
 from sk_quadrant.displays._labels import choose_labels, name_labels, read_labels, read_scores
 from sk_quadrant.displays._panels import PanelDisplay
 
@@ -119,6 +119,8 @@ class LabelDisplay(PanelDisplay):
         estimators = list(estimator.values()) if isinstance(estimator, Mapping) and cls._compares else [estimator]
         check_classifiers(f"{cls.__name__}.from_estimator", *estimators)
         y, names = align_to_fit(y, label_names, *estimators)
+        if "sample_weight" in options:
+            options["sample_weight"] = align_weight_to_fit(options["sample_weight"], *estimators)
         display: Self = cls.from_predictions(y, label_names=names, **cls._ask(estimator, X, **options))
         return display
 

@@ -17,7 +17,7 @@ from sklearn.metrics import (
 )
 
 from sk_quadrant._arrays import FloatArray
-from sk_quadrant._targets import check_sample_weight
+from sk_quadrant._targets import check_sample_weight, column_names
 from sk_quadrant.displays._label_display import LabelCurvesDisplay, read_scored_labels
 from sk_quadrant.displays._panels import GREY, check_matplotlib, line_style, merge_style, shorten
 
@@ -58,7 +58,7 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
             Probabilities or scores, or those of several classifiers by name.
 
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
-            Weights of samples, or of each of their labels.
+            Weights of samples, or of each of their labels; columns of a DataFrame are read by name.
 
         averages : sequence of {"micro", "macro"}, default=("micro", "macro")
             Averages over all labels, in the first panels. "micro" is the curve of all pairs of a sample and a label
@@ -104,7 +104,7 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
         )
         if not data.scores or not (averages or len(data.shown)):
             raise ValueError("There is nothing to draw: averages and labels are empty, or y_score is.")
-        weight = check_sample_weight(sample_weight, *data.truth.shape)
+        weight = check_sample_weight(sample_weight, *data.truth.shape, names=column_names(y_true))
         weight = np.ones(1) if weight is None else weight
         weight = np.broadcast_to(weight.reshape(len(weight), -1), data.truth.shape)
         curves, notes = {}, {data.note}

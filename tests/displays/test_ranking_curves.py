@@ -81,6 +81,25 @@ def test_weight_two_is_a_repeated_sample(pyplot, make_predictions, Display, Expe
 
 
 @by_kind
+def test_weights_of_labels_are_read_by_name(pyplot, data, Display, Expected, score):
+    """Check that weights in a frame follow the columns of y, and the labels of fit where y has no names."""
+    pandas = pytest.importorskip("pandas")
+    X, y = data
+    names = ["cat", "dog", "owl"]
+    truth, moved = pandas.DataFrame(y, columns=names), ["owl", "cat", "dog"]
+    weight = pandas.DataFrame(np.random.default_rng(0).random(y.shape), columns=names)
+    classifier = RidgeClassifier().fit(X, y)
+    classifier.label_names_in_ = np.array(names)
+    scores = classifier.decision_function(X)
+    expected = _areas(Display.from_predictions(y, scores, sample_weight=weight.to_numpy()), score)
+    assert_allclose(_areas(Display.from_predictions(truth, scores, sample_weight=weight[moved]), score), expected)
+    drawn = Display.from_estimator(classifier, X, y, sample_weight=weight[moved])
+    assert_allclose(_areas(drawn, score, "RidgeClassifier"), expected)
+    with pytest.raises(ValueError, match=r"sample_weight must have the labels of fit as columns, .* got .*'fox'"):
+        Display.from_predictions(truth, scores, sample_weight=weight.rename(columns={"cat": "fox"}))
+
+
+@by_kind
 def test_unknown_labels_have_no_influence(pyplot, make_predictions, Display, Expected, score):
     """Check NaN against a weight of 0 for the same entries, the weights being those of each label."""
     y_true, y_score, _ = _ranked(make_predictions, 3)
