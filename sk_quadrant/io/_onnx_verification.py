@@ -46,7 +46,7 @@ def verify_onnx(model_onnx: Any, estimator: Any, X: Any, *, rtol: float = 1e-4, 
     Raises
     ------
     ValueError
-        If a label, probability or score differs, or `X` does not have the inputs of the model.
+        If a label, probability or score differs, or their number, or `X` does not have the inputs of the model.
 
     See Also
     --------
@@ -66,6 +66,12 @@ def verify_onnx(model_onnx: Any, estimator: Any, X: Any, *, rtol: float = 1e-4, 
     """
     found = _run(model_onnx, X)
     expected = {name: _dense(getattr(estimator, METHODS[name])(X)) for name in found}
+    for name, array in found.items():
+        if array.size != expected[name].size:
+            raise ValueError(
+                f"model_onnx must be a conversion of estimator: its output {name!r} has shape {array.shape}, "
+                f"{METHODS[name]} of {type(estimator).__name__} gives {expected[name].shape}."
+            )
     values = next(name for name in found if name != "label")
     n_different = np.count_nonzero(found["label"] != expected["label"])
     difference = abs(found[values] - expected[values].reshape(found[values].shape))

@@ -54,6 +54,17 @@ def test_the_largest_difference_is_returned(convert, form, fitted):
     assert 0 < verify_onnx(form(graph), model, convert(X)) < 1e-6
 
 
+def test_a_model_of_other_labels_is_refused(fitted):
+    """The message has both shapes, rather than NumPy's about operands."""
+    model, X = fitted
+    graph = skl2onnx.to_onnx(model, X[:1])
+    one = QuadrantMultiLabelClassifier().fit(X, model.predict(X)[:, 0])
+    with pytest.raises(
+        ValueError, match=r"must be a conversion of estimator: its output 'label' has shape \(300, 2\), pre"
+    ):
+        verify_onnx(graph, one, X)
+
+
 def test_a_model_in_a_file_and_without_probabilities(fitted, tmp_path):
     """Scores are compared for a loss without a link, with sparse labels too."""
     X = fitted[1]
