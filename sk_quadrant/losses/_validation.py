@@ -41,6 +41,11 @@ def check_per_label(loss: Any, name: str, low: float, high: float, *, brackets: 
     )
     if isinstance(value, str | bytes) or not hasattr(value, "__len__") or not hasattr(value, "__iter__"):
         raise TypeError(f"{allowed}, got {value!r}.")
+    if hasattr(value, "to_numpy") and list(getattr(value, "index", ())) not in ([], list(range(len(value)))):
+        raise ValueError(
+            f"{type(loss).__name__}: {name} is read by position, because a loss does not know the names of labels, got "
+            f"names {list(value.index)!r:.200}. Pass {name}[y.columns].to_numpy()."
+        )
     numbers = np.asarray(value)
     if numbers.dtype.kind not in "iuf" or numbers.ndim != 1 or not numbers.size:
         kind = TypeError if numbers.dtype.kind not in "iuf" else ValueError

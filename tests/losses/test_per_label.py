@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -41,6 +42,16 @@ def test_each_label_is_fitted_with_its_value(loss, form, data):
         assert_allclose(model.predict_proba(form(X))[:, j], one.predict_proba(form(X))[:, 1], rtol=1e-6)
         assert_allclose(model.threshold_[j], one.threshold_[0], rtol=1e-12)
     assert_allclose(model.predict_proba(form(X)).mean(axis=0), Y.mean(axis=0), atol=0.01)  # the link undoes the weights
+
+
+@each_loss
+def test_values_with_names_are_refused(loss):
+    """A loss cannot sort them into the order of the labels; the default names of pandas are positions."""
+    ((name, values),) = loss.per_label_parameters().items()
+    series = pd.Series(values, index=["cat", "dog", "owl"])
+    with pytest.raises(ValueError, match=rf"{name} is read by position.* got names .*dog.*Pass {name}\[y.columns\]"):
+        type(loss)(**{name: series})
+    assert type(loss)(**{name: series.reset_index(drop=True)}) == loss
 
 
 @each_loss
