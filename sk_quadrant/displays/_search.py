@@ -282,11 +282,19 @@ def _values_given(candidates: Sequence[Mapping[str, Any]]) -> dict[str, list[Any
 
 
 def _distinct(values: list[Any]) -> list[Any]:
-    """Return numbers and names; longer words where different values, such as two focal losses, have the same name."""
+    """Return numbers and names, with the parameters that differ where values, such as two losses, share a name."""
     plain = [_plain(value) for value in values]
     if len(set(map(str, values))) <= len(set(plain)):
         return plain
-    return [each if is_number(value) else str(value) for each, value in zip(plain, values, strict=True)]
+    params = [value.get_params() if hasattr(value, "get_params") else {} for value in values]
+    names = dict.fromkeys(name for each in params for name in each)
+    differ = [name for name in names if len({str(each[name]) for each in params if name in each}) > 1]
+    return [
+        ", ".join([str(word), *(f"{name}={_word(each[name])}" for name in differ if name in each)])
+        if each
+        else (word if is_number(word) else str(value))
+        for value, word, each in zip(values, plain, params, strict=True)
+    ]
 
 
 def _in_order(values: list[Any]) -> list[Any]:

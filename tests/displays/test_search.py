@@ -177,7 +177,7 @@ def test_values_of_one_name_are_told_apart(pyplot):
         }
     )
     assert display.names == ("", "loss", "C")
-    assert display.values[1] == list(map(str, losses))
+    assert display.values[1] == ["focal, gamma=1", "focal, gamma=2", "focal, gamma=3"]
     assert_array_equal(display.scores[0, :, :, 0], [[0, 1], [2, 3], [4, 5]])
 
 
