@@ -264,7 +264,8 @@ class QuadrantMultiLabelClassifier(
     ----------
     .. [1] D. C. Liu, J. Nocedal, "On the limited memory BFGS method for large scale optimization", Mathematical
        Programming 45, 1989. :doi:`10.1007/BF01589116`
-    .. [2] I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019. :arxiv:`1711.05101`
+    .. [2] I. Loshchilov, F. Hutter, "Decoupled weight decay regularization",
+       ICLR 2019. :arxiv:`1711.05101`
     .. [3] I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
        :arxiv:`1608.03983`
     .. [4] C. Szegedy, V. Vanhoucke, S. Ioffe, J. Shlens, Z. Wojna, "Rethinking the Inception architecture for computer
