@@ -64,13 +64,13 @@ def true_precision(confidence):
 
 precision = {confidence: true_precision(confidence) for confidence in (None, 0.95)}
 
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(9, 4.8), sharey=True, layout="constrained")
 for ax, (confidence, values) in zip(axes, precision.items(), strict=True):
     ax.axhline(0.9, color="0.6", linewidth=1)
     for label, name in enumerate(NAMES):
         predicted = ~np.isnan(values[:, label])
         place = label + rng.uniform(-0.2, 0.2, predicted.sum())
-        ax.scatter(place, values[predicted, label], s=8, alpha=0.6)
+        ax.scatter(place, values[predicted, label], s=14, alpha=0.6)
         note = f"predicted in {predicted.mean():.0%}\nof the samples"
         if predicted.any():
             note += f",\n{np.mean(values[predicted, label] >= 0.9):.0%} of these\nabove 0.9"

@@ -27,9 +27,9 @@ SEEDS = range(5)
 KINDS = {
     "linear, 2 wide": {"width": 2, "activation": "identity"},
     "linear, 2 wide, residual": {"width": 2, "activation": "identity", "residual": True},
-    "ReLU, 2 wide": {"width": 2, "activation": "relu"},
-    "ReLU, 2 wide, residual": {"width": 2, "activation": "relu", "residual": True},
     "ReLU, 16 wide": {"width": 16, "activation": "relu"},
+    "ReLU, 2 wide, residual": {"width": 2, "activation": "relu", "residual": True},
+    "ReLU, 2 wide": {"width": 2, "activation": "relu"},
 }
 
 X, Y = make_quadrants(n_samples=1600, shuffle=True, random_state=0)
@@ -62,18 +62,24 @@ for kind, runs in scores.items():
 # %%
 # Every run is a dot
 # ------------------
-# The failures of eight linear layers have an F1 of about three quarters: one label is perfect, the other is at chance.
-# The product of the nine matrices starts out close to rank one, and where training fails it still is at the end. A
-# residual layer does not help if its initial weights are as large as the identity. A ReLU layer of two units keeps one
-# quadrant of its input and maps the others to the edges of it, in each layer again. No later layer can undo this.
+# A line connects the medians. The failures of eight linear layers have an F1 of about three quarters: one label is
+# perfect, the other is at chance. The product of the nine matrices starts out close to rank one, and where training
+# fails it still is at the end. A residual layer does not help if its initial weights are as large as the identity. A
+# ReLU layer of two units keeps one quadrant of its input and maps the others to the edges of it, in each layer again.
+# No later layer can undo this.
 
-figure, axes = plt.subplots(1, len(KINDS), figsize=(12, 3), sharey=True, layout="constrained")
-for ax, (kind, runs) in zip(axes, scores.items(), strict=True):
-    ax.plot(np.median(runs, axis=1), color="0.7", zorder=0)
-    for k, run in enumerate(runs):
-        ax.scatter(k + np.linspace(-0.15, 0.15, len(run)), np.sort(run), s=14)
-    ax.set(title=kind, xticks=range(len(DEPTHS)), xticklabels=DEPTHS, xlabel="hidden layers", ylim=(-0.05, 1.05))
-axes[0].set_ylabel("macro-F1 on new points")
+COLORS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00")
+
+figure, ax = plt.subplots(figsize=(6.4, 4.5), layout="constrained")
+for k, ((kind, runs), color, marker) in enumerate(zip(scores.items(), COLORS, "osD^v", strict=True)):
+    places = np.arange(len(DEPTHS)) + 0.15 * (k - 2)
+    ax.plot(places, np.median(runs, axis=1), color=color, linewidth=2.2, alpha=0.6)
+    ax.plot(np.repeat(places, len(SEEDS)), runs.ravel(), marker, color=color, markersize=6, label=kind)
+for k in range(1, len(DEPTHS)):
+    ax.axvline(k - 0.5, color="0.85", linewidth=1)
+ax.set(title="Does depth hurt?", xticks=range(len(DEPTHS)), xticklabels=DEPTHS, xlabel="hidden layers")
+ax.set(ylabel="macro-F1 on new points", xlim=(-0.5, len(DEPTHS) - 0.5), ylim=(-0.05, 1.05))
+ax.legend(loc="lower left")
 
 if len(sys.argv) > 1:
     figure.savefig(sys.argv[1], dpi=150)

@@ -87,7 +87,7 @@ def draw(ax, values, title, low):
 
 own, log_loss = (grid_of(search.cv_results_, name) for name in SCORING)
 best_cut = grid_of(tuned_search.cv_results_, "score")
-figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(10, 4.6), sharey=True, layout="constrained")
 draw(axes[0], own, "micro-F1, own threshold", low=0)
 draw(axes[1], best_cut, "micro-F1, tuned threshold", low=0)
 draw(axes[2], log_loss, "minus log loss", low=-0.5)

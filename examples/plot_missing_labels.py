@@ -113,7 +113,7 @@ for name, model in named.items():
 COLORS = dict(zip(WAYS, ("#0072B2", "#D55E00", "#009E73"), strict=True))
 MARKERS = dict(zip(WAYS, "osD", strict=True))
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharex=True, layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9, 4.8), sharex=True, layout="constrained")
 for name, table in outcomes.items():
     for ax, values in zip(axes, table.T[::-1], strict=True):
         ax.plot(100 * SHARES, values, marker=MARKERS[name], color=COLORS[name], linewidth=2, label=name)

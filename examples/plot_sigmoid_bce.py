@@ -103,25 +103,26 @@ for name, outcome in relearnt.items():
 # %%
 # The picture
 # -----------
-# Left and middle, an absent label in single precision: the loss in two steps jumps to 100 and stays there, so
-# its derivative is zero. Right, the F1 after training on with shifted features.
+# Above, an absent label in single precision: the loss in two steps jumps to 100 and stays there, so its derivative is
+# zero. Below, the F1 after training on with shifted features.
 
 ONE, TWO, DOUBLE = "#0072B2", "#D55E00", "#009E73"
 
 scores = torch.linspace(-5, 25, 3001)
-figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
+figure, axes = plt.subplot_mosaic([["loss", "push"], ["shift", "shift"]], figsize=(7.5, 5.8), layout="constrained")
 for (name, loss), color, style in zip(LOSSES.items(), (ONE, TWO), ("-", "--"), strict=True):
     gradient, values = push_down(loss, scores)
-    left.plot(scores, values, style, color=color, linewidth=2.2, label=name)
-    middle.plot(scores, gradient, style, color=color, linewidth=2.2)
-left.set(title="Loss of an absent label", xlabel="score")
-left.legend(frameon=False, loc="center left")
-middle.set(title="How hard it pushes the score down", xlabel="score", ylim=(-0.05, 1.1))
-middle.text(16, 0.04, "rounded to zero", color=TWO, ha="right")
+    axes["loss"].plot(scores, values, style, color=color, linewidth=2.2, label=name)
+    axes["push"].plot(scores, gradient, style, color=color, linewidth=2.2)
+axes["loss"].set(title="Loss of an absent label", xlabel="score")
+axes["loss"].legend(frameon=False, loc="center left")
+axes["push"].set(title="How hard it pushes the score down", xlabel="score", ylim=(-0.05, 1.1))
+axes["push"].text(16, 0.04, "rounded to zero", color=TWO, ha="right")
 for (name, outcome), color, marker in zip(relearnt.items(), (ONE, DOUBLE, TWO), "osD", strict=True):
-    right.plot(SHIFTS, outcome, marker=marker, color=color, markersize=5, linewidth=1.6, label=name)
-right.axhline(2 / 3, color="#333333", linewidth=1, linestyle=":")
-right.text(0, 2 / 3 + 0.004, "everything predicted", color="#333333")
-right.set(title="Trained on after a shift", xlabel="shift of the features", ylabel="macro-F1", ylim=(0.56, 0.86))
-right.legend(frameon=False, loc="lower left")
+    axes["shift"].plot(SHIFTS, outcome, marker=marker, color=color, markersize=7, linewidth=2.2, label=name)
+axes["shift"].axhline(2 / 3, color="#333333", linewidth=1, linestyle=":")
+axes["shift"].text(0, 2 / 3 + 0.004, "everything predicted", color="#333333")
+axes["shift"].set(title="Trained on after a shift", xlabel="shift of the features", ylabel="macro-F1")
+axes["shift"].set_ylim(0.6, 0.86)
+axes["shift"].legend(frameon=False, loc="lower left", ncols=3)
 plt.show()

@@ -84,7 +84,7 @@ for (title, name), means in results.items():
 # of the curve towards the middle. They make the network less confident, not better: its F1 stays below that of the
 # linear model, which has the right form for these data.
 
-figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9, 5.4), sharey=True, layout="constrained")
 for ax, title in zip(axes, MODELS, strict=True):
     curves = {name: shown[title, name] for name in ("hard labels", "smoothing 0.2", "mixup 1")}
     LabelCalibrationDisplay.from_predictions(Y_test, curves, labels=(), ax=ax)
