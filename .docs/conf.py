@@ -65,6 +65,8 @@ sphinx_gallery_conf = {
     "within_subsection_order": "gallery_order.position",
     "minigallery_sort_order": "gallery_order.position",
     "abort_on_example_error": True,
+    "capture_repr": (),  # pages show what examples print, not the address of their last value
+    "thumbnail_size": (560, 392),
     "write_computation_times": False,
     "download_all_examples": False,
     "remove_config_comments": True,
@@ -141,9 +143,9 @@ def table_of(rows, widths):
 def write_losses(app, config):
     """Write what follows from `LOSSES`: tables and formulas of the user guide, and the page of the reference."""
     losses = LOSSES.values()
-    table = table_of([["``loss``", "class", "present above", "use it"], *map(describe, losses)], "22 20 13 45")
+    table = table_of([["``loss``", "class", "present above", "use it"], *map(describe, losses)], "25 21 12 42")
     header = ["loss", "score -1", "score 0", "score 1", "natural", "Bayes", "convex"]
-    scores = table_of([header, *map(meaning, losses)], "28 10 10 10 18 12 12")
+    scores = table_of([header, *map(meaning, losses)], "25 12 12 12 16 12 11")
     formulas = [line for loss in losses for line in section(loss)]
     names = [loss.__name__ for loss in LOSSES.values()]
     page = ["All losses", "==========", "", ".. currentmodule:: sk_quadrant.losses", "", ".. autosummary::"]
