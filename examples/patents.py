@@ -8,7 +8,7 @@ weight for present labels it has .74 at its natural threshold, a probability of 
 
 The output on this page was recorded, since the patents do not come with the package. The tutorial runs in a minute, on
 the USPTO sections if you have them (environment variable SK_QUADRANT_DATA), or on your own texts. It needs pandas and
-matplotlib::
+matplotlib. From the root of the repository::
 
     python examples/patents.py train.jsonl test.jsonl
 

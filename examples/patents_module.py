@@ -8,7 +8,8 @@ linear model on every count: micro-F1 .69 against .73 with tuned thresholds, P@1
 that has learnt it elsewhere; losses, thresholds and metrics are the same for both.
 
 The page shows the output for the patents, which are read from the folder that SK_QUADRANT_DATA names. Without it the
-example runs on simulated texts. They are easier, and the linear model is ahead there, too::
+example runs on simulated texts. They are easier, and the linear model is ahead there, too. From the root of the
+repository::
 
     python examples/patents_module.py
 """

@@ -69,7 +69,7 @@ def row(model):
     ]
 
 
-heads = ["yes above", "at x =", "Hamming", "macro-F1", "own link", "sigmoid"]
+heads = ["threshold", "at x =", "Hamming", "macro-F1", "own link", "sigmoid"]
 print(f"{'loss':20}" + "".join(f"{head:>11}" for head in heads))
 for name, model in models.items():
     print(f"{name:20}" + "".join(f"{entry:>11}" for entry in row(model)))
@@ -126,7 +126,7 @@ def draw_frequency(ax):
 
 
 def draw_curves(ax, model):
-    """Draw the probability of the first label along its axis, and where yes begins."""
+    """Draw the probability of the first label along its axis, and the threshold."""
     (own,) = ax.plot(axis, model.predict_proba(along)[:, 0], color=PRESENT, linewidth=2.2)
     (habit,) = ax.plot(axis, expit(model.decision_function(along)[:, 0]), color=ABSENT, linewidth=1.4, linestyle=":")
     cut, start = model.threshold_[0], (model.loss_.threshold - model.intercept_[0]) / model.coef_[0, 0]

@@ -4,7 +4,8 @@ A transformer as the model
 
 An encoder of ``transformers`` is a module like any other: it returns an object with ``logits``, its tokenizer returns a
 dict of arrays, and both are taken as they are. Here a tiny BERT with random weights learns in seconds which words a
-text mentions. For pretrained weights two functions change::
+text mentions. For pretrained weights two functions change, as shown below. From the root of the repository, with
+the package ``transformers``::
 
     python examples/transformer_module.py
 """
