@@ -125,12 +125,12 @@ def merge_summaries(estimator: Any, summaries: list[Summary]) -> Schema:
 def chunked_rows(estimator: Any, X: Any, y: Any, sample_weight: Any) -> ShardedRows:
     """Return rows of which `batch_size` are read at a time, each time the solver needs a sum over them."""
     from sk_quadrant._rows import Chunks, ShardedRows
-    from sk_quadrant._solvers.full_batch.sums import ChunkSums
+    from sk_quadrant._solvers.full_batch.sums import chunk_sums
 
     check_chunk_device(estimator)
     chunks = Chunks(X, y, sample_weight, chunk_size=estimator.batch_size, missing_labels=estimator.missing_labels)
     schema = merge_summaries(estimator, [part.summary for part in chunks])
-    return ShardedRows.of(schema, partial(ChunkSums, chunks, schema))
+    return ShardedRows.of(schema, partial(chunk_sums, chunks, schema))
 
 
 def fit_rows(

@@ -109,7 +109,7 @@ def run_rank(options):
     part = read_part(X, Y, None, missing_labels="error")
     schema = Schema.merge(ranks.gather(part.summary), class_weight=None, label_smoothing=0.0)
     shard = Shard(schema.rows(part), fit_intercept=True, device=torch.device("cpu"))
-    problems = problems_of(RankSums(ranks, schema, lambda fit_intercept: lambda: [shard], fit_intercept=True))
+    problems = problems_of(RankSums(ranks, schema, [shard]))
     _, reply = bytes_of_sums(problems)
     sent = (ranks.size - 1) * 2 * reply  # a ring all-reduce sends the sum twice
     seconds = seconds_per_evaluation(problems, options.repeats)

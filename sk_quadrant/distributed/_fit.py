@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from sk_quadrant._model import ModuleName
 from sk_quadrant._rows import Chunks, Part, Schema, ShardedRows, TrainingRows
 from sk_quadrant._solvers.devices import resolve_device
 from sk_quadrant._solvers.full_batch.shard import Shard
+from sk_quadrant._solvers.full_batch.sums import ChunkShards
 from sk_quadrant._targets import check_known
 from sk_quadrant._training import (
     check_chunk_device,
@@ -147,7 +148,7 @@ def _fit(ranks: Ranks, model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
         model.random_state = ranks.share(None if ranks.rank else check_random_state(None).randint(2**31 - 1))
     rows = ShardedRows.of(
         schema,
-        row_sums=partial(RankSums, ranks, schema, partial(own.shards, schema, model.device)),
+        row_sums=partial(_row_sums, ranks, model, own, schema),
         batch_data=partial(_batch_data, ranks, model, own, schema, counts),
     )
     result = fit_rows(model, rows, start=start)
@@ -184,14 +185,17 @@ class OwnRows:
             return schema.rows(part)
         return schema.no_rows()
 
-    def shards(self, schema: Schema, device: str, *, fit_intercept: bool) -> Callable[[], Iterable[Shard]]:
-        """Return a function that returns the shards; shards on disk are read again at each call."""
-        make = partial(Shard, fit_intercept=fit_intercept, device=resolve_device(device))
+    def shards(self, schema: Schema, device: str, *, fit_intercept: bool) -> Iterable[Shard]:
+        """Return the shards; those on disk are read again in every iteration."""
         if isinstance(self.parts, Chunks) and self.summaries:
-            parts = self.parts
-            return lambda: (make(schema.rows(part)) for part in parts)
-        shards = [make(self.in_memory(schema))]
-        return lambda: shards
+            return ChunkShards(self.parts, schema, fit_intercept, resolve_device(device))
+        return [Shard(self.in_memory(schema), fit_intercept=fit_intercept, device=resolve_device(device))]
+
+
+def _row_sums(ranks: Ranks, model: Any, own: OwnRows, schema: Schema, *, fit_intercept: bool) -> RankSums:
+    """Return the sums over the rows of all ranks, for training on all rows at once."""
+    shards = ranks.attempt(lambda: own.shards(schema, model.device, fit_intercept=fit_intercept))
+    return RankSums(ranks, schema, shards)
 
 
 def _batch_data(ranks: Ranks, model: Any, own: OwnRows, schema: Schema, counts: list[int]) -> RankData:

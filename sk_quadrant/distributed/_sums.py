@@ -5,7 +5,7 @@ All-reduce gives each rank the same bits, so that all ranks take the same steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 from zlib import crc32
 
@@ -22,23 +22,13 @@ class RankSums(ShardedSums):
     ----------
     ranks : Ranks
     schema : Schema
-    make_shards : callable
-        Takes `fit_intercept`, and returns a function that returns the shards of this rank, in memory or read from disk
-        each time.
-    fit_intercept : bool
+    shards : iterable of Shard
+        Shards of this rank; each sum iterates over them once.
     """
 
-    def __init__(
-        self,
-        ranks: Ranks,
-        schema: Schema,
-        make_shards: Callable[..., Callable[[], Iterable[Shard]]],
-        *,
-        fit_intercept: bool,
-    ) -> None:
+    def __init__(self, ranks: Ranks, schema: Schema, shards: Iterable[Shard]) -> None:
         super().__init__(schema)
-        self.ranks = ranks
-        self.shards = ranks.attempt(lambda: make_shards(fit_intercept=fit_intercept))
+        self.ranks, self.shards = ranks, shards
 
     def total(self, query: Query, *arguments: Any) -> Sums:
         """Return the sum over all ranks.
@@ -49,7 +39,7 @@ class RankSums(ShardedSums):
             If a rank has failed, or computes another sum.
         """
         own = self.ranks.attempt(
-            lambda: sum_over(self.shards(), query, arguments), token=lambda sums: _token(query, sums)
+            lambda: sum_over(self.shards, query, arguments), token=lambda sums: _token(query, sums)
         )
         return tuple(None if part is None else self.ranks.sum(part) for part in own)
 

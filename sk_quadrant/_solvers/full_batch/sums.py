@@ -7,7 +7,7 @@ chunks, on a cluster a sum over workers, under ``torchrun`` an all-reduce. The s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -202,27 +202,50 @@ class ShardedSums(RowSums):
         self.dtype, self.dense = torch_dtype(schema.dtype), not schema.is_sparse
 
 
-class ChunkSums(ShardedSums):
-    """Sums over rows on disk, chunk by chunk: a shard exists while it is asked.
+@dataclass(frozen=True)
+class ChunkShards:
+    """Shards of rows on disk. Every iteration reads them again, one at a time.
 
-    Parameters
+    Attributes
     ----------
     chunks : Chunks
     schema : Schema
     fit_intercept : bool
+    device : torch.device
     """
 
-    def __init__(self, chunks: Chunks, schema: Schema, *, fit_intercept: bool) -> None:
-        super().__init__(schema)
-        self.chunks, self.schema, self.fit_intercept = chunks, schema, fit_intercept
+    chunks: Chunks
+    schema: Schema
+    fit_intercept: bool
+    device: torch.device
 
-    def _shards(self) -> Iterator[Shard]:
+    def __iter__(self) -> Iterator[Shard]:
         for part in self.chunks:
             yield Shard(self.schema.rows(part), fit_intercept=self.fit_intercept, device=self.device)
 
+
+class SequentialSums(ShardedSums):
+    """Sums over the shards of this process, one shard after another.
+
+    Parameters
+    ----------
+    schema : Schema
+    shards : iterable of Shard
+        A list, or `ChunkShards`; each sum iterates over it once.
+    """
+
+    def __init__(self, schema: Schema, shards: Iterable[Shard]) -> None:
+        super().__init__(schema)
+        self.shards = shards
+
     def total(self, query: Query, *arguments: Any) -> Sums:
-        """Return the sum over all chunks."""
-        return sum_over(self._shards(), query, arguments)
+        """Return the sum over all shards."""
+        return sum_over(self.shards, query, arguments)
+
+
+def chunk_sums(chunks: Chunks, schema: Schema, *, fit_intercept: bool) -> SequentialSums:
+    """Return the sums over rows on disk."""
+    return SequentialSums(schema, ChunkShards(chunks, schema, fit_intercept, torch.device("cpu")))
 
 
 def local_sums(rows: TrainingRows, *, fit_intercept: bool, device: torch.device) -> LocalSums:

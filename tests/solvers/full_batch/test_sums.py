@@ -11,8 +11,8 @@ from scipy import sparse
 
 from sk_quadrant import QuadrantMultiLabelClassifier
 from sk_quadrant._rows import Schema, ShardedRows, read_part
-from sk_quadrant._solvers.full_batch.shard import Shard, sum_over
-from sk_quadrant._solvers.full_batch.sums import ShardedSums
+from sk_quadrant._solvers.full_batch.shard import Shard
+from sk_quadrant._solvers.full_batch.sums import SequentialSums
 from sk_quadrant._training import fit_rows
 from sk_quadrant.losses import LOSSES
 
@@ -31,20 +31,10 @@ def problem():
     return X, Y, rng.random(307)
 
 
-class ShardSums(ShardedSums):
-    """Sums over several shards in this process."""
-
-    def __init__(self, parts, schema, *, fit_intercept):
-        super().__init__(schema)
-        self.shards = [
-            Shard(schema.rows(part), fit_intercept=fit_intercept, device=torch.device("cpu"))
-            for part in parts
-            if part.summary.n_rows
-        ]
-
-    def total(self, query, *arguments):
-        """Return the sum over all shards."""
-        return sum_over(self.shards, query, arguments)
+def shard_sums(parts, schema, *, fit_intercept):
+    """Return the sums over several shards in memory."""
+    options = {"fit_intercept": fit_intercept, "device": torch.device("cpu")}
+    return SequentialSums(schema, [Shard(schema.rows(part), **options) for part in parts if part.summary.n_rows])
 
 
 def sharded(X, Y, weight, *, class_weight=None, missing_labels="error"):
@@ -54,7 +44,7 @@ def sharded(X, Y, weight, *, class_weight=None, missing_labels="error"):
         for a, b in pairwise(CUTS)
     ]
     schema = Schema.merge([part.summary for part in parts], class_weight=class_weight, label_smoothing=0.0)
-    return ShardedRows.of(schema, partial(ShardSums, parts, schema))
+    return ShardedRows.of(schema, partial(shard_sums, parts, schema))
 
 
 def fit_shards(clf, X, Y, weight=None):
