@@ -40,7 +40,7 @@ from sk_quadrant._solvers.tensors import take_labels
 
 if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.objective import Objective
-    from sk_quadrant._solvers.full_batch.preconditioner import Metric
+    from sk_quadrant._solvers.full_batch.preconditioner import HessianApproximation
     from sk_quadrant._solvers.full_batch.shard import Curvature
 
 COMPACT = 0.25  # share of finished labels that makes dropping them worth the copying
@@ -90,7 +90,7 @@ class Minimizer:
     Parameters
     ----------
     objective : Objective
-    metric : Metric
+    hessian : HessianApproximation
     theta : Tensor of shape (n_labels, n_columns)
         Start.
     tol : float
@@ -121,7 +121,7 @@ class Minimizer:
     def __init__(
         self,
         objective: Objective,
-        metric: Metric,
+        hessian: HessianApproximation,
         theta: Tensor,
         *,
         tol: float,
@@ -131,7 +131,7 @@ class Minimizer:
         noise: float | None = None,
         watch: Watch | None = None,
     ) -> None:
-        self.objective, self.metric, self.theta = objective, metric, theta
+        self.objective, self.hessian, self.theta = objective, hessian, theta
         self.max_iter, self.smallest = max_iter, tol**2
         self.noise = torch.finfo(theta.dtype).eps ** 0.7 if noise is None else noise  # 1e-11, in single precision 1e-5
         self.per_label = objective.loss.labelwise
@@ -181,7 +181,7 @@ class Minimizer:
                 break
             if self._compact_pays():
                 direction, slope = self._compact(direction, slope)
-            self._step(direction, slope, refresh=self.metric.is_due(iteration))
+            self._step(direction, slope, refresh=self.hessian.is_due(iteration))
             self.trace.n_iter = iteration
             self._accept()
             if self.watch is not None and self.watch.is_on:
@@ -234,7 +234,7 @@ class Minimizer:
 
     def _evaluate_start(self) -> None:
         if self.theta[:, : self.objective.space.n_features].any():
-            self.point = self.objective.evaluate(self.theta, self.metric.curvature)
+            self.point = self.objective.evaluate(self.theta, self.hessian.curvature)
         else:
             self.point = self.objective.evaluate_constant(self.theta)
         if not self.point.values.isfinite().all():
@@ -248,7 +248,7 @@ class Minimizer:
         self._accept()
 
     def _precondition(self) -> None:
-        self.preconditioner = self.metric.precondition(self.objective, self.theta, self.point)
+        self.preconditioner = self.hessian.precondition(self.objective, self.theta, self.point)
 
     def _damp(self, pair: Pair) -> None:
         """Shorten the steps of a preconditioner that does not know how features go together, as a pair suggests.
@@ -291,7 +291,7 @@ class Minimizer:
         start, begin = self.theta, self.point
         if len(self.pairs) == self.pairs.maxlen:
             self.pairs.popleft()  # the search needs memory
-        failed = self._search(direction, slope, self.metric.curvature if refresh else None)
+        failed = self._search(direction, slope, self.hessian.curvature if refresh else None)
         step = self.theta - start
         change = torch.sub(self.point.gradient, begin.gradient, out=begin.gradient)
         # a pair without positive curvature s'y, beyond rounding, would make H_k indefinite

@@ -2,7 +2,7 @@
 
 With ``H = sum_i h_i x_i x_i' + I / C`` in place of an estimate, the direction of L-BFGS without curvature pairs is
 Newton's ``-H^(-1) g``, which converges quadratically near the optimum. It takes n d^2 operations per label, and so is
-for the labels that the shared metric leaves: few rows for the features, or a weak penalty.
+for the labels that the shared approximation leaves: few rows for the features, or a weak penalty.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.shard import Curvature
 
 
-class OwnMetric:
-    """Metric of each label's own Hessian."""
+class LabelHessian:
+    """The Hessian of each label; see `HessianApproximation`."""
 
     curvature: Curvature = None
 
@@ -29,7 +29,7 @@ class OwnMetric:
         return iteration <= 4 or iteration % 2 == 0
 
     def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> Preconditioner:
-        """Return the preconditioner at a point; see `Metric.precondition`."""
+        """Return the preconditioner at a point; see `HessianApproximation.precondition`."""
         return CholeskyPreconditioner(objective.hessian(theta))
 
 

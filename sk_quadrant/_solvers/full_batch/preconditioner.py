@@ -53,18 +53,18 @@ class Preconditioner(Protocol):
         ...
 
 
-class Metric(Protocol):
-    """Source of preconditioners.
+class HessianApproximation(Protocol):
+    """An approximation of the Hessians of a block of labels.
 
     Attributes
     ----------
     curvature : {"mean", "diagonal"} or None
-        Which curvature an evaluation has to return where a preconditioner is made.
+        Curvature that an evaluation has to return where a preconditioner is made.
     """
 
     @property
     def curvature(self) -> Literal["mean", "diagonal"] | None:
-        """Which curvature an evaluation has to return."""
+        """Curvature that an evaluation has to return."""
         ...
 
     def is_due(self, iteration: int) -> bool:
@@ -77,8 +77,8 @@ class Metric(Protocol):
 
 
 @dataclass(frozen=True)
-class SharedMetric:
-    """Metric that couples the features of all labels by one correlation matrix.
+class SharedHessian:
+    """Hessians of all labels with one correlation matrix of the features; see the module docstring.
 
     Attributes
     ----------
@@ -93,23 +93,23 @@ class SharedMetric:
     eigenvalues: Tensor | None
     curvature: Literal["mean", "diagonal"]
 
-    def single(self) -> SharedMetric:
-        """Return the metric in single precision."""
+    def single(self) -> SharedHessian:
+        """Return the approximation in single precision."""
         if self.eigenvectors is None or self.eigenvalues is None:
             return self
         return replace(self, eigenvectors=self.eigenvectors.float(), eigenvalues=self.eigenvalues.float())
 
     def is_due(self, iteration: int) -> bool:
-        """Whether to estimate the curvature again, which settles soon; see `Metric.is_due`."""
+        """Whether to estimate the curvature again, which settles soon; see `HessianApproximation.is_due`."""
         return iteration in ({1, 2, 4, 8, 16, 32} if self.curvature == "mean" else {2, 6, 18, 54})
 
     def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> Preconditioner:
-        """Return the preconditioner at a point; see `Metric.precondition`."""
+        """Return the preconditioner at a point; see `HessianApproximation.precondition`."""
         return SharedPreconditioner(self, point.curvature, objective.penalty)  # type: ignore[arg-type]
 
 
-def choose_metric(space: Space, rows: RowSums) -> SharedMetric:
-    """Choose the metric from the data.
+def choose_hessian(space: Space, rows: RowSums) -> SharedHessian:
+    """Choose the approximation from the data.
 
     The correlation of the features is used if its eigendecomposition costs next to nothing (100 features), or less than
     the products of 40 iterations and the two Hessians that a hard label would need. Where it would cost more than two
@@ -122,7 +122,7 @@ def choose_metric(space: Space, rows: RowSums) -> SharedMetric:
     cost = 9 * d**3 + d**2 * n // step
     worth = 40 * 4 * space.n_values * n_labels + (2 * space.n_values * d if space.dense else 0)
     if not (space.correlated and (d <= 100 or (d <= MAX_FEATURES and cost < worth))):
-        return SharedMetric(None, None, "diagonal")
+        return SharedHessian(None, None, "diagonal")
     gram, kurtosis = space.mean_coupling(*rows.coupling_sums(space.mean, step))
     if step > 1 and kurtosis > HEAVY_TAIL:
         gram, kurtosis = space.mean_coupling(*rows.coupling_sums(space.mean, 1))
@@ -130,7 +130,7 @@ def choose_metric(space: Space, rows: RowSums) -> SharedMetric:
     scale = scale.where(scale > 0, 1.0)
     eigenvalues, eigenvectors = torch.linalg.eigh(gram / scale / scale[:, None])
     noise = 10 * torch.finfo(space.dtype).eps * d
-    return SharedMetric(
+    return SharedHessian(
         eigenvectors.to(space.dtype),
         eigenvalues.where(eigenvalues > noise, 0.0).to(space.dtype),
         "diagonal" if kurtosis > HEAVY_TAIL else "mean",
@@ -142,18 +142,18 @@ class SharedPreconditioner:
 
     Parameters
     ----------
-    metric : SharedMetric
+    hessian : SharedHessian
     curvature : Tensor of shape (n_labels, n_columns)
         Diagonal of the Hessian, penalty included.
     penalty : double Tensor of shape (n_labels,)
         Curvature that the penalty adds.
     """
 
-    def __init__(self, metric: SharedMetric, curvature: Tensor, penalty: Tensor) -> None:
-        self.metric = metric
+    def __init__(self, hessian: SharedHessian, curvature: Tensor, penalty: Tensor) -> None:
+        self.hessian = hessian
         self.scale = without_flat(curvature).rsqrt()
-        if metric.eigenvalues is not None:
-            d = len(metric.eigenvalues)
+        if hessian.eigenvalues is not None:
+            d = len(hessian.eigenvalues)
             self.rho = (
                 (penalty.to(curvature.dtype)[:, None] * self.scale[:, :d] ** 2).mean(dim=1, keepdim=True).clamp(max=1.0)
             )
@@ -161,20 +161,20 @@ class SharedPreconditioner:
     @property
     def couples(self) -> bool:
         """Whether there is a correlation; see `Preconditioner.couples`."""
-        return self.metric.eigenvectors is not None
+        return self.hessian.eigenvectors is not None
 
     def take(self, labels: Tensor) -> SharedPreconditioner:
         """Return the preconditioner of some of the labels."""
         taken = object.__new__(SharedPreconditioner)
-        taken.metric, taken.scale = self.metric, self.scale[labels]
-        if self.metric.eigenvalues is not None:
+        taken.hessian, taken.scale = self.hessian, self.scale[labels]
+        if self.hessian.eigenvalues is not None:
             taken.rho = self.rho[labels]
         return taken
 
     def solve(self, gradient: Tensor) -> Tensor:
         """Return the inverse Hessian times the gradient, (n_labels, n_columns)."""
         scaled = gradient * self.scale
-        Q, eigenvalues = self.metric.eigenvectors, self.metric.eigenvalues
+        Q, eigenvalues = self.hessian.eigenvectors, self.hessian.eigenvalues
         if Q is not None and eigenvalues is not None:
             d = len(eigenvalues)
             # D^(-1/2) Q ((1 - rho) e + rho)^(-1) Q' D^(-1/2) g; directions without any curvature stay where they are

@@ -18,7 +18,7 @@ from sk_quadrant._solvers.full_batch.coefficients import DenseCoefficients
 from sk_quadrant._solvers.full_batch.multipliers import is_kinked
 from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
 from sk_quadrant._solvers.full_batch.objective import Objective
-from sk_quadrant._solvers.full_batch.preconditioner import SharedMetric, choose_metric
+from sk_quadrant._solvers.full_batch.preconditioner import SharedHessian, choose_hessian
 from sk_quadrant._solvers.full_batch.rare_columns import RareColumns
 from sk_quadrant._solvers.full_batch.row_space import row_space
 from sk_quadrant._solvers.full_batch.row_span import RowSpan
@@ -47,7 +47,7 @@ MEMORY = 5  # curvature pairs
 
 @dataclass(frozen=True)
 class LabelProblems:
-    """The objectives of all blocks of labels, and the metric in which they are minimised.
+    """The objectives of all blocks of labels, with what they share.
 
     Attributes
     ----------
@@ -100,16 +100,16 @@ class LabelProblems:
         return cls(rows, space, loss, penalty, single, spans, equations)
 
     @cached_property
-    def metric(self) -> SharedMetric:
-        """Metric in which the steps outside the span of the rows are taken."""
-        return choose_metric(self.space, self.rows)
+    def hessian(self) -> SharedHessian:
+        """Approximation of the Hessians, for steps outside the span of the rows."""
+        return choose_hessian(self.space, self.rows)
 
     @cached_property
     def single(self) -> SinglePrecision | None:
         """The problem in single precision, None for corners, which need double precision."""
         if self.in_single is None or len(self.loss.continuation()) > 1:
             return None
-        return SinglePrecision(*self.in_single, self.metric.single())
+        return SinglePrecision(*self.in_single, self.hessian.single())
 
     def blocks(self) -> Iterator[Tensor]:
         """Yield the indices of the labels of each block, frequent labels first for a labelwise loss."""
@@ -138,7 +138,7 @@ class LabelProblems:
             minimization.solve_equations(self.equations)
             minimization.in_row_span(self.spans)
             if minimization.is_unfinished():
-                minimization.run(self.metric, None if minimization.traces else self.single)
+                minimization.run(self.hessian, None if minimization.traces else self.single)
             traces.append(minimization.summary())
             theta = minimization.theta
             if traces[-1].interrupted:

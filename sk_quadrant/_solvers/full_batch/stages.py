@@ -3,7 +3,7 @@ r"""The stages of a minimisation; each continues with the labels that the one be
 1. Single precision, where that is faster. Its solution stands if the gradient in double precision agrees: a difference
    :math:`\delta` of gradients moves the optimum by a Newton step, whose decrement is at most
    :math:`\delta^\top \delta\, C / 2`, since the Hessian of a convex loss is at least that of the penalty.
-2. The precision of the data, with the shared metric.
+2. The precision of the data, with the shared approximation of the Hessian.
 3. Newton steps, for the labels that are still left.
 """
 
@@ -25,7 +25,7 @@ from sk_quadrant._solvers.full_batch.multipliers import (
     multiplier_objective,
     needs_multipliers,
 )
-from sk_quadrant._solvers.full_batch.newton import OwnMetric
+from sk_quadrant._solvers.full_batch.newton import LabelHessian
 from sk_quadrant._solvers.full_batch.row_span import RowSpan, RowSpanMinimizer, RowSpanObjective
 from sk_quadrant._solvers.full_batch.semismooth import SemismoothMinimizer
 from sk_quadrant._solvers.full_batch.trace import Trace
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.design import Design
     from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
     from sk_quadrant._solvers.full_batch.objective import Evaluation, Objective
-    from sk_quadrant._solvers.full_batch.preconditioner import Metric, SharedMetric
+    from sk_quadrant._solvers.full_batch.preconditioner import HessianApproximation, SharedHessian
     from sk_quadrant._solvers.full_batch.row_span import Point
     from sk_quadrant._solvers.full_batch.shard import Block
     from sk_quadrant._solvers.full_batch.space import Space
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 ATTAINABLE = 3000  # rounding units: the relative accuracy of coefficients beyond which a step is noise
 ATTAINABLE_IN_SINGLE = 30  # the same in single precision, where double precision checks
 DISAGREEMENT = 0.1  # part of tol by which the gradients in single and double precision may differ
-PATIENCE = 40, 80  # least and most iterations with the shared metric before the labels left get their own
+PATIENCE = 40, 80  # least and most iterations with the shared Hessian before the labels left get their own
 AT_LEAST = 20  # of them in the precision of the data
 LARGEST_FOR_HINGE = math.inf  # rows per column up to which the span of the rows is the better place (measured on text)
 LARGEST_FOR_SQUARED_HINGE = 0.5
@@ -63,11 +63,11 @@ class Options:
 
 
 class SinglePrecision(NamedTuple):
-    """The features in single precision, with the metric there."""
+    """The features and the shared Hessian in single precision."""
 
     space: Space
     design: Design
-    metric: SharedMetric
+    hessian: SharedHessian
 
 
 class Minimization:
@@ -99,7 +99,7 @@ class Minimization:
         self.relative_to: Tensor | None = None
         self.traces: list[Trace] = []
 
-    def run(self, metric: Metric, single: SinglePrecision | None) -> None:
+    def run(self, hessian: HessianApproximation, single: SinglePrecision | None) -> None:
         """Go through all stages that are needed, in the space of the features."""
         n_columns = self.objective.space.n_columns
         has_hessian = self.objective.has_hessian and n_columns <= MAX_OWN_COLUMNS
@@ -109,7 +109,7 @@ class Minimization:
             self._in_single_precision(single, max_iter=min(patience, self.options.max_iter))
         if self.is_unfinished():
             patience = max(patience - self._steps_taken(), AT_LEAST)
-            self._with_shared_metric(metric, max_iter=min(patience, self._steps_left()))
+            self._with_shared_hessian(hessian, max_iter=min(patience, self._steps_left()))
         if self.is_unfinished() and has_hessian:
             self._with_newton_steps()
 
@@ -282,7 +282,7 @@ class Minimization:
         tol = max(self.tol, ATTAINABLE_IN_SINGLE * torch.finfo(torch.float32).eps)
         watch = self._watch(torch.arange(objective.n_labels), lambda theta: theta)
         options = {"tol": tol, "max_iter": max_iter, "noise": 0.0, "watch": watch}
-        minimizer = self._minimizer(objective, single.metric, self.theta.float(), **options)
+        minimizer = self._minimizer(objective, single.hessian, self.theta.float(), **options)
         try:
             trace = minimizer.run()
         except FloatingPointError:  # beyond the range of single precision
@@ -310,31 +310,33 @@ class Minimization:
             decrement = decrement.sum(dim=0, keepdim=True)
         return self._is_small(decrement / 2, point.values, relative_to).expand(self.objective.n_labels)
 
-    def _with_shared_metric(self, metric: Metric, *, max_iter: int) -> None:
-        self.traces.append(self._continue((~self.reached).nonzero()[:, 0], metric, max_iter=max_iter))
+    def _with_shared_hessian(self, hessian: HessianApproximation, *, max_iter: int) -> None:
+        self.traces.append(self._continue((~self.reached).nonzero()[:, 0], hessian, max_iter=max_iter))
 
     def _with_newton_steps(self) -> None:
         traces, max_iter = [], self._steps_left()
         left = (~self.reached).nonzero()[:, 0]
         for labels in torch.split(left, max(1, OWN_ELEMENTS // self.objective.space.n_columns**2)):
-            traces.append(self._continue(labels, OwnMetric(), max_iter=max_iter))
+            traces.append(self._continue(labels, LabelHessian(), max_iter=max_iter))
             if traces[-1].interrupted:
                 break
         self.traces.append(reduce(Trace.beside, traces))
 
-    def _continue(self, labels: Tensor, metric: Metric, *, max_iter: int) -> Trace:
+    def _continue(self, labels: Tensor, hessian: HessianApproximation, *, max_iter: int) -> Trace:
         """Minimise further over some labels and return what happened."""
         objective, theta, scale = self.objective, self.theta, self.relative_to
         if len(labels) < objective.n_labels:
             objective, theta = objective.take(labels), take_labels(theta, labels)
             scale = None if scale is None else scale[labels]
         watch = self._watch(labels, lambda part: part)
-        minimizer = self._minimizer(objective, metric, theta, tol=self.tol, max_iter=max_iter, scale=scale, watch=watch)
+        minimizer = self._minimizer(
+            objective, hessian, theta, tol=self.tol, max_iter=max_iter, scale=scale, watch=watch
+        )
         trace = minimizer.run()
         self.theta[labels], self.reached[labels] = minimizer.solution, minimizer.reached
         if self.relative_to is None:
             self.relative_to = minimizer.relative_to
         return trace
 
-    def _minimizer(self, objective: Objective, metric: Metric, theta: Tensor, **how: Any) -> Minimizer:
-        return Minimizer(objective, metric, theta, memory=self.options.memory, **how)
+    def _minimizer(self, objective: Objective, hessian: HessianApproximation, theta: Tensor, **how: Any) -> Minimizer:
+        return Minimizer(objective, hessian, theta, memory=self.options.memory, **how)
