@@ -7,6 +7,8 @@ from typing import Any
 from sk_quadrant._calibration.classifier import CalibratedMultiLabelClassifierCV
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
 from sk_quadrant._cross_validation.classifier import QuadrantMultiLabelClassifierCV
+from sk_quadrant._thresholds.classifier import TunedThresholdMultiLabelClassifierCV
+from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
 from sk_quadrant.hierarchy import HierarchicalMultiLabelClassifier
 from sk_quadrant.io import _onnx_classifier as own
 from sk_quadrant.io import _onnx_meta_estimators as meta
@@ -14,7 +16,9 @@ from sk_quadrant.io import _onnx_meta_estimators as meta
 ZIPMAP = {"zipmap": [True, False]}  # pipelines pass it on to their last step; no effect on multi-label output
 RAW_SCORES = {"raw_scores": [True, False], **ZIPMAP}
 CONVERTERS: dict[Any, tuple[str, Any, Any, Any, dict[str, Any]]] = {  # name, parser, shapes, converter and options
-    QuadrantMultiLabelClassifier: (own.ALIAS, own.declare, own.set_shapes, own.convert, RAW_SCORES),
+    QuadrantMultiLabelClassifier: (
+        "SkQuadrantMultiLabelClassifier", own.declare, own.set_shapes, own.convert, RAW_SCORES,
+    ),
     QuadrantMultiLabelClassifierCV: (
         "SkQuadrantCV", meta.declare_chosen, meta.set_shapes, meta.convert_chosen, RAW_SCORES,
     ),
@@ -24,10 +28,12 @@ CONVERTERS: dict[Any, tuple[str, Any, Any, Any, dict[str, Any]]] = {  # name, pa
     HierarchicalMultiLabelClassifier: (
         "SkQuadrantHierarchical", meta.declare_hierarchical, meta.set_shapes, meta.convert_hierarchical, ZIPMAP,
     ),
-    **{
-        with_thresholds: (alias, meta.declare_tuned, meta.set_shapes, meta.convert_tuned, ZIPMAP)
-        for with_thresholds, alias in meta.THRESHOLD_ALIASES.items()
-    },
+    TunedThresholdMultiLabelClassifierCV: (
+        "SkQuadrantTunedThreshold", meta.declare_tuned, meta.set_shapes, meta.convert_tuned, ZIPMAP,
+    ),
+    FixedThresholdMultiLabelClassifier: (
+        "SkQuadrantFixedThreshold", meta.declare_tuned, meta.set_shapes, meta.convert_tuned, ZIPMAP,
+    ),
 }  # fmt: skip
 
 

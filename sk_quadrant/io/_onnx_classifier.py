@@ -12,17 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 from sk_quadrant.io._onnx_steps import warn_of_steps
 from sk_quadrant.io._onnx_values import Graph, Values
 
-ALIAS = "SkQuadrantMultiLabelClassifier"
-
 
 def declare(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
     """Declare the outputs of a model: its labels, and its probabilities or scores."""
-    from skl2onnx.common.data_types import (
-        DoubleTensorType,
-        FloatTensorType,
-        Int64TensorType,
-        StringTensorType,
-    )
+    from skl2onnx import get_model_alias
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 
     check_is_fitted(model)
     if model.model_.takes_inputs:
@@ -37,7 +31,7 @@ def declare(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> 
         "label": StringTensorType() if is_text(model.classes_) else Int64TensorType(),
         "scores" if only_scores else "probabilities": DoubleTensorType() if in_double else FloatTensorType(),
     }
-    operator = scope.declare_local_operator(ALIAS, model)
+    operator = scope.declare_local_operator(get_model_alias(type(model)), model)
     operator.inputs = inputs
     for name, kind in types.items():
         operator.outputs.append(scope.declare_local_variable(name, kind))

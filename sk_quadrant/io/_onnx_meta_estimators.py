@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -10,27 +10,15 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._calibration import LogisticMap
-from sk_quadrant._calibration.classifier import CalibratedMultiLabelClassifierCV
-from sk_quadrant._classifier import QuadrantMultiLabelClassifier
-from sk_quadrant._cross_validation.classifier import QuadrantMultiLabelClassifierCV
 from sk_quadrant._namespaces import move_to_numpy
-from sk_quadrant._thresholds.classifier import TunedThresholdMultiLabelClassifierCV
-from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
-from sk_quadrant.hierarchy import HierarchicalMultiLabelClassifier, LabelHierarchy
+from sk_quadrant._thresholds.base import ThresholdClassifier
 from sk_quadrant.io._onnx_classifier import dtype_of, is_text, link_inverse
 from sk_quadrant.io._onnx_values import Graph, Values
 
+if TYPE_CHECKING:
+    from sk_quadrant.hierarchy import LabelHierarchy
+
 INSIDE = (np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).eps / 2)  # probabilities with finite log-odds
-THRESHOLD_ALIASES = {
-    TunedThresholdMultiLabelClassifierCV: "SkQuadrantTunedThreshold",
-    FixedThresholdMultiLabelClassifier: "SkQuadrantFixedThreshold",
-}
-CONVERTED = (
-    QuadrantMultiLabelClassifier,
-    QuadrantMultiLabelClassifierCV,
-    CalibratedMultiLabelClassifierCV,
-    HierarchicalMultiLabelClassifier,
-)
 LARGEST = np.finfo(np.float64).max
 
 
@@ -44,14 +32,14 @@ def declare_tuned(scope: Any, model: Any, inputs: Any, custom_parsers: Any = Non
         )
     values = _declare_below(scope, model.estimator_, model.response_method_, inputs)
     name = "probabilities" if model.response_method_ == "predict_proba" else "scores"
-    return _declare(scope, model, THRESHOLD_ALIASES[type(model)], inputs, [values], name)
+    return _declare(scope, model, inputs, [values], name)
 
 
 def declare_calibrated(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
     """Declare the outputs of a calibrated classifier."""
     check_is_fitted(model)
     values = [_declare_below(scope, pair.estimator, _method_of(pair), inputs) for pair in model.calibrated_classifiers_]
-    return _declare(scope, model, "SkQuadrantCalibrated", inputs, values, "probabilities")
+    return _declare(scope, model, inputs, values, "probabilities")
 
 
 def declare_chosen(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
@@ -59,7 +47,7 @@ def declare_chosen(scope: Any, model: Any, inputs: Any, custom_parsers: Any = No
     check_is_fitted(model)
     only_scores = not hasattr(model, "predict_proba") or scope.get_options(model, {}).get("raw_scores", False)
     values = _declare_below(scope, model.estimator_, "decision_function", inputs)
-    return _declare(scope, model, "SkQuadrantCV", inputs, [values], "scores" if only_scores else "probabilities")
+    return _declare(scope, model, inputs, [values], "scores" if only_scores else "probabilities")
 
 
 def declare_hierarchical(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
@@ -71,7 +59,7 @@ def declare_hierarchical(scope: Any, model: Any, inputs: Any, custom_parsers: An
             "The estimator of HierarchicalMultiLabelClassifier must give probabilities to be converted to ONNX, got "
             f"{values.raw_name}. Use response_method='predict_proba', a loss with a link, or calibration."
         )
-    return _declare(scope, model, "SkQuadrantHierarchical", inputs, [labels, values], "probabilities")
+    return _declare(scope, model, inputs, [labels, values], "probabilities")
 
 
 def set_shapes(operator: Any) -> None:
@@ -144,7 +132,7 @@ def convert_calibrated(scope: Any, operator: Any, container: Any) -> None:
 def _declare_below(scope: Any, estimator: Any, method: str, inputs: Any) -> Any:
     """Declare what the classifier below a meta-estimator answers, in double precision, and return it."""
     estimator, last = _answering(estimator)
-    if isinstance(last, (QuadrantMultiLabelClassifier, QuadrantMultiLabelClassifierCV)):
+    if hasattr(last, "loss_"):  # it has the scores of a loss beside probabilities
         scope.add_options(id(last), {"raw_scores": method == "decision_function"})
     return _parse_below(scope, estimator, inputs)[1]
 
@@ -157,7 +145,7 @@ def _parse_below(scope: Any, estimator: Any, inputs: Any) -> list[Any]:
     while isinstance(estimator, FrozenEstimator):
         estimator = estimator.estimator
     last = _answering(estimator)[1]
-    if not isinstance(last, CONVERTED):
+    if type(last).__module__.partition(".")[0] != "sk_quadrant":
         raise TypeError(
             "The estimator of a meta-estimator must be a QuadrantMultiLabelClassifier, another meta-estimator of this "
             f"package, or a pipeline that ends in one, to be converted to ONNX, got {type(last).__name__}."
@@ -171,7 +159,7 @@ def _answering(estimator: Any) -> tuple[Any, Any]:
     """Return the estimator, or pipeline, whose probabilities and scores an estimator passes on, and its last step."""
     if isinstance(estimator, FrozenEstimator):
         return _answering(estimator.estimator)
-    if isinstance(estimator, (TunedThresholdMultiLabelClassifierCV, FixedThresholdMultiLabelClassifier)):
+    if isinstance(estimator, ThresholdClassifier):
         return _answering(estimator.estimator_)
     if not isinstance(estimator, Pipeline):
         return estimator, estimator
@@ -185,10 +173,11 @@ def _method_of(pair: Any) -> str:
     return "decision_function" if pair.log_odds is None else "predict_proba"
 
 
-def _declare(scope: Any, model: Any, alias: str, inputs: Any, below: list[Any], second: str) -> Any:
+def _declare(scope: Any, model: Any, inputs: Any, below: list[Any], second: str) -> Any:
+    from skl2onnx import get_model_alias
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 
-    operator = scope.declare_local_operator(alias, model)
+    operator = scope.declare_local_operator(get_model_alias(type(model)), model)
     operator.inputs.extend(below)
     label_type = StringTensorType if is_text(model.encoding_.classes) else Int64TensorType
     in_double = any(isinstance(variable.type, DoubleTensorType) for variable in inputs)
@@ -199,7 +188,7 @@ def _declare(scope: Any, model: Any, alias: str, inputs: Any, below: list[Any], 
 
 def _scores_below(graph: Graph, model: Any, answer: Values, estimator: Any, method: str) -> Values:
     """Return one column a label of the values of a method, of what the classifier below answers."""
-    if method == "predict_proba" or not isinstance(_answering(estimator)[1], CalibratedMultiLabelClassifierCV):
+    if method == "predict_proba" or not hasattr(_answering(estimator)[1], "calibrated_classifiers_"):
         return _column_of_labels(graph, model, answer, method)
     proba = _column_of_labels(graph, model, answer, "predict_proba").clip(*INSIDE)
     log_odds: Values = np.log(proba / (1 - proba))  # its decision_function
