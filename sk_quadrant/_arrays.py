@@ -1,4 +1,4 @@
-"""Types of arrays, blocks of rows, the sparse interface of results, and where NumPy arrays and tensors differ.
+"""Types of arrays, masked arrays, blocks of rows, sparse results, and differences of NumPy arrays and tensors.
 
 Features, weights and scores are PyTorch tensors where `X` is of another library than NumPy, and NumPy arrays otherwise.
 """
@@ -25,6 +25,16 @@ def row_blocks(n_rows: int, size: int) -> Iterator[slice]:
     """
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
+
+
+def masked_as_nan(array: Any) -> Any:
+    """Return an array with NaN at masked entries, None for objects and text; anything else unchanged."""
+    if not (isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array)):
+        return array
+    if array.dtype.kind in "biu":
+        array = array.astype(np.float64)
+    missing = np.nan if array.dtype.kind in "fc" else None
+    return np.where(np.ma.getmaskarray(array), missing, array.data)
 
 
 def follow_sparse_interface(values: Any) -> Any:

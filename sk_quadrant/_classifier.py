@@ -17,7 +17,7 @@ from sklearn.utils._pprint import _EstimatorPrettyPrinter
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sk_quadrant._arrays import follow_sparse_interface
+from sk_quadrant._arrays import follow_sparse_interface, masked_as_nan
 from sk_quadrant._callback_support import FIT_CALLER, CallbackSupportMixin, FitTask, with_callbacks
 from sk_quadrant._cores import sum_of_squares
 from sk_quadrant._decision import resolve_threshold
@@ -49,7 +49,6 @@ from sk_quadrant._targets import (
     accuracy,
     is_label_column,
     is_label_matrix,
-    masked_as_nan,
     read_label_values,
 )
 from sk_quadrant._training import (

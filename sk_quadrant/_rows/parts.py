@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.validation import _get_feature_names, _num_samples, check_array
 
-from sk_quadrant._arrays import row_blocks
+from sk_quadrant._arrays import masked_as_nan, row_blocks
 from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._targets import (
     Binary,
@@ -24,7 +24,6 @@ from sk_quadrant._targets import (
     check_sample_weight,
     is_label_matrix,
     is_target_column,
-    masked_as_nan,
     read_targets,
     recognize,
     weight_targets,

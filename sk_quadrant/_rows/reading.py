@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import _num_samples, check_array
 
-from sk_quadrant._arrays import numpy_dtype
+from sk_quadrant._arrays import masked_as_nan, numpy_dtype
 from sk_quadrant._rows.inputs import DictInputs, Inputs, TextInputs
-from sk_quadrant._targets import masked_as_nan
 
 FORMS = (
     "X for a module must be a numeric array of two or more axes, a sequence of strings, or a dict of arrays with one "

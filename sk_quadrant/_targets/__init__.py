@@ -39,7 +39,6 @@ from sk_quadrant._targets.targets import (
     is_label_column,
     is_label_matrix,
     is_target_column,
-    masked_as_nan,
     one_class_labels,
     read_matrix,
     refuse_dask,

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import check_array
 
-from sk_quadrant._arrays import row_blocks
+from sk_quadrant._arrays import masked_as_nan, row_blocks
 from sk_quadrant._namespaces import Namespace, in_numpy
 from sk_quadrant._targets.label_names import align_labels, column_names
 from sk_quadrant._targets.responses import positive_probabilities
-from sk_quadrant._targets.targets import as_classes, is_label_matrix, is_target_column, masked_as_nan, read_matrix
+from sk_quadrant._targets.targets import as_classes, is_label_matrix, is_target_column, read_matrix
 from sk_quadrant._targets.weights import check_sample_weight, weigh_rows
 
 if TYPE_CHECKING:

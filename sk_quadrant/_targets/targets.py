@@ -12,6 +12,7 @@ from scipy import sparse
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.validation import assert_all_finite, column_or_1d
 
+from sk_quadrant._arrays import masked_as_nan
 from sk_quadrant._namespaces import in_numpy
 
 COLLECTIONS = (list, tuple, set, frozenset, np.ndarray)
@@ -302,13 +303,3 @@ def _read_sparse(y: Any) -> Targets:
     if not (y.data == 1).all():
         raise ValueError("Sparse y must hold 0 and 1 only. Pass soft or unknown targets as a dense array.")
     return Targets(y.astype(np.uint8))
-
-
-def masked_as_nan(array: Any) -> Any:
-    """Return an array with NaN at masked entries, None for objects and text; anything else unchanged."""
-    if not (isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array)):
-        return array
-    if array.dtype.kind in "biu":
-        array = array.astype(np.float64)
-    missing = np.nan if array.dtype.kind in "fc" else None
-    return np.where(np.ma.getmaskarray(array), missing, array.data)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
+from sk_quadrant._arrays import masked_as_nan
 from sk_quadrant._namespaces import in_numpy
 from sk_quadrant._targets.label_names import align_labels
-from sk_quadrant._targets.targets import masked_as_nan
 
 if TYPE_CHECKING:
     from sk_quadrant._targets.encodings import Encoding

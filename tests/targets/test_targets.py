@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sk_quadrant._targets import Targets, masked_as_nan
+from sk_quadrant._targets import Targets
 
 _rng = np.random.default_rng(0)
 HARD = _rng.integers(0, 2, size=(20, 4)).astype(np.uint8)
@@ -79,22 +79,3 @@ def test_known_weight_is_the_sum_over_known_entries(targets, weight):
     weights = np.ones(known.shape) if weight is None else np.broadcast_to(weight.reshape(20, -1), known.shape)
     expected = known.sum(), weights[known].sum()
     assert_allclose(Targets(targets.values, targets.mask, weight).known_weight(), expected)
-
-
-@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint64, np.float32, float])
-def test_masked_numbers_become_nan(dtype):
-    """Integers and booleans become floats."""
-    array = masked_as_nan(np.ma.masked_array(np.ones(3, dtype), [False, True, False]))
-    assert not isinstance(array, np.ma.MaskedArray)
-    assert_array_equal(array, [1, np.nan, 1])
-
-
-def test_masked_words_become_none():
-    """Among text nothing is NaN."""
-    assert masked_as_nan(np.ma.masked_array(["a", "b"], [True, False])).tolist() == [None, "b"]
-
-
-@pytest.mark.parametrize("array", [[1, 2], np.arange(2), np.ma.masked_array([1, 2])], ids=["list", "array", "unmasked"])
-def test_anything_else_stays_as_it_is(array):
-    """Nothing is copied."""
-    assert masked_as_nan(array) is array
