@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sk_quadrant._calibration.classifier import CalibratedMultiLabelClassifierCV
     from sk_quadrant._classifier import QuadrantMultiLabelClassifier
     from sk_quadrant._cross_validation.classifier import QuadrantMultiLabelClassifierCV
-    from sk_quadrant._model import FittedModel
+    from sk_quadrant._model.fitted import FittedModel
     from sk_quadrant._targets.top_labels import top_k_labels
     from sk_quadrant._thresholds.classifier import TunedThresholdMultiLabelClassifierCV
     from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
@@ -40,7 +40,7 @@ __all__ = [
 
 _HOMES = {
     "CalibratedMultiLabelClassifierCV": "_calibration.classifier",
-    "FittedModel": "_model",
+    "FittedModel": "_model.fitted",
     "FixedThresholdMultiLabelClassifier": "_thresholds.fixed",
     "QuadrantMultiLabelClassifier": "_classifier",
     "QuadrantMultiLabelClassifierCV": "_cross_validation.classifier",

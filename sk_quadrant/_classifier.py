@@ -21,36 +21,19 @@ from sk_quadrant._arrays import follow_sparse_interface, masked_as_nan
 from sk_quadrant._callback_support import FIT_CALLER, CallbackSupportMixin, FitTask, with_callbacks
 from sk_quadrant._cores import sum_of_squares
 from sk_quadrant._decision import resolve_threshold
-from sk_quadrant._model import (
-    FittedModel,
-    ModuleName,
-    is_instance,
-    loss_from_dict,
-    loss_to_dict,
-    module_from_dict,
-    module_to_dict,
-)
+from sk_quadrant._model.fitted import FittedModel, loss_from_dict, loss_to_dict
+from sk_quadrant._model.own_module import ModuleName, is_instance, module_from_dict, module_to_dict
 from sk_quadrant._namespaces import Namespace, can_dispatch, check_namespace, give, in_numpy
-from sk_quadrant._rows import (
-    ArrayInputs,
-    about_validation_data,
-    check_is_numeric,
-    divide,
-    padding_explained,
-    read_texts_or_dict,
-    read_training_rows,
-    read_validation_rows,
-    texts_explained,
-)
+from sk_quadrant._rows.inputs import ArrayInputs
+from sk_quadrant._rows.reading import check_is_numeric, padding_explained, read_texts_or_dict, texts_explained
+from sk_quadrant._rows.training import read_training_rows
+from sk_quadrant._rows.validation import about_validation_data, divide, read_validation_rows
 from sk_quadrant._saved_state import SavedState, upgrade_classifier
-from sk_quadrant._solvers import SOLVERS, solvers_that_can
-from sk_quadrant._targets import (
-    MultiLabel,
-    accuracy,
-    is_label_column,
-    is_label_matrix,
-    read_label_values,
-)
+from sk_quadrant._solvers.registry import SOLVERS, solvers_that_can
+from sk_quadrant._targets.accuracy import accuracy
+from sk_quadrant._targets.encodings import MultiLabel
+from sk_quadrant._targets.label_values import read_label_values
+from sk_quadrant._targets.targets import is_label_column, is_label_matrix
 from sk_quadrant._training import (
     NO_EARLY_STOPPING,
     check_loss,

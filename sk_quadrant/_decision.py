@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_quadrant._targets import read_label_values
+from sk_quadrant._targets.label_values import read_label_values
 
 if TYPE_CHECKING:
     from sk_quadrant.losses import Loss

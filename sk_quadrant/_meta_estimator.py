@@ -24,21 +24,14 @@ from sk_quadrant._callback_support import CallbackSupportMixin, FitTask, PartOfF
 from sk_quadrant._namespaces import Namespace, give, in_numpy, pack_arrays, unpack_arrays
 from sk_quadrant._progress import Progress
 from sk_quadrant._saved_state import SavedState
-from sk_quadrant._targets import (
-    Binary,
-    Encoding,
-    MultiLabel,
-    Response,
-    Targets,
-    accuracy,
-    align_labels,
-    check_known,
-    check_label_cv,
-    encoding_from_dict,
-    find_label_names,
-    read_for_any_classifier,
-    respond,
-)
+from sk_quadrant._targets.accuracy import accuracy
+from sk_quadrant._targets.any_classifier import read_for_any_classifier
+from sk_quadrant._targets.encodings import Binary, Encoding, MultiLabel, encoding_from_dict
+from sk_quadrant._targets.label_names import align_labels
+from sk_quadrant._targets.responses import Response, find_label_names, respond
+from sk_quadrant._targets.stratification import check_label_cv
+from sk_quadrant._targets.targets import Targets
+from sk_quadrant._targets.weights import check_known
 
 DELEGATED = ("n_features_in_", "feature_names_in_")
 

@@ -24,14 +24,19 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from sk_quadrant._callback_support import FitTask
 from sk_quadrant._decision import resolve_threshold
-from sk_quadrant._model import Architecture, FittedModel, ModuleName, module_model
-from sk_quadrant._solvers import PARAMETERS, SOLVERS, FitResult, Problem, Solver, check_solver_can
-from sk_quadrant._targets import listed, read_label_values
+from sk_quadrant._model.fitted import Architecture, FittedModel
+from sk_quadrant._model.own_module import ModuleName, module_model
+from sk_quadrant._solvers.base import PARAMETERS, FitResult, Problem, Solver
+from sk_quadrant._solvers.registry import SOLVERS, check_solver_can
+from sk_quadrant._targets.label_names import listed
+from sk_quadrant._targets.label_values import read_label_values
 from sk_quadrant.losses import LOSSES, Loss
 
 if TYPE_CHECKING:
-    from sk_quadrant._rows import Division, Schema, ShardedRows, Summary, TrainingRows
-    from sk_quadrant._targets import Encoding
+    from sk_quadrant._rows.parts import Schema, ShardedRows, Summary
+    from sk_quadrant._rows.training import TrainingRows
+    from sk_quadrant._rows.validation import Division
+    from sk_quadrant._targets.encodings import Encoding
 
 Score = Callable[[FittedModel, Any], dict[str, float]]
 
@@ -117,14 +122,14 @@ def check_takes_tensors(estimator: Any) -> None:
 
 def merge_summaries(estimator: Any, summaries: list[Summary]) -> Schema:
     """Return the schema of all parts of the rows, with the class weights of an estimator."""
-    from sk_quadrant._rows import Schema
+    from sk_quadrant._rows.parts import Schema
 
     return Schema.merge(summaries, class_weight=estimator.class_weight, label_smoothing=estimator.label_smoothing)
 
 
 def chunked_rows(estimator: Any, X: Any, y: Any, sample_weight: Any) -> ShardedRows:
     """Return rows of which `batch_size` are read at a time, each time the solver needs a sum over them."""
-    from sk_quadrant._rows import Chunks, ShardedRows
+    from sk_quadrant._rows.parts import Chunks, ShardedRows
     from sk_quadrant._solvers.full_batch.sums import chunk_sums
 
     check_chunk_device(estimator)

@@ -12,13 +12,13 @@ from sklearn.metrics import check_scoring
 from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer
 from sklearn.utils import _safe_indexing
 
-from sk_quadrant._rows import Inputs
-from sk_quadrant._targets import one_class_labels
+from sk_quadrant._rows.inputs import Inputs
+from sk_quadrant._targets.targets import one_class_labels
 from sk_quadrant.metrics import get_scorer
 
 if TYPE_CHECKING:
-    from sk_quadrant._model import FittedModel
-    from sk_quadrant._targets import Targets
+    from sk_quadrant._model.fitted import FittedModel
+    from sk_quadrant._targets.targets import Targets
 
 
 @dataclass(frozen=True)

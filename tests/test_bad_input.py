@@ -164,7 +164,7 @@ def state_of(clf):
 @pytest.fixture
 def no_training(monkeypatch):
     """Fail if a training begins."""
-    from sk_quadrant._solvers import SOLVERS
+    from sk_quadrant._solvers.registry import SOLVERS
 
     def started(*args, **kwargs):
         pytest.fail("training has begun")

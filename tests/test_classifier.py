@@ -15,8 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNet
 
 from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
-from sk_quadrant._solvers import SOLVERS
 from sk_quadrant._solvers.full_batch import lbfgs
+from sk_quadrant._solvers.registry import SOLVERS
 from sk_quadrant.losses import LOSSES, Focal
 
 QUICK = {"max_iter": 5, "tol": 1e3, "n_iter_no_change": 5}

@@ -7,7 +7,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_quadrant import QuadrantMultiLabelClassifier
-from sk_quadrant._solvers import SOLVERS
+from sk_quadrant._solvers.registry import SOLVERS
 from sk_quadrant.losses import LOSSES
 
 QUICK = {("bce_with_logits", "lbfgs"), ("zlpr", "lbfgs"), ("bce_with_logits", "adamw")}

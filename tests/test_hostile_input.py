@@ -13,7 +13,7 @@ from sk_quadrant import (
     TunedThresholdMultiLabelClassifierCV,
     make_quadrants,
 )
-from sk_quadrant._solvers import SOLVERS
+from sk_quadrant._solvers.registry import SOLVERS
 from sk_quadrant.losses import LOSSES
 from sk_quadrant.metrics import multilabel_log_loss, precision_at_k_score
 

@@ -25,7 +25,7 @@ from sk_quadrant import (
     TunedThresholdMultiLabelClassifierCV,
     make_quadrants,
 )
-from sk_quadrant._solvers import SOLVERS
+from sk_quadrant._solvers.registry import SOLVERS
 
 ROOT = Path(sk_quadrant.__file__).parents[1]
 X, Y = make_quadrants(n_samples=200, n_features=3, slope=2.0, random_state=0)

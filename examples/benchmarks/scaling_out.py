@@ -22,11 +22,12 @@ import torch
 import torch.distributed as dist
 from distributed import Client, LocalCluster, wait
 
-from sk_quadrant._rows import Schema, TrainingRows, read_part
+from sk_quadrant._rows.parts import Schema, read_part
+from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.full_batch.shard import EvaluationPoint, Shard
 from sk_quadrant._solvers.full_batch.solve import LabelProblems
 from sk_quadrant._solvers.full_batch.sums import local_sums
-from sk_quadrant._targets import read_targets
+from sk_quadrant._targets.encodings import read_targets
 from sk_quadrant.dask import DaskQuadrantMultiLabelClassifier
 from sk_quadrant.distributed._ranks import Ranks
 from sk_quadrant.distributed._sums import RankSums

@@ -12,7 +12,7 @@ import numpy as np
 from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray, row_blocks
 
 if TYPE_CHECKING:
-    from sk_quadrant._targets import Targets
+    from sk_quadrant._targets.targets import Targets
 
 ENTRIES_AT_ONCE = 2**15  # the temporaries of one block stay in cache
 LARGEST = 1e300  # differences of larger scores overflow: they count as infinite

@@ -22,7 +22,7 @@ from sk_quadrant._calibration.pairs import Calibration, pair_from_dict, warn_of_
 from sk_quadrant._callback_support import FIT_CALLER, with_callbacks
 from sk_quadrant._meta_estimator import Fits, MetaClassifier
 from sk_quadrant._namespaces import in_namespace_of_X, in_numpy
-from sk_quadrant._targets import check_sample_weight
+from sk_quadrant._targets.weights import check_sample_weight
 
 
 class CalibratedMultiLabelClassifierCV(MetaClassifier):

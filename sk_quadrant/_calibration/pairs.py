@@ -18,7 +18,8 @@ from sk_quadrant._callback_support import FIT_CALLER, PartOfFit
 from sk_quadrant._meta_estimator import FitData, Fits, Split, encoding_of_saved
 from sk_quadrant._namespaces import moved_estimator
 from sk_quadrant._saved_state import plain
-from sk_quadrant._targets import Encoding, Response, first_method, respond
+from sk_quadrant._targets.encodings import Encoding
+from sk_quadrant._targets.responses import Response, first_method, respond
 
 
 @dataclass(frozen=True)

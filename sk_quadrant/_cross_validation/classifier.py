@@ -17,7 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import check_is_fitted
 
-from sk_quadrant._calibration import MAPS, METHODS
+from sk_quadrant._calibration.calibrators import MAPS, METHODS
 from sk_quadrant._callback_support import with_callbacks
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
 from sk_quadrant._cross_validation.evaluation import (
@@ -34,8 +34,9 @@ from sk_quadrant._cross_validation.per_label import choose_per_label
 from sk_quadrant._meta_estimator import Fits, MetaClassifier
 from sk_quadrant._namespaces import in_namespace_of_X, in_numpy
 from sk_quadrant._saved_state import plain
-from sk_quadrant._targets import check_sample_weight, respond
-from sk_quadrant._thresholds import Scoring, is_of_predictions
+from sk_quadrant._targets.responses import respond
+from sk_quadrant._targets.weights import check_sample_weight
+from sk_quadrant._thresholds.scoring import Scoring, is_of_predictions
 from sk_quadrant.losses import LOSSES, Loss
 from sk_quadrant.metrics import get_scorer
 

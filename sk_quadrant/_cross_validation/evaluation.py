@@ -15,9 +15,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import _safe_indexing
 
 from sk_quadrant._arrays import FloatArray, IndexArray
-from sk_quadrant._calibration import METHODS, CalibrationMap, CalibrationSet
-from sk_quadrant._targets import Encoding, check_sample_weight
-from sk_quadrant._thresholds import Rule, Scoring, constant_as_infinite, fixed_thresholds, tune_thresholds
+from sk_quadrant._calibration.calibration_set import CalibrationSet
+from sk_quadrant._calibration.calibrators import METHODS, CalibrationMap
+from sk_quadrant._targets.encodings import Encoding
+from sk_quadrant._targets.weights import check_sample_weight
+from sk_quadrant._thresholds.held_out import constant_as_infinite, fixed_thresholds
+from sk_quadrant._thresholds.rules import Rule
+from sk_quadrant._thresholds.scoring import Scoring
+from sk_quadrant._thresholds.search import tune_thresholds
 from sk_quadrant.metrics import multilabel_log_loss
 
 if TYPE_CHECKING:

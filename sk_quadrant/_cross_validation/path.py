@@ -13,7 +13,7 @@ from sk_quadrant._arrays import FloatArray
 
 if TYPE_CHECKING:
     from sk_quadrant._meta_estimator import FitData, Split
-    from sk_quadrant._targets import Encoding
+    from sk_quadrant._targets.encodings import Encoding
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from sk_quadrant._cores import map_blocks
 from sk_quadrant._model.sparse_scores import SparseScores
 from sk_quadrant._namespaces import Namespace, move_to_numpy
 from sk_quadrant._saved_state import plain
-from sk_quadrant._targets import Encoding, encoding_from_dict
+from sk_quadrant._targets.encodings import Encoding, encoding_from_dict
 from sk_quadrant.losses import LOSSES, Loss
 
 if TYPE_CHECKING:
-    from sk_quadrant._solvers import FitResult
+    from sk_quadrant._solvers.base import FitResult
 
 PREDICT_ELEMENTS = 2**17  # scores of a block of rows: bounds the memory for intermediate results
 TENSOR_ELEMENTS = 2**24  # the same for tensors, which may be on a GPU, where many small products take long

@@ -15,8 +15,8 @@ from sk_quadrant._model.fitted import FittedModel
 from sk_quadrant._namespaces import Namespace
 
 if TYPE_CHECKING:
-    from sk_quadrant._rows import Inputs, Signature
-    from sk_quadrant._solvers import FitResult
+    from sk_quadrant._rows.inputs import Inputs, Signature
+    from sk_quadrant._solvers.base import FitResult
 
 ROWS_AT_ONCE = 200  # of predictions with batch_size="auto", whose batches are as large
 

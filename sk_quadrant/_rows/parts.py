@@ -16,18 +16,9 @@ from sklearn.utils.validation import _get_feature_names, _num_samples, check_arr
 
 from sk_quadrant._arrays import masked_as_nan, row_blocks
 from sk_quadrant._rows.training import TrainingRows
-from sk_quadrant._targets import (
-    Binary,
-    Encoding,
-    Targets,
-    as_classes,
-    check_sample_weight,
-    is_label_matrix,
-    is_target_column,
-    read_targets,
-    recognize,
-    weight_targets,
-)
+from sk_quadrant._targets.encodings import Binary, Encoding, read_targets, recognize
+from sk_quadrant._targets.targets import Targets, as_classes, is_label_matrix, is_target_column
+from sk_quadrant._targets.weights import check_sample_weight, weight_targets
 
 
 @dataclass(frozen=True)

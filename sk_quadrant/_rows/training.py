@@ -12,14 +12,9 @@ from scipy import sparse
 from sk_quadrant._arrays import numpy_dtype
 from sk_quadrant._namespaces import Namespace, move_to_numpy
 from sk_quadrant._rows.inputs import Inputs
-from sk_quadrant._targets import (
-    Encoding,
-    Targets,
-    check_known,
-    check_sample_weight,
-    read_targets,
-    weight_targets,
-)
+from sk_quadrant._targets.encodings import Encoding, read_targets
+from sk_quadrant._targets.targets import Targets
+from sk_quadrant._targets.weights import check_known, check_sample_weight, weight_targets
 
 
 @dataclass(frozen=True)

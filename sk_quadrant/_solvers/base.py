@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-    from sk_quadrant._model import Architecture, Layers
-    from sk_quadrant._rows import Division, ShardedRows, TrainingRows
+    from sk_quadrant._model.fitted import Architecture, Layers
+    from sk_quadrant._rows.parts import ShardedRows
+    from sk_quadrant._rows.training import TrainingRows
+    from sk_quadrant._rows.validation import Division
     from sk_quadrant.losses import Loss
 
 Score: TypeAlias = "Callable[[Any, NDArray[np.intp] | None], dict[str, float]]"

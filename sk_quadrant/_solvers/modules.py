@@ -19,7 +19,7 @@ from sk_quadrant._arrays import is_tensor, numpy_dtype
 from sk_quadrant._solvers.tensors import SparseRows, as_tensor, torch_dtype
 
 if TYPE_CHECKING:
-    from sk_quadrant._model import Architecture, Layers
+    from sk_quadrant._model.fitted import Architecture, Layers
 
 
 class LinearScores(nn.Module):

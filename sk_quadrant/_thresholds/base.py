@@ -13,12 +13,8 @@ from sklearn.utils.validation import _estimator_has, check_is_fitted
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant._meta_estimator import MetaClassifier
 from sk_quadrant._namespaces import in_namespace_of_X, in_numpy
-from sk_quadrant._targets import (
-    RESPONSE_METHODS,
-    Encoding,
-    Response,
-    first_method,
-)
+from sk_quadrant._targets.encodings import Encoding
+from sk_quadrant._targets.responses import RESPONSE_METHODS, Response, first_method
 from sk_quadrant._thresholds.rules import RULES, Rule
 
 

@@ -21,13 +21,10 @@ from sk_quadrant._callback_support import FIT_CALLER, with_callbacks
 from sk_quadrant._meta_estimator import FitData, Fits, Split
 from sk_quadrant._namespaces import in_namespace_of_X
 from sk_quadrant._progress import verbosity
-from sk_quadrant._targets import (
-    Encoding,
-    Targets,
-    listed,
-    one_class_labels,
-    respond,
-)
+from sk_quadrant._targets.encodings import Encoding
+from sk_quadrant._targets.label_names import listed
+from sk_quadrant._targets.responses import respond
+from sk_quadrant._targets.targets import Targets, one_class_labels
 from sk_quadrant._thresholds.base import ThresholdClassifier
 from sk_quadrant._thresholds.constraints import Constraint
 from sk_quadrant._thresholds.held_out import HeldOut, fit_and_score, fixed_thresholds, rows_held_out, score

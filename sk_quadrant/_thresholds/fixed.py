@@ -17,13 +17,10 @@ from sk_quadrant._arrays import FloatArray
 from sk_quadrant._callback_support import with_callbacks
 from sk_quadrant._meta_estimator import Fits
 from sk_quadrant._namespaces import in_namespace_of_X
-from sk_quadrant._targets import (
-    Encoding,
-    encoding_of_predictions,
-    read_label_values,
-    respond,
-    stated_thresholds,
-)
+from sk_quadrant._targets.any_classifier import encoding_of_predictions, stated_thresholds
+from sk_quadrant._targets.encodings import Encoding
+from sk_quadrant._targets.label_values import read_label_values
+from sk_quadrant._targets.responses import respond
 from sk_quadrant._thresholds.base import ThresholdClassifier
 
 

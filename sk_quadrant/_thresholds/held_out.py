@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
-from sk_quadrant._targets import weigh_rows
+from sk_quadrant._targets.weights import weigh_rows
 
 if TYPE_CHECKING:
     from sk_quadrant._callback_support import PartOfFit

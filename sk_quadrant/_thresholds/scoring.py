@@ -16,7 +16,9 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params
 
 from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
-from sk_quadrant._targets import Encoding, MultiLabel, Targets, check_sample_weight
+from sk_quadrant._targets.encodings import Encoding, MultiLabel
+from sk_quadrant._targets.targets import Targets
+from sk_quadrant._targets.weights import check_sample_weight
 from sk_quadrant._thresholds.coordinate_search import PredictionMetric
 from sk_quadrant._thresholds.held_out import HeldOut
 from sk_quadrant._thresholds.ruled_search import COUNT_METRICS, RuledMetric

@@ -16,9 +16,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_quadrant._callback_support import FIT_CALLER, with_callbacks
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier, can_learn_in_parts, has_link
-from sk_quadrant._rows import ShardedRows, read_part
-from sk_quadrant._solvers import SOLVERS
-from sk_quadrant._targets import count_right, share_of_right
+from sk_quadrant._rows.parts import ShardedRows, read_part
+from sk_quadrant._solvers.registry import SOLVERS
+from sk_quadrant._targets.accuracy import count_right, share_of_right
 from sk_quadrant._training import (
     NO_EARLY_STOPPING,
     fit_rows,

@@ -14,7 +14,7 @@ import torch
 from distributed import Client, Future, wait
 from distributed.scheduler import KilledWorker
 
-from sk_quadrant._rows import Part, Schema, Summary
+from sk_quadrant._rows.parts import Part, Schema, Summary
 from sk_quadrant._solvers.full_batch.shard import Query, Shard, Sums, add, sum_over
 from sk_quadrant._solvers.full_batch.sums import ShardedSums
 

@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.metrics import ConfusionMatrixDisplay, precision_recall_fscore_support
 
 from sk_quadrant._arrays import FloatArray
-from sk_quadrant._targets import align_labels, column_names
+from sk_quadrant._targets.label_names import align_labels, column_names
 from sk_quadrant.displays._fitted import predict_labels
 from sk_quadrant.displays._label_display import LabelDisplay
 from sk_quadrant.displays._labels import check_same_shape, choose_labels, name_labels, read_labels

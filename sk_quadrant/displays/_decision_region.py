@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sk_quadrant._arrays import FloatArray
-from sk_quadrant._targets import Response
+from sk_quadrant._targets.responses import Response
 from sk_quadrant.displays._feature_grid import column_of, feature_names, make_grid
 from sk_quadrant.displays._fitted import align_to_fit, check_classifiers, find_thresholds, predict_labels, respond
 from sk_quadrant.displays._labels import check_same_shape, choose_labels, name_labels, read_labels

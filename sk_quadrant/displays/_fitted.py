@@ -8,22 +8,12 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from sk_quadrant import _targets
 from sk_quadrant._arrays import FloatArray
-from sk_quadrant._targets import (
-    RESPONSE_METHODS,
-    Response,
-    align_labels,
-    as_classes,
-    column_names,
-    delegates,
-    encoding_of_predictions,
-    find_label_names,
-    first_method,
-    is_label_matrix,
-    is_target_column,
-    stated_thresholds,
-)
+from sk_quadrant._targets import responses
+from sk_quadrant._targets.any_classifier import encoding_of_predictions, stated_thresholds
+from sk_quadrant._targets.label_names import align_labels, column_names
+from sk_quadrant._targets.responses import RESPONSE_METHODS, Response, delegates, find_label_names, first_method
+from sk_quadrant._targets.targets import as_classes, is_label_matrix, is_target_column
 from sk_quadrant.displays._panels import check_matplotlib
 
 
@@ -46,7 +36,7 @@ def respond(estimator: Any, X: Any, response_method: str = "auto") -> Response:
     method = first_method(estimator, methods)
     if method is None:
         raise AttributeError(f"{type(estimator).__name__} has none of: {', '.join(methods)}.")
-    return _targets.respond(estimator, X, method, encoding_of_predictions(estimator, estimator.predict(X[:1])))
+    return responses.respond(estimator, X, method, encoding_of_predictions(estimator, estimator.predict(X[:1])))
 
 
 def predict_labels(estimator: Any, X: Any) -> FloatArray:

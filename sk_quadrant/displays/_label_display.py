@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sk_quadrant._arrays import FloatArray, IndexArray
-from sk_quadrant._targets import align_labels, column_names
+from sk_quadrant._targets.label_names import align_labels, column_names
 from sk_quadrant.displays._fitted import align_to_fit, align_weight_to_fit, check_classifiers, respond
 from sk_quadrant.displays._labels import choose_labels, name_labels, read_labels, read_scores
 from sk_quadrant.displays._panels import PanelDisplay

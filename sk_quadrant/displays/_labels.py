@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from sk_quadrant._arrays import FloatArray, IndexArray, masked_as_nan
-from sk_quadrant._targets import read_matrix
+from sk_quadrant._targets.targets import read_matrix
 
 
 def read_labels(y: Any, *, parameter: str, missing: bool = False) -> FloatArray:

@@ -17,7 +17,8 @@ from sklearn.metrics import (
 )
 
 from sk_quadrant._arrays import FloatArray
-from sk_quadrant._targets import check_sample_weight, column_names
+from sk_quadrant._targets.label_names import column_names
+from sk_quadrant._targets.weights import check_sample_weight
 from sk_quadrant.displays._label_display import LabelCurvesDisplay, read_scored_labels
 from sk_quadrant.displays._panels import GREY, check_matplotlib, line_style, merge_style, shorten
 

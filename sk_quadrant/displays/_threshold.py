@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sk_quadrant._arrays import FloatArray
-from sk_quadrant._targets import read_label_values
+from sk_quadrant._targets.label_values import read_label_values
 from sk_quadrant.displays._fitted import (
     find_thresholds,
     predict_labels,

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sk_quadrant._rows import TrainingRows
+from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.mini_batch.data import BatchData
 from sk_quadrant.distributed._ranks import Ranks
 

@@ -12,12 +12,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
-from sk_quadrant._model import ModuleName
-from sk_quadrant._rows import Chunks, Part, Schema, ShardedRows, TrainingRows
+from sk_quadrant._model.own_module import ModuleName
+from sk_quadrant._rows.parts import Chunks, Part, Schema, ShardedRows
+from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.devices import resolve_device
 from sk_quadrant._solvers.full_batch.shard import Shard
 from sk_quadrant._solvers.full_batch.sums import ChunkShards
-from sk_quadrant._targets import check_known
+from sk_quadrant._targets.weights import check_known
 from sk_quadrant._training import (
     check_chunk_device,
     fit_rows,

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 from zlib import crc32
 
-from sk_quadrant._rows import Schema
+from sk_quadrant._rows.parts import Schema
 from sk_quadrant._solvers.full_batch.shard import Query, Shard, Sums, sum_over
 from sk_quadrant._solvers.full_batch.sums import ShardedSums
 from sk_quadrant.distributed._ranks import Ranks

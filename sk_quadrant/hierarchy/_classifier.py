@@ -14,7 +14,8 @@ from sklearn.utils.validation import _estimator_has, check_is_fitted
 from sk_quadrant._callback_support import with_callbacks
 from sk_quadrant._meta_estimator import Fits, MetaClassifier
 from sk_quadrant._namespaces import in_namespace_of_X, in_numpy
-from sk_quadrant._targets import listed, respond
+from sk_quadrant._targets.label_names import listed
+from sk_quadrant._targets.responses import respond
 from sk_quadrant.hierarchy._labels import LabelHierarchy
 
 METHODS = ("raise_parents", "lower_children")

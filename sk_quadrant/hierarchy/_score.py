@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sk_quadrant._targets import check_sample_weight, read_matrix
+from sk_quadrant._targets.targets import read_matrix
+from sk_quadrant._targets.weights import check_sample_weight
 from sk_quadrant.hierarchy._labels import LabelHierarchy
 
 

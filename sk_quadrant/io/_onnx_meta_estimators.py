@@ -9,7 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sk_quadrant._calibration import LogisticMap
+from sk_quadrant._calibration.calibrators import LogisticMap
 from sk_quadrant._namespaces import move_to_numpy
 from sk_quadrant._thresholds.base import ThresholdClassifier
 from sk_quadrant.io._onnx_classifier import dtype_of, is_text, link_inverse

@@ -15,9 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 
 import sk_quadrant
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
-from sk_quadrant._model import FittedModel, loss_from_dict, loss_to_dict
+from sk_quadrant._model.fitted import FittedModel, loss_from_dict, loss_to_dict
 from sk_quadrant._saved_state import warn_of_version
-from sk_quadrant._targets import ENCODINGS, Encoding, encoding_from_dict
+from sk_quadrant._targets.encodings import ENCODINGS, Encoding, encoding_from_dict
 
 FORMAT = "sk_quadrant 1"
 AS_TEXT = ("format", "sk_quadrant_version")  # metadata that are not JSON

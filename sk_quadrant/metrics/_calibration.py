@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from sk_quadrant._namespaces import give
 from sk_quadrant._parameters import validate_params
-from sk_quadrant._targets import ScoredTargets, check_probabilistic_targets
+from sk_quadrant._targets.scored import ScoredTargets, check_probabilistic_targets
 from sk_quadrant.metrics._averaging import average_labels
 
 

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Options, StrOptions
 
 from sk_quadrant._namespaces import give
 from sk_quadrant._parameters import validate_params
-from sk_quadrant._targets import ScoredTargets, check_predicted_targets
+from sk_quadrant._targets.scored import ScoredTargets, check_predicted_targets
 
 _CONSTRAINTS = {
     "y_true": ["array-like", "sparse matrix"],

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
 from sk_quadrant._parameters import validate_params
-from sk_quadrant._targets import ScoredTargets, check_ranked_targets, column_names, read_label_values, read_matrix
+from sk_quadrant._targets.label_names import column_names
+from sk_quadrant._targets.label_values import read_label_values
+from sk_quadrant._targets.scored import ScoredTargets, check_ranked_targets
+from sk_quadrant._targets.targets import read_matrix
 
 _CONSTRAINTS = {
     "y_true": ["array-like", "sparse matrix"],

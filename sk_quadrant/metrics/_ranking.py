@@ -13,7 +13,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils._param_validation import Interval, Options
 
 from sk_quadrant._parameters import validate_params
-from sk_quadrant._targets import ScoredTargets, check_ranked_targets
+from sk_quadrant._targets.scored import ScoredTargets, check_ranked_targets
 
 _CONSTRAINTS = {
     "y_true": ["array-like", "sparse matrix"],

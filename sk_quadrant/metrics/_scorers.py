@@ -16,18 +16,10 @@ from sklearn.utils.validation import _check_response_method
 
 from sk_quadrant._namespaces import in_numpy
 from sk_quadrant._parameters import validate_params
-from sk_quadrant._targets import (
-    Binary,
-    align_labels,
-    as_classes,
-    find_label_names,
-    is_label_matrix,
-    is_target_column,
-    one_class_labels,
-    positive_probabilities,
-    read_matrix,
-    respond,
-)
+from sk_quadrant._targets.encodings import Binary
+from sk_quadrant._targets.label_names import align_labels
+from sk_quadrant._targets.responses import find_label_names, positive_probabilities, respond
+from sk_quadrant._targets.targets import as_classes, is_label_matrix, is_target_column, one_class_labels, read_matrix
 from sk_quadrant.metrics._calibration import expected_calibration_error
 from sk_quadrant.metrics._f1 import multilabel_f1_score, multilabel_precision_score, multilabel_recall_score
 from sk_quadrant.metrics._log_loss import multilabel_log_loss

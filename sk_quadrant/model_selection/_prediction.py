@@ -14,7 +14,8 @@ from sklearn.utils.parallel import Parallel, delayed
 from sk_quadrant._meta_estimator import FitData, Split
 from sk_quadrant._namespaces import Namespace, give, in_numpy
 from sk_quadrant._parameters import validate_params
-from sk_quadrant._targets import RESPONSE_METHODS, read_for_any_classifier
+from sk_quadrant._targets.any_classifier import read_for_any_classifier
+from sk_quadrant._targets.responses import RESPONSE_METHODS
 
 
 @validate_params(

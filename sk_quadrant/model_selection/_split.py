@@ -11,7 +11,8 @@ from sklearn.model_selection._split import _BaseKFold, _validate_shuffle_split
 from sklearn.utils import check_random_state
 
 from sk_quadrant._arrays import IndexArray
-from sk_quadrant._targets import read_targets, stratified_folds, stratified_parts
+from sk_quadrant._targets.encodings import read_targets
+from sk_quadrant._targets.stratification import stratified_folds, stratified_parts
 
 
 class MultilabelStratifiedKFold(_BaseKFold):

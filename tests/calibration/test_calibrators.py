@@ -15,7 +15,7 @@ from sklearn.utils.fixes import parse_version
 
 from sk_quadrant._calibration.calibration_set import CalibrationSet
 from sk_quadrant._calibration.calibrators import METHODS, LogOdds, fit_isotonic, fit_sigmoid, fit_temperature
-from sk_quadrant._targets import Targets
+from sk_quadrant._targets.targets import Targets
 
 
 class _FirstColumn(ClassifierMixin, BaseEstimator):

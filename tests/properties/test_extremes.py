@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.base import clone
 
 from sk_quadrant import QuadrantMultiLabelClassifier
-from sk_quadrant._solvers import SOLVERS
+from sk_quadrant._solvers.registry import SOLVERS
 from sk_quadrant.losses import LOSSES
 
 pytestmark = pytest.mark.filterwarnings(

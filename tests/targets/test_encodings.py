@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sk_quadrant._targets import Binary, MultiLabel, encoding_from_dict, read_targets, recognize
+from sk_quadrant._targets.encodings import Binary, MultiLabel, encoding_from_dict, read_targets, recognize
 
 N_ROWS = 30
 _rng = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from sk_quadrant._targets import as_classes, count_classes, is_label_matrix, read_matrix
+from sk_quadrant._targets.targets import as_classes, count_classes, is_label_matrix, read_matrix
 
 Y = np.array([[0, 1, 1], [1, 0, 1]])
 KNOWN = np.array([[True, True, False], [False, True, True]])

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from scipy import sparse
 
-from sk_quadrant._targets import read_targets, recognize
+from sk_quadrant._targets.encodings import read_targets, recognize
 
 KINDS = {
     "two numbers": ([0, 1, 1], "binary", 1),

@@ -14,7 +14,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sk_quadrant._targets import Response, delegates, first_method, positive_probabilities, recognize, respond
+from sk_quadrant._targets.encodings import recognize
+from sk_quadrant._targets.responses import Response, delegates, first_method, positive_probabilities, respond
 from sk_quadrant.datasets import make_quadrants
 
 X, Y = make_quadrants(n_samples=120, n_features=3, slope=2.0, random_state=0)

@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from sk_quadrant._targets import check_label_cv, hold_out
+from sk_quadrant._targets.stratification import check_label_cv, hold_out
 
 
 @pytest.fixture

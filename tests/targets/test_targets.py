@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sk_quadrant._targets import Targets
+from sk_quadrant._targets.targets import Targets
 
 _rng = np.random.default_rng(0)
 HARD = _rng.integers(0, 2, size=(20, 4)).astype(np.uint8)

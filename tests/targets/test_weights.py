@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sk_quadrant._targets import check_known, check_sample_weight, read_targets, weight_targets
+from sk_quadrant._targets.encodings import read_targets
+from sk_quadrant._targets.weights import check_known, check_sample_weight, weight_targets
 
 Y = {
     "binary": (["no", "yes", "no", "yes", "yes"], {"yes": 3.0}),

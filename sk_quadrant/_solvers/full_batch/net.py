@@ -10,7 +10,7 @@ import torch
 from scipy import sparse
 
 from sk_quadrant._progress import Progress
-from sk_quadrant._rows import TrainingRows
+from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.base import FitResult, Problem
 from sk_quadrant._solvers.full_batch.coefficients import Coefficients, DenseCoefficients, ThresholdedCoefficients
 from sk_quadrant._solvers.full_batch.solve import minimize
@@ -21,7 +21,7 @@ from sk_quadrant._solvers.tensors import torch_dtype
 from sk_quadrant._solvers.threads import fit_threads
 
 if TYPE_CHECKING:
-    from sk_quadrant._model import Layers
+    from sk_quadrant._model.fitted import Layers
 
 
 class FullBatchNet(LabelNet):

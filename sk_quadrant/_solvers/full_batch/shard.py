@@ -20,7 +20,7 @@ from sk_quadrant._solvers.threads import in_threads
 from sk_quadrant.losses.weighting import split_weight, weighted
 
 if TYPE_CHECKING:
-    from sk_quadrant._rows import TrainingRows
+    from sk_quadrant._rows.training import TrainingRows
     from sk_quadrant.losses import Loss
 
 Sums = tuple[Tensor | None, ...]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sk_quadrant._progress import Progress
-from sk_quadrant._rows import TrainingRows
+from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.full_batch.coefficients import DenseCoefficients
 from sk_quadrant._solvers.full_batch.multipliers import is_kinked
 from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
@@ -27,10 +27,10 @@ from sk_quadrant._solvers.full_batch.stages import Minimization, Options, Single
 from sk_quadrant._solvers.full_batch.sums import LocalSums, RowSums, local_sums
 from sk_quadrant._solvers.full_batch.trace import Trace
 from sk_quadrant._solvers.full_batch.watch import Watch
-from sk_quadrant._targets import check_known
+from sk_quadrant._targets.weights import check_known
 
 if TYPE_CHECKING:
-    from sk_quadrant._rows import ShardedRows
+    from sk_quadrant._rows.parts import ShardedRows
     from sk_quadrant._solvers.full_batch.coefficients import Coefficients
     from sk_quadrant._solvers.full_batch.design import Design
     from sk_quadrant.losses import Loss

@@ -21,7 +21,8 @@ from sk_quadrant._solvers.full_batch.shard import EvaluationPoint, LossSums, Que
 from sk_quadrant._solvers.tensors import torch_dtype
 
 if TYPE_CHECKING:
-    from sk_quadrant._rows import Chunks, Schema, TrainingRows
+    from sk_quadrant._rows.parts import Chunks, Schema
+    from sk_quadrant._rows.training import TrainingRows
     from sk_quadrant._solvers.full_batch.design import Design
 
 

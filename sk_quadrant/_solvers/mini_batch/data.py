@@ -12,14 +12,15 @@ from scipy import sparse
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sk_quadrant._rows import Division, smooth
+from sk_quadrant._rows.training import smooth
+from sk_quadrant._rows.validation import Division
 from sk_quadrant._solvers.own_modules import as_values, split_values
 from sk_quadrant._solvers.tensors import SparseRows, as_tensor, torch_dtype, without_ones
-from sk_quadrant._targets import hold_out
+from sk_quadrant._targets.stratification import hold_out
 from sk_quadrant.losses.weighting import split_weight
 
 if TYPE_CHECKING:
-    from sk_quadrant._rows import TrainingRows
+    from sk_quadrant._rows.training import TrainingRows
 
 
 class Exchange(Protocol):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sk_quadrant._progress import Progress
-from sk_quadrant._rows import TrainingRows
+from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.base import FitResult, Problem
 from sk_quadrant._solvers.mini_batch.callbacks import (
     EpochProgress,

@@ -29,7 +29,7 @@ from sk_quadrant._solvers.own_modules import (
 from sk_quadrant._solvers.tensors import split_targets
 
 if TYPE_CHECKING:
-    from sk_quadrant._model import FittedModel
+    from sk_quadrant._model.fitted import FittedModel
     from sk_quadrant._solvers.mini_batch.batches import Batches
 
 

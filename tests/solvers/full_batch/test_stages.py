@@ -14,14 +14,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from sk_quadrant import QuadrantMultiLabelClassifier
-from sk_quadrant._rows import TrainingRows
+from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.full_batch import solve, stages
 from sk_quadrant._solvers.full_batch.compressed import Compressed
 from sk_quadrant._solvers.full_batch.design import SingleRows
 from sk_quadrant._solvers.full_batch.objective import Objective
 from sk_quadrant._solvers.full_batch.space import Space
 from sk_quadrant._solvers.full_batch.sums import local_sums
-from sk_quadrant._targets import read_targets
+from sk_quadrant._targets.encodings import read_targets
 from sk_quadrant.losses import LOSSES
 
 FORMATS = {"dense": np.asarray, "sparse": sparse.csr_array}

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from sk_quadrant import QuadrantMultiLabelClassifier
-from sk_quadrant._rows import Schema, ShardedRows, read_part
+from sk_quadrant._rows.parts import Schema, ShardedRows, read_part
 from sk_quadrant._solvers.full_batch.shard import Shard
 from sk_quadrant._solvers.full_batch.sums import SequentialSums
 from sk_quadrant._training import fit_rows

@@ -6,14 +6,15 @@ import torch
 from scipy import sparse
 
 from sk_quadrant import QuadrantMultiLabelClassifier
-from sk_quadrant._rows import TrainingRows
+from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.mini_batch import batches as batches_module
 from sk_quadrant._solvers.mini_batch import steps
 from sk_quadrant._solvers.mini_batch.batches import Batches
 from sk_quadrant._solvers.mini_batch.data import BatchData
 from sk_quadrant._solvers.mini_batch.net import MultiLabelNet
 from sk_quadrant._solvers.tensors import SparseRows
-from sk_quadrant._targets import MultiLabel, Targets
+from sk_quadrant._targets.encodings import MultiLabel
+from sk_quadrant._targets.targets import Targets
 from sk_quadrant.losses import LOSSES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
