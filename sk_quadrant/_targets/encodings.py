@@ -167,13 +167,15 @@ class Encoding(ABC):
 
     def check_same(self, other: Encoding) -> None:
         """Raise a ValueError unless another y has the same classes, or the same labels in the same order."""
-        if self._description() != other._description():
-            raise ValueError(f"y must have {self._description()} as in the first call, got {other._description()}.")
+        if self.description != other.description:
+            raise ValueError(f"y must have {self.description} as in the first call, got {other.description}.")
         if not are_compatible(self.label_names, other.label_names):
             first, names = list(self.label_names), list(other.label_names)  # type: ignore[arg-type]
             raise ValueError(f"y must have the columns of the first call in their order, {first}, got {names}.")
 
-    def _description(self) -> str:
+    @property
+    def description(self) -> str:
+        """The classes or labels, for messages."""
         return f"the classes {self.classes.tolist()}"
 
     def _known_classes(self, y: Any) -> NDArray[Any]:
@@ -386,7 +388,9 @@ class MultiLabel(Encoding):
         weights = label_weights(counts / np.maximum(n_known, 1), class_weight, self.names)
         return [dict(enumerate(each.tolist())) for each in weights]
 
-    def _description(self) -> str:
+    @property
+    def description(self) -> str:
+        """Number of labels; see `Encoding.description`."""
         return f"{self.n_labels} labels"
 
     def dense(self) -> MultiLabel:

@@ -178,7 +178,7 @@ class ZLPR(Loss):
         import torch
 
         scores, targets = known(scores, targets, mask)
-        u = self._exponents(scores)
+        u = _exponents(self, scores)
         if reuse(u) is None or u.numel() < LARGE:  # both sums at once: few operations
             factors = weighted(torch.stack([targets, 1 - targets]), mask, weight)
             sums, (present, absent) = _log_sum(torch.stack([-u, u]), factors, self.bound)
@@ -188,14 +188,6 @@ class ZLPR(Loss):
             absent_sums, absent = _log_sum(u, weighted(1 - targets, mask, weight), self.bound)
             values = present_sums.add_(absent_sums)
         return values if self.temperature == 1 else values / self.temperature, (present, absent)
-
-    def _exponents(self, scores: Tensor) -> Tensor:
-        """Return u, finite."""
-        if self.threshold:
-            scores = scores - self.threshold
-        if self.temperature != 1:
-            scores = scores * self.temperature
-        return scores.clamp(-FAR, FAR)
 
 
 @dataclass(frozen=True)
@@ -211,7 +203,7 @@ class _FromIndices:
         """Return the loss of each row, (n_samples, 1), and its derivative; see `ZLPR.from_indices`."""
         from torch.nn.functional import pad
 
-        u, bound = self.loss._exponents(scores), self.loss.bound
+        u, bound = _exponents(self.loss, scores), self.loss.bound
         order = indices.masked_fill(indices == self.ignore_index, PADDING).sort(dim=-1, descending=True).values
         is_padding, is_repeated = order == PADDING, pad(order.diff(dim=-1) == 0, (1, 0))
         has_present = ~is_padding[:, :1]  # of a sorted row the first one
@@ -224,6 +216,15 @@ class _FromIndices:
         values = (present_sums + bound + softplus(log_total - bound)) / self.loss.temperature
         shares = (absent - log_total).exp() * (log_total - bound).sigmoid()
         return values, shares.scatter_add(-1, order, -present_shares)
+
+
+def _exponents(loss: ZLPR, scores: Tensor) -> Tensor:
+    """Return u, finite."""
+    if loss.threshold:
+        scores = scores - loss.threshold
+    if loss.temperature != 1:
+        scores = scores * loss.temperature
+    return scores.clamp(-FAR, FAR)
 
 
 def _log_sum(exponents: Tensor, factors: Tensor, bound: float) -> tuple[Tensor, Tensor]:

@@ -196,7 +196,7 @@ DIFFERENT = {
 @pytest.mark.parametrize(("first", "second"), list(permutations(DIFFERENT, 2)))
 def test_other_classes_or_labels_are_not_the_same(first, second):
     """The message has both."""
-    pattern = rf"y must have {DIFFERENT[first]._description()} .* got {DIFFERENT[second]._description()}"
+    pattern = rf"y must have {DIFFERENT[first].description} .* got {DIFFERENT[second].description}"
     with pytest.raises(ValueError, match=pattern.replace("[", r"\[").replace("]", r"\]")):
         DIFFERENT[first].check_same(DIFFERENT[second])
 

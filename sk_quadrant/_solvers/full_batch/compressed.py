@@ -38,23 +38,23 @@ class Compressed:
         self.shape = X.shape
         self.indices = as_tensor(X.indices.astype(index, copy=False), device=device)
         self.offsets = as_tensor(X.indptr.astype(index, copy=False), device=device)
-        self._values = {1: as_tensor(X.data, dtype=dtype, device=device)}
-        self._tensors: dict[tuple[int, int, int], Tensor] = {}
+        self.powers = {1: as_tensor(X.data, dtype=dtype, device=device)}
+        self.tensors: dict[tuple[int, int, int], Tensor] = {}
 
     def single(self) -> Compressed:
         """Return the same with values in single precision."""
         other = copy(self)
-        other._values = {1: self._values[1].float()}
-        other._tensors = {}
+        other.powers = {1: self.powers[1].float()}
+        other.tensors = {}
         return other
 
     @property
     def _bag(self) -> bool:
-        return self._values[1].dtype == torch.float32 and self._values[1].device.type == "cpu"
+        return self.powers[1].dtype == torch.float32 and self.powers[1].device.type == "cpu"
 
     def empty(self, n_rows: int, n: int) -> Tensor:
         """Return memory for a dense matrix to multiply by."""
-        return torch.empty(n_rows, n, dtype=self._values[1].dtype, device=self._values[1].device)
+        return torch.empty(n_rows, n, dtype=self.powers[1].dtype, device=self.powers[1].device)
 
     def times(self, dense: Tensor, *, rows: slice = slice(None), power: int = 1) -> Tensor:
         """Return ``X[rows] ** power @ dense`` with the power taken value by value.
@@ -117,21 +117,21 @@ class Compressed:
 
     def to_scipy(self) -> tuple[Any, Any, Any]:
         """Return values, indices and offsets as arrays, the values in double precision."""
-        return self._values[1].double().cpu().numpy(), self.indices.cpu().numpy(), self.offsets.cpu().numpy()
+        return self.powers[1].double().cpu().numpy(), self.indices.cpu().numpy(), self.offsets.cpu().numpy()
 
     def _power(self, power: int) -> Tensor:
-        if power not in self._values:
-            self._values[power] = self._values[1] ** power
-        return self._values[power]
+        if power not in self.powers:
+            self.powers[power] = self.powers[1] ** power
+        return self.powers[power]
 
     def _tensor(self, rows: slice, power: int) -> Tensor:
         """Return some rows as a sparse tensor, which takes longer to make than to multiply by and so is kept."""
         key = (rows.start, rows.stop, power)
-        if key not in self._tensors:
+        if key not in self.tensors:
             indices, offsets, values = self._part(rows, power)
             size = (len(offsets) - 1, self.shape[1])
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
                 warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")
-                self._tensors[key] = torch.sparse_csr_tensor(offsets, indices, values, size=size)
-        return self._tensors[key]
+                self.tensors[key] = torch.sparse_csr_tensor(offsets, indices, values, size=size)
+        return self.tensors[key]

@@ -70,27 +70,11 @@ class Space:
         """
         n_rows, n_values, total_weight, n_weighted = rows.size()
         mean = rows.feature_sums() / total_weight if fit_intercept else None
-        space = cls(
+        variance = _variance(rows.square_sums(mean), total_weight, mean, dtype=rows.dtype, dense=rows.dense)
+        return cls(
             rows.n_features, fit_intercept, rows.dtype, rows.device, rows.dense, n_rows, n_values, total_weight,
-            max(total_weight, n_weighted), mean, variance=torch.empty(0),
+            max(total_weight, n_weighted), mean, variance,
         )  # fmt: skip
-        space.variance = space._variance_of(rows.square_sums(mean))
-        return space
-
-    def _variance_of(self, squares: Tensor) -> Tensor:
-        """Return the variance, given sums of squared features, of dense rows centred ones."""
-        if not squares.isfinite().all():
-            raise FloatingPointError(f"squares of features are not finite in {self.dtype}: scale the features of X")
-        variance = squares / self.total_weight
-        # sparse rows are not centred: their variance is a difference of two squares, which loses more digits
-        if self.mean is None:
-            noise = torch.zeros_like(variance)
-        elif self.dense:
-            noise = (10 * torch.finfo(self.dtype).eps * self.mean).square()
-        else:
-            noise = 100 * torch.finfo(self.dtype).eps * variance
-            variance = variance - self.mean.square()
-        return variance.where(variance > noise, 0.0)
 
     @property
     def n_columns(self) -> int:
@@ -177,3 +161,25 @@ class Space:
         kurtosis = (weight * fourths / seconds.square()).nan_to_num(0.0, posinf=math.inf)
         unseen = (seconds == 0) & (self.variance > 0)  # constant in the rows that were taken
         return gram / weight, float(kurtosis.masked_fill(unseen, math.inf).max())
+
+
+def _variance(squares: Tensor, total_weight: float, mean: Tensor | None, *, dtype: torch.dtype, dense: bool) -> Tensor:
+    """Return the variance, given the sums of squared features, which are centred if dense; 0 where it is rounding.
+
+    Raises
+    ------
+    FloatingPointError
+        If a sum is not finite.
+    """
+    if not squares.isfinite().all():
+        raise FloatingPointError(f"squares of features are not finite in {dtype}: scale the features of X")
+    variance, eps = squares / total_weight, torch.finfo(dtype).eps
+    # sparse rows are not centred: their variance is a difference of two squares, which loses more digits
+    if mean is None:
+        noise = torch.zeros_like(variance)
+    elif dense:
+        noise = (10 * eps * mean).square()
+    else:
+        noise = 100 * eps * variance
+        variance = variance - mean.square()
+    return variance.where(variance > noise, 0.0)

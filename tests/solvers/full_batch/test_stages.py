@@ -117,7 +117,7 @@ def test_a_wrong_single_precision_costs_time_only(as_format, rows, monkeypatch):
 
     def spoiled_values(self):
         other = wrong_values(self)
-        other._values = {1: other._values[1] * (1 + 1e-3 * other._values[1].sin())}
+        other.powers = {1: other.powers[1] * (1 + 1e-3 * other.powers[1].sin())}
         return other
 
     monkeypatch.setattr(SingleRows, "__init__", spoiled_rows)
