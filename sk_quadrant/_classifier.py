@@ -576,7 +576,7 @@ class QuadrantMultiLabelClassifier(
                     X_val = self._check_numbers(X_val, reset=False, namespace=rows.namespace)
                 else:
                     X_val = self._read_inputs(X_val, reset=False, namespace=rows.namespace)
-                    X_val = X_val.follow(rows.X.signature())
+                    X_val = X_val.conform(rows.X.signature())
             options = {name: getattr(self, name) for name in names}
             return read_validation_rows(rows, X_val, y_val, sample_weight_val, **options)
         return divide(self.validation_fraction, X, y, groups) if self.early_stopping and splits else None
@@ -811,7 +811,7 @@ class QuadrantMultiLabelClassifier(
     def _check_inputs(self, X, *, reset, namespace):
         """Return the inputs of a module of the user, checked against those of the first call."""
         inputs = self._read_inputs(X, reset=reset, namespace=namespace)
-        return inputs if reset else self.model_.follow(inputs)
+        return inputs if reset else self.model_.conform(inputs)
 
     def _read_inputs(self, X, *, reset, namespace):
         """Return the inputs of a module of the user, checked."""

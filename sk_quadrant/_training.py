@@ -308,7 +308,7 @@ def _train(
     )
     architecture = Architecture() if estimator.module is not None else _architecture(estimator, rows.n_features)
     before = start.encoding if start is not None and not solver.needs_sums_only else None  # mini-batch solvers continue
-    encoding = rows.encoding.observing(rows.observed, before=before)
+    encoding = rows.encoding.with_observed(rows.observed, before=before)
     fitted = FittedModel([], architecture, encoding, loss, threshold, score_threshold, namespace=rows.namespace)
     if estimator.module is not None:
         fitted = module_model(fitted, estimator, signature=cast("Any", rows).X.signature())

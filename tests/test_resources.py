@@ -320,7 +320,7 @@ def test_a_fit_stopped_in_the_second_stage_does_not_go_on(monkeypatch):
     rng = np.random.default_rng(0)
     rows, labels = rng.normal(size=(40, 30)), rng.integers(0, 2, (40, 4))
     monkeypatch.setattr(stages, "PATIENCE", (1, 1))
-    monkeypatch.setattr(stages, "OWN_ELEMENTS", 1)
+    monkeypatch.setattr(stages, "HESSIAN_ELEMENTS", 1)
     begun = []
     precondition = OwnMetric.precondition
 

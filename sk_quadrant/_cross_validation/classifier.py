@@ -23,8 +23,8 @@ from sk_quadrant._classifier import QuadrantMultiLabelClassifier
 from sk_quadrant._cross_validation.evaluation import (
     AUTO_MAPS,
     Candidate,
+    CandidateScorer,
     HeldOutScores,
-    Judge,
     ProbabilityMap,
     ThresholdSearch,
     results_of,
@@ -279,11 +279,11 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         data = replace(data, targets=replace(data.targets, weight=weight), fit_params=params)
         splits = data.split(self.cv, routed.splitter.split, self.random_state)
         losses, Cs, kinds = self._check_losses(), self._check_Cs(), self._check_thresholds(len(splits))
-        judge, starts = self._judge(data.targets, weight, kinds), self._starts(data.X, losses)
+        candidate_scorer, starts = self._candidate_scorer(data.targets, weight, kinds), self._starts(data.X, losses)
         with Fits(self, len(starts) * len(splits) * len(Cs) + 1, data) as fits:
             paths = self._fit_paths(data, splits, starts, Cs, fits)
             candidates = [
-                self._candidate(judge, start, *fitted, thresholds=kind, prints=fits.progress.prints)
+                self._candidate(candidate_scorer, start, *fitted, thresholds=kind, prints=fits.progress.prints)
                 for start, start_paths in zip(starts, paths, strict=True)
                 for fitted in self._fitted(data, splits, start, Cs, start_paths)
                 for kind in kinds
@@ -292,7 +292,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             best = int(np.argmin(results["rank_test_score"]))
             if not np.isfinite(results["mean_test_score"][best]):
                 raise ValueError(f"scoring={self.scoring!r} must give a finite number for some candidate, got none.")
-            final = self._fit_best(judge, data, candidates[best], fits)
+            final = self._fit_best(candidate_scorer, data, candidates[best], fits)
         self._publish(
             final["estimator_"],
             X,
@@ -477,14 +477,14 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             )
         return list(THRESHOLDS) if self.thresholds == "auto" else [self.thresholds]
 
-    def _judge(self, targets, weight, kinds):
+    def _candidate_scorer(self, targets, weight, kinds):
         scorer = self._scorer()
         params = {} if weight is None else {"sample_weight": weight}
         search = None
         if is_of_predictions(scorer):
             search = ThresholdSearch(Scoring.of(scorer, self.scoring, params, targets), self.min_positives)
         maps = AUTO_MAPS if self.calibration == "auto" else (ProbabilityMap(self.calibration),)
-        return Judge(scorer, search, maps, weight)
+        return CandidateScorer(scorer, search, maps, weight)
 
     def _scorer(self):
         return get_scorer(self.scoring)
@@ -524,15 +524,15 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             )
         return possible and self.C_scope != "shared" and data.encoding.n_labels > 1
 
-    def _candidate(self, judge, start, C, scores, seconds, *, thresholds, prints):
-        test_scores = judge.test_scores(scores, thresholds, _link_of(start.loss))
+    def _candidate(self, candidate_scorer, start, C, scores, seconds, *, thresholds, prints):
+        test_scores = candidate_scorer.test_scores(scores, thresholds, _link_of(start.loss))
         candidate = Candidate(start.estimator, start.name, start.loss, C, thresholds, scores, test_scores, seconds)
         if prints:
             shown = ", ".join(f"{name}={value}" for name, value in candidate.params.items())
             print(f"[{type(self).__name__}] {shown}: score {np.mean(test_scores):.4f}")
         return candidate
 
-    def _fit_best(self, judge, data, candidate, fits):
+    def _fit_best(self, candidate_scorer, data, candidate, fits):
         """Return the attributes of the best candidate, fitted to all rows."""
         best = clone(candidate.estimator).set_params(loss=candidate.loss, C=candidate.C)
         classifier = data.fit(best, step=fits.step())
@@ -540,10 +540,10 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         if candidate.thresholds == "natural":
             thresholds = classifier.model_.score_threshold
         else:
-            thresholds = judge.search.tune(candidate.scores.decided(), candidate.thresholds)
+            thresholds = candidate_scorer.search.tune(candidate.scores.decided(), candidate.thresholds)
         best_map, log_losses = None, {}
         if len(candidate.scores.splits) > 1:
-            best_map, log_losses = judge.choose_map(candidate.scores, _link_of(candidate.loss))
+            best_map, log_losses = candidate_scorer.choose_map(candidate.scores, _link_of(candidate.loss))
         fitted_map = None if best_map is None or best_map.method is None else best_map.fit(candidate.scores)
         return {
             "estimator_": classifier,

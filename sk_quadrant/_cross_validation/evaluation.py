@@ -1,6 +1,6 @@
-"""Candidates and their scores on held-out rows: what is compared, and which one is best.
+"""Candidates and their scores on held-out rows.
 
-Thresholds and calibration maps are made of the rows of all other splits.
+Thresholds and calibration maps for a split are fitted to the held-out rows of the other splits.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class HeldOutScores:
     data : FitData
     splits : list of Split
     values : list of ndarray of shape (n_held_out, n_labels)
-        For each split.
+        Scores of each split.
     natural : list of ndarray of shape (n_labels,)
         Thresholds of the classifier of each split.
     """
@@ -52,12 +52,12 @@ class HeldOutScores:
     natural: list[FloatArray]
 
     def pooled(self, without: int | None = None) -> tuple[IndexArray, FloatArray]:
-        """Return rows and scores of all splits, or of all but one."""
+        """Return rows and scores of all splits, or of all except one."""
         kept = [k for k in range(len(self.splits)) if k != without]
         return np.concatenate([self.splits[k].test for k in kept]), np.concatenate([self.values[k] for k in kept])
 
     def decided(self) -> HeldOutScores:
-        """Return the same with infinite scores where the training rows of a split have a label in one class only."""
+        """Return scores that are infinite where a label has one class only in the training rows of a split."""
         pairs = zip(self.values, self.splits, strict=True)
         values = [constant_as_infinite(scores, self.data, split) for scores, split in pairs]
         return replace(self, values=values)
@@ -65,12 +65,12 @@ class HeldOutScores:
 
 @dataclass(frozen=True)
 class ThresholdSearch:
-    """How thresholds are chosen.
+    """Search of thresholds.
 
     Attributes
     ----------
     scoring : Scoring
-        What is maximised.
+        Metric to maximise.
     min_positives : int
         See `tune_thresholds`.
     """
@@ -79,7 +79,7 @@ class ThresholdSearch:
     min_positives: int
 
     def tune(self, scores: HeldOutScores, kind: str, without: int | None = None) -> FloatArray:
-        """Return thresholds of a kind, "label" or "shared", chosen on all splits but one."""
+        """Return thresholds of a kind, "label" or "shared", tuned on all splits except one."""
         metric, held_out = self.scoring.hold_out(scores.data, *scores.pooled(without), Rule())
         thresholds, _ = tune_thresholds(
             metric,
@@ -92,7 +92,7 @@ class ThresholdSearch:
         return thresholds
 
     def test_scores(self, scores: HeldOutScores, kind: str) -> list[float]:
-        """Return the metric for each split, at thresholds of the other splits."""
+        """Return the metric of each split, with thresholds tuned on the other splits."""
         decided = scores.decided()
         found = []
         for k, split in enumerate(scores.splits):
@@ -106,14 +106,14 @@ class ThresholdSearch:
 
 @dataclass(frozen=True)
 class ProbabilityMap:
-    """How decision values become probabilities.
+    """Map from decision values to probabilities.
 
     Attributes
     ----------
     method : {"sigmoid", "temperature", "isotonic"} or None
         None takes the link of the loss.
     pooled : bool
-        Whether one map serves all labels.
+        Whether all labels share one map.
     """
 
     method: str | None
@@ -125,13 +125,13 @@ class ProbabilityMap:
         return "link" if self.method is None else f"pooled_{self.method}" if self.pooled else self.method
 
     def fit(self, scores: HeldOutScores, without: int | None = None) -> CalibrationMap:
-        """Return the map fitted to all splits but one."""
+        """Return the map fitted to all splits except one."""
         rows, values = scores.pooled(without)
         calibration_set = CalibrationSet.of(values.astype(np.float64, copy=False), scores.data.targets, rows)
         return METHODS[str(self.method)](calibration_set.pooled() if self.pooled else calibration_set)
 
     def held_out(self, scores: HeldOutScores, link: Calibrate | None) -> Iterator[FloatArray]:
-        """Yield the probabilities of the held-out rows of each split, by a map of the other splits."""
+        """Yield the probabilities of the held-out rows of each split, by a map fitted to the other splits."""
         for k, values in enumerate(scores.values):
             if self.method is None:
                 if link is None:
@@ -159,7 +159,7 @@ def _inside(proba: FloatArray) -> FloatArray:
 def score_responses(
     scorer: Any, scores: HeldOutScores, probabilities: Sequence[FloatArray] | None, weight: Any
 ) -> list[float]:
-    """Return what a scorer of probabilities or decision values gives for each split."""
+    """Return the score of each split, by a scorer of probabilities or decision values."""
     data, found = scores.data, []
     for k, split in enumerate(scores.splits):
         proba = None if probabilities is None else data.encoding.complete(probabilities[k])
@@ -173,7 +173,7 @@ def score_responses(
 
 
 class _Responses(ClassifierMixin, BaseEstimator):
-    """A classifier that is nothing but its responses to some rows."""
+    """A classifier with given responses, for scorers."""
 
     def __init__(self, encoding: Encoding, scores: FloatArray, proba: FloatArray | None) -> None:
         self.encoding = encoding
@@ -188,9 +188,7 @@ class _Responses(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> FloatArray:
         """Return the probabilities."""
         if self.proba is None:
-            raise AttributeError(
-                "scoring needs probabilities, which a loss without a link has none of. Use calibration='auto'."
-            )
+            raise AttributeError("scoring needs probabilities, but the loss has no link. Use calibration='auto'.")
         return self.proba
 
 
@@ -209,17 +207,17 @@ class Candidate:
     Attributes
     ----------
     estimator : QuadrantMultiLabelClassifier
-        Where all other parameters come from.
+        Classifier with all other parameters.
     name : str
-        What distinguishes the estimator, empty if there is no other.
+        Name of the estimator in results, empty if there is one only.
     loss : str or Loss
     C : float or ndarray of shape (n_labels,)
     thresholds : {"natural", "shared", "label"}
     scores : HeldOutScores
     test_scores : list of float
-        For each split.
+        One for each split.
     fit_seconds : list of float
-        For each split.
+        One for each split.
     """
 
     estimator: Any
@@ -233,14 +231,14 @@ class Candidate:
 
     @property
     def params(self) -> dict[str, Any]:
-        """What distinguishes the candidate."""
+        """Parameters of the candidate, as in `cv_results_`."""
         of_all = {"loss": self.loss, "C": "label" if np.ndim(self.C) else self.C, "thresholds": self.thresholds}
         return {"estimator": self.name, **of_all} if self.name else of_all
 
 
 @dataclass(frozen=True)
-class Judge:
-    """What scores candidates.
+class CandidateScorer:
+    """Scores of candidates: metric, search of thresholds and calibration maps.
 
     Attributes
     ----------
@@ -248,7 +246,7 @@ class Judge:
     search : ThresholdSearch or None
         None for a scorer of probabilities or decision values.
     maps : tuple of ProbabilityMap
-        From which the one of the smallest log loss is taken.
+        Maps to choose from, by the log loss.
     weight : ndarray or None
         Weights of rows.
     """
@@ -269,14 +267,14 @@ class Judge:
     def choose_map(
         self, scores: HeldOutScores, link: Calibrate | None
     ) -> tuple[ProbabilityMap | None, dict[ProbabilityMap, float]]:
-        """Return the map of the smallest log loss, None where there are no probabilities, and all log losses."""
+        """Return the map with the smallest log loss, None without probabilities, and the log losses of all maps."""
         possible = [each for each in self.maps if each.method is not None or link is not None]
         losses = {each: float(np.mean(each.log_losses(scores, link))) for each in possible}
         return (min(losses, key=losses.__getitem__) if losses else None), losses
 
 
 def results_of(candidates: Sequence[Candidate]) -> dict[str, Any]:
-    """Return what is known of the candidates as columns, with the names of GridSearchCV."""
+    """Return the results of the candidates as columns, with the names of GridSearchCV."""
     test = np.array([candidate.test_scores for candidate in candidates])
     seconds = np.array([candidate.fit_seconds for candidate in candidates])
     params = [candidate.params for candidate in candidates]

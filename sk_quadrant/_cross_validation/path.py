@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Start:
-    """Where paths start: a classifier and a loss, to be fitted along C.
+    """A classifier and a loss to fit along C.
 
     Attributes
     ----------
     estimator : QuadrantMultiLabelClassifier
-        Classifier with all other parameters, which stays as it is.
+        Classifier with all other parameters; it is cloned.
     loss : str or Loss
     name : str
-        What distinguishes the estimator, empty if there is no other.
+        Name of the estimator in results, empty if there is one only.
     """
 
     estimator: Any
@@ -39,7 +39,7 @@ class Start:
 
 @dataclass(frozen=True)
 class PathPoint:
-    """What a fit of one split and one C leaves behind.
+    """Result of a fit of one split and one C.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class PathPoint:
 def fit_path(
     origin: Start, Cs: Sequence[float], data: FitData, split: Split, steps: Sequence[Any], *, prints: bool
 ) -> list[PathPoint]:
-    """Return what the fits of a split leave behind, in the order of ascending `Cs`.
+    """Return the results of the fits of a split, in the order of ascending `Cs`.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def fit_path(
     data : FitData
     split : Split
     steps : sequence of PartOfFit or None
-        What tells callbacks of each fit.
+        Reports of each fit to callbacks.
     prints : bool
         Whether to print a line for each fit.
     """
@@ -95,10 +95,10 @@ def fit_path(
 
 
 def starts_warm(estimator: Any) -> bool:
-    """Whether fits may start at other solutions: a solver with a random seed would go on training with the old rows."""
+    """Whether a fit may start at the solution before; a mini-batch solver would continue its training."""
     return bool(estimator.solver == "lbfgs")
 
 
 def scores_of_loss(classifier: Any, values: FloatArray, encoding: Encoding) -> FloatArray:
-    """Return decision values as the scores of the loss, from which those of two classes are shifted to 0."""
+    """Return scores of the loss, given decision values, from which two classes have the threshold subtracted."""
     return values + classifier.model_.score_threshold if encoding.exclusive else values

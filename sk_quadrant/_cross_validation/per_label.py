@@ -20,14 +20,14 @@ def choose_per_label(
 ) -> tuple[HeldOutScores, FloatArray]:
     """Return held-out scores with a C for each label, and these C.
 
-    The C for the scores of a split are chosen on all other splits, the C that are returned on all.
+    The C for the scores of a split are chosen on all other splits, the returned C on all splits.
 
     Parameters
     ----------
     scores : sequence of HeldOutScores
         For each C.
     Cs : sequence of float
-        In ascending order; of equally good ones the smallest is taken.
+        In ascending order; ties take the smallest.
     loss : LabelwiseLoss
     """
     of_splits = np.array([label_losses(each, loss) for each in scores])  # (n_Cs, n_splits, n_labels)

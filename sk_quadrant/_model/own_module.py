@@ -86,9 +86,9 @@ class ModuleModel(FittedModel):
             module.get_submodule(name).eval()
         return module
 
-    def follow(self, inputs: Inputs) -> Inputs:
-        """Return rows as the module takes them, or raise a ValueError if they are something else."""
-        return inputs if self.signature is None else inputs.follow(self.signature)
+    def conform(self, inputs: Inputs) -> Inputs:
+        """Return inputs in the form of those in `fit`, or raise a ValueError."""
+        return inputs if self.signature is None else inputs.conform(self.signature)
 
     def map_scores(self, X: Any, function: Callable[[slice, NDArray[Any]], Any]) -> list[Any]:
         return [function(rows, self._scores_of(X[rows])) for rows in row_blocks(len(X), self.rows_at_once)]

@@ -62,8 +62,8 @@ class Inputs(ABC):
         """Return the form of the rows, as plain values."""
         return {"kind": self.kind}
 
-    def follow(self, signature: Signature) -> Inputs:
-        """Return the rows in the form of a signature.
+    def conform(self, signature: Signature) -> Inputs:
+        """Return the rows in the form of a signature: order of keys, floats where the first call had floats.
 
         Raises
         ------
@@ -116,10 +116,10 @@ class ArrayInputs(Inputs):
         """Return number of axes and whether the numbers are floats."""
         return {"kind": self.kind, "of": _description(self.array)}
 
-    def follow(self, signature: Signature) -> ArrayInputs:
-        """Return the rows, integers as floats where the first call had floats; see `Inputs.follow`."""
-        super().follow(signature)
-        return ArrayInputs(_follow(self.array, signature["of"], "X"))
+    def conform(self, signature: Signature) -> ArrayInputs:
+        """Return the rows, integers as floats where the first call had floats; see `Inputs.conform`."""
+        super().conform(signature)
+        return ArrayInputs(_conform(self.array, signature["of"], "X"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,20 +193,20 @@ class DictInputs(Inputs):
         """Return number of axes and kind of numbers by name."""
         return {"kind": self.kind, "of": {name: _description(part) for name, part in self.parts.items()}}
 
-    def follow(self, signature: Signature) -> DictInputs:
-        """Return the rows in the order of the first call; see `Inputs.follow`."""
-        super().follow(signature)
+    def conform(self, signature: Signature) -> DictInputs:
+        """Return the rows in the order of the first call; see `Inputs.conform`."""
+        super().conform(signature)
         expected = signature["of"]
         if set(expected) != set(self.parts):
             raise ValueError(f"X must have the keys of the first call, {sorted(expected)}, got {sorted(self.parts)}.")
-        return DictInputs({name: _follow(self.parts[name], of, f"X[{name!r}]") for name, of in expected.items()})
+        return DictInputs({name: _conform(self.parts[name], of, f"X[{name!r}]") for name, of in expected.items()})
 
 
 def _description(array: Any) -> list[Any]:
     return [array.ndim, numpy_dtype(array).kind == "f"]
 
 
-def _follow(array: Any, description: list[Any], name: str) -> Any:
+def _conform(array: Any, description: list[Any], name: str) -> Any:
     """Return an array in the form of the first call, or raise a ValueError."""
     ndim, has_floats = description
     if array.ndim != ndim:

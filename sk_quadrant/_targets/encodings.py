@@ -89,8 +89,8 @@ class Encoding(ABC):
         """Return a DataFrame with its columns in the order of the labels; see `align_labels`."""
         return align_labels(y, self.label_names, name=name)
 
-    def observing(self, observed: NDArray[np.bool_], *, before: Encoding | None = None) -> Encoding:
-        """Return the encoding with the labels that were observed in training; classes always are."""
+    def with_observed(self, observed: NDArray[np.bool_], *, before: Encoding | None = None) -> Encoding:
+        """Return the encoding with the labels observed in training; classes always are."""
         return self
 
     def named(self, names: Any) -> Encoding:
@@ -348,7 +348,7 @@ class MultiLabel(Encoding):
         self.check_same(MultiLabel(np.arange(targets.n_labels)))
         return targets
 
-    def observing(self, observed: NDArray[np.bool_], *, before: Encoding | None = None) -> MultiLabel:
+    def with_observed(self, observed: NDArray[np.bool_], *, before: Encoding | None = None) -> MultiLabel:
         """Return the encoding with the labels observed in training, or in an earlier call."""
         if isinstance(before, MultiLabel):
             observed = observed | (True if before.unobserved is None else ~before.unobserved)

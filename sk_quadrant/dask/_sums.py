@@ -15,7 +15,7 @@ from distributed import Client, Future, wait
 from distributed.scheduler import KilledWorker
 
 from sk_quadrant._rows.parts import Part, Schema, Summary
-from sk_quadrant._solvers.full_batch.shard import Query, Shard, Sums, add, sum_over
+from sk_quadrant._solvers.full_batch.shard import Shard, ShardMethod, SumTensors, add, sum_over
 from sk_quadrant._solvers.full_batch.sums import ShardedSums
 
 ATTEMPTS = 3  # the death of a worker can cancel tasks of other workers
@@ -47,15 +47,15 @@ class DaskSums(ShardedSums):
             for worker, group in _by_thread(client, parts)
         ]
 
-    def total(self, query: Query, *arguments: Any) -> Sums:
+    def total(self, method: ShardMethod, *arguments: Any) -> SumTensors:
         """Return the sum over all workers."""
-        sums: Sums = result_of(self.client, lambda: self._submit(query, arguments))
+        sums: SumTensors = result_of(self.client, lambda: self._submit(method, arguments))
         return sums
 
-    def _submit(self, query: Query, arguments: tuple[Any, ...]) -> Future:
+    def _submit(self, method: ShardMethod, arguments: tuple[Any, ...]) -> Future:
         with dask.config.set({LARGE_GRAPH: "1TiB"}):  # parameters may be large
             sent = self.client.submit(_keep, arguments, pure=False)  # recomputed if its worker dies
-        futures = [self.client.submit(sum_over, group, query, sent, pure=False) for group in self.groups]
+        futures = [self.client.submit(sum_over, group, method, sent, pure=False) for group in self.groups]
         while len(futures) > 1:
             futures = [
                 self.client.submit(add, futures[start : start + FAN_IN], pure=False)

@@ -10,7 +10,7 @@ from typing import Any
 from zlib import crc32
 
 from sk_quadrant._rows.parts import Schema
-from sk_quadrant._solvers.full_batch.shard import Query, Shard, Sums, sum_over
+from sk_quadrant._solvers.full_batch.shard import Shard, ShardMethod, SumTensors, sum_over
 from sk_quadrant._solvers.full_batch.sums import ShardedSums
 from sk_quadrant.distributed._ranks import Ranks
 
@@ -30,7 +30,7 @@ class RankSums(ShardedSums):
         super().__init__(schema)
         self.ranks, self.shards = ranks, shards
 
-    def total(self, query: Query, *arguments: Any) -> Sums:
+    def total(self, method: ShardMethod, *arguments: Any) -> SumTensors:
         """Return the sum over all ranks.
 
         Raises
@@ -39,12 +39,12 @@ class RankSums(ShardedSums):
             If a rank has failed, or computes another sum.
         """
         own = self.ranks.attempt(
-            lambda: sum_over(self.shards, query, arguments), token=lambda sums: _token(query, sums)
+            lambda: sum_over(self.shards, method, arguments), token=lambda sums: _token(method, sums)
         )
         return tuple(None if part is None else self.ranks.sum(part) for part in own)
 
 
-def _token(query: Query, sums: Sums) -> int:
-    """Return a hash of the query and shapes, which must be equal on all ranks."""
+def _token(method: ShardMethod, sums: SumTensors) -> int:
+    """Return a hash of the method and shapes, which must be equal on all ranks."""
     shapes = [None if part is None else tuple(part.shape) for part in sums]
-    return crc32(f"{getattr(query, '__name__', query)} {shapes}".encode())
+    return crc32(f"{getattr(method, '__name__', method)} {shapes}".encode())

@@ -1,1 +1,1 @@
-"""The full-batch solver of linear models: all rows at once, every label with its own steps."""
+"""The full-batch solver of linear models: each iteration uses all rows, with a step length for each label."""

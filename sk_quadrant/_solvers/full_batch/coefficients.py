@@ -1,4 +1,4 @@
-"""Where the solver puts the weights of each block of labels: a dense tensor, or sparse rows without small weights."""
+"""Storage of the fitted weights: a dense tensor, or sparse rows without small weights."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sk_quadrant._solvers.tensors import as_tensor
 if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.rare_columns import RareColumns
 
-PART_ELEMENTS = 2**20  # weights that are copied at a time
+PART_ELEMENTS = 2**20  # weights copied at a time
 
 
 class Coefficients(Protocol):
-    """Weights of all labels, (n_labels, n_features), which a solver reads and writes by blocks of labels."""
+    """Weights of all labels, (n_labels, n_features), read and written in blocks of labels."""
 
     @property
     def n_features(self) -> int:
@@ -33,7 +33,7 @@ class Coefficients(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where weights are."""
+        """Device of the weights."""
         ...
 
     def take(self, labels: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class Coefficients(Protocol):
         ...
 
     def put(self, labels: Tensor, weights: Tensor, rare: RareColumns | None) -> None:
-        """Write the weights of some labels, which are those of fewer columns if there are rare ones."""
+        """Write the weights of some labels; `rare` restores the original columns."""
         ...
 
 
@@ -58,7 +58,7 @@ class DenseCoefficients:
 
     @property
     def device(self) -> torch.device:
-        """Where weights are."""
+        """Device of the weights."""
         return self.weight.device
 
     def take(self, labels: Tensor) -> Tensor:
@@ -74,14 +74,14 @@ class DenseCoefficients:
 
 
 class ThresholdedCoefficients:
-    """Weights of which small ones become 0 block by block, so that they never exist as a dense matrix.
+    """Sparse weights: small ones are set to 0 block by block, without a dense matrix of all.
 
     See `Coefficients`.
 
     Parameters
     ----------
     start : {CSR matrix, ndarray} of shape (n_labels, n_features)
-        Weights to start from, which those of labels that are never written stay.
+        Initial weights, kept for labels that are not written.
     threshold : float
         Smallest size of a weight that is kept.
     dtype : torch.dtype
@@ -95,12 +95,12 @@ class ThresholdedCoefficients:
         self._rows: list[Any] = []
 
     def take(self, labels: Tensor) -> Tensor:
-        """Return weights of the start."""
+        """Return initial weights of some labels."""
         rows = self.start[labels.cpu().numpy()]
         return as_tensor(rows.toarray() if sparse.issparse(rows) else rows, self.dtype, self.device)
 
     def put(self, labels: Tensor, weights: Tensor, rare: RareColumns | None) -> None:
-        """Keep the large weights of some labels."""
+        """Store the large weights of some labels."""
         if rare is not None:
             restored = weights.new_empty(len(labels), self.n_features)
             rare.restore(weights, restored, torch.arange(len(labels), device=self.device))

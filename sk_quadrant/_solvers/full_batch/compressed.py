@@ -16,8 +16,8 @@ from torch.nn.functional import embedding_bag
 from sk_quadrant._solvers.tensors import as_tensor
 from sk_quadrant._solvers.threads import long_operation
 
-NARROW = 16  # columns that a sparse tensor is multiplied by at a time: their cache lines stay in cache
-LONGEST_PRODUCT = 2**27  # multiplications without a look at whether the user has pressed Ctrl-C: a tenth of a second
+NARROW = 16  # columns in one product with a sparse tensor: their cache lines stay in cache
+LONGEST_PRODUCT = 2**27  # multiplications between checks for Ctrl-C: a tenth of a second
 
 
 class Compressed:
@@ -42,7 +42,7 @@ class Compressed:
         self.tensors: dict[tuple[int, int, int], Tensor] = {}
 
     def single(self) -> Compressed:
-        """Return the same with values in single precision."""
+        """Return the matrix in single precision."""
         other = copy(self)
         other.powers = {1: self.powers[1].float()}
         other.tensors = {}
@@ -53,7 +53,7 @@ class Compressed:
         return self.powers[1].dtype == torch.float32 and self.powers[1].device.type == "cpu"
 
     def empty(self, n_rows: int, n: int) -> Tensor:
-        """Return memory for a dense matrix to multiply by."""
+        """Return an uninitialised dense matrix of the same precision."""
         return torch.empty(n_rows, n, dtype=self.powers[1].dtype, device=self.powers[1].device)
 
     def times(self, dense: Tensor, *, rows: slice = slice(None), power: int = 1) -> Tensor:
@@ -93,12 +93,14 @@ class Compressed:
         return product
 
     def _parts(self, rows: slice, n: int) -> list[slice]:
-        """Return rows in parts, for which a user who has pressed Ctrl-C does not wait long."""
+        """Return rows in parts that are small enough for Ctrl-C to take effect soon."""
         start, stop, _ = rows.indices(self.shape[0])
         if self.offsets.device.type != "cpu" or len(self.indices) * n <= LONGEST_PRODUCT:
             return [rows]
         first, last = int(self.offsets[start]), int(self.offsets[stop])
-        n_parts = 2 ** math.ceil(math.log2(max(1, (last - first) * n / LONGEST_PRODUCT)))  # few sizes, few tensors kept
+        n_parts = 2 ** math.ceil(
+            math.log2(max(1, (last - first) * n / LONGEST_PRODUCT))
+        )  # few sizes, few cached tensors
         if n_parts == 1:
             return [rows]
         inner = torch.linspace(first, last, n_parts + 1, dtype=torch.float64)[1:-1].to(self.offsets.dtype)
@@ -125,7 +127,7 @@ class Compressed:
         return self.powers[power]
 
     def _tensor(self, rows: slice, power: int) -> Tensor:
-        """Return some rows as a sparse tensor, which takes longer to make than to multiply by and so is kept."""
+        """Return some rows as a sparse tensor, cached because its construction takes longer than a product."""
         key = (rows.start, rows.stop, power)
         if key not in self.tensors:
             indices, offsets, values = self._part(rows, power)

@@ -28,10 +28,10 @@ BLOCK_ELEMENTS = 2**18  # scores of a block of rows: 1 MiB in single precision, 
 
 
 class FeatureSums(Protocol):
-    """Sums over rows of features times a factor that becomes known block by block."""
+    """Sums over rows of features times a factor, which is given block by block."""
 
     def add(self, rows: slice, factor: Tensor) -> None:
-        """Take a block of rows, given its factor of shape (n_labels, n_block_rows)."""
+        """Add a block of rows with its factor of shape (n_labels, n_block_rows)."""
         ...
 
     def totals(self) -> list[Tensor]:
@@ -40,7 +40,7 @@ class FeatureSums(Protocol):
 
 
 class Design(ABC):
-    """Weighted rows of features, seen through products.
+    """Weighted rows of features, used through products.
 
     Parameters
     ----------
@@ -86,10 +86,10 @@ class Design(ABC):
 
     @abstractmethod
     def blocks(self, n_labels: int) -> Iterator[slice]:
-        """Yield the blocks of rows whose scores for this number of labels are worked on together."""
+        """Yield blocks of rows whose scores for this number of labels fit in the cache."""
 
     def parts(self, n_labels: int) -> list[Sequence[slice]]:
-        """Return the blocks in groups that may be worked on at the same time, each with sums of its own."""
+        """Return the blocks in groups that may be processed in parallel, each with separate sums."""
         return [list(self.blocks(n_labels))]
 
     @abstractmethod
@@ -148,7 +148,7 @@ class Design(ABC):
 
     @abstractmethod
     def convert(self) -> None:
-        """Take the features for single precision."""
+        """Convert the features to single precision."""
 
 
 class DenseDesign(Design):
@@ -163,7 +163,7 @@ class DenseDesign(Design):
     def blocks(self, n_labels: int) -> Iterator[slice]:
         """Yield blocks of rows; see `Design.blocks`."""
         size = self._rows_per_block(n_labels)
-        for start in range(0, max(1, self.n_rows), size):  # no rows are a block, too, so that their sums are zeros
+        for start in range(0, max(1, self.n_rows), size):  # without rows one empty block, so that sums are zeros
             yield slice(start, min(start + size, self.n_rows))
 
     def parts(self, n_labels: int) -> list[Sequence[slice]]:
@@ -188,7 +188,7 @@ class DenseDesign(Design):
         return torch.cat([block, block.new_ones(len(block), 1)], dim=1) if self.fit_intercept else block
 
     def convert(self) -> None:
-        """Convert rows when they are wanted; see `Design.convert`."""
+        """Convert rows when they are used; see `Design.convert`."""
         self.X = SingleRows(self.X)  # type: ignore[assignment]
 
     def inner_products(self, mean: Tensor | None) -> Tensor:
@@ -227,7 +227,7 @@ class DenseDesign(Design):
 
 
 class SingleRows:
-    """Rows in single precision, converted when they are wanted; the last ones are kept for a second product."""
+    """Rows in single precision, converted when they are used; the last block is cached for a second product."""
 
     def __init__(self, X: Tensor) -> None:
         self._X, self._last = X, threading.local()
@@ -240,7 +240,7 @@ class SingleRows:
 
 
 class DenseFeatureSums:
-    """Sums that are added up block by block, while the block is in cache; see `FeatureSums`."""
+    """Sums that are updated block by block, while the block is in cache; see `FeatureSums`."""
 
     def __init__(self, design: DenseDesign, n_labels: int, powers: tuple[int, ...]) -> None:
         self.design = design
@@ -261,7 +261,7 @@ class DenseFeatureSums:
 
 
 class SparseDesign(Design):
-    """Design held as compressed rows and columns, multiplied without being densified; see `Design`."""
+    """Design held as compressed rows and columns, multiplied without a dense copy; see `Design`."""
 
     dense = False
 
@@ -270,7 +270,7 @@ class SparseDesign(Design):
     ) -> None:
         super().__init__(X.shape, row_weight, fit_intercept=fit_intercept, dtype=dtype, device=device)
         columns = X.T.tocsr()
-        if not columns.has_canonical_format:  # squares of the parts of an entry are not that of their sum
+        if not columns.has_canonical_format:  # duplicates are summed before they are squared
             columns.sum_duplicates()
             X = columns.T
         self._by_row = Compressed(X.tocsr(), dtype, device)
@@ -281,7 +281,7 @@ class SparseDesign(Design):
 
     def blocks(self, n_labels: int) -> Iterator[slice]:
         """Yield blocks of rows; see `Design.blocks`."""
-        size = BLOCK_ELEMENTS >> (n_labels - 1).bit_length()  # few sizes: products keep a tensor of each block
+        size = BLOCK_ELEMENTS >> (n_labels - 1).bit_length()  # few sizes: products cache a tensor for each block
         yield from row_blocks(self.n_rows, max(256, size))
 
     def raw_scores(self, coef: Tensor, rows: slice) -> Tensor:
@@ -305,11 +305,11 @@ class SparseDesign(Design):
             mean, firsts = mean.double(), torch.as_tensor(X.T @ weights, device=self.device)
             gram -= torch.outer(mean, firsts) + torch.outer(firsts - weights.sum() * mean, mean)
         seconds = gram.diagonal()
-        fourths = torch.full_like(seconds, math.inf)  # many zeros are a heavy tail
+        fourths = torch.full_like(seconds, math.inf)  # many zeros make a heavy tail
         return gram, seconds, fourths, torch.tensor(weights.sum(), device=self.device)
 
     def convert(self) -> None:
-        """Take values in single precision; see `Design.convert`."""
+        """Convert the values; see `Design.convert`."""
         self._by_row, self._by_column = self._by_row.single(), self._by_column.single()
 
     def _to_scipy(self) -> Any:
@@ -327,7 +327,7 @@ class SparseDesign(Design):
 
 
 class SparseFeatureSums:
-    """Factors that are kept until all rows are there: their columns are compressed for all rows; see `FeatureSums`."""
+    """Sums computed once the factors of all rows are known: columns are compressed over all rows; see `FeatureSums`."""
 
     def __init__(self, columns: Compressed, n_rows: int, n_labels: int, powers: tuple[int, ...]) -> None:
         self.columns, self.powers = columns, powers

@@ -11,9 +11,9 @@ step length and stop, while all labels share the two matrix products of an itera
 one group, which makes it the usual L-BFGS.
 
 A group stops when half its squared Newton decrement :math:`g^\top H g / 2`, which estimates the distance of the
-objective to the optimum, is at most tol^2 of the objective. Where the objective has become small against that at the
-start, as on separable data with a weak penalty, rows that leave the margin can make H far too small. A convex objective
-must then also be certain to be near: the penalty makes it strongly convex, so that [2]_, equation 9.9,
+objective to the optimum, is at most tol^2 of the objective. Where the objective is small relative to the start, as on
+separable data with a weak penalty, rows that leave the margin can make H far too small. A convex objective then also
+has to satisfy a bound: the penalty makes it strongly convex, so that [2]_, equation 9.9,
 
 .. math:: f(\theta) - f^* \le \frac{C}{2} \lVert \nabla_w f \rVert^2.
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.preconditioner import HessianApproximation
     from sk_quadrant._solvers.full_batch.shard import Curvature
 
-COMPACT = 0.25  # share of finished labels that makes dropping them worth the copying
+COMPACT = 0.25  # share of finished labels above which dropping them pays for the copies
 
 
 SMALL = 0.1  # share of the objective at the start below which the loss may be flat
@@ -53,31 +53,31 @@ CERTAIN = 1e-3  # distance to the optimum, relative to the objective, that is co
 
 
 def reference(values: Tensor, start: Tensor, penalty: Tensor) -> Tensor:
-    """Return what a distance to the optimum is small or large against: the objective.
+    """Return the value to which the distance to the optimum is relative: the objective.
 
-    Without a penalty that of separable data has no optimum: then it is at least 1% of the objective at the start.
+    Without a penalty separable data have no optimum: then it is at least 1% of the objective at the start.
     """
     least = torch.zeros_like(start).where((penalty > 0).all() if len(penalty) > len(start) else penalty > 0, start)
     return torch.maximum(values.abs(), SEPARABLE * least)
 
 
 def is_certain(bound: Tensor, values: Tensor, start: Tensor, smallest: float = 0.0) -> Tensor:
-    """Return which groups have no small objective, or are close to their optimum for certain.
+    """Return which groups have a large objective, or a bound that confirms that they are close to the optimum.
 
     Parameters
     ----------
     bound : Tensor of shape (n_groups,)
-        What the distance of the objective to the optimum is at most.
+        Upper bound of the distance of the objective to the optimum.
     values, start : Tensor of shape (n_groups,)
         The objective now and at the start.
     smallest : float, default=0
-        A relative distance that is small enough, if more than 1e-3.
+        Relative distance that is sufficient, if more than 1e-3.
     """
     return (values.abs() >= SEPARABLE * start) | (bound <= max(CERTAIN, smallest) * values.abs())
 
 
 class Pair(NamedTuple):
-    """A curvature pair: a step, the change of the gradient along it, and 1 / <step, change> (0: not to be used)."""
+    """A curvature pair: a step, the change of the gradient along it, and 1 / <step, change>, or 0 to ignore it."""
 
     step: Tensor
     change: Tensor
@@ -85,7 +85,7 @@ class Pair(NamedTuple):
 
 
 class Minimizer:
-    """A minimisation over a block of labels, which shrinks as labels finish.
+    """A minimisation over a block of labels; labels that have converged are dropped.
 
     Parameters
     ----------
@@ -100,12 +100,12 @@ class Minimizer:
     memory : int
         Number of curvature pairs.
     scale : Tensor of shape (n_groups,), default=None
-        What the tolerance is relative to, by default the objective at the start.
+        Value to which the tolerance is relative, by default the objective at the start.
     noise : float, default=None
-        A group in which no step decreases the objective counts as having reached the tolerance if its slope is at most
-        this times the scale, by default what the arithmetic can tell, and small against the objective.
+        A group in which no step decreases the objective has converged if its slope is at most this times the scale and
+        small relative to the objective. By default a power of the rounding unit.
     watch : Watch or None, default=None
-        What follows the iterations.
+        Progress reports.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class Minimizer:
     reached : bool Tensor of shape (n_labels,)
         Which labels have reached the tolerance.
     relative_to : Tensor of shape (n_groups,)
-        What the tolerance is relative to.
+        Value to which the tolerance is relative.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Minimizer:
         self.per_label = objective.loss.labelwise
         self.pairs: deque[Pair] = deque(maxlen=memory)
         self.solution, self.gradient = theta.clone(), torch.zeros_like(theta)
-        self.labels = torch.arange(objective.n_labels, device=theta.device)  # the labels still worked on
+        self.labels = torch.arange(objective.n_labels, device=theta.device)  # labels that have not been dropped
         n_groups = objective.n_labels if self.per_label else 1
         self.done = torch.zeros(n_groups, dtype=torch.bool, device=theta.device)
         self.damping = torch.ones(n_groups, dtype=torch.float64, device=theta.device)
@@ -188,10 +188,10 @@ class Minimizer:
                 self._report(self.watch, -slope / 2)
 
     def _confirmed(self, close: Tensor, direction: Tensor, slope: Tensor) -> Tensor:
-        """Return which groups that seem close to their optimum would be there after the step.
+        """Return which groups that seem close to their optimum would reach it by the next step.
 
-        A curvature pair tells of the curvature along a past step. Where the loss has become small and flat, as hinges
-        are beyond the margin, there may be much less of it here, and step and decrement are then too small.
+        A curvature pair has the curvature along a past step. Where the loss has become small and flat, as hinges are
+        beyond the margin, the present curvature may be much smaller, and step and decrement are then too small.
         """
         asked = close & ~self.done & (self.point.values < SMALL * self.scale)
         if self.objective.loss.quadratic or not asked.any():
@@ -204,7 +204,7 @@ class Minimizer:
         return confirmed
 
     def _certain(self, close: Tensor) -> Tensor:
-        """Return which groups that seem close to their optimum are so for certain, where the estimate may fail."""
+        """Return which groups that seem close to their optimum satisfy the bound, where the estimate may fail."""
         objective, point = self.objective, self.point
         if not (objective.loss.convex and (close & (point.values < SEPARABLE * self.scale)).any()):
             return close
@@ -220,7 +220,7 @@ class Minimizer:
         self.accepted = self.labels, self.done, self.theta
 
     def _report(self, watch: Watch, decrement: Tensor) -> None:
-        """Tell of an iteration, before which the estimated distance to the optimum was the decrement."""
+        """Report an iteration; the decrement is the estimated distance to the optimum before it."""
         groups = f", {int((~self.done).sum())} labels left" if self.per_label else ""
         objective = self.trace.values[-1]
         line = f"iteration {self.trace.n_iter}: objective {objective:.8g}{groups}"
@@ -244,16 +244,16 @@ class Minimizer:
             self.relative_to = self.point.values.abs().clamp(min=torch.finfo(torch.float64).tiny)
         self.scale = self.relative_to
         if self.per_label and self.objective.space.fit_intercept:
-            self._finish(self.objective.constant_labels())  # their optimum is at infinity: they keep their start
+            self._finish(self.objective.constant_labels())  # their optimum is at infinity; they keep the start
         self._accept()
 
     def _precondition(self) -> None:
         self.preconditioner = self.hessian.precondition(self.objective, self.theta, self.point)
 
     def _damp(self, pair: Pair) -> None:
-        """Shorten the steps of a preconditioner that does not know how features go together, as a pair suggests.
+        """Scale the steps of a diagonal preconditioner by the curvature of the last pair.
 
-        The decrement is then that much smaller, too, and no better an estimate than before.
+        The decrement is scaled, too, so that as an estimate it is no better than before.
         """
         if self.preconditioner.couples:
             return
@@ -307,20 +307,20 @@ class Minimizer:
     def _search(self, direction: Tensor, slope: Tensor, curvature: Curvature) -> Tensor:
         """Move every group by a step that satisfies the weak Wolfe conditions and return which found none.
 
-        All groups try the unit step together; those it does not suit try others while the rest wait.
+        All groups try the unit step first; those that need other steps are evaluated without the rest.
         """
         start, begin = self.theta, self.point
         bracket = Bracket(begin.values, slope, torch.finfo(direction.dtype).eps)
         self.theta = start + direction * self._spread(~self.done)
         self.point = self.objective.evaluate(self.theta, curvature)
-        pending = bracket.judge(~self.done, self.point.values, self._inner(self.point.gradient, direction))
+        pending = bracket.update(~self.done, self.point.values, self._inner(self.point.gradient, direction))
         while pending.any() and bracket.trials < MAX_TRIALS:
             labels = pending.nonzero()[:, 0] if self.per_label else torch.arange(len(self.labels))
             step = self._spread(bracket.step)[labels]
             self.theta[labels] = take_labels(start, labels) + step * take_labels(direction, labels)
             part = self.objective.take(labels) if self.per_label else self.objective
             self.point.put(labels, part.evaluate(take_labels(self.theta, labels), curvature))
-            pending = bracket.judge(pending, self.point.values, self._inner(self.point.gradient, direction))
+            pending = bracket.update(pending, self.point.values, self._inner(self.point.gradient, direction))
         if pending.any():
             if self.point.values[pending].isnan().any():
                 raise FloatingPointError("the loss became NaN, also after the shortest steps")
@@ -335,7 +335,7 @@ class Minimizer:
         return column if groups.dtype == torch.bool else column.to(self.theta.dtype)
 
     def _give_up(self, failed: Tensor, slope: Tensor) -> None:
-        """Finish the groups in which no decrease was found: at the precision of the arithmetic, or not converged."""
+        """Finish the groups in which no decrease was found: converged up to rounding, or not converged."""
         self._finish(failed & (-slope <= (self.noise * self.scale).minimum(CERTAIN * self._reference())))
         self._finish(failed, reached=False)
 
@@ -361,7 +361,7 @@ class Minimizer:
         return self.per_label and float(self.done.double().mean()) > COMPACT
 
     def _compact(self, direction: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """Drop the finished labels from all that is held."""
+        """Drop the finished labels from all tensors."""
         self.finished_value += float(self.point.values[self.done].sum())
         keep = (~self.done).nonzero()[:, 0]
         self.objective, self.preconditioner = self.objective.take(keep), self.preconditioner.take(keep)

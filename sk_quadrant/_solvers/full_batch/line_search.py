@@ -24,18 +24,18 @@ from torch import Tensor
 
 DECREASE, FLATNESS = 1e-4, 0.9  # c_1 and c_2
 MAX_TRIALS = 30
-MAX_SECANTS = 8  # trials after which a decrease alone is good enough, and brackets are halved
+MAX_SECANTS = 8  # trials after which a decrease is sufficient, and brackets are halved
 
 
 class Bracket:
-    """Step lengths of a line search, one a group, with the interval that is known to hold a good one.
+    """Step lengths of a line search, one for each group, with an interval that contains a good one.
 
     Attributes
     ----------
     step : double Tensor of shape (n_groups,)
-        The step to try next, at first 1.
+        The next step to try, initially 1.
     trials : int
-        Number of steps judged.
+        Number of steps tried.
     """
 
     def __init__(self, values: Tensor, slope: Tensor, eps: float) -> None:
@@ -44,10 +44,10 @@ class Bracket:
         self.high = torch.full_like(slope, math.inf)
         self.trials = 0
 
-    def judge(self, pending: Tensor, values: Tensor, slopes: Tensor) -> Tensor:
+    def update(self, pending: Tensor, values: Tensor, slopes: Tensor) -> Tensor:
         """Return which of the pending groups need another step, given objective and slope at the present one."""
         self.trials += 1
-        # the noise allows for rounding in values: near the optimum it exceeds the decrease that is asked for
+        # the noise allows for rounding in values: near the optimum it exceeds the required decrease
         enough = values <= self.values + DECREASE * self.step * self.slope + self.noise
         flat = slopes >= FLATNESS * self.slope
         pending = pending & ~(enough & (flat | (self.trials > MAX_SECANTS)))

@@ -38,14 +38,14 @@ class FullBatchNet(LabelNet):
     observe : callable or None, default=None
         See `Problem`.
     coefficients : Coefficients or None, default=None
-        Where weights are put, None for those of the module.
+        Storage of the weights, None for those of the module.
     **kwargs
         Parameters of `skorch.NeuralNet`.
 
     Attributes
     ----------
     trace_ : Trace
-        What happened, over all labels.
+        Trace over all labels.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class FullBatchNet(LabelNet):
         self.stopped_ = False
 
     def initialize_optimizer(self, *_: Any, **__: Any) -> FullBatchNet:
-        """Take no optimizer: those of PyTorch import its compiler, which takes the first fit of a process a second."""
+        """Create no optimizer: those of PyTorch import its compiler, which takes a second in the first fit."""
         self.optimizer_ = None
         return self
 
@@ -99,7 +99,7 @@ class FullBatchNet(LabelNet):
         return self
 
     def _tell(self, solution: Callable[[], Any]) -> None:
-        """Tell an observer of an iteration, and stop if it asks for that."""
+        """Report an iteration to the observer, and stop if it returns True."""
 
         def layers() -> Layers:
             weight, bias = solution()
@@ -118,7 +118,7 @@ def solve(problem: Problem) -> FitResult:
     order = {"feature_major": rows.is_sparse}
     n_features = 0 if thresholded else rows.n_features  # the module then holds the intercepts alone
     module = build_module(problem.architecture, n_features, rows.n_labels, rows.dtype, **order)
-    device = problem.device if isinstance(rows, TrainingRows) else "cpu"  # where sums over several places arrive
+    device = problem.device if isinstance(rows, TrainingRows) else "cpu"  # device of sums over shards
     net = FullBatchNet(
         **net_parameters(module, problem.loss, device),
         C=problem.C,
@@ -155,7 +155,7 @@ def solve(problem: Problem) -> FitResult:
 
 
 def _thresholded(problem: Problem, device: Any) -> ThresholdedCoefficients:
-    """Return where the weights of a problem with a threshold are put."""
+    """Return the storage for weights with a threshold."""
     rows = problem.rows
     if problem.start is None:
         start: Any = sparse.csr_matrix((rows.n_labels, rows.n_features), dtype=rows.dtype)

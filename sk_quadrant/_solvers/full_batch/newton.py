@@ -2,7 +2,7 @@
 
 With ``H = sum_i h_i x_i x_i' + I / C`` in place of an estimate, the direction of L-BFGS without curvature pairs is
 Newton's ``-H^(-1) g``, which converges quadratically near the optimum. It takes n d^2 operations per label, and so is
-for the labels that the shared approximation leaves: few rows for the features, or a weak penalty.
+used for the labels that the shared approximation does not solve: few rows per feature, or a weak penalty.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class NormalEquations:
 
     @classmethod
     def of(cls, space: Space, rows: RowSums, penalty: Tensor) -> NormalEquations | None:
-        """Return the equations of all rows, None if they are singular or larger than other ways of solving."""
+        """Return the equations of all rows, None if they are singular or slower than iterations."""
         if rows.design() is None or space.n_features > MAX_FEATURES or space.n_counted < space.n_features:
             return None
         if not (space.dense or space.n_values * 2 * space.n_features >= space.n_features**2):

@@ -6,7 +6,7 @@ For label j with targets t and row weights v, and the whole label set at once fo
     f(\theta) = \sum_i v_i\, \ell(s_i, t_i) + \frac{1}{2 C_j} \lVert w \rVert^2, \qquad
     \nabla_w f = \sum_i v_i\, \ell'(s_i, t_i)\, (x_i - m) + \frac{w}{C_j}.
 
-The rows enter by the sums of `BlockSums` alone.
+The rows enter through the sums of `BlockSums` only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the objective returns at a point.
+    """Value, gradient and curvature of the objective at a point.
 
     Attributes
     ----------
@@ -107,10 +107,10 @@ class Objective:
     def constant_scores(self) -> Tensor:
         """Return the best scores that do not depend on features.
 
-        A label seen n times and always absent (or present) has no best finite score; its frequency counts as
-        1 / (2 n + 2) (or one minus that), the Krichevsky-Trofimov estimate. So does a smaller one, where this is only a
-        start; that of a quadratic loss is final. n is the total weight, a weight of 2 being a repeated row, but at
-        least the number of rows with a positive weight: weights that sum to 1 are no lack of rows.
+        A label with n targets that are all 0 (or all 1) has no finite optimum; its frequency is replaced by
+        1 / (2 n + 2) (or one minus that), the Krichevsky-Trofimov estimate. So are smaller frequencies, except for a
+        quadratic loss, where the result is the solution rather than a start. n is the total weight (a weight of 2 is a
+        repeated row), or the number of positive weights if that is more, since weights may be scaled to sum to 1.
         """
         frequency, n = (part.cpu().numpy() for part in self.frequency())
         smallest = 0.5 / (n + 1)
@@ -137,7 +137,7 @@ class Objective:
         ----------
         theta : Tensor of shape (n_labels, n_columns)
         curvature : {"mean", "diagonal"} or None
-            "mean" takes the curvature of a label as the same in all rows, "diagonal" has the exact sum, at the price
+            "mean" takes the curvature of a label as the same in all rows, "diagonal" has the exact sum, at the cost
             of two more products.
         """
         return self._evaluate(theta, curvature, constant=False)
@@ -158,7 +158,7 @@ class Objective:
         return Evaluation(values, gradient, None if sums.curvature is None else self._diagonal(sums, sums.curvature))
 
     def _diagonal(self, sums: LossSums, curvature: Tensor) -> Tensor:
-        """Return the diagonal of the Hessian; infinite for a constant feature, which is not to move."""
+        """Return the diagonal of the Hessian; infinite for a constant feature, whose weight stays 0."""
         space = self.space
         if sums.squares is not None:
             diagonal = space.centred_squares(sums.squares, sums.firsts)

@@ -1,7 +1,7 @@
-r"""Preconditioners: approximate inverse Hessians in which the full-batch solver takes its steps.
+r"""Preconditioners: approximate inverse Hessians for the steps of the full-batch solver.
 
-The Hessian of label j is ``X' diag(h_j) X + I / C`` with the curvatures h_j of its rows. Its diagonal D_j is cheap to
-know; what couples the features is nearly the same for all labels, the correlation R of the features. So
+The Hessian of label j is ``X' diag(h_j) X + I / C`` with the curvatures h_j of its rows. Its diagonal D_j is cheap;
+its off-diagonal part is nearly the same for all labels: that of the correlation R of the features. So
 
 .. math::
     H_j \approx D_j^{1/2} \bigl((1 - \rho_j) R + \rho_j I\bigr) D_j^{1/2}, \qquad
@@ -9,7 +9,7 @@ know; what couples the features is nearly the same for all labels, the correlati
 
 and one eigendecomposition ``R = Q diag(e) Q'`` serves all labels: a step costs two products with Q. Where h_j is
 constant over rows and the features have equal variances this is the Hessian itself. Without R (sparse or very wide
-data) the diagonal alone is left. Labels for which that is not good enough get Newton steps (see `newton`).
+data) it is the diagonal. Labels that do not converge so get Newton steps (see `newton`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.sums import RowSums
 
 MAX_FEATURES = 2000  # an eigendecomposition takes 9 d^3 operations
-ROWS_PER_FEATURE, FEWEST_ROWS = 32, 4096  # enough to know the correlation of features without heavy tails
+ROWS_PER_FEATURE, FEWEST_ROWS = 32, 4096  # enough for the correlation of features without heavy tails
 HEAVY_TAIL = 8.0  # kurtosis; 3 for Gaussian features, 1 / p for a binary feature of frequency p
 
 
@@ -36,12 +36,12 @@ class Preconditioner(Protocol):
     Attributes
     ----------
     couples : bool
-        Whether it knows the correlation of features. Without it, steps along correlated features are too long.
+        Whether it includes the correlation of features; otherwise steps along correlated features are too long.
     """
 
     @property
     def couples(self) -> bool:
-        """Whether it knows the correlation of features."""
+        """Whether it includes the correlation of features."""
         ...
 
     def take(self, labels: Tensor) -> Preconditioner:
@@ -86,7 +86,7 @@ class SharedHessian:
         Eigenvectors of the correlation matrix; None to use the diagonal alone.
     eigenvalues : Tensor of shape (n_features,) or None
     curvature : {"mean", "diagonal"}
-        How the diagonal of the Hessian is to be estimated.
+        How the diagonal of the Hessian is estimated.
     """
 
     eigenvectors: Tensor | None
@@ -100,7 +100,7 @@ class SharedHessian:
         return replace(self, eigenvectors=self.eigenvectors.float(), eigenvalues=self.eigenvalues.float())
 
     def is_due(self, iteration: int) -> bool:
-        """Whether to estimate the curvature again, which settles soon; see `HessianApproximation.is_due`."""
+        """Whether to estimate the curvature again, which soon stays the same; see `HessianApproximation.is_due`."""
         return iteration in ({1, 2, 4, 8, 16, 32} if self.curvature == "mean" else {2, 6, 18, 54})
 
     def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> Preconditioner:
@@ -111,10 +111,11 @@ class SharedHessian:
 def choose_hessian(space: Space, rows: RowSums) -> SharedHessian:
     """Choose the approximation from the data.
 
-    The correlation of the features is used if its eigendecomposition costs next to nothing (100 features), or less than
-    the products of 40 iterations and the two Hessians that a hard label would need. Where it would cost more than two
-    iterations it is taken from a sample of rows, unless a feature has a heavy tail. Without heavy tails, too, the
-    diagonal of the Hessian is that of the features times the mean curvature of the label; it is computed otherwise.
+    The correlation of the features is used if its eigendecomposition is cheap: up to 100 features, or less than the
+    products of 40 iterations and the two Hessians of a label that needs Newton steps. If it costs more than two
+    iterations, it is estimated from a sample of rows, unless a feature has a heavy tail. Without heavy tails the
+    diagonal of the Hessian is the variance of the features times the mean curvature of the label; otherwise it is
+    computed.
     """
     d, n, n_labels = space.n_features, space.n_rows, rows.n_labels
     enough = max(ROWS_PER_FEATURE * d, FEWEST_ROWS)
@@ -160,7 +161,7 @@ class SharedPreconditioner:
 
     @property
     def couples(self) -> bool:
-        """Whether there is a correlation; see `Preconditioner.couples`."""
+        """Whether there are eigenvectors; see `Preconditioner.couples`."""
         return self.hessian.eigenvectors is not None
 
     def take(self, labels: Tensor) -> SharedPreconditioner:
@@ -177,7 +178,7 @@ class SharedPreconditioner:
         Q, eigenvalues = self.hessian.eigenvectors, self.hessian.eigenvalues
         if Q is not None and eigenvalues is not None:
             d = len(eigenvalues)
-            # D^(-1/2) Q ((1 - rho) e + rho)^(-1) Q' D^(-1/2) g; directions without any curvature stay where they are
+            # D^(-1/2) Q ((1 - rho) e + rho)^(-1) Q' D^(-1/2) g; no step along directions without curvature
             stiffness = (1 - self.rho) * eigenvalues + self.rho
             rotated = (scaled[:, :d] @ Q / stiffness).where(stiffness > 0, 0.0)
             scaled[:, :d] = rotated @ Q.T
@@ -185,6 +186,6 @@ class SharedPreconditioner:
 
 
 def without_flat(curvature: Tensor) -> Tensor:
-    """Replace curvatures of zero by the label's largest finite one: a piecewise linear loss has slopes without any."""
+    """Replace curvatures of zero by the label's largest finite one: a piecewise linear loss may have none."""
     largest = curvature.where(curvature.isfinite(), 0.0).amax(dim=1, keepdim=True)
     return curvature.where(curvature > 0, largest.where(largest > 0, 1.0))

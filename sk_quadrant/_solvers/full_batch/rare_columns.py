@@ -1,9 +1,9 @@
-r"""Fewer columns of sparse features, exactly: those that never occur, and those that occur in one row only.
+r"""Exact reduction of sparse columns that are empty or have an entry in one row only.
 
-Text has many columns that occur in one row. Row i sees its own ones, with values u, through :math:`u^\top w` alone, and
-the penalised optimum has :math:`w = \omega\, u / \lVert u \rVert`: a part of w that is orthogonal to u changes no score
-and costs penalty. So one column with the value :math:`\lVert u \rVert` takes their place. It is a rotation, under which
-scores and penalty stay the same. A column without an entry has the weight 0.
+Text has many columns that occur in one row. Those of a row, with values u, change the scores through :math:`u^\top w`
+only, and the penalised optimum has :math:`w = \omega\, u / \lVert u \rVert`: a part of w orthogonal to u changes no
+score and costs penalty. So one column with the value :math:`\lVert u \rVert` replaces them. This is a rotation: it
+keeps scores and penalty. An empty column has the weight 0.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from torch import Tensor
 
 from sk_quadrant._solvers.tensors import as_tensor
 
-WORTH = 0.9  # share of columns left, above which another copy of the features does not pay
+WORTH = 0.9  # share of columns left above which a copy of the features does not pay
 
 
 @dataclass(frozen=True)
 class RareColumns:
-    """Fewer columns, and what the original ones are in them.
+    """Features with fewer columns, and the map from original columns to them.
 
     Attributes
     ----------
     X : sparse CSR array of shape (n_rows, n_kept + n_joined)
-        Features with the columns that occur in several rows, then those that stand for the rare columns of a row.
+        Features with the columns that occur in several rows, then one for the rare columns of each row that has any.
     source : int ndarray of shape (n_features,)
-        The column of `X` that each original column is part of.
+        Column of `X` for each original column.
     factor : ndarray of shape (n_features,)
-        Its part: 1 for a column that is kept, u / ||u|| for a rare one, 0 for one that never occurs.
+        Factor of its weight: 1 for a column that is kept, u / ||u|| for a rare one, 0 for an empty one.
     """
 
     X: Any
@@ -42,7 +42,7 @@ class RareColumns:
 
     @classmethod
     def of(cls, X: Any) -> RareColumns | None:
-        """Return fewer columns for features, None if they are dense or it does not pay."""
+        """Return the reduced features, None if X is dense or the reduction does not pay."""
         if not sparse.issparse(X):
             return None
         counts = np.bincount(X.indices, minlength=X.shape[1])
@@ -68,7 +68,7 @@ class RareColumns:
         return cls(sparse.hstack(parts, format="csr"), source, factor)
 
     def restore(self, coef: Tensor, into: Tensor, labels: Tensor) -> None:
-        """Write the weights of the original columns to some rows of a matrix, given those of the fewer columns.
+        """Write the weights of the original columns to some rows of a matrix, given those of the reduced columns.
 
         Parameters
         ----------
@@ -81,6 +81,6 @@ class RareColumns:
             torch.mul(weights[source], factor, out=into[label])
 
     def reduce(self, coef: Tensor) -> Tensor:
-        """Return the weights of the fewer columns whose scores are those of the original ones: the inverse."""
+        """Return the weights of the reduced columns that give the same scores: the inverse of `restore`."""
         source, factor = as_tensor(self.source, device=coef.device), as_tensor(self.factor, coef.dtype, coef.device)
         return coef.new_zeros(len(coef), self.X.shape[1]).index_add_(1, source, coef * factor)

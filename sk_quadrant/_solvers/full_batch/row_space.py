@@ -5,8 +5,8 @@ eigendecomposition of the weighted inner products,
 
 .. math:: D^{1/2} (X X^\top) D^{1/2} = V \Lambda V^\top,
 
-the coordinates of the rows in their principal axes are Z = X X' D^(1/2) V Lambda^(-1/2): distances are kept, so the
-penalty is the same, and the features are few and uncorrelated.
+the coordinates of the rows in their principal axes are Z = X X' D^(1/2) V Lambda^(-1/2): distances, and so the
+penalty, stay the same, and the features are few and uncorrelated.
 
 References
 ----------
@@ -34,7 +34,7 @@ class RowSpace(Space):
     Attributes
     ----------
     axes : Tensor of shape (rank, n_rows)
-        Combinations of the rows that are the unit vectors of the axes.
+        Unit vectors of the axes, as combinations of the rows.
     design : Design
         The rows that span the space.
     features : Space
@@ -59,7 +59,7 @@ class RowSpace(Space):
         return self.features.publish(lifted)
 
     def theta_of(self, coef: Tensor, intercept: Tensor | None) -> Tensor:
-        """Return theta of the part of a published model that is in the space; see `Space.theta_of`."""
+        """Return theta of the projection of coef to the space; see `Space.theta_of`."""
         theirs = self.features.theta_of(coef, intercept)
         weights, shift = self.features.split(theirs)
         scores = self.design.raw_scores(weights, slice(0, self.design.n_rows))
@@ -71,8 +71,8 @@ class RowSpace(Space):
 def row_space(design: Design, features: Space) -> tuple[DenseDesign, RowSpace] | None:
     """Return the coordinates of the rows and their space, None if that is not worth it.
 
-    It is where there are fewer rows than features; a row of weight 2 counts twice, so that the path of a solver is the
-    same as for two rows.
+    It is used if there are fewer rows than features. A row of weight 2 counts twice, so that the iterates are the same
+    as for a repeated row.
     """
     if features.n_counted >= features.n_features or design.n_rows > MAX_ROWS:
         return None

@@ -497,7 +497,7 @@ class RowSpanMinimizer:
                 scores[labels], residuals[labels], losses[labels] = at, residual, loss
                 values[labels], slopes[labels] = value, along
             taken = bracket.step.where(pending, taken)
-            pending = bracket.judge(pending, values, slopes)
+            pending = bracket.update(pending, values, slopes)
         if pending.any():
             if values[pending].isnan().any():
                 raise FloatingPointError("the loss became NaN, also after the shortest steps")

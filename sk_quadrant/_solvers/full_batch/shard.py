@@ -1,7 +1,7 @@
-"""The rows of one place, and the sums over them.
+"""Shards of the training rows, and sums over their rows.
 
-A full-batch fit needs the rows for sums only: of features and their squares, of targets, of losses and their
-derivatives. Each method here returns such sums as a tuple of tensors, which add up over shards.
+A full-batch fit needs sums over rows only: of features and their squares, of targets, of losses and their derivatives.
+Each method of `Shard` returns such sums as a tuple of tensors; the total is the sum over all shards.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from sk_quadrant._rows.training import TrainingRows
     from sk_quadrant.losses import Loss
 
-Sums = tuple[Tensor | None, ...]
-Query = Callable[..., Sums]
+SumTensors = tuple[Tensor | None, ...]
+ShardMethod = Callable[..., SumTensors]
 Curvature = Literal["mean", "diagonal"] | None
-REMEMBERED = 2  # a line search goes to and fro between the labels of a block and some of them
+REMEMBERED = 2  # a line search alternates between the labels of a block and some of them
 
 
 class EvaluationPoint(NamedTuple):
-    """A loss at scores ``X @ coef.T + shift``, and what is to be evaluated of it.
+    """A loss, the parameters of the scores ``X @ coef.T + shift``, and which derivatives are needed.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class EvaluationPoint(NamedTuple):
     constant : bool
         Whether the weights are known to be zero.
     centred : bool
-        Whether squares are to be centred later, which takes `LossSums.firsts`.
+        Whether squares will be centred, which needs `LossSums.firsts`.
     """
 
     loss: Loss
@@ -59,7 +59,7 @@ class EvaluationPoint(NamedTuple):
 
 
 class LossSums(NamedTuple):
-    """Sums over rows of what an evaluation of the objective needs.
+    """Sums over rows for an evaluation of the objective.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class LossSums(NamedTuple):
 
 @dataclass(frozen=True)
 class BlockTargets:
-    """Targets of a block of labels, in the memory order of their scores.
+    """Targets of a block of labels, in the same memory order as their scores.
 
     Attributes
     ----------
@@ -126,7 +126,7 @@ class BlockTargets:
 
 @dataclass(frozen=True)
 class Block:
-    """The rows of one place with the targets of a block of labels.
+    """The rows of a shard with the targets of a block of labels.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ class Block:
         ----------
         at : EvaluationPoint
         mean : Tensor of shape (n_features,) or None
-            What the features are centred by.
+            Mean that is subtracted from the features.
         varies : Tensor of shape (n_columns,)
             1, or 0 for a feature that is constant.
         """
@@ -213,7 +213,7 @@ class Block:
 
 
 class Shard:
-    """The rows of one place: their design, and the targets of any of their labels.
+    """Training rows in one place: their design, and targets of any of the labels.
 
     Parameters
     ----------
@@ -252,42 +252,42 @@ class Shard:
         ordered = columns.T.contiguous() if self.design.dense else columns.contiguous().T
         return ordered.to(self.design.device)
 
-    def size(self) -> Sums:
+    def size(self) -> SumTensors:
         """Return the number of rows, of values, the sum of weights, and the number of positive weights."""
         design = self.design
         n_weighted = int((design.weights > 0).sum())
         return (torch.tensor([design.n_rows, design.n_values, design.total_weight, n_weighted], dtype=torch.float64),)
 
-    def known_weight(self) -> Sums:
+    def known_weight(self) -> SumTensors:
         """Return the number of known targets, and the sum of their weights."""
         return tuple(torch.tensor(part, dtype=torch.float64) for part in self.rows.targets.known_weight())
 
-    def label_counts(self) -> Sums:
+    def label_counts(self) -> SumTensors:
         """Return the unweighted sum of each label's known targets, and their number."""
         targets = self.rows.targets
         return torch.from_numpy(targets.counts()), torch.from_numpy(targets.n_known()).double()
 
-    def feature_sums(self) -> Sums:
+    def feature_sums(self) -> SumTensors:
         """Return the weighted sums of the features."""
         return (self.design.power_sums(1),)
 
-    def square_sums(self, mean: Tensor | None) -> Sums:
+    def square_sums(self, mean: Tensor | None) -> SumTensors:
         """Return the weighted sums of the squared features; see `Design.square_sums`."""
         return (self.design.square_sums(mean),)
 
-    def coupling_sums(self, mean: Tensor | None, step: int) -> Sums:
+    def coupling_sums(self, mean: Tensor | None, step: int) -> SumTensors:
         """Return weighted sums of outer products and powers of the features; see `Design.coupling_sums`."""
         return self.design.coupling_sums(mean, step)
 
-    def target_sums(self, labels: Tensor) -> Sums:
+    def target_sums(self, labels: Tensor) -> SumTensors:
         """Return sums for some labels; see `Block.target_sums`."""
         return self._remembered_block(labels).target_sums()
 
-    def loss_sums(self, labels: Tensor, at: EvaluationPoint) -> Sums:
+    def loss_sums(self, labels: Tensor, at: EvaluationPoint) -> SumTensors:
         """Return sums for some labels; see `Block.loss_sums`."""
         return self._remembered_block(labels).loss_sums(at)
 
-    def hessian_sums(self, labels: Tensor, at: EvaluationPoint, mean: Tensor | None, varies: Tensor) -> Sums:
+    def hessian_sums(self, labels: Tensor, at: EvaluationPoint, mean: Tensor | None, varies: Tensor) -> SumTensors:
         """Return sums for some labels; see `Block.hessian_sums`."""
         return (self._remembered_block(labels).hessian_sums(at, mean, varies),)
 
@@ -300,29 +300,29 @@ class Shard:
         return block
 
     def __sizeof__(self) -> int:
-        """Return the bytes of the rows, by which a scheduler judges what it would cost to move them."""
+        """Return the bytes of the rows, from which a scheduler estimates the cost of a transfer."""
         return object.__sizeof__(self) + self.rows.nbytes
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the blocks, which can be taken again."""
+        """Leave out the cached blocks."""
         return vars(self) | {"_blocks": {}}
 
 
-def sum_over(shards: Iterable[Shard], query: Query, arguments: Iterable[Any]) -> Sums:
-    """Return the sum of a query, a method of `Shard`, over shards, which need not exist all at once."""
+def sum_over(shards: Iterable[Shard], method: ShardMethod, arguments: Iterable[Any]) -> SumTensors:
+    """Return the sum of a method of `Shard` over shards; only one shard has to be in memory at a time."""
     arguments = list(arguments)
-    return add(_ask(shard, query, arguments) for shard in shards)
+    return add(_shard_sums(shard, method, arguments) for shard in shards)
 
 
-def _ask(shard: Shard, query: Query, arguments: Iterable[Any]) -> Sums:
+def _shard_sums(shard: Shard, method: ShardMethod, arguments: Iterable[Any]) -> SumTensors:
     """Return the sums of a shard, computed on its device, on the CPU."""
     device = shard.design.device
     moved = (part.to(device) if isinstance(part, Tensor | EvaluationPoint) else part for part in arguments)
-    return tuple(None if part is None else part.cpu() for part in query(shard, *moved))
+    return tuple(None if part is None else part.cpu() for part in method(shard, *moved))
 
 
-def add(parts: Iterable[Sums]) -> Sums:
-    """Return the sum of one or more answers to the same query, added as they come; None is zero."""
+def add(parts: Iterable[SumTensors]) -> SumTensors:
+    """Return the sum of the results of a method for one or more shards; None counts as zero."""
     return reduce(lambda total, part: tuple(map(_plus, total, part)), parts)
 
 

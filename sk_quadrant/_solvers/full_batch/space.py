@@ -1,4 +1,4 @@
-r"""The parameters of the full-batch solver, and the features as these parameters see them.
+r"""The parameters of the full-batch solver, and the centred features that they multiply.
 
 The parameters of label j are :math:`\theta_j = (w_j, a_j)`: the weights of the features and, last, the intercept if
 there is one. With an intercept the features count as centred by their weighted mean m, without being copied,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Space:
-    """Features as the parameters of a model see them: everything about a design except its rows.
+    """Number, precision, mean and variance of the features, without the rows.
 
     Attributes
     ----------
@@ -34,17 +34,17 @@ class Space:
     dtype : torch.dtype
     device : torch.device
     dense : bool
-        Whether rows are dense; sparse ones are multiplied fastest with theta in feature-major memory order.
+        Whether rows are dense; products of sparse rows are fastest with theta in feature-major memory order.
     n_rows, n_values : int
-        Number of rows, and of values that a product goes through.
+        Number of rows, and of stored values.
     total_weight : float
         Sum of the row weights.
     n_counted : float
-        Number of rows, a weight of 2 being two of them, or of those with a positive weight if that is more.
+        Sum of the row weights, or number of positive ones if that is more.
     mean : Tensor of shape (n_features,) or None
-        What the features are centred by, None for no centring.
+        Mean that is subtracted from the features, None for no centring.
     variance : Tensor of shape (n_features,)
-        Mean square of the centred features, 0 where it is only rounding.
+        Mean square of the centred features, 0 where it is rounding.
     """
 
     n_features: int
@@ -122,11 +122,11 @@ class Space:
         return squares
 
     def publish(self, theta: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return coef (n_labels, n_features) and intercept (n_labels,) for the features as they came."""
+        """Return coef (n_labels, n_features) and intercept (n_labels,) for the raw features."""
         return self.split(theta)
 
     def theta_of(self, coef: Tensor, intercept: Tensor | None) -> Tensor:
-        """Return theta of a published model: the inverse of `publish`."""
+        """Return theta of coef and intercept: the inverse of `publish`."""
         theta = self.zeros(len(coef))
         theta[:, : self.n_features] = coef
         if self.fit_intercept and intercept is not None:
@@ -136,8 +136,7 @@ class Space:
     def single(self) -> Space | None:
         """Return the space in single precision.
 
-        None for a space that is so, and where a feature that varies is out of the range of single precision, or seems
-        constant there.
+        None if it is in single precision, or if a feature would overflow, underflow or become constant there.
         """
         if self.dtype == torch.float32 or self.device.type != "cpu" or not self._varies_in_single():
             return None
@@ -159,7 +158,7 @@ class Space:
         The arguments are the sums over some rows that `Design.coupling_sums` returns.
         """
         kurtosis = (weight * fourths / seconds.square()).nan_to_num(0.0, posinf=math.inf)
-        unseen = (seconds == 0) & (self.variance > 0)  # constant in the rows that were taken
+        unseen = (seconds == 0) & (self.variance > 0)  # constant in the sampled rows
         return gram / weight, float(kurtosis.masked_fill(unseen, math.inf).max())
 
 

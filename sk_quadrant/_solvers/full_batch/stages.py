@@ -1,10 +1,10 @@
-r"""The stages of a minimisation; each continues with the labels that the one before has not finished.
+r"""The stages of a minimisation; each stage continues with the labels that have not converged.
 
-1. Single precision, where that is faster. Its solution stands if the gradient in double precision agrees: a difference
+1. Single precision, where that is faster. Its solution is kept if the gradient in double precision agrees: a difference
    :math:`\delta` of gradients moves the optimum by a Newton step, whose decrement is at most
    :math:`\delta^\top \delta\, C / 2`, since the Hessian of a convex loss is at least that of the penalty.
 2. The precision of the data, with the shared approximation of the Hessian.
-3. Newton steps, for the labels that are still left.
+3. Newton steps, for the remaining labels.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.space import Space
     from sk_quadrant._solvers.full_batch.watch import Watch
 
-ATTAINABLE = 3000  # rounding units: the relative accuracy of coefficients beyond which a step is noise
-ATTAINABLE_IN_SINGLE = 30  # the same in single precision, where double precision checks
-DISAGREEMENT = 0.1  # part of tol by which the gradients in single and double precision may differ
-PATIENCE = 40, 80  # least and most iterations with the shared Hessian before the labels left get their own
+ATTAINABLE = 3000  # rounding units: smaller relative changes of coefficients are rounding
+ATTAINABLE_IN_SINGLE = 30  # the same in single precision, which double precision checks
+DISAGREEMENT = 0.1  # allowed difference of gradients in single and double precision, as a share of tol
+PATIENCE = 40, 80  # fewest and most iterations with the shared Hessian before Newton steps
 AT_LEAST = 20  # of them in the precision of the data
-LARGEST_FOR_HINGE = math.inf  # rows per column up to which the span of the rows is the better place (measured on text)
+LARGEST_FOR_HINGE = math.inf  # rows per column up to which the span of the rows is faster (measured on text)
 LARGEST_FOR_SQUARED_HINGE = 0.5
-MAX_OWN_COLUMNS = 1000  # a Hessian takes n d^2 operations, its factor d^3 / 3
-OWN_ELEMENTS = 2**22  # Hessians held at a time: 32 MiB
+MAX_HESSIAN_COLUMNS = 1000  # a Hessian takes n d^2 operations, its factor d^3 / 3
+HESSIAN_ELEMENTS = 2**22  # Hessians held at a time: 32 MiB
 
 
 @dataclass(frozen=True)
 class Options:
-    """How far to go; see `Minimizer`. A tolerance below 3000 rounding units of the data counts as that."""
+    """Stopping criteria; see `Minimizer`. The tolerance is at least 3000 rounding units of the data."""
 
     tol: float
     max_iter: int
@@ -83,13 +83,13 @@ class Minimization:
     Attributes
     ----------
     theta : Tensor of shape (n_labels, n_columns)
-        The parameters reached.
+        Current parameters.
     reached : bool Tensor of shape (n_labels,)
         Which labels have reached the tolerance.
     relative_to : Tensor of shape (n_groups,) or None
-        What the tolerance is relative to: the objective at the start.
+        Objective at the start, to which the tolerance is relative.
     traces : list of Trace
-        What has happened, stage by stage.
+        One for each stage.
     """
 
     def __init__(self, objective: Objective, theta: Tensor, options: Options) -> None:
@@ -100,9 +100,9 @@ class Minimization:
         self.traces: list[Trace] = []
 
     def run(self, hessian: HessianApproximation, single: SinglePrecision | None) -> None:
-        """Go through all stages that are needed, in the space of the features."""
+        """Run the stages, in the space of the features."""
         n_columns = self.objective.space.n_columns
-        has_hessian = self.objective.has_hessian and n_columns <= MAX_OWN_COLUMNS
+        has_hessian = self.objective.has_hessian and n_columns <= MAX_HESSIAN_COLUMNS
         least, most = PATIENCE
         patience = min(max(n_columns // 4, least), most) if has_hessian else self.options.max_iter
         if single is not None:
@@ -114,7 +114,7 @@ class Minimization:
             self._with_newton_steps()
 
     def summary(self) -> Trace:
-        """Return what happened."""
+        """Return the trace of all stages."""
         trace = reduce(Trace.then, self.traces)
         trace.converged = bool(self.reached.all())
         return trace
@@ -131,7 +131,7 @@ class Minimization:
         return self.options.max_iter - self._steps_taken()
 
     def solve_equations(self, equations: NormalEquations | None) -> None:
-        """Take the one step that leads to the optimum of a quadratic loss, if all labels have the same rows."""
+        """Solve for the optimum of a quadratic loss, if all labels have the same rows."""
         objective = self.objective
         block = objective.rows
         targets = getattr(block, "targets", None)
@@ -158,7 +158,7 @@ class Minimization:
             watch.step(float(self.reached.double().mean()), objective_at_end, line, lambda: self.theta)
 
     def with_multipliers(self, spans: Sequence[RowSpan]) -> Trace | None:
-        """Return what happened in the span of the rows, None if that did not end at the tolerance."""
+        """Minimise in the span of the rows; return None, with the start restored, if that did not converge."""
         start = self.theta.clone()
         self.in_row_span(spans)
         if self.traces and (self.traces[-1].interrupted or self.reached.all() or not self._steps_left()):
@@ -167,7 +167,7 @@ class Minimization:
         return None
 
     def _suits_row_span(self, span: RowSpan) -> bool:
-        """Whether the span of the rows has the optimum and the start, and is the faster place."""
+        """Whether the span of the rows contains the optimum and the start, and is faster."""
         objective = self.objective
         largest_size = 1.0
         if RowSpanObjective(cast("Block", objective.rows), objective.loss, 1 / objective.penalty).has_dual:
@@ -180,7 +180,7 @@ class Minimization:
         return objective.loss.convex and same and bool((penalty > 0).all()) and not started
 
     def in_row_span(self, spans: Sequence[RowSpan]) -> None:
-        """Minimise in the span of the rows if that suits, in single precision first where that is possible."""
+        """Minimise in the span of the rows if that is faster, first in single precision where possible."""
         if not (spans and self.is_unfinished() and self._suits_row_span(spans[-1])):
             return
         before: RowSpanMinimizer | None = None
@@ -199,7 +199,7 @@ class Minimization:
                 break
 
     def _row_span_minimizer(self, span: RowSpan, labels: Tensor, before: RowSpanMinimizer | None) -> RowSpanMinimizer:
-        """Return the minimiser over some labels, from where another one has left them."""
+        """Return the minimiser over some labels, which continues from the solution of another one."""
         objective, fit_intercept = self.objective, self.objective.space.fit_intercept
         block = replace(cast("Block", objective.rows), design=span.design)
         local = RowSpanObjective(block, objective.loss, 1 / objective.penalty)
@@ -228,7 +228,7 @@ class Minimization:
         )
 
     def _take_from_row_span(self, minimizer: RowSpanMinimizer, labels: Tensor) -> None:
-        """Take over the solution, and whether it stands in the precision of the data."""
+        """Take the solution, and check it in the precision of the data."""
         C, solution = 1 / self.objective.penalty, minimizer.solution
         if self.relative_to is None:
             self.relative_to = minimizer.relative_to / (C if self.objective.loss.labelwise else C[:1])
@@ -245,7 +245,7 @@ class Minimization:
         return theta
 
     def _watch(self, labels: Tensor, convert: Callable[[Any], Tensor]) -> Watch:
-        """Return what follows iterations over some labels; `convert` gives the parameters of a solution for them."""
+        """Return the progress reports of some labels; `convert` returns parameters, given a solution."""
 
         def place(solution: Any) -> Tensor:
             theta = self.theta.clone()
@@ -255,9 +255,9 @@ class Minimization:
         return self.options.watch.part(len(labels) / self.objective.n_labels, place)
 
     def _confirms(self, minimizer: RowSpanMinimizer, labels: Tensor) -> Tensor:
-        """Return for which labels derivatives in the precision of the data are those that the minimizer has seen.
+        """Return for which labels the derivatives in the precision of the data agree with those of the minimiser.
 
-        What they differ by moves the gradient, and half its square moves the optimum by at most that, since the Hessian
+        A difference d of gradients moves the optimum by a Newton step of decrement d'd / 2 at most, since the Hessian
         is at least the identity.
         """
         solution, design = minimizer.solution, cast("Block", self.objective.rows).design
@@ -273,7 +273,7 @@ class Minimization:
         return self._is_small(decrement, values, minimizer.relative_to).expand(len(labels))
 
     def _is_small(self, decrement: Tensor, values: Tensor, start: Tensor) -> Tensor:
-        """Return where a decrement does not matter, relative to the objective at the start and now."""
+        """Return where a decrement is negligible, relative to the objective at the start and now."""
         return decrement <= self.tol**2 * torch.minimum(DISAGREEMENT**2 * start, values.abs())
 
     def _in_single_precision(self, single: SinglePrecision, *, max_iter: int) -> None:
@@ -298,9 +298,9 @@ class Minimization:
             self.reached = minimizer.reached & self._is_negligible(difference, point, minimizer.relative_to)
 
     def _is_negligible(self, difference: Tensor, point: Evaluation, relative_to: Any) -> Tensor:
-        """Return for which labels a difference of gradients is too small to matter.
+        """Return for which labels a difference of gradients is negligible.
 
-        It moves the optimum by a Newton step, whose decrement is largest where only the penalty is curved.
+        It moves the optimum by a Newton step, whose decrement is largest where only the penalty has curvature.
         """
         curvature, n_features = cast("Tensor", point.curvature), self.objective.space.n_features
         difference = difference.masked_fill_(curvature.isinf(), 0)
@@ -316,14 +316,14 @@ class Minimization:
     def _with_newton_steps(self) -> None:
         traces, max_iter = [], self._steps_left()
         left = (~self.reached).nonzero()[:, 0]
-        for labels in torch.split(left, max(1, OWN_ELEMENTS // self.objective.space.n_columns**2)):
+        for labels in torch.split(left, max(1, HESSIAN_ELEMENTS // self.objective.space.n_columns**2)):
             traces.append(self._continue(labels, LabelHessian(), max_iter=max_iter))
             if traces[-1].interrupted:
                 break
         self.traces.append(reduce(Trace.beside, traces))
 
     def _continue(self, labels: Tensor, hessian: HessianApproximation, *, max_iter: int) -> Trace:
-        """Minimise further over some labels and return what happened."""
+        """Continue with some labels and return the trace."""
         objective, theta, scale = self.objective, self.theta, self.relative_to
         if len(labels) < objective.n_labels:
             objective, theta = objective.take(labels), take_labels(theta, labels)

@@ -1,7 +1,7 @@
-"""Sums over all rows, wherever they are: the one place where the solver meets the data.
+"""Sums over all training rows, in memory, on disk or in several processes.
 
-The solver asks for sums by methods of `Shard`. In memory a sum is that of the one shard; for files it is a loop over
-chunks, on a cluster a sum over workers, under ``torchrun`` an all-reduce. The solver does not know which.
+The solver reads the data through the methods of `RowSums` only. In memory there is one shard; on disk the sum is a loop
+over chunks, on a cluster a sum over workers, under ``torchrun`` an all-reduce. The code of the solver is the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.shard import EvaluationPoint, LossSums, Query, Shard, Sums, sum_over
+from sk_quadrant._solvers.full_batch.shard import EvaluationPoint, LossSums, Shard, ShardMethod, SumTensors, sum_over
 from sk_quadrant._solvers.tensors import torch_dtype
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class BlockSums(Protocol):
-    """Sums over all rows for a block of labels; see `Block` for what they are."""
+    """Sums over all rows for a block of labels; `Block` defines them."""
 
     @property
     def n_labels(self) -> int:
@@ -60,11 +60,11 @@ class RowSums(ABC):
     dtype : torch.dtype
         Precision of the features.
     device : torch.device
-        Where sums arrive.
+        Device of the sums.
     dense : bool
         Whether features are dense.
     largest : int
-        Rows of the largest shard.
+        Number of rows of the largest shard.
     """
 
     n_features: int
@@ -75,19 +75,19 @@ class RowSums(ABC):
     largest: int
 
     @abstractmethod
-    def total(self, query: Query, *arguments: Any) -> Sums:
-        """Return the sum of a query, a method of `Shard`, over all shards."""
+    def total(self, method: ShardMethod, *arguments: Any) -> SumTensors:
+        """Return the sum of a method of `Shard` over all shards."""
 
     def block(self, labels: Tensor) -> BlockSums:
         """Return the sums for a block of labels."""
         return ReducedBlock(self, labels)
 
     def design(self) -> Design | None:
-        """Return the design of the rows if all are in this process, else None."""
+        """Return the design if all rows are in the memory of this process, None otherwise."""
         return None
 
     def size(self) -> tuple[int, int, float, int]:
-        """Return the number of rows, of values that a product goes through, the sum of weights, how many are not 0."""
+        """Return the numbers of rows and of stored values, the sum of weights, and the number of positive weights."""
         n_rows, n_values, total_weight, n_weighted = self._tensors(Shard.size)[0].tolist()
         return int(n_rows), int(n_values), total_weight, int(n_weighted)
 
@@ -113,8 +113,8 @@ class RowSums(ABC):
         """Return sums of outer products and powers of the features; see `Design.coupling_sums`."""
         return self._tensors(Shard.coupling_sums, mean, step)
 
-    def _tensors(self, query: Query, *arguments: Any) -> tuple[Tensor, ...]:
-        return tuple(part for part in self.total(query, *arguments) if part is not None)
+    def _tensors(self, method: ShardMethod, *arguments: Any) -> tuple[Tensor, ...]:
+        return tuple(part for part in self.total(method, *arguments) if part is not None)
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class ReducedBlock:
 
 
 class LocalSums(RowSums):
-    """Sums over rows that are all in this process: those of one shard.
+    """Sums over rows in the memory of this process, which are one shard.
 
     Parameters
     ----------
@@ -169,12 +169,12 @@ class LocalSums(RowSums):
         self.n_features, self.n_labels, self.largest = rows.n_features, rows.n_labels, len(rows)
         self.dtype, self.device, self.dense = design.dtype, design.device, design.dense
 
-    def total(self, query: Query, *arguments: Any) -> Sums:
+    def total(self, method: ShardMethod, *arguments: Any) -> SumTensors:
         """Return the sums of the shard."""
-        return query(self.shard, *arguments)
+        return method(self.shard, *arguments)
 
     def block(self, labels: Tensor) -> BlockSums:
-        """Return the targets of a block of labels beside the design."""
+        """Return the design with the targets of a block of labels."""
         return self.shard.block(labels)
 
     def design(self) -> Design:
@@ -191,7 +191,7 @@ class LocalSums(RowSums):
 
 
 class ShardedSums(RowSums):
-    """Sums over rows that are in several places, about which a schema is known.
+    """Sums over rows in several shards.
 
     Parameters
     ----------
@@ -239,9 +239,9 @@ class SequentialSums(ShardedSums):
         super().__init__(schema)
         self.shards = shards
 
-    def total(self, query: Query, *arguments: Any) -> Sums:
+    def total(self, method: ShardMethod, *arguments: Any) -> SumTensors:
         """Return the sum over all shards."""
-        return sum_over(self.shards, query, arguments)
+        return sum_over(self.shards, method, arguments)
 
 
 def chunk_sums(chunks: Chunks, schema: Schema, *, fit_intercept: bool) -> SequentialSums:

@@ -1,4 +1,4 @@
-"""What happened during a minimisation."""
+"""Trace of a minimisation: iterations, objective and convergence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 @dataclass
 class Trace:
-    """What happened during a minimisation.
+    """Trace of a minimisation.
 
     Attributes
     ----------

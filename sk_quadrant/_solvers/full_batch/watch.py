@@ -1,4 +1,4 @@
-"""What follows the iterations of a full-batch fit: a display of progress, and callbacks that ask for the solution."""
+"""Progress reports of a full-batch fit: display of progress, and callbacks that may read the solution."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _as_it_is(solution: Any) -> Any:
 
 @dataclass(frozen=True)
 class Watch:
-    """What follows the iterations over some labels.
+    """Progress reports of the iterations over some labels.
 
     Attributes
     ----------
@@ -26,9 +26,9 @@ class Watch:
     observe : callable or None
         Called after each iteration with a function that returns the weights.
     convert : callable
-        From what `step` is given to what the function returns.
+        Function that turns the solution of a minimiser into these weights.
     before, size : float
-        Share of all labels that were done before, and share that these ones are.
+        Share of all labels that were finished before, and share of these labels.
     """
 
     progress: Progress
@@ -39,33 +39,33 @@ class Watch:
 
     @property
     def is_on(self) -> bool:
-        """Whether anything follows the iterations."""
+        """Whether iterations are reported."""
         return self.progress.is_on or self.observe is not None
 
     def step(self, share: float, objective: float, line: str, solution: Callable[[], Any]) -> None:
-        """Tell of an iteration: the share of the way to the tolerance, the objective, and how to get the solution."""
+        """Report an iteration: progress from 0 to 1, objective, line to print, function that returns the solution."""
         self.progress.step(self.before + self.size * share, line, f"objective={objective:.6g}")
         if self.observe is not None:
             self.observe(lambda: self.convert(solution()))
 
     def part(self, share: float, convert: Callable[[Any], Any]) -> Watch:
-        """Return what follows the iterations over a share of these labels, of which the rest is done."""
+        """Return the reports of a share of these labels; the others are finished."""
         before = self.before + self.size * (1 - share)
         return Watch(self.progress, self.observe, lambda part: self.convert(convert(part)), before, self.size * share)
 
 
 def share_of_the_way(distance: Tensor, done: Tensor, tol: float, n_groups: int) -> float:
-    """Return the mean share of the way to the tolerance, on a logarithmic scale, on which convergence is linear.
+    """Return the mean progress to the tolerance, from 0 to 1, on a logarithmic scale.
 
     Parameters
     ----------
     distance : Tensor of shape (n_left,)
-        Estimated distance to the optimum, relative to what the tolerance is relative to.
+        Estimated distance to the optimum, relative as the tolerance is.
     done : bool Tensor of shape (n_left,)
     tol : float
-        Distance at which a group is done.
+        Distance at which a group is finished.
     n_groups : int
-        Number of groups, of which those that are not left are done.
+        Number of groups, including those that are finished.
     """
     tiny = 1e-30
     ways = distance.clamp(tiny, 1.0).log() / math.log(min(max(tol, tiny), 0.5))
