@@ -54,7 +54,7 @@ MODELS = {
     "sgd": {"solver": "sgd", "max_iter": 5, "mixup_alpha": 0.2},
     "network": {"solver": "adamw", "max_iter": 5, "hidden_layer_sizes": 5},
     "module": {"solver": "adamw", "max_iter": 5, "module": torch.nn.Linear(4, 3)},
-    "watched": {"solver": "adamw", "max_iter": 5, "early_stopping": True, "scoring": "neg_multilabel_log_loss"},
+    "validated": {"solver": "adamw", "max_iter": 5, "early_stopping": True, "scoring": "neg_multilabel_log_loss"},
 }
 METHODS = ("decision_function", "predict", "predict_proba", "predict_log_proba")
 
@@ -224,7 +224,7 @@ def test_everything_follows_X(library, data):
         assert clf.score(library(X), Y) == classifier().fit(X, Y, weight).score(X, Y)
 
 
-def test_watched_rows_and_parts_may_be_tensors(library, data):
+def test_validation_rows_and_parts_may_be_tensors(library, data):
     """X_val, y_val and sample_weight_val, and the rows of partial_fit, are taken like those of fit."""
     X, Y, weight = data
     params = {"solver": "adamw", "max_iter": 5, "early_stopping": True}

@@ -181,7 +181,7 @@ def test_every_tool_takes_every_kind_of_rows(kind, tool):
     assert TOOLS[tool](make_classifier(module, max_iter=2), X).shape == Y.shape
 
 
-def test_a_plain_dict_of_validation_rows_is_watched():
+def test_validation_rows_may_be_a_plain_dict():
     """It is not split, so that it need not be a SliceDict; its keys follow those of the rows trained on."""
     clf = make_classifier(Bag, early_stopping=True, scoring="f1_macro")
     clf.fit(PARTS, Y, X_val=head_of(PARTS, 50), y_val=Y[:50])

@@ -59,13 +59,13 @@ def test_a_score_of_nan_is_an_error_with_scorer_and_label(scoring, name, convert
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
 def test_a_score_that_is_only_recorded_may_be_nan(rows):
-    """The first of several scorers is watched."""
+    """Early stopping uses the first of several scorers."""
     model = make_classifier(scoring=["f1_micro", "roc_auc"]).fit(*rows)
     assert np.isnan([row["valid_roc_auc"] for row in model.history_]).all()
     assert np.isfinite([row["valid_score"] for row in model.history_]).all()
 
 
-def test_a_loss_that_is_not_finite_on_watched_rows_is_an_error(rows):
+def test_a_loss_that_is_not_finite_on_validation_rows_is_an_error(rows):
     """As it is on the rows that are trained on."""
     X, Y = rows
     far = np.where(np.arange(6) == 0, 1e5 * np.sign(X[:, [0]]), X)

@@ -260,16 +260,16 @@ def test_it_can_be_cloned_and_is_no_use_to_the_full_batch_solver(data, tmp_path)
 
 @pytest.mark.parametrize("same", [True, False], ids=["the same", "others"])
 def test_rows_to_watch_belong_to_the_data(same, data, tmp_path):
-    """A fit with the rows that were watched before goes on, with others it starts anew."""
+    """A fit with the validation rows of before goes on, with others it starts anew."""
     X, Y = data
     first, other = ({"X_val": X[300:], "y_val": Y[300:] ^ flip} for flip in (0, 1))
     with pytest.raises(RuntimeError, match="died"):
         make_classifier(tmp_path, Dies(5), early_stopping=True).fit(X[:300], Y[:300], **first)
     epochs = []
     seen = EpochRecorder(epochs)
-    watched = first if same else other
-    continued = make_classifier(tmp_path, seen, early_stopping=True).fit(X[:300], Y[:300], **watched)
-    whole = make_classifier(tmp_path / "whole", early_stopping=True).fit(X[:300], Y[:300], **watched)
+    validation = first if same else other
+    continued = make_classifier(tmp_path, seen, early_stopping=True).fit(X[:300], Y[:300], **validation)
+    whole = make_classifier(tmp_path / "whole", early_stopping=True).fit(X[:300], Y[:300], **validation)
     assert continued.history_ == whole.history_
     assert epochs[0] == (5 if same else 1)
 

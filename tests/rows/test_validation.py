@@ -19,7 +19,7 @@ from sk_quadrant.model_selection import MultilabelStratifiedShuffleSplit
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-WATCHED = np.arange(200) >= 150
+HELD_OUT = np.arange(200) >= 150
 
 
 class HardOnly(BCEWithLogits):
@@ -64,25 +64,25 @@ def with_unknown(Y):
     ],
     ids=["loss", "score", "network", "sparse", "frames", "unknown", "two classes", "three classes"],
 )
-def test_rows_passed_are_watched_as_rows_held_out_are(convert_X, convert_y, params, rows):
+def test_validation_rows_passed_are_used_as_rows_held_out(convert_X, convert_y, params, rows):
     """The rest is trained on alone, to the same coefficients and the same history."""
     X, y = convert_X(rows[0]), convert_y(rows[1])
 
     def part(array, which):
         return array.loc[which] if hasattr(array, "loc") else array[np.flatnonzero(which)]
 
-    splitter = PredefinedSplit(np.where(WATCHED, 0, -1))
+    splitter = PredefinedSplit(np.where(HELD_OUT, 0, -1))
     held_out = make_classifier(validation_fraction=splitter, **params).fit(X, y)
     passed = make_classifier(**params)
-    passed.fit(part(X, ~WATCHED), part(y, ~WATCHED), X_val=part(X, WATCHED), y_val=part(y, WATCHED))
+    passed.fit(part(X, ~HELD_OUT), part(y, ~HELD_OUT), X_val=part(X, HELD_OUT), y_val=part(y, HELD_OUT))
     assert passed.history_ == held_out.history_
     for (weight, bias), (expected, expected_bias) in zip(passed.model_.layers, held_out.model_.layers, strict=True):
         assert_array_equal(weight, expected)
         assert_array_equal(bias, expected_bias)
 
 
-def test_weights_and_balanced_classes_of_watched_rows(rows):
-    """The loss that is watched is weighted by sample_weight_val and by the class weights of the rows trained on."""
+def test_weights_and_balanced_classes_of_validation_rows(rows):
+    """The validation loss is weighted by sample_weight_val and by the class weights of the rows trained on."""
     X, Y = rows
     Y = np.c_[np.arange(200) % 4 == 0, Y[:, 1]].astype(int)
     weight = np.random.default_rng(0).random(50)
@@ -95,7 +95,7 @@ def test_weights_and_balanced_classes_of_watched_rows(rows):
     assert model.history_[0]["valid_loss"] == pytest.approx(expected, rel=1e-6)
 
 
-def test_watched_labels_are_read_by_name(rows):
+def test_validation_labels_are_read_by_name(rows):
     """Columns of y_val in another order are those of y."""
     X, Y = rows[0], as_frame(rows[1])
     for scoring in (None, "f1_macro"):
@@ -106,7 +106,7 @@ def test_watched_labels_are_read_by_name(rows):
         assert fits[0].history_ == fits[1].history_
 
 
-def test_watched_rows_are_transformed_in_a_pipeline(rows):
+def test_validation_rows_are_transformed_in_a_pipeline(rows):
     """With transform_input and metadata routing, as for HistGradientBoostingClassifier."""
     X, Y = rows
     scaler = StandardScaler().fit(X[:150])
@@ -141,9 +141,9 @@ def test_groups_are_held_out_whole(rows):
     groups, spy = np.random.default_rng(0).integers(20, size=200), Spy()
     splitter = GroupShuffleSplit(n_splits=1, test_size=0.2, random_state=0)
     make_classifier(validation_fraction=splitter, scoring=spy).fit(X, Y, groups=groups)
-    is_watched = (X[:, None] == spy.rows[0]).all(axis=2).any(axis=1)
-    assert set(groups[is_watched]).isdisjoint(groups[~is_watched])
-    assert len(set(groups[is_watched])) == 4
+    is_held_out = (X[:, None] == spy.rows[0]).all(axis=2).any(axis=1)
+    assert set(groups[is_held_out]).isdisjoint(groups[~is_held_out])
+    assert len(set(groups[is_held_out])) == 4
     with sklearn.config_context(enable_metadata_routing=True):
         model = make_classifier(validation_fraction=splitter).set_fit_request(groups=True)
         search = GridSearchCV(model, {"C": [1.0]}, cv=KFold(2), error_score="raise")
@@ -230,7 +230,7 @@ def fit_with(rows, params=None, **options):
         ),
     ],
 )
-def test_what_cannot_be_watched_is_refused(params, options, message, rows):
+def test_invalid_validation_data_are_refused(params, options, message, rows):
     """The error names the argument, and what to do."""
     with pytest.raises(ValueError, match=message):
         fit_with(rows, params, **options)
@@ -239,12 +239,12 @@ def test_what_cannot_be_watched_is_refused(params, options, message, rows):
 def test_rows_held_out_without_a_known_label_are_refused(rows):
     """Their loss would be 0 in every epoch."""
     X, Y = rows[0], rows[1].astype(float)
-    Y[WATCHED] = np.nan
-    splitter = PredefinedSplit(np.where(WATCHED, 0, -1))
+    Y[HELD_OUT] = np.nan
+    splitter = PredefinedSplit(np.where(HELD_OUT, 0, -1))
     with pytest.raises(ValueError, match="50 rows for the validation of early_stopping must have a known label"):
         make_classifier(missing_labels="ignore", validation_fraction=splitter).fit(X, Y)
     with pytest.raises(ValueError, match="150 rows to train on must have a known label"):
-        make_classifier(validation_fraction=splitter).fit(X, rows[1], sample_weight=WATCHED.astype(float))
+        make_classifier(validation_fraction=splitter).fit(X, rows[1], sample_weight=HELD_OUT.astype(float))
 
 
 def texts_of(X):
@@ -269,12 +269,12 @@ class ReadsTexts(nn.Module):
     ("module", "convert"), [(nn.Linear(2, 2), np.float32), (ReadsTexts(), texts_of)], ids=["array", "texts"]
 )
 def test_a_module_of_the_user_watches_rows_too(module, convert, scoring, rows):
-    """Arrays and texts that are passed are watched as those that a splitter holds out."""
+    """Arrays and texts passed are used as those that a splitter holds out."""
     X, Y = np.array(convert(rows[0]), dtype=object if convert is texts_of else None), rows[1]
-    splitter = PredefinedSplit(np.where(WATCHED, 0, -1))
+    splitter = PredefinedSplit(np.where(HELD_OUT, 0, -1))
     held_out = make_classifier(module=module, scoring=scoring, validation_fraction=splitter).fit(X, Y)
     passed = make_classifier(module=module, scoring=scoring)
-    passed.fit(X[~WATCHED], Y[~WATCHED], X_val=X[WATCHED], y_val=Y[WATCHED])
+    passed.fit(X[~HELD_OUT], Y[~HELD_OUT], X_val=X[HELD_OUT], y_val=Y[HELD_OUT])
     assert passed.history_ == held_out.history_
     with pytest.raises(ValueError, match="as in the first call"):
-        passed.fit(X[~WATCHED], Y[~WATCHED], X_val=rows[0][:, :, None], y_val=Y)
+        passed.fit(X[~HELD_OUT], Y[~HELD_OUT], X_val=rows[0][:, :, None], y_val=Y)

@@ -247,7 +247,7 @@ def test_early_stopping_returns_to_the_best_epoch():
     assert len(spy.rows[0][0]) == pytest.approx(30, abs=3)
 
 
-def test_without_a_scorer_the_loss_on_the_rows_held_out_is_watched():
+def test_without_a_scorer_early_stopping_uses_the_validation_loss():
     """The history has the loss of the rows held out, without penalty and smoothing, and the best one is returned to."""
     X, Y = make_rows(300)
     clf = make_classifier(early_stopping=True, max_iter=40, C=0.01, label_smoothing=0.1, validation_fraction=0.2)
