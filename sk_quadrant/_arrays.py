@@ -53,6 +53,12 @@ def is_tensor(array: Any) -> bool:
     return hasattr(array, "detach")
 
 
+def readable(tensor: Any) -> Any:
+    """Return a tensor without its graph, in a precision that NumPy has: single in place of bfloat16."""
+    tensor = tensor.detach()
+    return tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
+
+
 def numpy_dtype(array: Any) -> np.dtype[Any]:
     """Return the dtype of an array, or the one of NumPy with the name of that of a tensor."""
     return np.dtype(str(array.dtype).removeprefix("torch.")) if is_tensor(array) else array.dtype
@@ -64,6 +70,7 @@ def beside(values: NDArray[Any], array: Any) -> Any:
         return values
     import torch
 
+    values = values.astype(np.float32) if array.device.type == "mps" else values  # which has no double precision
     return torch.as_tensor(values, device=array.device)
 
 

@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import config_context, get_config
 
+from sk_quadrant._arrays import is_tensor, readable
+
 CUDA = (2, 13)  # types of a device in DLPack: memory of a GPU, and memory that GPU and CPU share
 
 
@@ -78,15 +80,24 @@ class Namespace:
         import torch
 
         if isinstance(array, torch.Tensor):
-            return array.detach().to(self.tensor_device)
+            return readable(array).to(self.tensor_device)
         xp, _ = _with_dispatch("get_namespace", torch.empty(0))
         return _with_dispatch("move_to", array, xp=xp, device=self.tensor_device)
 
     def bring(self, array: Any) -> Any:
-        """Return an `X`, of any library, as an array of this one."""
+        """Return an `X`, of any library, as an array of this one.
+
+        Raises
+        ------
+        ValueError
+            If `X` is complex: libraries would drop its imaginary part.
+        """
         array = array if hasattr(array, "dtype") else np.asarray(array)
-        array = array.detach() if hasattr(array, "detach") else array
-        return _with_dispatch("move_to", array, xp=self.xp, device=self.device)
+        array = array.detach() if is_tensor(array) else array
+        moved = _with_dispatch("move_to", array, xp=self.xp, device=self.device)
+        if self.xp.isdtype(moved.dtype, "complex floating"):
+            raise ValueError(f"X must hold real numbers, got {moved.dtype}.")
+        return moved
 
     def give(self, array: Any) -> Any:
         """Return a tensor, or numbers of NumPy, as an array of this library; anything else as it is."""
@@ -138,7 +149,7 @@ def move_to_numpy(array: Any) -> NDArray[Any]:
     """Return an array of any library as a NumPy array."""
     if isinstance(array, np.ndarray):
         return array
-    array = array.detach() if hasattr(array, "detach") else array
+    array = readable(array) if is_tensor(array) else array
     moved: NDArray[Any] = _with_dispatch("move_to", array, xp=np, device="cpu")
     return np.asarray(moved)
 
@@ -158,6 +169,8 @@ def check_namespace(estimator: Any, X: Any, method: str) -> None:
     method : str
         Method that X was passed to, for the message.
     """
+    if isinstance(X, Mapping):  # arrays for a module of the user, which become NumPy arrays
+        return
     if get_config()["array_api_dispatch"]:
         _array_api().check_same_namespace(X, estimator, attribute="threshold_", method=method)
     elif estimator.model_.namespace is not None:

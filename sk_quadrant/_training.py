@@ -14,6 +14,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from itertools import pairwise
+from math import prod
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, cast
 
@@ -407,7 +408,8 @@ def _asked_for(estimator: Any) -> set[str]:
 
 def _is_asked_for(estimator: Any, name: str) -> bool:
     value, neutral = getattr(estimator, name), NEUTRAL[name]
-    return bool(np.size(value) != np.size(neutral) or (np.size(value) == 1 and value != neutral))
+    size = prod(np.shape(value))  # np.size of a tensor is its method
+    return size != np.size(neutral) or bool(size == 1 and value != neutral)
 
 
 def _architecture(estimator: Any, n_features: int) -> Architecture:

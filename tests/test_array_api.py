@@ -534,6 +534,53 @@ def test_other_dtypes_become_doubles(data):
             assert clf.predict_proba(torch.as_tensor(X).float()).dtype == torch.float64
 
 
+def test_precision_that_numpy_does_not_have_is_read(data):
+    """Labels, weights, features, inputs of a module and probabilities may be bfloat16."""
+    X, Y, _ = (torch.as_tensor(part) for part in data)
+    half, tables = X.bfloat16(), {"input": X.bfloat16()}
+    with config_context(array_api_dispatch=True):
+        clf = classifier().fit(half, Y.bfloat16(), torch.ones(120, dtype=torch.bfloat16))
+        expected = classifier().fit(half.double(), Y)
+
+        torch.testing.assert_close(clf.predict_proba(half), expected.predict_proba(half.double()))
+        assert multilabel_log_loss(Y, half[:, :3] * 0 + 0.5) == pytest.approx(np.log(2))
+        for inputs in (half, tables):
+            module = classifier(**MODELS["module"]).fit(inputs, Y)
+            np.testing.assert_allclose(
+                in_numpy(module.predict_proba(inputs)),
+                in_numpy(classifier(**MODELS["module"]).fit(half.float(), Y).predict_proba(half.float())),
+            )
+
+
+@pytest.mark.parametrize("params", [{}, MODELS["module"]], ids=["lbfgs", "module"])
+def test_complex_features_are_refused(params, library, data):
+    """As they are without dispatch: no imaginary part is dropped in silence."""
+    with config_context(array_api_dispatch=True), pytest.raises(ValueError, match=r"X must hold real numbers.*complex"):
+        classifier(**params).fit(library(data[0] + 1j), library(data[1]))
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode], ids=["no_grad", "inference_mode"])
+@pytest.mark.parametrize("name", ["lbfgs", "network", "module"])
+def test_fits_do_not_depend_on_a_switch_of_gradients(name, context, data):
+    """The code around a fit may have switched them off; parameters can be trained further all the same."""
+    X, Y, _ = (torch.as_tensor(part) for part in data)
+    with config_context(array_api_dispatch=True):
+        expected = classifier(**MODELS[name]).fit(X, Y).predict_proba(X)
+        with context():
+            clf = classifier(**MODELS[name]).fit(X, Y)
+
+        torch.testing.assert_close(clf.predict_proba(X), expected)
+        if name != "lbfgs":
+            assert clf.partial_fit(X, Y).n_iter_ == 6
+
+
+def test_empty_tensor_of_sizes_is_no_hidden_layer(data):
+    """Parameters that are tensors are read like arrays."""
+    sizes = torch.zeros(0, dtype=torch.int64)
+    clf = classifier(hidden_layer_sizes=sizes).fit(*data[:2])
+    np.testing.assert_array_equal(clf.coef_, classifier().fit(*data[:2]).coef_)
+
+
 CHECKED = {
     "module": QuadrantMultiLabelClassifier(module=torch.nn.LazyLinear(1), solver="adamw", max_iter=5, random_state=0),
     "network": QuadrantMultiLabelClassifier(hidden_layer_sizes=3, solver="sgd", max_iter=5, random_state=0),

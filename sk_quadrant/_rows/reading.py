@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import _num_samples, check_array
 
-from sk_quadrant._arrays import masked_as_nan, numpy_dtype
+from sk_quadrant._arrays import is_tensor, masked_as_nan, numpy_dtype, readable
 from sk_quadrant._rows.inputs import DictInputs, Inputs, TextInputs
 
 FORMS = (
@@ -52,7 +52,7 @@ def _read_dict(X: Mapping[Any, Any]) -> DictInputs:
 
 def as_numbers(array: Any, name: str) -> NDArray[Any]:
     """Return an array of numbers; objects become float64, other dtypes stay."""
-    array = array.detach().cpu().numpy() if hasattr(array, "detach") else masked_as_nan(array)
+    array = readable(array).cpu().numpy() if is_tensor(array) else masked_as_nan(array)
     with padding_explained(name):
         checked = check_array(array, dtype="numeric", ensure_2d=False, allow_nd=True, input_name=name)
     return np.asarray(check_is_numeric(checked, name))

@@ -36,6 +36,8 @@ OF_ONE_FIT = (HeldOutScore, EpochProgress, Observed, StopIfAsked)
 LONG_UPDATE = 2**24  # weights for which a step takes ten milliseconds
 
 
+@torch.inference_mode(mode=False)  # a fit may be called where gradients are switched off
+@torch.enable_grad()
 def solve(problem: Problem, optimizer: type[torch.optim.Optimizer], **options: Any) -> FitResult:
     """Return the solution of a problem; see `Solver.solve`.
 
