@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
@@ -663,6 +664,7 @@ class QuadrantMultiLabelClassifier(
         return self.model_.layers[0]
 
     def _set_linear_layer(self, coef, intercept):
+        coef = coef.tocsr() if issparse(coef) else coef
         self.model_ = self.model_.with_layers([(coef, intercept)])
         self.__dict__.pop("net_", None)
 

@@ -342,6 +342,25 @@ def test_sparsify_and_densify_keep_predictions(X_format, data):
     assert_array_equal(clf.densify().coef_, coef)
 
 
+@pytest.mark.parametrize("container", [sparse.csc_array, sparse.coo_array, sparse.csr_matrix])
+def test_assigned_sparse_coefficients_may_have_any_format(container, data):
+    """Predictions are those of dense ones, also when loaded: a file holds rows, whatever was assigned."""
+    X, Y = data
+    clf = QuadrantMultiLabelClassifier().fit(X, Y)
+    expected, coef = clf.decision_function(X), clf.coef_
+    clf.coef_ = container(coef)
+    assert_allclose(clf.decision_function(X), expected)
+    assert_allclose(pickle.loads(pickle.dumps(clf)).decision_function(X), expected)
+
+
+def test_net_of_a_loaded_model_stays_on_its_device(data):
+    """The net is built around the module where it is, and does not move it; "meta" stands for a GPU."""
+    clf = QuadrantMultiLabelClassifier(solver="adamw", module=torch.nn.Linear(3, 2), max_iter=1, tol=1.0).fit(*data)
+    loaded = pickle.loads(pickle.dumps(clf))
+    loaded.model_.module.to("meta")
+    assert loaded.net_.module_.weight.device == torch.device("meta")
+
+
 # persistence
 
 

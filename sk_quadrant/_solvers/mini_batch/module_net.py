@@ -205,6 +205,7 @@ class ModuleNet(MultiLabelNet):
 
 
 def net_of(model: FittedModel) -> NeuralNet:
-    """Return an initialised net, as skorch has it, around the module of a fitted model."""
-    kind = ModuleNet if model.takes_inputs else MultiLabelNet
-    return kind(**net_parameters(model.module, model.loss, "cpu")).initialize()
+    """Return an initialised net, as skorch has it, around the module of a fitted model, on the device of the module."""
+    kind, parameters = ModuleNet if model.takes_inputs else MultiLabelNet, list(model.module.parameters())
+    device = parameters[0].device if parameters else torch.device("cpu")
+    return kind(**net_parameters(model.module, model.loss, device)).initialize()
