@@ -227,7 +227,7 @@ def run_tests(clock, small):
         done = subprocess.run(
             command, cwd=root, capture_output=True, text=True, timeout=min(120, clock.left), check=False
         )
-        outcome = done.stdout.splitlines()[-1]
+        outcome = (done.stdout or done.stderr).splitlines()[-1]
     except subprocess.TimeoutExpired:
         outcome = "not over in time"
     show("tests", "pytest", perf_counter() - start, note=outcome)
@@ -256,7 +256,7 @@ def main():
             continue
         try:
             PARTS[part](clock, arguments.small)
-        except (RuntimeError, ValueError, MemoryError) as error:  # the other parts shall still run
+        except (ArithmeticError, RuntimeError, ValueError, MemoryError) as error:  # the other parts shall still run
             print(f"{part:8} failed: {type(error).__name__}: {str(error)[:200]}", flush=True)
     print(f"{perf_counter() - clock.start:.0f} s in all", flush=True)
 
