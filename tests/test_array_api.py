@@ -67,12 +67,12 @@ pytestmark = [
 @pytest.fixture(params=NAMESPACES)
 def library(request):
     """Return a function that makes arrays of a library, on a device of it."""
-    xp, device = NAMESPACES[request.param]
+    return maker(request.param)
 
-    def make(array):
-        return xp.asarray(array, device=device)
 
-    return make
+def maker(name):
+    xp, device = NAMESPACES[name]
+    return lambda array: xp.asarray(array, device=device)
 
 
 @pytest.fixture
@@ -104,12 +104,20 @@ def assert_same(found, expected, like, **tolerance):
     np.testing.assert_allclose(found, expected, **tolerance)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("torch", "float32"),
+        ("array_api_strict", "float64"),
+        pytest.param("torch", "float64", marks=pytest.mark.slow),
+        pytest.param("array_api_strict", "float32", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("params", MODELS.values(), ids=MODELS)
-def test_predictions_are_those_of_numpy_in_the_namespace_of_X(params, dtype, library, data):
+def test_predictions_are_those_of_numpy_in_the_namespace_of_X(params, name, dtype, data):
     """Each kind of model takes X, y and weights of a library, and gives scores, labels and attributes of it."""
     X, Y, weight = data
-    X = X.astype(dtype)
+    X, library = X.astype(dtype), maker(name)
     expected = classifier(**params).fit(X, Y, sample_weight=weight)
     with config_context(array_api_dispatch=True):
         clf = classifier(**params).fit(library(X), library(Y), sample_weight=library(weight))
@@ -353,7 +361,7 @@ META = {
     "fixed": FixedThresholdMultiLabelClassifier(QuadrantMultiLabelClassifier(), threshold=0.3, min_labels=1),
     "tuned": TunedThresholdMultiLabelClassifierCV(QuadrantMultiLabelClassifier(), cv=2),
     "calibrated": CalibratedMultiLabelClassifierCV(QuadrantMultiLabelClassifier(), cv=2),
-    "cv": QuadrantMultiLabelClassifierCV("bce_with_logits", Cs=2, cv=2),
+    "cv": QuadrantMultiLabelClassifierCV("bce_with_logits", Cs=2, cv=2, estimator=QuadrantMultiLabelClassifier()),
 }
 
 
@@ -589,6 +597,7 @@ CHECKED = {
     "calibrated": CalibratedMultiLabelClassifierCV(QuadrantMultiLabelClassifier(), cv=2),
 }
 ABSENT = re.compile("cupy|dpnp|cuda|XPU|MPS")
+SLOW = re.compile("numpy-None-None|CPU_DEVICE-float64|torch-cpu-float32")  # one of each precision and library is left
 
 
 def checks():
@@ -597,7 +606,8 @@ def checks():
         for _, check in estimator_checks_generator(estimator):
             if "array_api" in check.func.__name__:
                 values = "-".join(map(str, check.keywords.values()))
-                yield pytest.param(estimator, check, id=f"{name}-{check.func.__name__}-{values}")
+                marks = pytest.mark.slow if SLOW.search(values) else ()
+                yield pytest.param(estimator, check, id=f"{name}-{check.func.__name__}-{values}", marks=marks)
 
 
 @pytest.mark.parametrize(("estimator", "check"), list(checks()))

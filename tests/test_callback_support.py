@@ -109,8 +109,15 @@ def test_a_monitor_scores_each_iteration_or_epoch(options, data):
     assert rows[0]["accuracy"] == clf.score(X, Y)
 
 
-@each_option
-@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
+DENSE_AND_SPARSE = [
+    pytest.param(options, container, id=f"{name}-{container.__name__}", marks=marks)
+    for name, options in OPTIONS.items()
+    for container in (np.asarray, sparse.csr_array)
+    for marks in [pytest.mark.slow if container is sparse.csr_array and name not in ("lbfgs", "network") else ()]
+]
+
+
+@pytest.mark.parametrize(("options", "container"), DENSE_AND_SPARSE)
 def test_models_on_the_way_end_at_the_fitted_one(options, container, data):
     """The last iteration or epoch has its weights, each model stays as it was, and callbacks change nothing."""
     X, Y = container(data[0]), data[1]
