@@ -87,7 +87,15 @@ class Progress:
 
 def _can_draw() -> bool:
     """Whether this is the main process, with a terminal or a notebook to draw in."""
-    return current_process().name == "MainProcess" and (sys.stderr.isatty() or _in_notebook())
+    return current_process().name == "MainProcess" and (_in_terminal() or _in_notebook())
+
+
+def _in_terminal() -> bool:
+    """Whether stderr is a terminal; it can be None, as without a console, closed, or an object that only writes."""
+    try:
+        return bool(sys.stderr.isatty())
+    except (AttributeError, ValueError):
+        return False
 
 
 def _in_notebook() -> bool:

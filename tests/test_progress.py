@@ -149,6 +149,27 @@ def test_short_fits_draw_no_bar(data, monkeypatch, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+class WritesOnly:
+    """A stream that others have put in the place of stderr."""
+
+    def write(self, text):
+        """Take a text."""
+
+    def flush(self):
+        """Do nothing."""
+
+
+@pytest.mark.parametrize("make", [lambda _: None, lambda _: WritesOnly(), lambda path: path.open("w")])
+def test_without_a_terminal_there_are_lines_whatever_stderr_is(make, data, monkeypatch, capsys, tmp_path):
+    """A program without a console has none, and others replace or close it."""
+    stream = make(tmp_path / "log")
+    if hasattr(stream, "close"):
+        stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    QuadrantMultiLabelClassifier(verbose=1).fit(*data)
+    assert "iteration 1: objective" in capsys.readouterr().out
+
+
 TERMINAL = """
 import os, pty, sys
 code = '''

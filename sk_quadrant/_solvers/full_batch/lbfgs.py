@@ -221,7 +221,7 @@ class Minimizer:
 
     def _report(self, watch: Watch, decrement: Tensor) -> None:
         """Report an iteration; the decrement is the estimated distance to the optimum before it."""
-        groups = f", {int((~self.done).sum())} labels left" if self.per_label else ""
+        groups = f", labels left: {int((~self.done).sum())}" if self.per_label else ""
         objective = self.trace.values[-1]
         line = f"iteration {self.trace.n_iter}: objective {objective:.8g}{groups}"
         distance = decrement / (self._reference() * self.damping)
