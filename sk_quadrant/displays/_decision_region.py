@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sk_quadrant._arrays import FloatArray
+from sk_quadrant._arrays import FloatArray, is_tensor
+from sk_quadrant._namespaces import Namespace, in_numpy
 from sk_quadrant._targets.responses import Response
 from sk_quadrant.displays._feature_grid import column_of, feature_names, make_grid
 from sk_quadrant.displays._fitted import align_to_fit, check_classifiers, find_thresholds, predict_labels, respond
@@ -181,9 +182,11 @@ class DecisionRegionDisplay(PanelDisplay):
             If matplotlib is not installed.
         """
         check_classifiers(f"{cls.__name__}.from_estimator", estimator)
-        X = X if hasattr(X, "shape") else np.asarray(X)
+        namespace, X = Namespace.of(X), in_numpy(X)
+        X = X if hasattr(X, "shape") and not is_tensor(X) else np.asarray(X)
         grid = make_grid(X, features, held, resolution=grid_resolution)
-        response, decisions = _respond_and_predict(estimator, grid.chunks(), response_method)
+        chunks = (rows if namespace is None else namespace.bring(rows) for rows in grid.chunks())
+        response, decisions = _respond_and_predict(estimator, chunks, response_method)
         y, label_names = align_to_fit(y, label_names, estimator)
         n_labels = decisions.shape[1]
         points, point_labels = _choose_points(X, y, grid.columns, n_labels)

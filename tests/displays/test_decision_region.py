@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
 from sklearn.inspection import DecisionBoundaryDisplay
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
+from sklearn.utils import _array_api
 
+from sk_quadrant import QuadrantMultiLabelClassifier
 from sk_quadrant.datasets import make_quadrants
 from sk_quadrant.displays import DecisionRegionDisplay
 
@@ -166,6 +170,21 @@ def test_scores_without_probabilities(pyplot, quadrants):
     assert_allclose(display.response.reshape(81, 2), classifier.decision_function(_points(display)))
     assert_array_equal(display.cuts, [0, 0])
     assert display.colorbar_.ax.get_ylabel() == "decision function"
+
+
+@pytest.mark.parametrize("dispatch", [True, False], ids=["with dispatch", "without"])
+def test_tensors_are_drawn_like_arrays(dispatch, pyplot):
+    """The points of the grid go to the classifier as tensors or NumPy arrays, as it was fitted."""
+    if dispatch and not hasattr(_array_api, "move_to"):
+        pytest.skip("scikit-learn before 1.9 does not move arrays between libraries")
+    X, y = make_quadrants(60, random_state=0)
+    expected = DecisionRegionDisplay.from_estimator(QuadrantMultiLabelClassifier().fit(X, y), X, grid_resolution=3)
+    X, y = torch.tensor(X), torch.tensor(y)
+    with config_context(array_api_dispatch=dispatch):
+        classifier = QuadrantMultiLabelClassifier().fit(X, y)
+        display = DecisionRegionDisplay.from_estimator(classifier, X, y, grid_resolution=3)
+    assert_allclose(display.response, expected.response)
+    assert_array_equal(np.sort(display.points, axis=0), np.sort(X, axis=0))
 
 
 def test_labels_that_vary_most_are_shown(pyplot, make_predictions):
