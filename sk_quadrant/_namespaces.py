@@ -125,16 +125,19 @@ class Namespace:
         """
         import torch
 
-        device = torch.device(values["device"])
-        if device.type == "cuda" and not torch.cuda.is_available():
-            warn(f"The model was fitted on {device}, which is not available: its arrays are on the CPU.", stacklevel=2)
-            device = torch.device("cpu")
+        try:
+            tensor = torch.empty(0, device=values["device"])
+        except (AssertionError, RuntimeError):  # the former in builds of PyTorch without CUDA
+            warn(
+                f"The model was fitted on {values['device']}, which is not available: its arrays are on the CPU.",
+                stacklevel=2,
+            )
+            tensor = torch.empty(0)
         try:
             library = import_module(values["name"])
         except ImportError:
             warn(f"The model was fitted with {values['name']}, which is not installed: it takes NumPy.", stacklevel=2)
             return None
-        tensor = torch.empty(0, device=device)
         array = tensor if library is torch else library.from_dlpack(tensor)
         with config_context(array_api_dispatch=True):
             return cls.of(array)
