@@ -31,6 +31,11 @@ else:
 FIT_CALLER = 3 + hasattr(CallbackSupportMixin, "set_callbacks")  # stack level of who calls a fit with both decorators
 
 
+def has_callbacks(estimator: Any) -> bool:
+    """Whether callbacks have been set by `set_callbacks`."""
+    return bool(getattr(estimator, "_skl_callbacks", None))
+
+
 @dataclass(frozen=True)
 class PartOfFit:
     """The fit of a classifier that is a step of the fit of a meta-estimator.
@@ -82,7 +87,7 @@ class FitTask:
     @classmethod
     def of(cls, estimator: Any, name: str, n_steps: int, X: Any, y: Any, metadata: Any = None) -> FitTask | None:
         """Return a fit of which the callbacks of an estimator are told, None if it has none."""
-        if not getattr(estimator, "_skl_callbacks", None):
+        if not has_callbacks(estimator):
             return None
         return cls(estimator, name, n_steps, X, y, metadata)
 

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch.distributed as dist
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
@@ -19,6 +20,7 @@ from sk_quadrant import (
     TunedThresholdMultiLabelClassifierCV,
     make_quadrants,
 )
+from sk_quadrant.distributed import fit_distributed
 from sk_quadrant.hierarchy import HierarchicalMultiLabelClassifier, LabelHierarchy
 
 callback = pytest.importorskip("sklearn.callback", reason="from scikit-learn 1.9 on")
@@ -171,6 +173,19 @@ def test_a_failed_fit_ends_its_callbacks_and_leaves_the_estimator_alone(data):
     with pytest.raises(ValueError, match="y must be 0, 1"):
         clf.fit(data[0], data[1] * 3)
     assert recorder.told == ["setup", "begin fit", "teardown"]
+    assert vars(clf) == before
+
+
+def test_callbacks_on_the_rows_of_several_processes_are_refused(data):
+    """They are not left out in silence, and the estimator is as it was."""
+    clf = QuadrantMultiLabelClassifier().set_callbacks(Recorder())
+    before = dict(vars(clf))
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        with pytest.raises(ValueError, match=r"set_callbacks cannot be used with fit_distributed"):
+            fit_distributed(clf, *data)
+    finally:
+        dist.destroy_process_group()
     assert vars(clf) == before
 
 

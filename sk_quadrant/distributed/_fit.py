@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
+from sk_quadrant._callback_support import has_callbacks
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
 from sk_quadrant._model.own_module import ModuleName
 from sk_quadrant._rows.parts import Chunks, Part, Schema, ShardedRows
@@ -125,6 +126,11 @@ def _check(estimator: Any, validation: Mapping[str, Any]) -> None:
         if getattr(estimator, name):
             value = ModuleName.of(estimator.module) if name == "module" else getattr(estimator, name)
             raise ValueError(f"{name} cannot be used with fit_distributed: {reason}. Got {value!r}.")
+    if has_callbacks(estimator):
+        raise ValueError(
+            "Callbacks of set_callbacks cannot be used with fit_distributed: they would look at one rank's part of "
+            "training. Remove them by set_callbacks()."
+        )
     if hasattr(estimator.validation_fraction, "split"):
         raise ValueError(
             "validation_fraction must be a float for fit_distributed: a splitter needs the rows of all ranks in one "
