@@ -14,6 +14,8 @@ from sklearn.utils.validation import _estimator_has, check_is_fitted
 from sk_quadrant._callback_support import with_callbacks
 from sk_quadrant._meta_estimator import Fits, MetaClassifier
 from sk_quadrant._namespaces import in_namespace_of_X, in_numpy
+from sk_quadrant._targets.any_classifier import read_for_any_classifier
+from sk_quadrant._targets.encodings import Encoding
 from sk_quadrant._targets.label_names import listed
 from sk_quadrant._targets.responses import respond
 from sk_quadrant.hierarchy._labels import LabelHierarchy
@@ -113,7 +115,8 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
             Indicator matrix of the labels, NaN where unknown.
 
         **params : dict
-            Parameters for the `fit` method of `estimator`, by metadata routing.
+            Parameters for the `fit` method of `estimator`, by metadata routing. The ancestors of labels are added to
+            `y_val`, too.
 
         Returns
         -------
@@ -134,7 +137,10 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
         if data.encoding.exclusive:
             raise ValueError("y must have at least two labels, got one, which has no parent. Fit estimator itself.")
         hierarchy = self._hierarchy_of(data.encoding.label_names)
-        closed = self._read(X, hierarchy.close(data.y), routed.estimator.fit, soft=False)
+        fit_params = dict(routed.estimator.fit)
+        if fit_params.get("y_val") is not None:
+            fit_params["y_val"] = _with_ancestors(fit_params["y_val"], data.encoding, hierarchy, name="y_val")
+        closed = self._read(X, hierarchy.close(data.y), fit_params, soft=False)
         with Fits(self, 1, data) as fits:
             classifier = closed.fit(clone(self.estimator), step=fits.step())
         self._publish(classifier, X, estimator_=classifier, hierarchy_=hierarchy, encoding_=closed.encoding)
@@ -178,6 +184,33 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
         values = respond(self.estimator_, X, "predict_proba", self.encoding_).values
         return getattr(self.hierarchy_, self.method)(values)
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the subset accuracy of label sets with their ancestors: the share of rows with all labels right.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+            Data, as `estimator` takes it.
+
+        y : {array-like, sparse matrix, dataframe} of shape (n_samples, n_labels)
+            Labels, in any order of their names, to which ancestors are added as in `fit`. NaN marks an unknown label,
+            which is left out.
+
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+            Weights of rows, or of each label of each row.
+
+        Returns
+        -------
+        score : float
+            Between 0 and 1; higher is better.
+
+        See Also
+        --------
+        hierarchical_f1_score : F1 of label sets with their ancestors, which counts partly right sets.
+        """
+        check_is_fitted(self)
+        return super().score(X, _with_ancestors(y, self.encoding_, self.hierarchy_), sample_weight)
+
     @property
     def classes_(self) -> Any:
         """Classes of the fitted estimator."""
@@ -204,3 +237,9 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
                 "LabelHierarchy.from_names(names) if a number is the parent of those that begin with it."
             )
         return LabelHierarchy.from_names(list(names))
+
+
+def _with_ancestors(y: Any, encoding: Encoding, hierarchy: LabelHierarchy, *, name: str = "y") -> Any:
+    """Return labels in the order of an encoding, with all ancestors added."""
+    labels, _, _ = read_for_any_classifier(encoding.align(in_numpy(y), name=name), soft=False)
+    return hierarchy.close(labels)

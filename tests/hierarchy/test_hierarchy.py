@@ -8,6 +8,7 @@ import polars
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn import config_context
 from sklearn.datasets import make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
@@ -178,6 +179,34 @@ def test_labels_follow_a_classifier_that_is_fitted_already(data):
     clf = HierarchicalMultiLabelClassifier(frozen).fit(X, Y[NAMES[::-1]])
     assert clf.label_names_in_.tolist() == NAMES
     assert clf.hierarchy_ == HIERARCHY
+
+
+@pytest.mark.parametrize("container", [pd.DataFrame, np.asarray, sparse.csr_array], ids=["frame", "array", "sparse"])
+def test_score_adds_ancestors_as_fit_does(data, container):
+    """Labels without their ancestors, in any order of names, score as those with them; unknown ones are left out."""
+    X, Y = data
+    above = pd.DataFrame([closed(row) for row in Y.to_numpy()], columns=NAMES)
+    clf = HierarchicalMultiLabelClassifier(RandomForestClassifier(5, random_state=0), hierarchy=HIERARCHY).fit(X, Y)
+    expected = (clf.predict(X) == above).all(axis=1).mean()
+    assert expected > 0.5
+    assert clf.score(X, container(Y)) == clf.score(X, container(above)) == pytest.approx(expected)
+    unknown = Y.astype(float)
+    unknown[50:] = np.nan
+    assert clf.score(X, unknown) == pytest.approx((clf.predict(X) == above)[:50].all(axis=1).mean())
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_ancestors_are_added_to_validation_data(data):
+    """Early stopping watches the loss of closed label sets, whose columns are in the order of y."""
+    X, Y = data
+    above = pd.DataFrame([closed(row) for row in Y.to_numpy()], columns=NAMES)
+    options = {"solver": "adamw", "early_stopping": True, "max_iter": 3, "random_state": 0}
+    with config_context(enable_metadata_routing=True):
+        estimator = QuadrantMultiLabelClassifier(**options).set_fit_request(X_val=True, y_val=True)
+        clf = HierarchicalMultiLabelClassifier(estimator).fit(X[:70], Y[:70], X_val=X[70:], y_val=Y[70:][NAMES[::-1]])
+    expected = QuadrantMultiLabelClassifier(**options).fit(X[:70], above[:70], X_val=X[70:], y_val=above[70:])
+    losses = [[epoch["valid_loss"] for epoch in each.history_] for each in (clf.estimator_, expected)]
+    assert losses[0] == losses[1]
 
 
 def test_a_dict_of_arrays_is_refused(data):
