@@ -12,8 +12,8 @@ variables :math:`\alpha`,
    \qquad p = \operatorname{clip}\Bigl(\frac{\alpha + \kappa (1 - m)}{1 + q \kappa}, 0, u\Bigr), \qquad \psi' = -p,
 
 and minimises :math:`\sum_i C v_i\, \psi(m_i) + \lVert w \rVert^2 / 2`, whose Hessian exceeds the identity by
-:math:`\kappa C` times that of the rows only. Then :math:`\alpha \leftarrow p`, and so on. A label takes its own turn,
-when the distance to its minimum is small against what the turn changes [1]_, criterion (B'),
+:math:`\kappa C` times that of the rows only. Then :math:`\alpha \leftarrow p` starts the next outer iteration. A label
+does so once the distance to its minimum is small relative to the change of the dual variables [1]_, criterion (B'),
 
 .. math:: \tfrac12 \lVert g \rVert^2 \le \delta^2 \sum_i \frac{C v_i}{2 \kappa} (p_i - \alpha_i)^2.
 
@@ -46,12 +46,12 @@ if TYPE_CHECKING:
 
 FIRST, LARGEST, GROWTH = 2.0, 10.0, 1.5  # kappa C, for rows of length 1
 DELTA = 0.5
-CORNER = 0.02  # times tol is the relative duality gap at which the hinge stops: it converges linearly only
+CORNER = 0.02  # times tol is the relative duality gap at which the hinge stops, since it converges linearly
 
 
 @dataclass(frozen=True)
 class MultiplierObjective(RowSpanObjective):
-    """The losses near dual variables; see `RowSpanObjective`.
+    """The losses with a proximal term around dual variables; see `RowSpanObjective`.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class MultiplierObjective(RowSpanObjective):
         return replace(super().take(labels), alpha=take_labels(self.alpha, labels), kappa=self.kappa[labels])
 
     def signs_and_weights(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Return -1 or 1, and C v, like the scores; weights of labels and unknown ones are part of v."""
+        """Return -1 or 1, and C v, like the scores; v includes weights of labels, 0 for unknown ones."""
         targets, mask, weight = self.block.targets.rows(slice(0, scores.shape[1]), scores.dtype)
         weights = self.C.to(scores.dtype)[:, None]
         if self.block.design.row_weight is not None:
@@ -108,7 +108,7 @@ class MultiplierObjective(RowSpanObjective):
         return ((p > 0) & (p < self.largest)) * weights * kappa / (1 + self.quadratic * kappa)
 
     def progress(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the dual variables, and per label the proximal term, the loss, and how far it is from the dual."""
+        """Return the dual variables, and per label the proximal term, the loss, and its distance to the dual."""
         signs, weights = self.signs_and_weights(scores)
         shortfall = 1 - signs * scores
         p, quadratic = self._dual(shortfall), self.quadratic
@@ -120,7 +120,7 @@ class MultiplierObjective(RowSpanObjective):
 
 
 class MultiplierMinimizer(RowSpanMinimizer):
-    """A minimisation of hinge losses in the span of the rows; see `RowSpanMinimizer`, which it continues."""
+    """Outer iterations of the method of multipliers around the steps of `RowSpanMinimizer`."""
 
     objective: MultiplierObjective
     largest, growth = LARGEST, GROWTH
@@ -130,13 +130,13 @@ class MultiplierMinimizer(RowSpanMinimizer):
         self.relative_to = self.scale = self.objective.progress(self.point.scores)[2]
 
     def _intercept_curvature(self, scores: Tensor) -> Tensor:
-        """Return the second derivative, as if at least the rows of the rarer side were between the bounds."""
+        """Return the second derivative; at least the rows of the rarer class count as between the bounds."""
         signs, weights = self.objective.signs_and_weights(scores)
         sides = [(weights * (signs == side)).sum(dim=1).double() for side in (-1, 1)]
         return super()._intercept_curvature(scores).maximum(self.objective.kappa * sides[0].minimum(sides[1]))
 
     def _prepare(self) -> None:
-        """Take turns: move the dual variables of the labels that are close enough to their minimum."""
+        """Start an outer iteration for the labels that are close enough to their minimum."""
         latest = len(self.gradients) - 1
         squares = self.gram[:, latest, latest]
         p, turn, losses, distance = self.objective.progress(self.point.scores)
@@ -170,7 +170,7 @@ class MultiplierMinimizer(RowSpanMinimizer):
         return self.gap <= self._largest_gap()
 
     def _distance(self, slope: Tensor) -> tuple[Tensor, float]:
-        """Return the relative duality gap, and the one that is aimed at."""
+        """Return the relative duality gap, and its tolerance."""
         return self.gap / self.primal, self._largest_share()
 
     def _objectives(self) -> Tensor:
@@ -180,12 +180,12 @@ class MultiplierMinimizer(RowSpanMinimizer):
 
 
 def is_kinked(loss: Loss) -> bool:
-    """Return whether a loss is a hinge, not a squared one."""
+    """Return whether a loss is the hinge, rather than the squared hinge."""
     return loss.dual is not None and loss.dual[1] == 0
 
 
 def needs_multipliers(objective: RowSpanObjective, length: float) -> bool:
-    """Return whether the loss is a hinge of hard targets with a corner, or with more curvature than the first turn."""
+    """Return whether a hinge of hard targets has a corner, or more curvature than the first outer iteration."""
     if not objective.has_dual or is_kinked(objective.loss):
         return objective.has_dual
     _, quadratic = objective.loss.dual or (0.0, 1.0)
@@ -195,7 +195,7 @@ def needs_multipliers(objective: RowSpanObjective, length: float) -> bool:
 def multiplier_objective(
     objective: RowSpanObjective, length: float, residuals: Tensor | None = None
 ) -> MultiplierObjective:
-    """Return the objective of hinge losses near dual variables of 0, or those of residuals."""
+    """Return the objective around dual variables of 0, or those that give the residuals."""
     block = objective.block
     alpha = torch.zeros_like(block.targets.values, dtype=block.design.dtype)
     kappa = (FIRST if residuals is None else LARGEST) / length / objective.C

@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.shard import Block
     from sk_quadrant.losses import Loss
 
-MOST_GRADIENTS, FEWEST_GRADIENTS = 24, 6  # held at a time; with more L-BFGS begins anew
-ELEMENTS = 2**24  # of the gradients held: 128 MiB in single precision
+MOST_GRADIENTS, FEWEST_GRADIENTS = 24, 6  # most that are kept: then L-BFGS restarts
+ELEMENTS = 2**24  # in all gradients that are kept: 128 MiB in single precision
 
 
 class Gradient(NamedTuple):
@@ -79,7 +79,7 @@ class Gradient(NamedTuple):
 
 @dataclass
 class Point:
-    """Parameters, their scores, and what the objective is there.
+    """Parameters with their scores, losses and derivatives.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class Point:
 
 
 class RowSpan:
-    """Centred rows as what they span.
+    """The span of the centred rows.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ class RowSpanObjective:
 
     @property
     def has_dual(self) -> bool:
-        """Whether the loss is a hinge of hard targets, which `multipliers` is for."""
+        """Whether the loss is a hinge of hard targets, as `multipliers` needs it."""
         targets = self.block.targets.values
         return self.loss.dual is not None and bool((targets * (1 - targets) == 0).all())
 
@@ -199,7 +199,7 @@ class RowSpanObjective:
 
 
 class RowSpanMinimizer:
-    """A minimisation over a block of labels in the span of the rows, which shrinks as labels finish.
+    """A minimisation over a block of labels in the span of the rows; labels that have converged are dropped.
 
     Parameters
     ----------
@@ -208,24 +208,24 @@ class RowSpanMinimizer:
     intercept : double Tensor of shape (n_labels,) or None
         Intercepts at the start, where the weights are zero.
     constant : bool Tensor of shape (n_labels,)
-        Labels that keep their start: their optimum is at infinity.
+        Labels whose optimum is at infinity; they keep the start.
     start : Point or None, default=None
-        Where to continue, None for zero weights.
+        Point to continue from, None for zero weights.
     tol : float
-        A group stops when its estimated distance to the optimum is at most tol^2 times the objective, and see `lbfgs`.
+        A group stops when its estimated distance to the optimum is at most tol^2 times the objective; see `lbfgs`.
     max_iter : int
     watch : Watch or None, default=None
-        What follows the iterations.
+        Progress reports.
 
     Attributes
     ----------
     solution : Point
     whole_objective : RowSpanObjective
-        That of all labels.
+        Objective of all labels.
     reached : bool Tensor of shape (n_labels,)
         Which labels have reached the tolerance.
     relative_to : Tensor of shape (n_groups,)
-        What the tolerance is relative to, as C times the objective.
+        Value to which the tolerance is relative, C times an objective.
     """
 
     def __init__(
@@ -246,7 +246,7 @@ class RowSpanMinimizer:
         self.per_label = objective.loss.labelwise
         n_labels = len(objective.C)
         self.n_groups = n_labels if self.per_label else 1
-        self.labels = torch.arange(n_labels)  # the labels still worked on
+        self.labels = torch.arange(n_labels)  # labels that have not been dropped
         self.most = min(MOST_GRADIENTS, max(FEWEST_GRADIENTS, ELEMENTS // (span.design.n_rows * n_labels)))
         self.point = self._start(intercept)
         self.solution = Point(**{name: part.clone() for name, part in vars(self.point).items()})
@@ -277,7 +277,7 @@ class RowSpanMinimizer:
         return Point(zeros, scores, start, torch.zeros_like(start), losses, residuals)
 
     def _continue(self, start: Point) -> Point:
-        """Return a point of another precision, evaluated anew."""
+        """Return a point of another precision, evaluated in this one."""
         dtype = self.point.rows.dtype
         rows = start.rows.to(dtype)
         scores = self.span.scores(self.span.combination(rows))
@@ -290,7 +290,7 @@ class RowSpanMinimizer:
         return self.objective.curvature(scores).sum(dim=1).double()
 
     def _forget(self) -> None:
-        """Begin anew: the present gradient is the only one."""
+        """Restart: keep the present gradient only."""
         self.gradients: list[Gradient] = []
         n_groups = len(self.scale)
         self.gram = torch.zeros(n_groups, self.most, self.most, dtype=torch.float64)
@@ -340,7 +340,7 @@ class RowSpanMinimizer:
                 self._report(self.watch, slope)
 
     def _report(self, watch: Watch, slope: Tensor) -> None:
-        """Tell of an iteration that began with a slope."""
+        """Report an iteration, given the slope at its start."""
         objective = self.trace.values[-1]
         distance, tol = self._distance(slope)
         share = share_of_the_way(distance, self.done, tol, self.n_groups)
@@ -370,7 +370,7 @@ class RowSpanMinimizer:
         return groups if self.per_label else groups.expand(len(self.labels))
 
     def _prepare(self) -> None:
-        """Do what is to be done with the gradient before a direction is chosen."""
+        """Prepare the choice of a direction, given the last gradient."""
 
     def _is_close(self, slope: Tensor) -> Tensor:
         """Return which groups have reached the tolerance, given the slope along the direction of L-BFGS."""
@@ -379,7 +379,7 @@ class RowSpanMinimizer:
         return close & is_certain(self.gram[:, latest, latest] / 2, values, self.scale, smallest)
 
     def _distance(self, slope: Tensor) -> tuple[Tensor, float]:
-        """Return the estimated distance to the optimum, relative to the objective, and the one that is aimed at."""
+        """Return the estimated distance to the optimum, relative to the objective, and its tolerance."""
         return -slope / 2 / self._values().abs(), self.tol**2
 
     def _add_change(self) -> None:
@@ -394,7 +394,7 @@ class RowSpanMinimizer:
         Parameters
         ----------
         changed : int Tensor or None, default=None
-            The labels of which it is not the last gradient; None for all.
+            Labels whose gradient has changed; None for all.
         """
         if len(self.gradients) == self.most:
             self._forget()
@@ -522,13 +522,13 @@ class RowSpanMinimizer:
             getattr(self.solution, name)[labels] = take_labels_of(getattr(self.point, name), here)
 
     def squared_norm(self, residuals: Tensor) -> Tensor:
-        """Return the squared norm of what residuals contribute to the gradient, (n_groups,)."""
+        """Return the squared norm of the part of the gradient that residuals make up, (n_groups,)."""
         b = residuals.to(self.solution.rows.dtype)
         intercept = self.intercept_scale * b.sum(dim=1, dtype=torch.float64)
         return self.grouped(inner(b, self.span.scores(self.span.combination(b))) + intercept**2)
 
     def _compact(self, coefficients: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """Drop the finished labels from all that is held."""
+        """Drop the finished labels from all tensors."""
         self.finished_value += float(self._objectives()[self.done].sum())
         keep = (~self.done).nonzero()[:, 0]
         self.objective, self.point = self.objective.take(keep), self.point.take(keep)
@@ -540,7 +540,7 @@ class RowSpanMinimizer:
 
 
 class Line(NamedTuple):
-    """A direction: how scores and intercepts move along it, and its products with the weights and with itself."""
+    """A direction: the changes of scores and intercepts along it, and its products with the weights and with itself."""
 
     moves: Tensor
     intercept: Tensor

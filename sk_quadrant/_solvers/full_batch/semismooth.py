@@ -1,17 +1,17 @@
 r"""Newton steps for the method of multipliers, where the inner products of the rows fit in memory.
 
-The function that `multipliers` minimises between two turns is piecewise quadratic along each margin. With the gradient
+The function that `multipliers` minimises in an outer iteration is piecewise quadratic in each margin. With the gradient
 :math:`X_c^\top b` and its scores :math:`z = K b`, :math:`K = X_c X_c^\top`, and the second derivatives D of the
 losses, which are positive only for the rows between the bounds of their dual variables, a Newton step has the
 coefficients :math:`\beta` and the intercept a with
 
 .. math:: \beta + D (K \beta + a 1) = -b, \qquad 1^\top D (K \beta + a 1) = -1^\top r.
 
-With :math:`S = D^{1/2}` and :math:`\beta = -b - S u` this is a system of those rows only,
+With :math:`S = D^{1/2}` and :math:`\beta = -b - S u` this is a system in these rows only,
 
 .. math:: (I + S K S)\, u = S (a 1 - z), \qquad 1^\top S u = -1^\top r,
 
-which has few percent of them. So turns can be large, and few are needed; the method is that of [1]_.
+a few percent of all rows. So the proximal term can be weak, and few outer iterations are needed [1]_.
 
 References
 ----------
@@ -30,12 +30,12 @@ from sk_quadrant._solvers.full_batch.multipliers import MultiplierMinimizer
 from sk_quadrant._solvers.full_batch.row_span import Gradient, inner
 from sk_quadrant._solvers.tensors import take_labels
 
-ELEMENTS = 2**22  # of the systems solved at a time: 32 MiB
-LEAST_CURVATURE = 1e-4  # of an intercept, relative to its typical one: no row may be between the bounds
+ELEMENTS = 2**22  # in systems solved at the same time: 32 MiB
+LEAST_CURVATURE = 1e-4  # of an intercept, relative to a typical one: there may be no row between the bounds
 
 
 class SemismoothMinimizer(MultiplierMinimizer):
-    """The method of multipliers with Newton steps, of a span that has a kernel; see `MultiplierMinimizer`."""
+    """The method of multipliers with Newton steps, which need `RowSpan.kernel`; see `MultiplierMinimizer`."""
 
     largest, growth = 1000.0, 10.0
 
@@ -45,7 +45,7 @@ class SemismoothMinimizer(MultiplierMinimizer):
         self._forget()
 
     def _direction(self) -> Tensor:
-        """Return the coefficient of the step, which is held, too."""
+        """Compute the Newton step, and return its coefficient, 1."""
         curvature = self.objective.curvature(self.point.scores)
         size = max(1, ELEMENTS // int((curvature > 0).sum(dim=1).max().clamp(min=1)) ** 2)
         steps = [self._newton_step(curvature, labels) for labels in torch.split(torch.arange(len(self.labels)), size)]
@@ -55,7 +55,7 @@ class SemismoothMinimizer(MultiplierMinimizer):
         return torch.ones(len(b), 1, dtype=torch.float64)
 
     def _newton_step(self, curvature: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the coefficients of rows and the intercepts of the step of some labels."""
+        """Return the Newton step of some labels: coefficients of rows, and intercepts."""
         gradient, curvature = self.gradients[-1].take(labels), take_labels(curvature, labels)
         count = max(1, int((curvature > 0).sum(dim=1).max()))
         between, rows = curvature.topk(count, dim=1)

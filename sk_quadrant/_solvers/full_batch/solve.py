@@ -1,4 +1,4 @@
-"""The full-batch solver: the labels in blocks that fit in memory, each minimised stage by stage."""
+"""The full-batch solver: blocks of labels that fit in memory, each minimised in stages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Observe: TypeAlias = "Callable[[Callable[[], Any]], None]"
 BLOCK_ELEMENTS = 2**24  # parameters, or scores of sparse data, of a block of labels: 64 MiB in single precision
 CACHED_ELEMENTS = 2**19  # weights that stay in cache while those of sparse rows are gathered
 WORTH_SINGLE = 2**20  # multiplications in a product for which a design in single precision pays
-FEWEST, MOST = 64, 256  # labels of sparse data to gather together: a row of weights should fill some cache lines
+FEWEST, MOST = 64, 256  # labels in a block of sparse data: a row of weights should fill some cache lines
 MAX_KERNEL_ROWS = 500  # inner products of these take 2 MiB
 MEMORY = 5  # curvature pairs
 
@@ -153,7 +153,7 @@ def _suits_multipliers(rows: TrainingRows, loss: Loss) -> bool:
 
 
 def labels_per_block(n_rows: int, n_columns: int, *, sparse: bool) -> int:
-    """Return how many labels are solved together."""
+    """Return the number of labels in a block."""
     size = BLOCK_ELEMENTS // n_columns
     if sparse:
         size = min(size, BLOCK_ELEMENTS // n_rows, max(CACHED_ELEMENTS // n_columns, FEWEST), MOST)
@@ -161,7 +161,7 @@ def labels_per_block(n_rows: int, n_columns: int, *, sparse: bool) -> int:
 
 
 def _in_single_precision(rows: RowSums, space: Space) -> tuple[Space, Design] | None:
-    """Return the features in single precision, None if that is not worth it or not possible."""
+    """Return the features in single precision, None if that is slower or not possible."""
     design = rows.design()
     if design is None:
         return None
@@ -262,7 +262,7 @@ def _with_block(
     intercept: Tensor | None,
     rare: RareColumns | None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Return copies of weights and intercepts with those of a block of labels at some point of its minimisation."""
+    """Return copies of weights and intercepts, with the present ones of a block of labels."""
     present, biases = _copies(coef, intercept)
     _publish(space, labels, theta, DenseCoefficients(present), biases, rare)
     return present, biases
@@ -274,7 +274,7 @@ def _copies(coef: Coefficients, intercept: Tensor | None) -> tuple[Tensor, Tenso
 
 
 def _is_stopped(observe: Observe | None, coef: Coefficients, intercept: Tensor | None) -> bool:
-    """Tell an observer that a block of labels is solved, and return whether it asks to stop."""
+    """Report a block of labels to the observer, and return whether to stop."""
     if observe is None:
         return False
     try:
@@ -292,7 +292,7 @@ def _publish(
     intercept: Tensor | None,
     rare: RareColumns | None,
 ) -> None:
-    """Write the weights of all columns and the intercepts, as many labels at a time as a block of all columns has."""
+    """Write weights and intercepts, for some labels at a time so that temporary arrays fit in memory."""
     size = max(1, BLOCK_ELEMENTS // coef.n_features)
     for some, parameters in zip(torch.split(labels, size), torch.split(theta, size), strict=True):
         weights, solved = space.publish(parameters)
@@ -302,9 +302,9 @@ def _publish(
 
 
 def _is_better(objective: Objective, constant: Tensor, present: Tensor) -> Tensor:
-    """Return, as a column, for which labels the constant start is to be preferred to the present model.
+    """Return, as a column, for which labels the constant start is better than the present model.
 
-    A model that is far off, because the data have changed, may lie where the loss has no curvature left to go by.
+    After a change of the data the present model may lie far from the optimum, where the loss has no curvature.
     """
     gain = objective.evaluate(present).values - objective.evaluate_constant(constant).values
     better = ~(gain <= 0)
