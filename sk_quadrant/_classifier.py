@@ -25,7 +25,7 @@ from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._model.fitted import FittedModel, loss_from_dict, loss_to_dict
 from sk_quadrant._model.own_module import ModuleName, is_instance, module_from_dict, module_to_dict
 from sk_quadrant._namespaces import Namespace, can_dispatch, check_namespace, give, in_numpy
-from sk_quadrant._rows.inputs import ArrayInputs
+from sk_quadrant._rows.inputs import ArrayInputs, Inputs
 from sk_quadrant._rows.reading import check_is_numeric, padding_explained, read_texts_or_dict, texts_explained
 from sk_quadrant._rows.training import read_training_rows
 from sk_quadrant._rows.validation import about_validation_data, divide, read_validation_rows
@@ -784,7 +784,8 @@ class QuadrantMultiLabelClassifier(
             check_is_fitted(self)
         if model.namespace is None and not model.takes_inputs and self._is_as_checked(X):
             return X
-        check_namespace(self, X, method)
+        if not isinstance(X, Inputs):  # rows of `scoring`, which are read already
+            check_namespace(self, X, method)
         return self._check_features(X, reset=False, namespace=model.namespace)
 
     def _is_as_checked(self, X):

@@ -564,6 +564,18 @@ def test_precision_that_numpy_does_not_have_is_read(data):
             )
 
 
+@pytest.mark.parametrize("scoring", ["f1_macro", "neg_multilabel_log_loss"])
+def test_scores_stop_a_module(scoring, library, data):
+    """Scorers of scikit-learn and of the package take the rows that are held out, as with NumPy."""
+    X, Y = data[0].astype(np.float32), np.nan_to_num(data[1]).astype(np.int64)
+    params = MODELS["module"] | {"early_stopping": True, "scoring": scoring}
+    expected = classifier(**params).fit(X, Y).history_
+    with config_context(array_api_dispatch=True):
+        for make in (library, np.asarray):
+            found = classifier(**params).fit(make(X), make(Y)).history_
+            assert [row["valid_score"] for row in found] == pytest.approx([row["valid_score"] for row in expected])
+
+
 @pytest.mark.parametrize("params", [{}, MODELS["module"]], ids=["lbfgs", "module"])
 def test_complex_features_are_refused(params, library, data):
     """As they are without dispatch: no imaginary part is dropped in silence."""
