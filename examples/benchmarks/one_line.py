@@ -157,7 +157,7 @@ def table_rows(found, rivals):
         cells = []
         for rival in rivals:
             each = list(values.get(rival, {}).values())
-            text = "-" if not each else f"{means[rival]:.{digits}f}".lstrip("0")
+            text = "\N{EN DASH}" if not each else f"{means[rival]:.{digits}f}".lstrip("0")
             text = f"**{text}**" if each and means[rival] == best(means.values()) else text
             error = np.std(each, ddof=1) / len(each) ** 0.5 if len(each) > 1 else None
             cells.append(text if error is None else f"{text} ± {error:.{digits}f}".replace("± 0.", "± ."))
