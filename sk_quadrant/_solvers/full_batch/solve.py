@@ -41,7 +41,7 @@ BLOCK_ELEMENTS = 2**24  # parameters, or scores of sparse data, of a block of la
 CACHED_ELEMENTS = 2**19  # weights that stay in cache while those of sparse rows are gathered
 WORTH_SINGLE = 2**20  # multiplications in a product for which a design in single precision pays
 FEWEST, MOST = 64, 256  # labels in a block of sparse data: a row of weights should fill some cache lines
-MAX_KERNEL_ROWS = 500  # inner products of these take 2 MiB
+MAX_KERNEL_ROWS = 2000  # inner products of these take 31 MiB
 MEMORY = 5  # curvature pairs
 
 
@@ -95,7 +95,7 @@ class LabelProblems:
             size = space.total_weight / space.n_features
             spans = tuple(RowSpan(part, size=size) for part in (single and single[1], design) if part)
             if by_multipliers and design.n_rows <= MAX_KERNEL_ROWS:
-                spans = spans[0], RowSpan(design, size=size, newton=True)
+                spans += (RowSpan(design, size=size, newton=True),)
         equations = NormalEquations.of(space, rows, penalty) if loss.quadratic else None
         return cls(rows, space, loss, penalty, single, spans, equations)
 

@@ -48,6 +48,7 @@ PATIENCE = 40, 80  # fewest and most iterations with the shared Hessian before N
 AT_LEAST = 20  # of them in the precision of the data
 LARGEST_FOR_HINGE = math.inf  # rows per column up to which the span of the rows is faster (measured on text)
 LARGEST_FOR_SQUARED_HINGE = 0.5
+FEW_ROWS = 500  # more rows have twice the iterations before Newton steps, which are slow there
 MAX_HESSIAN_COLUMNS = 1000  # a Hessian takes n d^2 operations, its factor d^3 / 3
 HESSIAN_ELEMENTS = 2**22  # Hessians held at a time: 32 MiB
 
@@ -183,31 +184,37 @@ class Minimization:
         """Minimise in the span of the rows if that is faster, first in single precision where possible."""
         if not (spans and self.is_unfinished() and self._suits_row_span(spans[-1])):
             return
-        before: RowSpanMinimizer | None = None
+        before: tuple[Point, Tensor] | None = None  # solution, and its labels
+        patience = PATIENCE[1] * (1 if spans[-1].design.n_rows <= FEW_ROWS else 2)
         for span in spans:
-            labels = (~self.reached).nonzero()[:, 0]
-            minimizer = self._row_span_minimizer(span, labels, before)
+            steps = self._steps_left()
             if spans[-1].newton and not span.newton:
-                minimizer.max_iter = min(PATIENCE[1], minimizer.max_iter)
+                steps = min(steps, patience - self._steps_taken())
+            if steps <= 0:
+                continue
+            labels = (~self.reached).nonzero()[:, 0]
+            minimizer = self._row_span_minimizer(span, labels, before, steps)
             try:
                 self.traces.append(minimizer.run())
             except FloatingPointError:  # beyond the range of single precision
                 continue
-            before = minimizer
+            before = minimizer.solution, labels
             self._take_from_row_span(minimizer, labels)
             if not self.is_unfinished():
                 break
 
-    def _row_span_minimizer(self, span: RowSpan, labels: Tensor, before: RowSpanMinimizer | None) -> RowSpanMinimizer:
-        """Return the minimiser over some labels, which continues from the solution of another one."""
+    def _row_span_minimizer(
+        self, span: RowSpan, labels: Tensor, before: tuple[Point, Tensor] | None, max_iter: int
+    ) -> RowSpanMinimizer:
+        """Return the minimiser over some labels, which continues from a solution of these and other labels."""
         objective, fit_intercept = self.objective, self.objective.space.fit_intercept
         block = replace(cast("Block", objective.rows), design=span.design)
         local = RowSpanObjective(block, objective.loss, 1 / objective.penalty)
         if len(labels) < objective.n_labels:
             local = local.take(labels)
-        start = (
-            None if before is None else before.solution.take(labels) if objective.loss.labelwise else before.solution
-        )
+        start = None if before is None else before[0]
+        if before is not None and objective.loss.labelwise:
+            start = before[0].take(torch.searchsorted(before[1], labels))
         kind: type[RowSpanMinimizer] = RowSpanMinimizer
         length = max(float(objective.space.variance.sum()), torch.finfo(torch.float32).tiny)
         if needs_multipliers(local, length):
@@ -223,7 +230,7 @@ class Minimization:
             constant[labels],
             start=start,
             tol=max(self.tol, attainable),
-            max_iter=self._steps_left(),
+            max_iter=max_iter,
             watch=self._watch(labels, lambda point: self._theta_of(span, point, labels)),
         )
 

@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.svm import SVC, LinearSVC
 
 from sk_quadrant import QuadrantMultiLabelClassifier
-from sk_quadrant._solvers.full_batch import semismooth, stages
+from sk_quadrant._solvers.full_batch import semismooth, solve, stages
 from sk_quadrant._solvers.full_batch.row_span import RowSpanMinimizer
 from sk_quadrant._solvers.full_batch.semismooth import SemismoothMinimizer
 
@@ -114,3 +114,21 @@ def test_a_system_beyond_the_range_of_numbers_ends_the_stage(rows, minimizers):
     minimizer.done, minimizer.reached = torch.zeros_like(minimizer.done), torch.zeros_like(minimizer.reached)
     with pytest.raises(FloatingPointError, match="infinite or NaN"):
         minimizer._iterate()
+
+
+def test_labels_that_are_left_go_on_from_where_they_are(rows, minimizers, monkeypatch):
+    """In single precision, in double precision, and with Newton steps, each time fewer of them."""
+    monkeypatch.setattr(solve, "WORTH_SINGLE", 0)
+    monkeypatch.setattr(stages, "PATIENCE", (1, 150))
+    X, Y, weight = rows
+    Y = np.column_stack([Y, np.roll(Y, 5, axis=0)])
+    seen = []
+
+    def confirms(self, minimizer, labels):
+        seen.append((labels.tolist(), minimizer.trace.n_iter))
+        return (labels < len(seen)) | (len(seen) == 3)
+
+    monkeypatch.setattr(stages.Minimization, "_confirms", confirms)
+    QuadrantMultiLabelClassifier("hinge").fit(X, Y, weight)
+    assert [labels for labels, _ in seen] == [[0, 1, 2, 3], [1, 2, 3], [2, 3]]
+    assert seen[2][1] < seen[0][1] / 3
