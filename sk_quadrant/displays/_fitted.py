@@ -100,10 +100,11 @@ def _names_in_fit(*estimators: Any) -> list[Any]:
 
 
 def _positive_class(y: Any, *estimators: Any) -> Any:
-    """Return the class that counts as present in a y of the two classes of the classifiers; None if y is 0 and 1."""
-    found = set(as_classes(y, warn=False).tolist())
+    """Return the class that counts as present in a y of the two classes of the classifiers; None for other y."""
     pairs = {tuple(np.ravel(estimator.classes_).tolist()) for estimator in estimators if hasattr(estimator, "classes_")}
-    pairs = {pair for pair in pairs if len(pair) == 2 and found <= set(pair)} - {(0, 1)}
+    pairs = {pair for pair in pairs if len(pair) == 2} - {(0, 1)}
+    found = set(as_classes(y, warn=False).tolist()) if pairs else set()
+    pairs = {pair for pair in pairs if found <= set(pair)}
     if len({pair[1] for pair in pairs}) > 1:
         raise ValueError(f"The classifiers must have the same classes, got {sorted(pairs)}.")
     return next((pair[1] for pair in pairs), None)

@@ -72,6 +72,20 @@ def test_second_of_two_classes_is_the_label(pyplot, data, ClassifierDisplay, ass
     assert_same_lines(*displays)
 
 
+def test_unknown_labels_of_a_single_label_are_left_out(pyplot, data):
+    """Check a vector with NaN, of a classifier of the classes 0 and 1, against the known rows."""
+    X, y = data[0], data[1][:, 0]
+    classifier, known = LogisticRegression().fit(X, y), np.arange(len(y)) % 3 > 0
+    displays = [
+        LabelRocCurveDisplay.from_estimator(classifier, X, np.where(known, y, np.nan)),
+        LabelRocCurveDisplay.from_estimator(classifier, X[known], y[known]),
+    ]
+    areas = [[curve.roc_auc for curve in display.curves["LogisticRegression"]] for display in displays]
+    assert_allclose(*areas)
+    with pytest.raises(ValueError, match=r"a class cannot be unknown. Drop these rows"):
+        LabelRocCurveDisplay.from_estimator(LogisticRegression().fit(X, y + 1), X, np.where(known, 1, np.nan))
+
+
 def test_classes_of_two_classifiers_must_agree(pyplot, data):
     """Check the message for classifiers of other classes in one picture."""
     X, y = data[0], data[1][:, 0]
