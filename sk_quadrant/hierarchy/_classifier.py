@@ -71,6 +71,9 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
     `fit` adds the ancestors of each label to `y`, so that the classifier learns that every A01B is an A01. With one
     threshold for all labels predictions equal thresholded consistent probabilities.
 
+    Put it around `TunedThresholdMultiLabelClassifierCV` and `CalibratedMultiLabelClassifierCV`, not into them: outside
+    of it, thresholds, maps and scorers see `y` without ancestors. `LabelHierarchy.close` adds them in advance.
+
     References
     ----------
     .. [1] C. N. Silla, A. A. Freitas. :doi:`"A survey of hierarchical classification across different application
