@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 import sk_quadrant
 from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
 from sk_quadrant._solvers.full_batch import stages
-from sk_quadrant._solvers.full_batch.newton import OwnMetric
+from sk_quadrant._solvers.full_batch.newton import LabelHessian
 from sk_quadrant._solvers.full_batch.shard import Block
 from sk_quadrant._solvers.full_batch.solve import LabelProblems
 
@@ -322,7 +322,7 @@ def test_a_fit_stopped_in_the_second_stage_does_not_go_on(monkeypatch):
     monkeypatch.setattr(stages, "PATIENCE", (1, 1))
     monkeypatch.setattr(stages, "HESSIAN_ELEMENTS", 1)
     begun = []
-    precondition = OwnMetric.precondition
+    precondition = LabelHessian.precondition
 
     def interrupt(self, *args):
         begun.append(1)
@@ -330,7 +330,7 @@ def test_a_fit_stopped_in_the_second_stage_does_not_go_on(monkeypatch):
             raise KeyboardInterrupt
         return precondition(self, *args)
 
-    monkeypatch.setattr(OwnMetric, "precondition", interrupt)
+    monkeypatch.setattr(LabelHessian, "precondition", interrupt)
     with pytest.warns(ConvergenceWarning, match="interrupted after"):
         QuadrantMultiLabelClassifier(C=10.0).fit(rows, labels)
     assert len(begun) == 2
