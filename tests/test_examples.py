@@ -15,7 +15,7 @@ from sk_quadrant.losses import LOSSES
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
-QUICK = {"plot_quadrants", "plot_threshold"}  # all others are slow
+QUICK = {"plot_threshold"}  # all others are slow, or run elsewhere
 READABLE = sorted(EXAMPLES.glob("*.py"))
 
 

@@ -61,14 +61,26 @@ CHECKED = {
 }
 
 
+def _is_quick(clf):
+    return isinstance(clf.estimator, QuadrantMultiLabelClassifier)
+
+
 def _expected_failures(estimator):
     return CHECKED[estimator] if scikit_learn >= parse_version("1.7") else RENAMED_CLASSES
 
 
 @pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks(list(CHECKED), expected_failed_checks=_expected_failures)
+@parametrize_with_checks([clf for clf in CHECKED if _is_quick(clf)], expected_failed_checks=_expected_failures)
 def test_scikit_learn_checks_pass(estimator, check):
-    """The checks of scikit-learn hold with decision values, probabilities, and lists of probabilities below."""
+    """The checks of scikit-learn hold."""
+    check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks([clf for clf in CHECKED if not _is_quick(clf)], expected_failed_checks=_expected_failures)
+def test_scikit_learn_checks_of_others_pass(estimator, check):
+    """They hold with decision values, probabilities, and lists of probabilities below."""
     check(estimator)
 
 

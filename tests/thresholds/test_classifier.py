@@ -120,21 +120,30 @@ EXPECTED_FAILURES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:lbfgs failed to converge", "ignore:divide by zero", "ignore:invalid value")
-@parametrize_with_checks(
-    [
-        TunedThresholdMultiLabelClassifierCV(estimator, cv=3)
-        for estimator in (
-            RidgeClassifier(),
-            KNeighborsClassifier(),
-            DecisionTreeClassifier(random_state=0),
-            MLPClassifier(solver="lbfgs", max_iter=30, random_state=0),
-        )
-    ],
-    expected_failed_checks=lambda model: EXPECTED_FAILURES.get(type(model.estimator).__name__, {}),
-)
+QUICK = (RidgeClassifier(), DecisionTreeClassifier(random_state=0))  # decision values, lists of probabilities
+OTHERS = (KNeighborsClassifier(), MLPClassifier(solver="lbfgs", max_iter=30, random_state=0))
+
+
+def with_checks(classifiers):
+    """Return a decorator that runs a test with each check of scikit-learn around each classifier."""
+    return parametrize_with_checks(
+        [TunedThresholdMultiLabelClassifierCV(classifier, cv=3) for classifier in classifiers],
+        expected_failed_checks=lambda model: EXPECTED_FAILURES.get(type(model.estimator).__name__, {}),
+    )
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+@with_checks(QUICK)
 def test_scikit_learn_checks(estimator, check):
     """The checks of scikit-learn, with base classifiers that take 1-D targets and label matrices."""
+    check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge", "ignore:divide by zero", "ignore:invalid value")
+@with_checks(OTHERS)
+def test_scikit_learn_checks_of_others(estimator, check):
+    """The same with classifiers that take longer."""
     check(estimator)
 
 
