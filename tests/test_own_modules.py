@@ -579,7 +579,9 @@ def test_what_cannot_be_is_refused(case):
         make_classifier(**{"module": Linear} | params).fit(COUNTS, Y)
 
 
-@pytest.mark.parametrize("labels", [{"cat", "dog"}, {0: "cat", 1: "dog"}, "cat", [], 0], ids=str)
+@pytest.mark.parametrize(
+    "labels", [{"cat", "dog"}, {0: "cat", 1: "dog"}, "cat", [], 0], ids=["set", "dict", "str", "empty", "int"]
+)
 def test_names_of_labels_must_have_an_order(labels):
     """That of a set is arbitrary, and a dict of names by number, as Hugging Face has it, has numbers as keys."""
     with pytest.raises(ValueError, match=r"labels must be a number of labels, .* names in the order of the scores"):
