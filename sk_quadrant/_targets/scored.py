@@ -53,6 +53,11 @@ class ScoredTargets:
         """Weight of each row in a mean over rows, 0 where no target is known."""
         return weigh_rows(self.sample_weight, self.known)
 
+    def check_k(self, k: int) -> None:
+        """Raise a ValueError if there are fewer labels than the k highest scores of a row."""
+        if k > self.n_labels:
+            raise ValueError(f"k must be at most the number of labels, {self.n_labels}, got k={k}.")
+
     def row_blocks(self) -> Iterator[ScoredTargets]:
         """Yield consecutive blocks of rows that fit in the cache."""
         n_samples, n_labels = self.targets.shape

@@ -234,8 +234,7 @@ def _check(
 ) -> tuple[ScoredTargets, NDArray[np.float64]]:
     """Return checked input and the gain of each label, 1 / propensity."""
     inputs = check_ranked_targets(y_true, y_score, sample_weight)
-    if k > inputs.n_labels:
-        raise ValueError(f"k must be at most the number of labels, {inputs.n_labels}, got k={k}.")
+    inputs.check_k(k)
     values = read_label_values(propensities, column_names(y_true), inputs.n_labels, name="propensities")
     if not ((values > 0) & (values <= 1)).all():
         raise ValueError(f"propensities must be probabilities in (0, 1], got {propensities!r}.")

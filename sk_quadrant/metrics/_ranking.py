@@ -178,8 +178,7 @@ class _Top:
 
 def _top_labels(inputs: ScoredTargets, k: int) -> _Top:
     """Find the k highest scores of each row among the known labels."""
-    if k > inputs.n_labels:
-        raise ValueError(f"k must be at most the number of labels, {inputs.n_labels}, got k={k}.")
+    inputs.check_k(k)
     tops = [_top_of_block(block, int(k)) for block in inputs.row_blocks()]
     return _Top(np.concatenate([top.n_labels for top in tops]), np.concatenate([top.n_hits for top in tops]))
 
