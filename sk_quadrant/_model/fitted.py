@@ -163,7 +163,7 @@ class FittedModel:
         FittedModel
             A new model.
         """
-        return replace(self, layers=self._in_place(layers), trained_module=None)
+        return replace(self, layers=self._in_namespace(layers), trained_module=None)
 
     def with_weights(self, weights: Any) -> FittedModel:
         """Return the same model with the weights of a solver.
@@ -223,9 +223,9 @@ class FittedModel:
             A new model.
         """
         module = None if len(result.layers) == 1 else result.net.module_
-        return replace(self, layers=self._in_place(result.layers), trained_module=module)
+        return replace(self, layers=self._in_namespace(result.layers), trained_module=module)
 
-    def _in_place(self, layers: Layers) -> Layers:
+    def _in_namespace(self, layers: Layers) -> Layers:
         """Return layers as tensors where the model has a namespace."""
         if self.namespace is None:
             return layers
