@@ -14,7 +14,7 @@ from sklearn.utils import _safe_indexing
 
 from sk_quadrant._rows.inputs import Inputs
 from sk_quadrant._targets.targets import one_class_labels
-from sk_quadrant.metrics import get_scorer
+from sk_quadrant.metrics.scorers import get_scorer
 
 if TYPE_CHECKING:
     from sk_quadrant._model.fitted import FittedModel

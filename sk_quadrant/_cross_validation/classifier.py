@@ -38,7 +38,7 @@ from sk_quadrant._targets.responses import respond
 from sk_quadrant._targets.weights import check_sample_weight
 from sk_quadrant._thresholds.scoring import Scoring, is_of_predictions
 from sk_quadrant.losses import LOSSES, Loss
-from sk_quadrant.metrics import get_scorer
+from sk_quadrant.metrics.scorers import get_scorer
 
 DEFAULT_LOSSES = ("bce_with_logits", "squared_hinge", "squared_error")
 EPOCHS = (50, 100)  # more epochs overfit where rows are few: the number regularises as C does

@@ -30,7 +30,7 @@ from sk_quadrant._thresholds.constraints import Constraint
 from sk_quadrant._thresholds.held_out import HeldOut, fit_and_score, fixed_thresholds, rows_held_out, score
 from sk_quadrant._thresholds.scoring import Scoring
 from sk_quadrant._thresholds.search import Metric, tune_thresholds
-from sk_quadrant.metrics import get_scorer
+from sk_quadrant.metrics.scorers import get_scorer
 
 
 class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):

@@ -23,11 +23,18 @@ from sk_quadrant._thresholds.coordinate_search import PredictionMetric
 from sk_quadrant._thresholds.held_out import HeldOut
 from sk_quadrant._thresholds.ruled_search import COUNT_METRICS, RuledMetric
 from sk_quadrant._thresholds.search import METRICS, Metric
-from sk_quadrant.metrics import get_scorer, multilabel_f1_score
+from sk_quadrant.metrics.scorers import get_scorer, multilabel_f1_scorer
 
 if TYPE_CHECKING:
     from sk_quadrant._meta_estimator import FitData
     from sk_quadrant._thresholds.rules import Rule
+
+
+def _function(scorer: Any) -> Any:
+    return getattr(scorer, "_score_func", None)
+
+
+MULTILABEL_F1 = _function(multilabel_f1_scorer())  # f1_score, but for unknown labels
 
 
 def _formula(scorer: Any) -> tuple[Any, Any, dict[str, Any]]:
@@ -36,8 +43,8 @@ def _formula(scorer: Any) -> tuple[Any, Any, dict[str, Any]]:
     options.pop("pos_label", None)
     if options.get("zero_division") in ("warn", 0):
         options.pop("zero_division")
-    score_func = getattr(scorer, "_score_func", None)
-    return f1_score if score_func is multilabel_f1_score else score_func, getattr(scorer, "_sign", None), options
+    function = f1_score if _function(scorer) is MULTILABEL_F1 else _function(scorer)
+    return function, getattr(scorer, "_sign", None), options
 
 
 def is_of_predictions(scorer: Any) -> bool:

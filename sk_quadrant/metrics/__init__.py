@@ -9,7 +9,7 @@ from sk_quadrant.metrics._f1 import multilabel_f1_score, multilabel_precision_sc
 from sk_quadrant.metrics._log_loss import multilabel_log_loss
 from sk_quadrant.metrics._propensity import label_propensities, psndcg_at_k_score, psp_at_k_score
 from sk_quadrant.metrics._ranking import precision_at_k_score, recall_at_k_score
-from sk_quadrant.metrics._scorers import (
+from sk_quadrant.metrics.scorers import (
     get_scorer,
     make_multilabel_scorer,
     multilabel_f1_scorer,
