@@ -23,7 +23,7 @@ from sk_quadrant._callback_support import FIT_CALLER, CallbackSupportMixin, FitT
 from sk_quadrant._cores import sum_of_squares
 from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._model.fitted import FittedModel, loss_from_dict, loss_to_dict
-from sk_quadrant._model.own_module import ModuleName, is_instance, module_from_dict, module_to_dict
+from sk_quadrant._model.module_parameter import ModuleName, is_instance, module_from_dict, module_to_dict
 from sk_quadrant._namespaces import Namespace, can_dispatch, check_namespace, give, in_numpy
 from sk_quadrant._rows.inputs import ArrayInputs, Inputs
 from sk_quadrant._rows.reading import check_is_numeric, padding_explained, read_texts_or_dict, texts_explained

@@ -20,9 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import config_context, get_config
 
-from sk_quadrant._arrays import is_tensor, readable
-
 CUDA = (2, 13)  # types of a device in DLPack: memory of a GPU, and memory that GPU and CPU share
+
+
+def is_tensor(array: Any) -> bool:
+    """Whether an array is a tensor of PyTorch, which is not imported for this question."""
+    return hasattr(array, "detach")
+
+
+def readable(tensor: Any) -> Any:
+    """Return a tensor without its graph, in a precision that NumPy has: single in place of bfloat16."""
+    tensor = tensor.detach()
+    return tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from sk_quadrant._callback_support import FitTask
 from sk_quadrant._decision import resolve_threshold
-from sk_quadrant._model.fitted import Architecture, FittedModel
-from sk_quadrant._model.own_module import ModuleName, module_model
+from sk_quadrant._model.fitted import Architecture, FittedModel, module_model
+from sk_quadrant._model.module_parameter import ModuleName
 from sk_quadrant._solvers.base import PARAMETERS, FitResult, Problem, Solver
 from sk_quadrant._solvers.registry import SOLVERS, check_solver_can
 from sk_quadrant._targets.label_names import listed

@@ -1,14 +1,11 @@
-"""Blocks of rows cover all rows once; masked entries become NaN; values go beside tensors on their device."""
-
-from types import SimpleNamespace
+"""Blocks of rows cover all rows once; masked entries become NaN."""
 
 import numpy as np
 import pytest
-import torch
 from numpy.testing import assert_array_equal
 from sklearn.utils import gen_batches
 
-from sk_quadrant._arrays import beside, masked_as_nan, row_blocks
+from sk_quadrant._arrays import masked_as_nan, row_blocks
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 7, 8, 9])
@@ -38,12 +35,3 @@ def test_masked_words_become_none():
 def test_anything_else_stays_as_it_is(array):
     """Nothing is copied."""
     assert masked_as_nan(array) is array
-
-
-@pytest.mark.parametrize(("device", "dtype"), [("cuda:1", "float64"), ("mps", "float32")])
-def test_values_beside_a_tensor_are_on_its_device_in_a_precision_that_it_has(device, dtype, monkeypatch):
-    """Thresholds are doubles, which Apple's GPUs do not have; no GPU is needed to see what would be sent there."""
-    scores, sent = SimpleNamespace(device=torch.device(device), detach=None), []
-    monkeypatch.setattr(torch, "as_tensor", lambda values, device: sent.append((values.dtype, device)))
-    beside(np.array([0.5]), scores)
-    assert sent == [(np.dtype(dtype), torch.device(device))]

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_quadrant._arrays import is_tensor, numpy_dtype
-from sk_quadrant._namespaces import move_to_numpy
+from sk_quadrant._namespaces import is_tensor, move_to_numpy
+from sk_quadrant._tensors import numpy_dtype
 
 Signature = dict[str, Any]
 

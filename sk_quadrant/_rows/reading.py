@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import _num_samples, check_array
 
-from sk_quadrant._arrays import is_tensor, masked_as_nan, numpy_dtype, readable
+from sk_quadrant._arrays import masked_as_nan
+from sk_quadrant._namespaces import is_tensor, readable
 from sk_quadrant._rows.inputs import DictInputs, Inputs, TextInputs
+from sk_quadrant._tensors import numpy_dtype
 
 FORMS = (
     "X for a module must be a numeric array of two or more axes, a sequence of strings, or a dict of arrays with one "

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from sk_quadrant._arrays import numpy_dtype
 from sk_quadrant._namespaces import Namespace, move_to_numpy
 from sk_quadrant._rows.inputs import Inputs
 from sk_quadrant._targets.encodings import Encoding, read_targets
 from sk_quadrant._targets.targets import Targets
 from sk_quadrant._targets.weights import check_known, check_sample_weight, weight_targets
+from sk_quadrant._tensors import numpy_dtype
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from sk_quadrant._arrays import IndexArray, is_tensor
+from sk_quadrant._arrays import IndexArray
+from sk_quadrant._namespaces import is_tensor
 from sk_quadrant._rows.inputs import Inputs
 from sk_quadrant._rows.training import TrainingRows, read_training_rows
 

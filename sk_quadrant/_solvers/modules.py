@@ -15,8 +15,9 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
-from sk_quadrant._arrays import is_tensor, numpy_dtype
+from sk_quadrant._namespaces import is_tensor
 from sk_quadrant._solvers.tensors import SparseRows, as_tensor, torch_dtype
+from sk_quadrant._tensors import numpy_dtype
 
 if TYPE_CHECKING:
     from sk_quadrant._model.fitted import Architecture, Layers

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from sk_quadrant._arrays import numpy_dtype
 from sk_quadrant._solvers.tensors import as_tensor
+from sk_quadrant._tensors import numpy_dtype
 
 PLAIN_DTYPES = (torch.float16, torch.float32, torch.float64)  # floating dtypes that NumPy has
 

@@ -17,15 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.multiclass import check_classification_targets
 
-from sk_quadrant._arrays import (
-    as_integers,
-    beside,
-    follow_sparse_interface,
-    hstack,
-    join,
-    off_device,
-    rounded_like,
-)
+from sk_quadrant._arrays import follow_sparse_interface
 from sk_quadrant._targets.class_weights import class_weights, label_weights
 from sk_quadrant._targets.label_names import align_labels, are_compatible, column_names
 from sk_quadrant._targets.targets import (
@@ -38,6 +30,7 @@ from sk_quadrant._targets.targets import (
     is_target_column,
     read_matrix,
 )
+from sk_quadrant._tensors import as_integers, beside, hstack, join, off_device, rounded_like
 
 CONTAINERS: dict[str, Any] = {"csr_matrix": sparse.csr_matrix, "csr_array": sparse.csr_array}
 

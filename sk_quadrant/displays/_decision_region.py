@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sk_quadrant._arrays import FloatArray, is_tensor
-from sk_quadrant._namespaces import Namespace, in_numpy
+from sk_quadrant._arrays import FloatArray
+from sk_quadrant._namespaces import Namespace, in_numpy, is_tensor
 from sk_quadrant._targets.responses import Response
 from sk_quadrant.displays._feature_grid import column_of, feature_names, make_grid
 from sk_quadrant.displays._fitted import align_to_fit, check_classifiers, find_thresholds, predict_labels, respond

@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from sk_quadrant._callback_support import has_callbacks
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
-from sk_quadrant._model.own_module import ModuleName
+from sk_quadrant._model.module_parameter import ModuleName
 from sk_quadrant._rows.parts import Chunks, Part, Schema, ShardedRows
 from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.devices import resolve_device
