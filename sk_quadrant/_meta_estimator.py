@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from joblib.parallel import get_active_backend
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
@@ -71,6 +71,11 @@ class FitData:
     def n_samples(self) -> int:
         """Number of rows."""
         return int(_num_samples(self.X))
+
+    def with_labels(self, y: Any, fit_params: Mapping[str, Any]) -> FitData:
+        """Return the same rows with other entries of the same labels, and other parameters of `fit`."""
+        targets = self.encoding.encode(y, missing_labels="ignore")
+        return replace(self, y=y, targets=targets, fit_params=fit_params)
 
     def split(self, cv: Any, split_params: Mapping[str, Any], random_state: Any = None) -> list[Split]:
         """Return the splits of `cv`, as `check_label_cv` reads it."""
@@ -217,6 +222,13 @@ class MetaClassifier(CallbackSupportMixin, SavedState, ClassifierMixin, MetaEsti
         if names is not None:
             delegated["label_names_in_"] = names
         self.__dict__ = parameters | delegated | attributes | given
+
+    def _fit_once(self, data: FitData, X: Any, **attributes: Any) -> None:
+        """Fit a clone of the classifier to all rows, and set the attributes of the fit."""
+        with Fits(self, 1, data) as fits:
+            classifier = data.fit(clone(self.estimator), step=fits.step())
+        self._publish(classifier, X, estimator_=classifier, encoding_=data.encoding, **attributes)
+        fits.end()
 
     def _is_prefit(self) -> bool:
         """Whether the classifier is fitted already and used as it is."""

@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from sk_quadrant._rows.training import TrainingRows
     from sk_quadrant._rows.validation import Division
     from sk_quadrant._targets.encodings import Encoding
-
-Score = Callable[[FittedModel, Any], dict[str, float]]
+    from sk_quadrant._validation_score import ValidationScore
 
 WHOLE_FIT_ONLY = {  # parameters that partial_fit cannot follow, with the reason
     "early_stopping": "there is no second call in which to train on the rows held out",
@@ -144,7 +143,7 @@ def fit_rows(
     rows: TrainingRows | ShardedRows,
     *,
     start: FittedModel | None = None,
-    score: Score | None = None,
+    score: ValidationScore | None = None,
     validation: TrainingRows | Division | None = None,
     task: FitTask | None = None,
 ) -> FitResult:
@@ -156,8 +155,8 @@ def fit_rows(
     rows : TrainingRows or ShardedRows
     start : FittedModel or None, default=None
         Model to start from.
-    score : callable or None, default=None
-        (fitted model, row indices) -> scores by name.
+    score : ValidationScore or None, default=None
+        What early stopping monitors, None for the loss.
     validation : TrainingRows, Division or None, default=None
         Validation rows of early stopping, or the split that gives them.
     task : FitTask or None, default=None
@@ -288,7 +287,7 @@ def _train(
     rows: TrainingRows | ShardedRows,
     *,
     start: FittedModel | None,
-    score: Score | None = None,
+    score: ValidationScore | None = None,
     validation: TrainingRows | Division | None = None,
     task: FitTask | None = None,
     **changes: Any,
@@ -325,7 +324,7 @@ def _train(
         moments=_moments(estimator),
         seed=seed,
         seed_is_free=estimator.random_state is None and start is None,
-        score=None if score is None else lambda weights, index: score(fitted.with_weights(weights), index),
+        score_on=None if score is None else partial(_score_weights, score, fitted),
         validation=validation,
         observe=None if task is None else partial(_tell, task, fitted),
         module=estimator.module,
@@ -349,6 +348,12 @@ def _train(
 def _tell(task: FitTask, fitted: FittedModel, weights: Callable[[], Any] | None) -> bool:
     """Tell callbacks of an iteration or epoch, and return whether one of them asks to stop."""
     return task.step(None if weights is None else lambda: {"model_": fitted.with_weights(weights())})
+
+
+def _score_weights(score: ValidationScore, fitted: FittedModel, rows: Any) -> Callable[[Any], dict[str, float]]:
+    """Return the function of weights whose results are scores on some rows."""
+    held_out = score.on(rows)
+    return lambda weights: held_out(fitted.with_weights(weights))
 
 
 def _inverse_penalty(C: Any, encoding: Encoding) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,15 +53,22 @@ class ValidationScore:
             )
         return cls(estimator, scorer, (X if estimator.module is None else rows.X, y, sample_weight))
 
-    def __call__(self, model: FittedModel, rows: Any) -> dict[str, float]:
-        """Return the scores on some rows, None for all; the first one is monitored.
+    def on(self, rows: Any) -> ValidationScore:
+        """Return the score on some rows, None for all."""
+        if rows is None:
+            return self
+        X, y, weight = (part if part is None else _rows_of(part, rows) for part in self.arrays)
+        return replace(self, arrays=(X, y, weight))
+
+    def __call__(self, model: FittedModel) -> dict[str, float]:
+        """Return the scores; the first one is monitored.
 
         Raises
         ------
         ValueError
             If the monitored score is NaN, or the scorer does not take unknown labels.
         """
-        X, y, weight = (part if part is None or rows is None else _rows_of(part, rows) for part in self.arrays)
+        X, y, weight = self.arrays
         y = model.encoding.align(y)
         candidate = copy(self.estimator)
         candidate.model_ = model

@@ -215,6 +215,19 @@ def test_each_fit_of_a_meta_estimator_is_a_step(estimator, n_fits, data):
     assert left_by_callbacks(model) == ["_skl_callbacks"]
 
 
+def test_callbacks_of_a_hierarchy_see_labels_with_their_ancestors(data):
+    """These are the labels that the classifier is trained on, and that predictions are like."""
+
+    class Labels(Recorder):
+        def on_fit_task_begin(self, estimator, context, *, y=None):
+            self.told.append(y)
+
+    recorder, hierarchy = Labels(), LabelHierarchy((-1, 0))
+    HierarchicalMultiLabelClassifier(ONE, hierarchy=hierarchy).set_callbacks(recorder).fit(*data)
+    assert_array_equal(recorder.told[1], hierarchy.close(data[1]))
+    assert (recorder.told[1] != data[1]).any()
+
+
 @each_meta_estimator
 def test_meta_estimators_hand_callbacks_on(estimator, n_fits, data):
     """The iterations of all fits are seen, in each process; nothing of the callbacks is left in the classifiers."""

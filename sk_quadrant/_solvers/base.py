@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sk_quadrant._rows.validation import Division
     from sk_quadrant.losses import Loss
 
-Score: TypeAlias = "Callable[[Any, NDArray[np.intp] | None], dict[str, float]]"
+Score: TypeAlias = "Callable[[Any], dict[str, float]]"
 Observe: TypeAlias = "Callable[[Callable[[], Any] | None], bool]"
 Moments: TypeAlias = "list[dict[str, Any]]"
 
@@ -42,9 +42,9 @@ class Problem:
         Seed for initial weights, rows held out, and the order of rows.
     seed_is_free : bool
         Whether the user has set no `random_state`.
-    score : callable or None
-        (layers or module of the user, indices of rows) -> scores by name, on the rows held out; None for those of
-        `validation`.
+    score_on : callable or None
+        Function of the indices of the rows held out, None for those of `validation`. It returns a function of layers,
+        or a module of the user, whose results are scores by name.
     validation : TrainingRows, Division or None
         Validation rows of early stopping, or the split that gives them; None to draw them.
     module : torch.nn.Module, callable or None
@@ -67,7 +67,7 @@ class Problem:
     moments: Moments | None
     seed: int
     seed_is_free: bool
-    score: Score | None
+    score_on: Callable[[NDArray[np.intp] | None], Score] | None
     validation: TrainingRows | Division | None
     module: Any
     C: Any

@@ -6,7 +6,7 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import _fit_context, clone
+from sklearn.base import _fit_context
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant._callback_support import with_callbacks
-from sk_quadrant._meta_estimator import Fits
 from sk_quadrant._namespaces import in_namespace_of_X
 from sk_quadrant._targets.any_classifier import encoding_of_predictions, stated_thresholds
 from sk_quadrant._targets.encodings import Encoding
@@ -177,10 +176,7 @@ default="auto"
         self._rule().check(data.encoding.n_labels)
         if not isinstance(self.threshold, str):
             _read_thresholds(self.threshold, data.encoding, method)
-        with Fits(self, 1, data) as fits:
-            classifier = data.fit(clone(self.estimator), step=fits.step())
-        self._publish(classifier, X, estimator_=classifier, encoding_=data.encoding)
-        fits.end()
+        self._fit_once(data, X)
         return self
 
     @in_namespace_of_X

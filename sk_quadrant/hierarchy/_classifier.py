@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import _fit_context, clone
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metadata_routing import _raise_for_params, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _estimator_has, check_is_fitted
 
 from sk_quadrant._callback_support import with_callbacks
-from sk_quadrant._meta_estimator import Fits, MetaClassifier
+from sk_quadrant._meta_estimator import MetaClassifier
 from sk_quadrant._namespaces import in_namespace_of_X, in_numpy
 from sk_quadrant._targets.any_classifier import read_for_any_classifier
 from sk_quadrant._targets.encodings import Encoding
@@ -143,11 +143,7 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
         fit_params = dict(routed.estimator.fit)
         if fit_params.get("y_val") is not None:
             fit_params["y_val"] = _with_ancestors(fit_params["y_val"], data.encoding, hierarchy, name="y_val")
-        closed = self._read(X, hierarchy.close(data.y), fit_params, soft=False)
-        with Fits(self, 1, data) as fits:
-            classifier = closed.fit(clone(self.estimator), step=fits.step())
-        self._publish(classifier, X, estimator_=classifier, hierarchy_=hierarchy, encoding_=closed.encoding)
-        fits.end()
+        self._fit_once(data.with_labels(hierarchy.close(data.y), fit_params), X, hierarchy_=hierarchy)
         return self
 
     @in_namespace_of_X

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -35,16 +36,19 @@ class HeldOutScore(Callback):
 
     Parameters
     ----------
-    score : callable
-        (layers or module of the user, indices of rows) -> dict of scores by name.
+    score_on : callable
+        See `Problem.score_on`.
     """
 
-    def __init__(self, score: Score) -> None:
-        self.score = score
+    def __init__(self, score_on: Callable[[Any], Score]) -> None:
+        self.score_on = score_on
+        self.score: Score | None = None
 
     def on_epoch_end(self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any) -> None:
         """Compute and record the scores."""
-        for name, value in self.score(net.present_weights(), dataset_valid.index).items():
+        if self.score is None:  # the rows are the same in all epochs
+            self.score = self.score_on(dataset_valid.index)
+        for name, value in self.score(net.present_weights()).items():
             net.history.record(name, value)
 
 

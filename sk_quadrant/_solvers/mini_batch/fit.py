@@ -153,7 +153,7 @@ def _initial_module(problem: Problem) -> Any:
 
 def _callbacks(problem: Problem) -> list[Any]:
     """Return all callbacks, with those of the user."""
-    score = [] if problem.score is None else [HeldOutScore(problem.score)]
+    score = [] if problem.score_on is None else [HeldOutScore(problem.score_on)]
     shown = [EpochProgress(Progress(problem.verbose, "epochs", problem.max_iter))] if problem.verbose else []
     observed = [] if problem.observe is None else [Observed(problem.observe)]
     stop = [StopIfAsked(each) for each in observed]
@@ -162,7 +162,7 @@ def _callbacks(problem: Problem) -> list[Any]:
 
 def _patience(problem: Problem) -> list[Patience]:
     if problem.early_stopping:
-        monitor = "valid_loss" if problem.score is None else "valid_score"
+        monitor = "valid_loss" if problem.score_on is None else "valid_score"
     elif problem.learning_rate == "constant":
         monitor = "train_loss"
     else:  # training ends when the falling learning rate has reached zero
