@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import skops.io
 import torch
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, cross_val_predict
@@ -625,46 +624,6 @@ def test_logits_of_an_object_and_of_a_dict_are_scores():
 
     for module in (WithLogits, AsObject):
         assert make_classifier(module).fit(COUNTS, Y).score(COUNTS, Y) >= 0
-
-
-WRONG_ROWS = {
-    "sparse": (sparse.csr_matrix(COUNTS), TypeError, "Sparse X is not possible with a module"),
-    "ragged": ([[1.0, 2.0], [3.0]], ValueError, "rows of different lengths. Pad them"),
-    "mixed": (["a", 3], ValueError, r"X\[1\] = 3"),
-    "a string": ("text", ValueError, "got a single string"),
-    "a column of strings": (np.array(TEXTS)[:, None], ValueError, "Pass a single column"),
-    "empty dict": ({}, ValueError, r"a dict with the keys \[\]"),
-    "unequal dict": ({"a": [1, 2], "b": [1]}, ValueError, "same number of rows, got"),
-    "NaN": (np.full((3, 2), np.nan), ValueError, "NaN"),
-    "dates": (np.zeros((3, 2), "datetime64[s]"), ValueError, "must hold real numbers|datetime"),
-}
-
-
-@pytest.mark.parametrize("case", WRONG_ROWS)
-def test_rows_that_no_module_takes_are_refused(case):
-    """The error says what X may be, or what to do."""
-    X, error, message = WRONG_ROWS[case]
-    with pytest.raises(error, match=message):
-        make_classifier(Linear).fit(X, Y)
-
-
-@pytest.mark.parametrize(
-    ("fitted", "other", "message"),
-    [
-        ("token ids", COUNTS, "X has 12 features, but .* is expecting 6"),
-        ("token ids", IDS + 0.5, "must hold integers as in the first call"),
-        ("token ids", TEXTS, "must be a numeric array as in the first call, got a sequence of strings"),
-        ("list of texts", IDS, "must be a sequence of strings as in the first call, got a numeric array"),
-        ("images", COUNTS.reshape(N_ROWS, 1, 12), "must have 4 axes as in the first call"),
-        ("dict", {"input_ids": IDS}, r"must have the keys of the first call, \['attention_mask', 'input_ids'\]"),
-    ],
-)
-def test_predict_takes_the_rows_of_fit_only(fitted, other, message):
-    """Another kind of rows is refused before the module sees it."""
-    module, X = KINDS[fitted]
-    clf = make_classifier(module, max_iter=1).fit(X, Y)
-    with pytest.raises(ValueError, match=message):
-        clf.predict(other)
 
 
 def test_another_module_cannot_continue():
