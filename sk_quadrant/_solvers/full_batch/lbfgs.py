@@ -34,8 +34,8 @@ import torch
 from torch import Tensor
 
 from sk_quadrant._solvers.full_batch.line_search import MAX_TRIALS, Bracket
+from sk_quadrant._solvers.full_batch.monitor import Monitor, progress_to_tolerance
 from sk_quadrant._solvers.full_batch.trace import Trace
-from sk_quadrant._solvers.full_batch.watch import Watch, share_of_the_way
 from sk_quadrant._solvers.tensors import take_labels
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Minimizer:
     noise : float, default=None
         A group in which no step decreases the objective has converged if its slope is at most this times the scale and
         small relative to the objective. By default a power of the rounding unit.
-    watch : Watch or None, default=None
+    monitor : Monitor or None, default=None
         Progress reports.
 
     Attributes
@@ -129,7 +129,7 @@ class Minimizer:
         memory: int,
         scale: Tensor | None = None,
         noise: float | None = None,
-        watch: Watch | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
         self.objective, self.hessian, self.theta = objective, hessian, theta
         self.max_iter, self.smallest = max_iter, tol**2
@@ -144,7 +144,7 @@ class Minimizer:
         self.finished_value = 0.0
         self.reached = torch.zeros(objective.n_labels, dtype=torch.bool, device=theta.device)
         self.relative_to = scale
-        self.watch, self.n_groups = watch, n_groups
+        self.monitor, self.n_groups = monitor, n_groups
         self.trace = Trace()
         self.accepted: tuple[Tensor, Tensor, Tensor] | None = None  # labels, done and theta of the last iteration
 
@@ -184,8 +184,8 @@ class Minimizer:
             self._step(direction, slope, refresh=self.hessian.is_due(iteration))
             self.trace.n_iter = iteration
             self._accept()
-            if self.watch is not None and self.watch.is_on:
-                self._report(self.watch, -slope / 2)
+            if self.monitor is not None and self.monitor.is_on:
+                self._report(self.monitor, -slope / 2)
 
     def _confirmed(self, close: Tensor, direction: Tensor, slope: Tensor) -> Tensor:
         """Return which groups that seem close to their optimum would reach it by the next step.
@@ -219,14 +219,14 @@ class Minimizer:
         self.trace.values.append(float(self.point.values.sum()) + self.finished_value)
         self.accepted = self.labels, self.done, self.theta
 
-    def _report(self, watch: Watch, decrement: Tensor) -> None:
+    def _report(self, monitor: Monitor, decrement: Tensor) -> None:
         """Report an iteration; the decrement is the estimated distance to the optimum before it."""
         groups = f", labels left: {int((~self.done).sum())}" if self.per_label else ""
         objective = self.trace.values[-1]
         line = f"iteration {self.trace.n_iter}: objective {objective:.8g}{groups}"
         distance = decrement / (self._reference() * self.damping)
-        share = share_of_the_way(distance, self.done, self.smallest, self.n_groups)
-        watch.step(share, objective, line, self._present)
+        share = progress_to_tolerance(distance, self.done, self.smallest, self.n_groups)
+        monitor.step(share, objective, line, self._present)
 
     def _present(self) -> Tensor:
         self._store(~self.done)

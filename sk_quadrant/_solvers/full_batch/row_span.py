@@ -39,8 +39,8 @@ from torch import Tensor
 
 from sk_quadrant._solvers.full_batch.lbfgs import CERTAIN, COMPACT, is_certain
 from sk_quadrant._solvers.full_batch.line_search import MAX_TRIALS, Bracket
+from sk_quadrant._solvers.full_batch.monitor import Monitor, progress_to_tolerance
 from sk_quadrant._solvers.full_batch.trace import Trace
-from sk_quadrant._solvers.full_batch.watch import Watch, share_of_the_way
 from sk_quadrant._solvers.tensors import take_labels
 from sk_quadrant.losses.weighting import weighted
 
@@ -214,7 +214,7 @@ class RowSpanMinimizer:
     tol : float
         A group stops when its estimated distance to the optimum is at most tol^2 times the objective; see `lbfgs`.
     max_iter : int
-    watch : Watch or None, default=None
+    monitor : Monitor or None, default=None
         Progress reports.
 
     Attributes
@@ -238,11 +238,11 @@ class RowSpanMinimizer:
         start: Point | None = None,
         tol: float,
         max_iter: int,
-        watch: Watch | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
         self.whole_objective = objective
         self.span, self.objective = span, objective
-        self.tol, self.max_iter, self.watch = tol, max_iter, watch
+        self.tol, self.max_iter, self.monitor = tol, max_iter, monitor
         self.per_label = objective.loss.labelwise
         n_labels = len(objective.C)
         self.n_groups = n_labels if self.per_label else 1
@@ -336,15 +336,15 @@ class RowSpanMinimizer:
             self._step(coefficients, slope)
             self.trace.n_iter = iteration
             self.trace.values.append(self._total())
-            if self.watch is not None and self.watch.is_on:
-                self._report(self.watch, slope)
+            if self.monitor is not None and self.monitor.is_on:
+                self._report(self.monitor, slope)
 
-    def _report(self, watch: Watch, slope: Tensor) -> None:
+    def _report(self, monitor: Monitor, slope: Tensor) -> None:
         """Report an iteration, given the slope at its start."""
         objective = self.trace.values[-1]
         distance, tol = self._distance(slope)
-        share = share_of_the_way(distance, self.done, tol, self.n_groups)
-        watch.step(share, objective, f"iteration {self.trace.n_iter}: objective {objective:.8g}", self._present)
+        share = progress_to_tolerance(distance, self.done, tol, self.n_groups)
+        monitor.step(share, objective, f"iteration {self.trace.n_iter}: objective {objective:.8g}", self._present)
 
     def _present(self) -> Point:
         self._store(~self.done)

@@ -15,6 +15,7 @@ from torch import Tensor
 from sk_quadrant._progress import Progress
 from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.full_batch.coefficients import DenseCoefficients
+from sk_quadrant._solvers.full_batch.monitor import Monitor
 from sk_quadrant._solvers.full_batch.multipliers import is_kinked
 from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
 from sk_quadrant._solvers.full_batch.objective import Objective
@@ -26,7 +27,6 @@ from sk_quadrant._solvers.full_batch.space import Space
 from sk_quadrant._solvers.full_batch.stages import Minimization, Options, SinglePrecision
 from sk_quadrant._solvers.full_batch.sums import LocalSums, RowSums, local_sums
 from sk_quadrant._solvers.full_batch.trace import Trace
-from sk_quadrant._solvers.full_batch.watch import Watch
 from sk_quadrant._targets.weights import check_known
 
 if TYPE_CHECKING:
@@ -227,8 +227,8 @@ def minimize(
         place = partial(_with_block, problems.space, labels, coef=coef, intercept=intercept, rare=rare)
         within = observe if len(blocks) == 1 else None
         share = len(labels) / sums.n_labels
-        watch = Watch(progress, within, place, solved / sums.n_labels, share)
-        options = Options(tol=tol, max_iter=max_iter, memory=MEMORY, watch=watch)
+        monitor = Monitor(progress, within, place, solved / sums.n_labels, share)
+        options = Options(tol=tol, max_iter=max_iter, memory=MEMORY, monitor=monitor)
         try:
             objective = problems.objective(labels)
             theta = objective.start()

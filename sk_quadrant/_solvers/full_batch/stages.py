@@ -33,13 +33,13 @@ from sk_quadrant._solvers.tensors import take_labels
 
 if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.design import Design
+    from sk_quadrant._solvers.full_batch.monitor import Monitor
     from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
     from sk_quadrant._solvers.full_batch.objective import Evaluation, Objective
     from sk_quadrant._solvers.full_batch.preconditioner import HessianApproximation, SharedHessian
     from sk_quadrant._solvers.full_batch.row_span import Point
     from sk_quadrant._solvers.full_batch.shard import Block
     from sk_quadrant._solvers.full_batch.space import Space
-    from sk_quadrant._solvers.full_batch.watch import Watch
 
 ATTAINABLE = 3000  # rounding units: smaller relative changes of coefficients are rounding
 ATTAINABLE_IN_SINGLE = 30  # the same in single precision, which double precision checks
@@ -60,7 +60,7 @@ class Options:
     tol: float
     max_iter: int
     memory: int
-    watch: Watch
+    monitor: Monitor
 
 
 class SinglePrecision(NamedTuple):
@@ -153,10 +153,10 @@ class Minimization:
         if objective.space.fit_intercept:
             self.reached |= objective.constant_labels()
         self.traces.append(Trace(1, values=[float(first.values.sum()), float(last.values.sum())]))
-        if (watch := self.options.watch).is_on:
+        if (monitor := self.options.monitor).is_on:
             objective_at_end = self.traces[-1].values[-1]
             line = f"iteration 1: objective {objective_at_end:.8g}"
-            watch.step(float(self.reached.double().mean()), objective_at_end, line, lambda: self.theta)
+            monitor.step(float(self.reached.double().mean()), objective_at_end, line, lambda: self.theta)
 
     def with_multipliers(self, spans: Sequence[RowSpan]) -> Trace | None:
         """Minimise in the span of the rows; return None, with the start restored, if that did not converge."""
@@ -231,7 +231,7 @@ class Minimization:
             start=start,
             tol=max(self.tol, attainable),
             max_iter=max_iter,
-            watch=self._watch(labels, lambda point: self._theta_of(span, point, labels)),
+            monitor=self._monitor(labels, lambda point: self._theta_of(span, point, labels)),
         )
 
     def _take_from_row_span(self, minimizer: RowSpanMinimizer, labels: Tensor) -> None:
@@ -251,7 +251,7 @@ class Minimization:
             theta[:, -1] = point.intercept.to(theta.dtype)
         return theta
 
-    def _watch(self, labels: Tensor, convert: Callable[[Any], Tensor]) -> Watch:
+    def _monitor(self, labels: Tensor, convert: Callable[[Any], Tensor]) -> Monitor:
         """Return the progress reports of some labels; `convert` returns parameters, given a solution."""
 
         def place(solution: Any) -> Tensor:
@@ -259,7 +259,7 @@ class Minimization:
             theta[labels] = convert(solution).to(theta.dtype)
             return theta
 
-        return self.options.watch.part(len(labels) / self.objective.n_labels, place)
+        return self.options.monitor.part(len(labels) / self.objective.n_labels, place)
 
     def _confirms(self, minimizer: RowSpanMinimizer, labels: Tensor) -> Tensor:
         """Return for which labels the derivatives in the precision of the data agree with those of the minimiser.
@@ -287,8 +287,8 @@ class Minimization:
         rows = replace(self.objective.rows, design=single.design)  # type: ignore[type-var]
         objective = replace(self.objective, space=single.space, rows=rows)
         tol = max(self.tol, ATTAINABLE_IN_SINGLE * torch.finfo(torch.float32).eps)
-        watch = self._watch(torch.arange(objective.n_labels), lambda theta: theta)
-        options = {"tol": tol, "max_iter": max_iter, "noise": 0.0, "watch": watch}
+        monitor = self._monitor(torch.arange(objective.n_labels), lambda theta: theta)
+        options = {"tol": tol, "max_iter": max_iter, "noise": 0.0, "monitor": monitor}
         minimizer = self._minimizer(objective, single.hessian, self.theta.float(), **options)
         try:
             trace = minimizer.run()
@@ -335,9 +335,9 @@ class Minimization:
         if len(labels) < objective.n_labels:
             objective, theta = objective.take(labels), take_labels(theta, labels)
             scale = None if scale is None else scale[labels]
-        watch = self._watch(labels, lambda part: part)
+        monitor = self._monitor(labels, lambda part: part)
         minimizer = self._minimizer(
-            objective, hessian, theta, tol=self.tol, max_iter=max_iter, scale=scale, watch=watch
+            objective, hessian, theta, tol=self.tol, max_iter=max_iter, scale=scale, monitor=monitor
         )
         trace = minimizer.run()
         self.theta[labels], self.reached[labels] = minimizer.solution, minimizer.reached

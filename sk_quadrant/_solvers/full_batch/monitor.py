@@ -17,7 +17,7 @@ def _as_it_is(solution: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Watch:
+class Monitor:
     """Progress reports of the iterations over some labels.
 
     Attributes
@@ -48,13 +48,13 @@ class Watch:
         if self.observe is not None:
             self.observe(lambda: self.convert(solution()))
 
-    def part(self, share: float, convert: Callable[[Any], Any]) -> Watch:
+    def part(self, share: float, convert: Callable[[Any], Any]) -> Monitor:
         """Return the reports of a share of these labels; the others are finished."""
         before = self.before + self.size * (1 - share)
-        return Watch(self.progress, self.observe, lambda part: self.convert(convert(part)), before, self.size * share)
+        return Monitor(self.progress, self.observe, lambda part: self.convert(convert(part)), before, self.size * share)
 
 
-def share_of_the_way(distance: Tensor, done: Tensor, tol: float, n_groups: int) -> float:
+def progress_to_tolerance(distance: Tensor, done: Tensor, tol: float, n_groups: int) -> float:
     """Return the mean progress to the tolerance, from 0 to 1, on a logarithmic scale.
 
     Parameters
@@ -68,5 +68,5 @@ def share_of_the_way(distance: Tensor, done: Tensor, tol: float, n_groups: int) 
         Number of groups, including those that are finished.
     """
     tiny = 1e-30
-    ways = distance.clamp(tiny, 1.0).log() / math.log(min(max(tol, tiny), 0.5))
-    return 1 - float((1 - ways.clamp(0.0, 1.0)).where(~done, 0.0).sum()) / max(n_groups, 1)
+    logarithms = distance.clamp(tiny, 1.0).log() / math.log(min(max(tol, tiny), 0.5))
+    return 1 - float((1 - logarithms.clamp(0.0, 1.0)).where(~done, 0.0).sum()) / max(n_groups, 1)
