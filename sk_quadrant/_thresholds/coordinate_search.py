@@ -195,7 +195,9 @@ class _PredictionState:
         thresholds = all_thresholds(labels.scores)
         below_positive = np.searchsorted(thresholds, Curve.of(labels).threshold)
         first = np.union1d(spread(thresholds.size), below_positive[spread(below_positive.size)])
-        rank, value = search_ranks(lambda rank: self._value_at(group, thresholds[rank]), first)
+        rank, value = search_ranks(
+            lambda ranks: np.array([self._value_at(group, threshold) for threshold in thresholds[ranks]]), first
+        )
         if not value > self.value:
             return False
         self.thresholds[group], self.value = thresholds[rank], value
@@ -219,14 +221,22 @@ def spread(size: int) -> IndexArray:
     return np.unique(np.linspace(0, size - 1, RANKS_AT_ONCE).round().astype(np.intp))
 
 
-def search_ranks(value_at: Callable[[int], float], ranks: IndexArray) -> tuple[int, float]:
-    """Return the best rank among the given ones and, from coarse to fine, the ranks around the best."""
-    values = {int(rank): value_at(int(rank)) for rank in ranks}
+def search_ranks(values_at: Callable[[IndexArray], FloatArray], ranks: IndexArray) -> tuple[int, float]:
+    """Return the best rank among the given ones and, from coarse to fine, the ranks around the best.
+
+    Parameters
+    ----------
+    values_at : callable
+        Ascending ranks -> their values.
+    ranks : ndarray of shape (n_ranks,)
+        The first ranks to try, in ascending order.
+    """
+    values = dict(zip(ranks.tolist(), values_at(ranks).tolist(), strict=True))
     while True:
         best = max(values, key=lambda rank: (values[rank], rank))
         known = sorted(values)
         low, high = known[max(known.index(best) - 1, 0)], known[min(known.index(best) + 1, len(known) - 1)]
-        inner = [rank for rank in (low + spread(high - low + 1)).tolist() if rank not in values]
-        if not inner:
+        inner = np.setdiff1d(low + spread(high - low + 1), known)
+        if not inner.size:
             return best, values[best]
-        values.update((rank, value_at(rank)) for rank in inner)
+        values.update(zip(inner.tolist(), values_at(inner).tolist(), strict=True))

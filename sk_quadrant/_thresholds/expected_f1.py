@@ -37,8 +37,8 @@ from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray, row_blocks
 
 ELEMENTS_AT_ONCE = 2**18
 SIZES_AT_ONCE = 64
-SIZES_AT_ONCE = 64
 FIRST_SIZES = 8  # most of the best sets are small; each block of sizes has twice as many as the one before
+LABELS_AT_ONCE = 8
 TIE = 1e-9  # smaller differences of expected F1 count as ties: rounding sums to 1e-11 for thousands of labels
 
 
@@ -88,7 +88,7 @@ def expected_f1_sets(probabilities: FloatArray, min_labels: int = 0, max_labels:
     largest = n_labels if max_labels is None else min(max_labels, n_labels)
     decisions = np.zeros((n_rows, n_labels), dtype=bool)
     nodes, _ = _quadrature(n_labels)
-    for rows in row_blocks(n_rows, max(1, ELEMENTS_AT_ONCE // (nodes.size * SIZES_AT_ONCE))):
+    for rows in row_blocks(n_rows, max(1, ELEMENTS_AT_ONCE // max(nodes.size, n_labels))):
         order = np.argsort(-probabilities[rows], axis=1, kind="stable")
         ordered = np.take_along_axis(probabilities[rows], order, axis=1).astype(np.float64)
         sizes = _best_sizes(ordered, min_labels, largest)
@@ -107,27 +107,44 @@ def check_probabilities(probabilities: FloatArray) -> None:
 
 def _best_sizes(ordered: FloatArray, smallest: int, largest: int) -> IndexArray:
     """Return the size of the best set of each row, whose probabilities are in descending order."""
-    n_rows, n_labels = ordered.shape
-    nodes, weights = _quadrature(n_labels)
-    products = 2 * weights * _products(ordered, nodes)
-    total = ordered.sum(axis=1)
-    sizes = np.full(n_rows, smallest)
-    best = (1 - ordered).prod(axis=1) if smallest == 0 else np.full(n_rows, -1.0)
-    sums = np.zeros((n_rows, nodes.size, 1))
-    for block in _blocks_of_sizes(largest):
-        k = np.arange(block.start + 1, block.stop + 1)
-        partial = sums + _running_sums(ordered[:, block], nodes)
-        sums = partial[:, :, -1:]
-        values = _integrals(products, nodes[:, None] ** k, partial)
-        values[:, k < smallest] = -1.0
-        highest = values.max(axis=1)
-        better = highest > best + TIE
-        first = np.argmax(values >= highest[:, None] - TIE, axis=1)
-        sizes, best = np.where(better, k[first], sizes), np.maximum(best, highest)
-        # E[F1] <= E[2 N / (k + N)] with the number N of labels, concave in N: no larger set can be better
-        if (best >= 2 * total / (block.stop + 1 + total)).all():
-            break
+    nodes, weights = _quadrature(ordered.shape[1])
+    without_first = 2 * weights * _products(ordered[:, 1:], nodes)
+    products = without_first * (1 - ordered[:, :1] * (1 - nodes))
+    powers = nodes[:, None] ** np.arange(1, largest + 1)
+    last = _last_sizes(ordered, without_first @ powers, products @ powers, smallest)
+    empty = (1 - ordered).prod(axis=1) if smallest == 0 else np.full(len(ordered), -1.0)
+    sizes = np.empty(len(ordered), dtype=np.intp)
+    by_size = np.argsort(last)
+    while by_size.size:
+        n_rows = max(1, ELEMENTS_AT_ONCE // (nodes.size * last[by_size[-1]]))
+        by_size, rows = by_size[:-n_rows], by_size[-n_rows:]
+        n_sizes = last[rows[-1]]
+        sums = _running_sums(ordered[rows, :n_sizes], nodes)
+        values = np.column_stack([empty[rows], _integrals(products[rows], powers, sums)])
+        values[:, :smallest] = -1.0
+        sizes[rows] = np.argmax(values >= values.max(axis=1, keepdims=True) - TIE, axis=1)
     return sizes
+
+
+def _last_sizes(ordered: FloatArray, upper: FloatArray, lower: FloatArray, smallest: int) -> IndexArray:
+    r"""Return the size of each row, at least 1, above which no set is the best.
+
+    :math:`N_{-1} \le N_{-j} \le N` in distribution, so that the expected F1 of the first k labels is between the sum of
+    their probabilities times :math:`E[2 / (k + 1 + N)]` and the same times :math:`E[2 / (k + 1 + N_{-1})]`.
+
+    Parameters
+    ----------
+    ordered : ndarray of shape (n_samples, n_labels)
+        Probabilities in descending order.
+    upper, lower : ndarray of shape (n_samples, n_sizes)
+        The two expectations for sets of 1 to n_sizes labels.
+    smallest : int
+        Smallest size of a set.
+    """
+    total = np.cumsum(ordered[:, : upper.shape[1]], axis=1)
+    reached = (total * lower)[:, max(smallest, 1) - 1 :].max(axis=1)
+    possible = total * upper >= reached[:, None] - TIE
+    return np.asarray(upper.shape[1] - np.argmax(possible[:, ::-1], axis=1))
 
 
 def _blocks_of_sizes(largest: int) -> Iterator[slice]:
@@ -179,21 +196,21 @@ class SetsOfLabel:
             [np.pad(part, [(0, 0)] * 3 + [(0, n_sizes - part.shape[3])]) for part in parts], axis=2
         )  # (with or without, constant or slope, n_samples, n_sizes); a size that was left out has the value 0
 
-    def at(self, probability: FloatArray) -> BoolArray:
-        """Return the best sets where the label has probabilities of shape (n_samples,)."""
-        ahead = (self._ordered > probability[:, None]) | (
-            (self._ordered == probability[:, None]) & (self._column < self.label)
-        )
+    def at(self, probability: FloatArray, rows: IndexArray | None = None) -> BoolArray:
+        """Return the best sets of rows, None for all, where the label has probabilities of shape (n_rows,)."""
+        chosen = slice(None) if rows is None else rows
+        ordered, column = self._ordered[chosen], self._column[chosen]
+        ahead = (ordered > probability[:, None]) | ((ordered == probability[:, None]) & (column < self.label))
         n_ahead = ahead.sum(axis=1)
-        with_label, without = (line[0] + probability[:, None] * line[1] for line in self._lines)
+        with_label, without = (line[0] + probability[:, None] * line[1] for line in self._lines[:, :, chosen])
         size = np.arange(1, with_label.shape[1] + 1)
         values = np.where(n_ahead[:, None] < size, with_label, without)
-        values = np.column_stack([self._empty * (1 - probability), values])
+        values = np.column_stack([self._empty[chosen] * (1 - probability), values])
         values[:, : self.min_labels] = -1.0
         best = np.argmax(values >= values.max(axis=1, keepdims=True) - TIE, axis=1)
-        sets, has_label = np.zeros((len(best), self._ordered.shape[1] + 1), dtype=bool), n_ahead < best
-        place = np.arange(self._ordered.shape[1])
-        np.put_along_axis(sets, self._column, place < (best - has_label)[:, None], axis=1)
+        sets, has_label = np.zeros((len(best), ordered.shape[1] + 1), dtype=bool), n_ahead < best
+        place = np.arange(ordered.shape[1])
+        np.put_along_axis(sets, column, place < (best - has_label)[:, None], axis=1)
         sets[:, self.label] = has_label
         return sets
 
@@ -230,13 +247,29 @@ def _lines_of_sizes(ordered: FloatArray, smallest: int, largest: int) -> FloatAr
 
 
 def _products(probabilities: FloatArray, nodes: FloatArray) -> FloatArray:
-    """Return the product of 1 - p + p t over the labels of each row, at each node t."""
-    products, factor = np.ones((len(probabilities), nodes.size)), np.empty((len(probabilities), nodes.size))
-    for column in probabilities.T:  # all factors at once do not fit into the cache
-        np.multiply(column[:, None], nodes - 1, out=factor)
-        factor += 1
-        products *= factor
-    return products
+    """Return the product of 1 - p + p t over the labels of each row, at each node t.
+
+    The product over a few labels is a polynomial in t with the probabilities of their counts as coefficients, so that a
+    matrix product gives its values at all nodes.
+    """
+    n_rows, n_labels = probabilities.shape
+    n_groups = -(-n_labels // LABELS_AT_ONCE)
+    padded = np.zeros((n_rows, n_groups * LABELS_AT_ONCE))
+    padded[:, :n_labels] = probabilities
+    counts = _counts(padded.reshape(n_rows * n_groups, LABELS_AT_ONCE))
+    values = counts @ nodes ** np.arange(LABELS_AT_ONCE + 1)[:, None]
+    return np.asarray(values.reshape(n_rows, n_groups, nodes.size).prod(axis=1))
+
+
+def _counts(probabilities: FloatArray) -> FloatArray:
+    """Return the probabilities of 0 to n_labels present labels of each row."""
+    counts = np.zeros((len(probabilities), probabilities.shape[1] + 1))
+    counts[:, 0] = 1.0
+    for k, p in enumerate(probabilities.T[:, :, None], 1):
+        moved = counts[:, :k] * p
+        counts[:, :k] -= moved
+        counts[:, 1 : k + 1] += moved
+    return counts
 
 
 def _running_sums(probabilities: FloatArray, nodes: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ to its set with j, in which another label may be missing, and running counts giv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sk_quadrant._thresholds.held_out import HeldOut
 
 Counts = tuple[FloatArray, FloatArray, FloatArray]
+SetsAt = Callable[[float, IndexArray], BoolArray]
 
 
 def n_right(true_positive: FloatArray, predicted: FloatArray, positive: FloatArray) -> FloatArray:
@@ -165,6 +166,29 @@ class RuledMetric:
         return climb([_RuledState(self, held_out, start) for start in starts], groups, max_passes)
 
 
+def sets_along(sets_at: SetsAt, thresholds: FloatArray, n_rows: int) -> Iterator[tuple[int, BoolArray]]:
+    """Yield the index and the label sets of each of several ascending thresholds of a group of labels.
+
+    A row with the same set at two thresholds is taken to keep it in between. With bounds on the number of labels this
+    is always so: as the threshold rises, labels of the group only leave the set and others only enter. For the highest
+    expected F1 it is not proven. A wrong set can only hide a threshold: its value is computed anew before it is used.
+    """
+    every = np.arange(n_rows)
+    last = thresholds.size - 1
+    ends = [(k, sets_at(float(thresholds[k]), every)) for k in sorted({0, last})]
+    yield from ends
+    open_ranges = [(*ends[0], *ends[-1])]
+    while open_ranges:
+        low, at_low, high, at_high = open_ranges.pop()
+        if high - low < 2:
+            continue
+        middle, sets = (low + high) // 2, at_low.copy()
+        rows = np.flatnonzero((at_low != at_high).any(axis=1))
+        sets[rows] = sets_at(float(thresholds[middle]), rows)
+        yield middle, sets
+        open_ranges += [(middle, sets, high, at_high), (low, at_low, middle, sets)]
+
+
 class _RuledState:
     """Thresholds, and the metric of the label sets there."""
 
@@ -199,16 +223,23 @@ class _RuledState:
         thresholds = all_thresholds(labels.scores)
         below_positive = np.searchsorted(thresholds, Curve.of(labels).threshold)
         first = np.union1d(spread(thresholds.size), below_positive[spread(below_positive.size)])
-        value_at = self._value_of_group(group)
-        rank, _ = search_ranks(lambda rank: value_at(float(thresholds[rank])), first)
+        sets_at = self._sets_of_group(group)
+        rank, _ = search_ranks(lambda ranks: self._values_at(sets_at, thresholds[ranks]), first)
         return float(thresholds[rank])
 
-    def _value_of_group(self, group: IndexArray) -> Callable[[float], float]:
-        """Return a function from the threshold of a group to the metric."""
+    def _values_at(self, sets_at: SetsAt, thresholds: FloatArray) -> FloatArray:
+        """Return the metric at ascending thresholds; see `sets_along`."""
+        found = np.empty(thresholds.size)
+        for k, sets in sets_along(sets_at, thresholds, len(self.held_out.scores)):
+            found[k] = self.metric.of_sets(self.held_out, sets)
+        return found
+
+    def _sets_of_group(self, group: IndexArray) -> SetsAt:
+        """Return a function from the threshold of a group, and rows, to the label sets of the rows."""
+        scores, rule = self.held_out.scores, self.metric.rule
         if group.size > 1:
-            return lambda threshold: self._value_at(group, threshold)
-        sets = self.metric.rule.sets_of_label(self.held_out.scores, self.thresholds, int(group[0]))
-        return lambda threshold: self.metric.of_sets(self.held_out, sets(threshold))
+            return lambda threshold, rows: rule.decide(scores[rows], self._with(group, threshold))
+        return rule.sets_of_label(scores, self.thresholds, int(group[0]))
 
     def _best_of_label(self, label: int, metric: CountMetric) -> float:
         """Return the best threshold of a label, given those of the others."""

@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score, hamming_loss
 
 from sk_quadrant._thresholds.coordinate_search import all_thresholds
 from sk_quadrant._thresholds.held_out import HeldOut
-from sk_quadrant._thresholds.ruled_search import COUNT_METRICS, RuledMetric, _RuledState
+from sk_quadrant._thresholds.ruled_search import COUNT_METRICS, RuledMetric, _RuledState, sets_along
 from sk_quadrant._thresholds.rules import Rule, margins, shifted
 
 METRICS = {
@@ -110,8 +110,21 @@ def test_rules_that_cannot_be_kept_are_refused(rule):
 def test_sets_of_one_label_are_those_of_all_thresholds(rule):
     """At any threshold of the label, given those of the others, inf and -inf among them."""
     rng = np.random.default_rng(0)
-    scores, thresholds = rng.random((50, 5)), np.array([0.5, 0.3, np.inf, 0.6, -np.inf])
+    scores, thresholds, rows = rng.random((50, 5)), np.array([0.5, 0.3, np.inf, 0.6, -np.inf]), np.arange(10, 50)
     sets = rule.sets_of_label(scores, thresholds, 1)
     for threshold in (-np.inf, 0.0, 0.2, 0.5, 0.9, np.inf):
         thresholds[1] = threshold
-        assert_array_equal(sets(threshold), rule.decide(scores, thresholds))
+        assert_array_equal(sets(threshold, rows), rule.decide(scores[rows], thresholds))
+
+
+@pytest.mark.parametrize("group", [[0, 1, 2, 3, 4], [1, 3]], ids=["all labels", "two labels"])
+@pytest.mark.parametrize("rule", [Rule(1, 2), Rule(2), Rule(name="expected_f1"), Rule(1, 3, "expected_f1")], ids=str)
+def test_sets_along_the_thresholds_of_a_group_are_those_of_each_threshold(rule, group):
+    """Rows that are skipped, because their set is the same at a lower and a higher threshold, have the right sets."""
+    rng = np.random.default_rng(1)
+    held_out = HeldOut(rng.beta(0.5, 1, (200, 5)), rng.random((200, 5)) < 0.3)
+    state = _RuledState(RuledMetric(rule, COUNT_METRICS["f1_micro"]), held_out, np.full(5, 0.4))
+    thresholds, group = np.append(np.linspace(0, 1, 33), np.inf), np.array(group)
+    found = dict(sets_along(state._sets_of_group(group), thresholds, 200))
+    for k, threshold in enumerate(thresholds):
+        assert_array_equal(found[k], rule.decide(held_out.scores, state._with(group, threshold)))
