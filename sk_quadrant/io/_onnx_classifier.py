@@ -15,9 +15,6 @@ from sk_quadrant.io._onnx_values import Graph, Values
 
 def declare(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
     """Declare the outputs of a model: its labels, and its probabilities or scores."""
-    from skl2onnx import get_model_alias
-    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
-
     check_is_fitted(model)
     if model.model_.takes_inputs:
         raise TypeError(
@@ -25,16 +22,34 @@ def declare(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> 
             "how the link and the threshold are included."
         )
     warn_of_steps(scope, inputs)
-    in_double = any(isinstance(variable.type, DoubleTensorType) for variable in inputs)
     only_scores = model.loss_.link is None or scope.get_options(model, {"raw_scores": False})["raw_scores"]
-    types = {
-        "label": StringTensorType() if is_text(model.classes_) else Int64TensorType(),
-        "scores" if only_scores else "probabilities": DoubleTensorType() if in_double else FloatTensorType(),
-    }
+    second = "scores" if only_scores else "probabilities"
+    return declare_outputs(scope, model, inputs, inputs, model.classes_, second)
+
+
+def declare_outputs(scope: Any, model: Any, inputs: Any, below: list[Any], classes: Any, second: str) -> Any:
+    """Declare labels of the type of the classes, and a second output in the precision of the inputs.
+
+    Parameters
+    ----------
+    scope : skl2onnx Scope
+    model : object
+    inputs : list of skl2onnx Variable
+        Features.
+    below : list of skl2onnx Variable
+        Inputs of the nodes of the model: features, or outputs of the classifiers below it.
+    classes : ndarray
+    second : {"probabilities", "scores"}
+    """
+    from skl2onnx import get_model_alias
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
+
     operator = scope.declare_local_operator(get_model_alias(type(model)), model)
-    operator.inputs = inputs
-    for name, kind in types.items():
-        operator.outputs.append(scope.declare_local_variable(name, kind))
+    operator.inputs.extend(below)
+    label_type = StringTensorType if is_text(classes) else Int64TensorType
+    in_double = any(isinstance(variable.type, DoubleTensorType) for variable in inputs)
+    for name, kind in (("label", label_type), (second, DoubleTensorType if in_double else FloatTensorType)):
+        operator.outputs.append(scope.declare_local_variable(name, kind()))
     return operator.outputs
 
 
@@ -49,17 +64,23 @@ def set_shapes(operator: Any) -> None:
 def convert(scope: Any, operator: Any, container: Any) -> None:
     """Write the nodes of a model, recorded while its own code computes with values of a graph."""
     model, graph, (labels, values) = operator.raw_operator.model_.moved(None), Graph(scope, container), operator.outputs
-    encoding, thresholds = model.encoding.dense(), model.score_threshold
-    if encoding.exclusive:  # so that taking a class adds a node
-        classes = encoding.classes if is_text(encoding.classes) else encoding.classes.astype(np.int64)
-        encoding = replace(encoding, classes=graph.constant(classes))
-    scores = _scores(graph, model, operator.inputs).cast(np.float64)
+    encoding, thresholds = recording(graph, model.encoding), model.score_threshold
+    scores = _scores(graph, model, operator.inputs).astype(np.float64)
     graph.output(encoding.decode([encoding.decide(scores, thresholds)]), labels.full_name)
     if values.raw_name == "scores":
         result = encoding.centre(scores, thresholds)
     else:
         result = encoding.complete(link_inverse(model.loss, scores))
-    graph.output(result.cast(dtype_of(values)), values.full_name)
+    graph.output(result.astype(dtype_of(values)), values.full_name)
+
+
+def recording(graph: Graph, encoding: Any) -> Any:
+    """Return an encoding with dense predictions which adds a node where it takes a class."""
+    encoding = encoding.dense()
+    if not encoding.exclusive:
+        return encoding
+    classes = encoding.classes if is_text(encoding.classes) else encoding.classes.astype(np.int64)
+    return replace(encoding, classes=graph.constant(classes))
 
 
 def _scores(graph: Graph, model: Any, inputs: Any) -> Values:
@@ -67,13 +88,13 @@ def _scores(graph: Graph, model: Any, inputs: Any) -> Values:
     dtype, architecture, layers = model.dtype, model.architecture, model.dense_layers()
     if model.is_linear:  # it follows X if that is more precise; a network keeps its precision
         dtype = np.result_type(dtype, *(dtype_of(variable) for variable in inputs))
-    columns = [graph.value(variable.full_name).cast(dtype) for variable in inputs]
+    columns = [Values(graph, variable.full_name).astype(dtype) for variable in inputs]
     values = columns[0] if len(columns) == 1 else graph.node("Concat", *columns, axis=1)
     for k, (weight, intercept) in enumerate(layers):
         product = graph.node("MatMul", values, weight.T.astype(dtype))
         outputs = graph.node("Add", product, intercept.astype(dtype))
         if k < len(layers) - 1:
-            outputs = ACTIVATIONS[architecture.activation](outputs).cast(dtype)
+            outputs = ACTIVATIONS[architecture.activation](outputs).astype(dtype)
             if architecture.residual and weight.shape[0] == weight.shape[1]:
                 outputs = graph.node("Add", outputs, values)
         values = outputs
@@ -89,8 +110,8 @@ def dtype_of(variable: Any) -> Any:
 
 def _gelu(values: Values) -> Any:
     """Return x times the normal distribution function of x; runtimes know the error function in single precision."""
-    error = values.graph.node("Erf", (values.cast(np.float64) / np.sqrt(2.0)).cast(np.float32))
-    return values.cast(np.float64) * 0.5 * (1.0 + error.cast(np.float64))
+    error = values.graph.node("Erf", (values.astype(np.float64) / np.sqrt(2.0)).astype(np.float32))
+    return values.astype(np.float64) * 0.5 * (1.0 + error.astype(np.float64))
 
 
 ACTIVATIONS: dict[str, Callable[[Values], Any]] = {

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from sk_quadrant._calibration.calibrators import LogisticMap
 from sk_quadrant._namespaces import move_to_numpy
 from sk_quadrant._thresholds.base import ThresholdClassifier
-from sk_quadrant.io._onnx_classifier import dtype_of, is_text, link_inverse
+from sk_quadrant.io._onnx_classifier import declare_outputs, dtype_of, link_inverse, recording
 from sk_quadrant.io._onnx_values import Graph, Values
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ def declare_tuned(scope: Any, model: Any, inputs: Any, custom_parsers: Any = Non
         )
     values = _declare_below(scope, model.estimator_, model.response_method_, inputs)
     name = "probabilities" if model.response_method_ == "predict_proba" else "scores"
-    return _declare(scope, model, inputs, [values], name)
+    return declare_outputs(scope, model, inputs, [values], model.encoding_.classes, name)
 
 
 def declare_calibrated(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
     """Declare the outputs of a calibrated classifier."""
     check_is_fitted(model)
     values = [_declare_below(scope, pair.estimator, _method_of(pair), inputs) for pair in model.calibrated_classifiers_]
-    return _declare(scope, model, inputs, values, "probabilities")
+    return declare_outputs(scope, model, inputs, values, model.encoding_.classes, "probabilities")
 
 
 def declare_chosen(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
@@ -47,7 +47,8 @@ def declare_chosen(scope: Any, model: Any, inputs: Any, custom_parsers: Any = No
     check_is_fitted(model)
     only_scores = not hasattr(model, "predict_proba") or scope.get_options(model, {}).get("raw_scores", False)
     values = _declare_below(scope, model.estimator_, "decision_function", inputs)
-    return _declare(scope, model, inputs, [values], "scores" if only_scores else "probabilities")
+    name = "scores" if only_scores else "probabilities"
+    return declare_outputs(scope, model, inputs, [values], model.encoding_.classes, name)
 
 
 def declare_hierarchical(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
@@ -59,7 +60,7 @@ def declare_hierarchical(scope: Any, model: Any, inputs: Any, custom_parsers: An
             "The estimator of HierarchicalMultiLabelClassifier must give probabilities to be converted to ONNX, got "
             f"{values.raw_name}. Use response_method='predict_proba', a loss with a link, or calibration."
         )
-    return _declare(scope, model, inputs, [labels, values], "probabilities")
+    return declare_outputs(scope, model, inputs, [labels, values], model.encoding_.classes, "probabilities")
 
 
 def set_shapes(operator: Any) -> None:
@@ -74,18 +75,18 @@ def set_shapes(operator: Any) -> None:
 def convert_tuned(scope: Any, operator: Any, container: Any) -> None:
     """Write the nodes that compare with thresholds."""
     model, graph, (labels, values) = operator.raw_operator, Graph(scope, container), operator.outputs
-    answer = graph.value(operator.inputs[0].full_name).cast(np.float64)
+    answer = Values(graph, operator.inputs[0].full_name).astype(np.float64)
     scores = _scores_below(graph, model, answer, model.estimator_, model.response_method_)
     thresholds = move_to_numpy(model.best_threshold_ if hasattr(model, "best_threshold_") else model.threshold_)
     _write_labels(graph, model, _decided(graph, model, scores, thresholds), labels)
     shown = answer if values.raw_name == "probabilities" else scores
-    graph.output(shown.cast(dtype_of(values)), values.full_name)
+    graph.output(shown.astype(dtype_of(values)), values.full_name)
 
 
 def convert_chosen(scope: Any, operator: Any, container: Any) -> None:
     """Write the nodes that compare scores of the loss with thresholds, and those of the link or the map."""
     model, graph, (labels, values) = operator.raw_operator, Graph(scope, container), operator.outputs
-    scores = graph.value(operator.inputs[0].full_name).cast(np.float64)
+    scores = Values(graph, operator.inputs[0].full_name).astype(np.float64)
     if model.encoding_.exclusive:  # the decision values of two classes are shifted to 0
         scores = graph.node("Reshape", scores, np.array([-1, 1])) + model.estimator_.model_.score_threshold
     thresholds = move_to_numpy(model.best_threshold_)
@@ -96,7 +97,7 @@ def convert_chosen(scope: Any, operator: Any, container: Any) -> None:
         result = model.encoding_.complete(link_inverse(model.loss_, scores))
     else:
         result = model.encoding_.complete(_calibrated(graph, model.calibrator_, scores))
-    graph.output(result.cast(dtype_of(values)), values.full_name)
+    graph.output(result.astype(dtype_of(values)), values.full_name)
 
 
 def convert_hierarchical(scope: Any, operator: Any, container: Any) -> None:
@@ -107,9 +108,9 @@ def convert_hierarchical(scope: Any, operator: Any, container: Any) -> None:
     places = _padded(lines.T if is_raising else lines)
     dtypes = np.int64, dtype_of(operator.outputs[1])
     for variable, output, dtype in zip(operator.inputs, operator.outputs, dtypes, strict=True):
-        related = graph.node("Gather", graph.value(variable.full_name).cast(np.float64), places, axis=1)
+        related = graph.node("Gather", Values(graph, variable.full_name).astype(np.float64), places, axis=1)
         extreme, _ = graph.sort(related, 1, descending=is_raising)
-        graph.output(graph.node("Squeeze", extreme, np.array([2])).cast(dtype), output.full_name)
+        graph.output(graph.node("Squeeze", extreme, np.array([2])).astype(dtype), output.full_name)
 
 
 def convert_calibrated(scope: Any, operator: Any, container: Any) -> None:
@@ -117,7 +118,7 @@ def convert_calibrated(scope: Any, operator: Any, container: Any) -> None:
     model, graph, (labels, values) = operator.raw_operator, Graph(scope, container), operator.outputs
     total: Any = 0.0
     for pair, variable in zip(model.calibrated_classifiers_, operator.inputs, strict=True):
-        answer = graph.value(variable.full_name).cast(np.float64)
+        answer = Values(graph, variable.full_name).astype(np.float64)
         scores = _scores_below(graph, model, answer, pair.estimator, _method_of(pair))
         if pair.log_odds is not None:
             proba = scores.clip(pair.log_odds.low, pair.log_odds.high)
@@ -126,7 +127,7 @@ def convert_calibrated(scope: Any, operator: Any, container: Any) -> None:
     proba = total / len(model.calibrated_classifiers_)
     _write_labels(graph, model, graph.node("Greater", proba, 0.5), labels)
     both = graph.node("Concat", 1 - proba, proba, axis=1) if model.encoding_.exclusive else proba
-    graph.output(both.cast(dtype_of(values)), values.full_name)
+    graph.output(both.astype(dtype_of(values)), values.full_name)
 
 
 def _declare_below(scope: Any, estimator: Any, method: str, inputs: Any) -> Any:
@@ -173,19 +174,6 @@ def _method_of(pair: Any) -> str:
     return "decision_function" if pair.log_odds is None else "predict_proba"
 
 
-def _declare(scope: Any, model: Any, inputs: Any, below: list[Any], second: str) -> Any:
-    from skl2onnx import get_model_alias
-    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
-
-    operator = scope.declare_local_operator(get_model_alias(type(model)), model)
-    operator.inputs.extend(below)
-    label_type = StringTensorType if is_text(model.encoding_.classes) else Int64TensorType
-    in_double = any(isinstance(variable.type, DoubleTensorType) for variable in inputs)
-    for name, kind in (("label", label_type), (second, DoubleTensorType if in_double else FloatTensorType)):
-        operator.outputs.append(scope.declare_local_variable(name, kind()))
-    return operator.outputs
-
-
 def _scores_below(graph: Graph, model: Any, answer: Values, estimator: Any, method: str) -> Values:
     """Return one column a label of the values of a method, of what the classifier below answers."""
     if method == "predict_proba" or not hasattr(_answering(estimator)[1], "calibrated_classifiers_"):
@@ -215,7 +203,7 @@ def _decided(graph: Graph, model: Any, scores: Values, thresholds: Any) -> Value
     _, by_score = graph.sort(scores, n_labels, descending=True)  # of equal margins the largest score comes first
     _, by_margin = graph.sort(graph.node("GatherElements", margin, by_score, axis=1), n_labels, descending=True)
     _, rank = graph.sort(graph.node("GatherElements", by_score, by_margin, axis=1), n_labels)  # inverts the order
-    rank = rank.cast(np.float64)
+    rank = rank.astype(np.float64)
     allowed = n_labels if model.max_labels is None else model.max_labels
     decided: Values = (above & (rank < allowed)) | (rank < model.min_labels)
     return decided
@@ -234,11 +222,7 @@ def _padded(related: Any) -> Any:
 
 
 def _write_labels(graph: Graph, model: Any, decisions: Values, labels: Any) -> None:
-    classes, present = model.encoding_.classes, decisions.cast(np.int64)
-    if model.encoding_.exclusive:
-        index = graph.node("Squeeze", present, np.array([1]))
-        present = graph.node("Gather", graph.constant(classes if is_text(classes) else classes.astype(np.int64)), index)
-    graph.output(present, labels.full_name)
+    graph.output(recording(graph, model.encoding_).decode([decisions]), labels.full_name)
 
 
 def _calibrated(graph: Graph, calibrator: Any, scores: Any) -> Any:

@@ -50,10 +50,6 @@ class Graph:
     def __init__(self, scope: Any, container: Any) -> None:
         self.scope, self.container = scope, container
 
-    def value(self, name: str) -> Values:
-        """Return a result of the graph by its name."""
-        return Values(self, name)
-
     def constant(self, array: Any) -> Values:
         """Return a constant array of numbers or strings."""
         from onnx import TensorProto
@@ -105,15 +101,11 @@ class Values(NDArrayOperatorsMixin):
     def __init__(self, graph: Graph, name: str) -> None:
         self.graph, self.name = graph, name
 
-    def cast(self, dtype: Any) -> Values:
+    def astype(self, dtype: Any) -> Values:
         """Return the values in another type."""
         from onnx.helper import np_dtype_to_tensor_dtype
 
         return self.graph.node("Cast", self, to=np_dtype_to_tensor_dtype(np.dtype(dtype)))
-
-    def astype(self, dtype: Any) -> Values:
-        """Return the values in another type, as arrays do."""
-        return self.cast(dtype)
 
     def argmax(self, axis: int) -> Values:
         """Return the index of the largest value along an axis."""
