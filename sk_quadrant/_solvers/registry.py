@@ -39,34 +39,35 @@ class LBFGS(Solver):
         return solve(problem)
 
 
-class AdamW(Solver):
-    """Mini-batches with adaptive steps."""
+class MiniBatchSolver(Solver):
+    """Mini-batches, with an optimizer of PyTorch."""
+
+    optimizer: ClassVar[str]  # in torch.optim
+    options: ClassVar[Mapping[str, Any]] = {}
+    cannot: ClassVar[Mapping[str, str]] = {"C": ONE_PENALTY, "coef_threshold": ALL_WEIGHTS}
+
+    def solve(self, problem: Problem) -> FitResult:
+        """Return the solution; see `Solver.solve`."""
+        from torch import optim
+
+        from sk_quadrant._solvers.mini_batch.fit import solve
+
+        return solve(problem, getattr(optim, self.optimizer), **self.options)
+
+
+class AdamW(MiniBatchSolver):
+    """Adaptive steps."""
 
     name = "adamw"
-    cannot: ClassVar[Mapping[str, str]] = {"C": ONE_PENALTY, "coef_threshold": ALL_WEIGHTS}
-
-    def solve(self, problem: Problem) -> FitResult:
-        """Return the solution; see `Solver.solve`."""
-        from torch import optim
-
-        from sk_quadrant._solvers.mini_batch.fit import solve
-
-        return solve(problem, optim.AdamW)
+    optimizer = "AdamW"
 
 
-class SGD(Solver):
-    """Mini-batches with Nesterov momentum."""
+class SGD(MiniBatchSolver):
+    """Nesterov momentum."""
 
     name = "sgd"
-    cannot: ClassVar[Mapping[str, str]] = {"C": ONE_PENALTY, "coef_threshold": ALL_WEIGHTS}
-
-    def solve(self, problem: Problem) -> FitResult:
-        """Return the solution; see `Solver.solve`."""
-        from torch import optim
-
-        from sk_quadrant._solvers.mini_batch.fit import solve
-
-        return solve(problem, optim.SGD, momentum=0.9, nesterov=True)
+    optimizer = "SGD"
+    options: ClassVar[Mapping[str, Any]] = {"momentum": 0.9, "nesterov": True}
 
 
 SOLVERS: dict[str, Solver] = {solver.name: solver for solver in (LBFGS(), AdamW(), SGD())}

@@ -205,6 +205,7 @@ def can_step(net: Any, X: Any, device: Any) -> bool:
         and len(net.optimizer_.param_groups) == 1
         and all(parameter.requires_grad for parameter in net.module_.parameters())
         and (not sparse.issparse(X) or torch.device(device).type == "cpu")
+        and (not isinstance(net.optimizer_, AdamW) or fused_kernel_works(torch.device(device).type))
     )
 
 
@@ -257,7 +258,7 @@ class Update:
 
 
 class AdamWUpdate(Update):
-    """AdamW, by the fused kernel that `torch.optim.AdamW` calls where it exists."""
+    """AdamW, by the fused kernel that `torch.optim.AdamW` calls."""
 
     moments = ("exp_avg", "exp_avg_sq")
 
@@ -272,25 +273,14 @@ class AdamWUpdate(Update):
         self.counts = [self.count] * len(thetas)
         self.beta1, self.beta2 = self.group["betas"]
         self.eps = self.group["eps"]
-        self.step = self._fused if fused_kernel_works(thetas[0].device.type) else self._plain
 
     def __call__(self, rate: float) -> None:
         """Take a step at a learning rate."""
         self.count.add_(1)
-        self.step(rate)
-
-    def _fused(self, rate: float) -> None:
         torch._fused_adamw_(
             self.thetas, self.gradients, self.means, self.squares, [], self.counts, lr=rate, beta1=self.beta1,
             beta2=self.beta2, weight_decay=0.0, eps=self.eps, amsgrad=False, maximize=False,
         )  # fmt: skip
-
-    def _plain(self, rate: float) -> None:
-        first, second = (1 - beta ** float(self.count) for beta in (self.beta1, self.beta2))
-        for theta, gradient, mean, square in zip(self.thetas, self.gradients, self.means, self.squares, strict=True):
-            mean.lerp_(gradient, 1 - self.beta1)
-            square.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
-            theta.addcdiv_(mean, (square / second).sqrt_().add_(self.eps), value=-rate / first)
 
     def finish(self) -> None:
         """Write the number of steps to the optimizer's state."""
