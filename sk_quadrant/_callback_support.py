@@ -1,4 +1,4 @@
-"""Callbacks of scikit-learn 1.9, which are experimental, where the installed version has them."""
+"""Support for the experimental callbacks of scikit-learn 1.9, where the installed version has them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
         """Base of estimators that take callbacks."""
 
     def with_callbacks(method: Any) -> Any:
-        """Return a method that ends what callbacks have begun."""
+        """Return a method that tears callbacks down at its end."""
 
 else:
     try:
@@ -28,7 +28,7 @@ else:
             return method
 
 
-FIT_CALLER = 3 + hasattr(CallbackSupportMixin, "set_callbacks")  # stack level of who calls a fit with both decorators
+FIT_CALLER = 3 + hasattr(CallbackSupportMixin, "set_callbacks")  # stack level of callers of a fit with both decorators
 
 
 def has_callbacks(estimator: Any) -> bool:
@@ -38,7 +38,7 @@ def has_callbacks(estimator: Any) -> bool:
 
 @dataclass(frozen=True)
 class PartOfFit:
-    """The fit of a classifier that is a step of the fit of a meta-estimator.
+    """Fit of a classifier as a step of the fit of a meta-estimator.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class PartOfFit:
 
     @contextmanager
     def of(self, classifier: Any) -> Iterator[None]:
-        """Tell of the fit of a classifier, and hand on to it the callbacks that want that."""
+        """Report the fit of a classifier, and pass on to it the callbacks that propagate."""
         with self.context.propagate_callback_context(classifier):
             self.context.call_on_fit_task_begin(estimator=self.estimator)
             yield
@@ -60,20 +60,20 @@ class PartOfFit:
 
 
 class FitTask:
-    """A fit of which callbacks are told, step by step.
+    """A fit that reports its steps to callbacks.
 
     Parameters
     ----------
     estimator : object
         Estimator with callbacks.
     name : str
-        What its steps are called.
+        Name of its steps.
     n_steps : int
-        Largest number of steps of which callbacks are told.
+        Largest number of reported steps.
     X, y : object
-        The data, as they came.
+        Data, unchanged.
     metadata : mapping or None
-        What else was passed, for scorers.
+        Further metadata, for scorers.
     """
 
     def __init__(
@@ -86,14 +86,14 @@ class FitTask:
 
     @classmethod
     def of(cls, estimator: Any, name: str, n_steps: int, X: Any, y: Any, metadata: Any = None) -> FitTask | None:
-        """Return a fit of which the callbacks of an estimator are told, None if it has none."""
+        """Return the fit of an estimator with callbacks, None for one without."""
         if not has_callbacks(estimator):
             return None
         return cls(estimator, name, n_steps, X, y, metadata)
 
     def step(self, attributes: Callable[[], dict[str, Any]] | None) -> bool:
-        """Tell of a step, with the attributes of an estimator that had ended there; return whether to stop there."""
-        if self.n_begun == self.n_steps:  # more iterations than announced, by labels that are solved in parts
+        """Report a step, with the attributes of an estimator that ends there; return whether to stop."""
+        if self.n_begun == self.n_steps:  # labels solved in parts can take more iterations than announced
             return False
         self.n_begun += 1
         context = self.context.subcontext(task_name=self.name)
@@ -101,9 +101,9 @@ class FitTask:
         return bool(context.call_on_fit_task_end(**self.data, reconstruction_attributes=attributes))
 
     def part(self) -> PartOfFit:
-        """Return the next step of a meta-estimator, which is the fit of a classifier, perhaps in another process."""
+        """Return the next step of a meta-estimator: the fit of a classifier, perhaps in another process."""
         return PartOfFit(self.estimator, self.context.subcontext(task_name=self.name))
 
     def end(self) -> None:
-        """Tell of the end of the fit: the estimator is fitted."""
+        """Report the end of the fit: the estimator is fitted."""
         self.context.call_on_fit_task_end(**self.data, reconstruction_attributes={})

@@ -439,7 +439,7 @@ class QuadrantMultiLabelClassifier(
         return self
 
     def _fit_task(self, X, y, sample_weight):
-        """Return what tells callbacks of scikit-learn of this fit, None if there are none."""
+        """Return the fit as reported to callbacks of scikit-learn, None without callbacks."""
         name = "iteration" if SOLVERS[self.solver].needs_sums_only else "epoch"
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         return FitTask.of(self, name, self.max_iter, X, y, metadata)
@@ -584,7 +584,7 @@ class QuadrantMultiLabelClassifier(
 
     @property
     def model_(self) -> Any:
-        """The fitted model, with the present value of `threshold`."""
+        """The fitted model, with the current value of `threshold`."""
         try:
             model = self.__dict__["model_"]
         except KeyError:

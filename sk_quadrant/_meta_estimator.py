@@ -147,7 +147,7 @@ class FitData:
 
 
 class Fits:
-    """The fits of a meta-estimator, which are counted where `verbose` asks for it, and told to callbacks; a context.
+    """Context of the fits of a meta-estimator, counted with `verbose` and reported to callbacks.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ class Fits:
         self.progress.__exit__(*error)
 
     def end(self) -> None:
-        """Tell callbacks that the meta-estimator is fitted."""
+        """Report to callbacks that the meta-estimator is fitted."""
         if self.task is not None:
             self.task.end()
 
@@ -302,7 +302,7 @@ class MetaClassifier(CallbackSupportMixin, SavedState, ClassifierMixin, MetaEsti
         tags.input_tags = deepcopy(get_tags(self.estimator).input_tags)
         tags.array_api_support = get_tags(self.estimator).array_api_support
         tags.classifier_tags.multi_class = False
-        tags.classifier_tags.multi_label = True  # the tags of OneVsRestClassifier, for one, do not say so
+        tags.classifier_tags.multi_label = True  # missing from the tags of OneVsRestClassifier, among others
         return tags
 
 

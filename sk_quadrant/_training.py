@@ -113,7 +113,7 @@ def check_chunk_device(estimator: Any) -> None:
 def check_takes_tensors(estimator: Any) -> None:
     """Refuse parameters that need an `X` of NumPy or SciPy."""
     own = {"coef_threshold": estimator.coef_threshold != 0, "batch_size": reads_chunks(estimator)}
-    for name in (name for name, is_asked in own.items() if is_asked):
+    for name in (name for name, is_set in own.items() if is_set):
         raise ValueError(
             f"{name}={getattr(estimator, name)!r} with solver={estimator.solver!r} needs X of NumPy or SciPy, got an "
             f"array of another library. Leave the default of {name}, or move X to NumPy."
@@ -160,7 +160,7 @@ def fit_rows(
     validation : TrainingRows, Division or None, default=None
         Validation rows of early stopping, or the split that gives them.
     task : FitTask or None, default=None
-        What tells callbacks of each iteration or epoch.
+        Reports iterations or epochs to callbacks.
     """
     result = _train(estimator, rows, start=start, score=score, validation=validation, task=task)
     estimator.n_iter_, estimator.loss_curve_, estimator.history_ = result.n_iter, result.loss_curve, result.history
@@ -202,7 +202,7 @@ def update_with_rows(estimator: Any, rows: TrainingRows, *, start: FittedModel |
 
 def check_partial_fit(estimator: Any) -> None:
     """Raise a ValueError for parameters that need all rows or the number of epochs."""
-    for name in _asked_for(estimator) & WHOLE_FIT_ONLY.keys():
+    for name in _active_parameters(estimator) & WHOLE_FIT_ONLY.keys():
         raise ValueError(
             f"partial_fit does not support {name}={getattr(estimator, name)!r}: {WHOLE_FIT_ONLY[name]}. Use fit."
         )
@@ -238,7 +238,7 @@ def refuse_validation_data(caller: str, given: Mapping[str, Any], reason: str) -
 
 
 def warn_after_fit(estimator: Any, result: FitResult, *, stacklevel: int) -> None:
-    """Warn of training that was interrupted or has not converged, and of labels that are unknown in all rows."""
+    """Warn about training that was interrupted or has not converged, and about labels that are unknown in all rows."""
     _warn_unless_converged(estimator, result, stacklevel=stacklevel + 1)
     _warn_of_unobserved_labels(estimator.model_.encoding, stacklevel=stacklevel + 1)
 
@@ -258,7 +258,7 @@ def _warn_unless_converged(estimator: Any, result: FitResult, *, stacklevel: int
 
 
 def _warn_of_unobserved_labels(encoding: Encoding, *, stacklevel: int) -> None:
-    """Warn of labels that are unknown in all rows."""
+    """Warn about labels that are unknown in all rows."""
     unobserved = np.flatnonzero(encoding.decision_thresholds(np.zeros(encoding.n_labels)))
     if not unobserved.size:
         return
@@ -326,7 +326,7 @@ def _train(
         seed_is_free=estimator.random_state is None and start is None,
         score_on=None if score is None else partial(_score_weights, score, fitted),
         validation=validation,
-        observe=None if task is None else partial(_tell, task, fitted),
+        observe=None if task is None else partial(_report, task, fitted),
         module=estimator.module,
         C=_inverse_penalty(estimator.C, rows.encoding),
         tol=find_tol(estimator),
@@ -345,8 +345,8 @@ def _train(
     return result
 
 
-def _tell(task: FitTask, fitted: FittedModel, weights: Callable[[], Any] | None) -> bool:
-    """Tell callbacks of an iteration or epoch, and return whether one of them asks to stop."""
+def _report(task: FitTask, fitted: FittedModel, weights: Callable[[], Any] | None) -> bool:
+    """Report an iteration or epoch to callbacks, and return whether one of them requests a stop."""
     return task.step(None if weights is None else lambda: {"model_": fitted.with_weights(weights())})
 
 
@@ -373,10 +373,10 @@ def _check_parameters(estimator: Any, solver: Solver, loss: Loss, *, is_soft: bo
             f"loss={loss.name!r} takes targets 0 and 1 only, got soft targets in y or label_smoothing="
             f"{estimator.label_smoothing}."
         )
-    asked = {name: getattr(estimator, name) for name in _asked_for(estimator)}
+    active = {name: getattr(estimator, name) for name in _active_parameters(estimator)}
     if estimator.module is not None:
-        asked["module"] = ModuleName.of(estimator.module)
-    check_solver_can(solver, asked)
+        active["module"] = ModuleName.of(estimator.module)
+    check_solver_can(solver, active)
     _check_beside_module(estimator)
     if estimator.coef_threshold and estimator.callbacks:
         raise ValueError(
@@ -397,21 +397,21 @@ def _check_beside_module(estimator: Any) -> None:
                 raise ValueError(f"{name}={getattr(estimator, name)!r} needs a module, got module=None.")
         return
     for name in NOT_WITH_MODULE:
-        if _is_asked_for(estimator, name):
+        if _is_active(estimator, name):
             raise ValueError(
                 f"{name}={getattr(estimator, name)!r} has no effect on a module, which has its own layers. Leave "
                 f"{name}={NEUTRAL[name]!r} and change the module."
             )
 
 
-def _asked_for(estimator: Any) -> set[str]:
+def _active_parameters(estimator: Any) -> set[str]:
     """Return the names of parameters that not all solvers have and that are set to other than neutral values."""
-    asked = {name for name in NEUTRAL if _is_asked_for(estimator, name)}
+    active = {name for name in NEUTRAL if _is_active(estimator, name)}
     own = {"C": not isinstance(estimator.C, Real), "module": estimator.module is not None}
-    return asked | {name for name, is_asked in own.items() if is_asked}
+    return active | {name for name, is_set in own.items() if is_set}
 
 
-def _is_asked_for(estimator: Any, name: str) -> bool:
+def _is_active(estimator: Any, name: str) -> bool:
     value, neutral = getattr(estimator, name), NEUTRAL[name]
     size = prod(np.shape(value))  # np.size of a tensor is its method
     return size != np.size(neutral) or bool(size == 1 and value != neutral)

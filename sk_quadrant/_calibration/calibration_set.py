@@ -80,8 +80,8 @@ class CalibrationSet:
     def rows_per_weight(self) -> FloatArray:
         """Number of rows that a weight of 1 counts for in each label: 1, or more where weights are small.
 
-        Weights that sum to less than the number of positive ones, as normalised ones do, say which rows matter more,
-        not that there are few rows.
+        Weights that sum to less than the number of positive ones, as normalised ones do, rank rows by importance and
+        do not mean that there are few.
         """
         n_weighted = np.count_nonzero(self.weight > 0, axis=0)
         return np.asarray(np.maximum(1.0, n_weighted / np.maximum(self.total_weight, 1e-300)))

@@ -67,7 +67,7 @@ class LogOdds:
     """Log-odds of probabilities, also finite for 0 and 1.
 
     Few neighbours or trees, or rounding, give a probability of 0 instead of a small one. It is replaced by half of the
-    smallest positive probability of the held-out rows; 1 in the same way.
+    smallest positive probability of the held-out rows; 1 is treated likewise.
 
     Attributes
     ----------

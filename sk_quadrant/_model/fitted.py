@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PREDICT_ELEMENTS = 2**17  # scores of a block of rows: bounds the memory for intermediate results
 TENSOR_ELEMENTS = 2**24  # the same for tensors, which may be on a GPU, where many small products take long
-ROWS_AT_ONCE = 200  # of predictions of a module with batch_size="auto", whose batches are as large
+ROWS_AT_ONCE = 200  # for predictions of a module with batch_size="auto": the size of its training batches
 OWN_FIELDS = ("trained_module", "signature", "description", "rows_at_once", "frozen_parts")  # of a module
 
 Layers = list[tuple[Any, Any]]
@@ -287,7 +287,7 @@ class FittedModel:
         """
         if is_tensor(X):
             return join(self.map_scores(X, lambda _, block: block if transform is None else transform(block)))
-        result: list[NDArray[Any]] = []  # made by the first block, which knows the dtype
+        result: list[NDArray[Any]] = []  # made from the first block, with its dtype
         lock = Lock()
 
         def write(rows: slice, block: NDArray[Any]) -> None:
@@ -326,7 +326,7 @@ class FittedModel:
         widest = max(self.encoding.n_labels, *self.architecture.hidden_layer_sizes, 1)
         size = TENSOR_ELEMENTS if is_tensor(X) else PREDICT_ELEMENTS
         blocks = list(row_blocks(X.shape[0], max(fewest_rows, size // widest)))
-        in_torch = is_tensor(X) or not self.is_linear  # which has threads of its own
+        in_torch = is_tensor(X) or not self.is_linear  # PyTorch has its own threads
         work = 0 if in_torch else X.size * self.encoding.n_labels
         return map_blocks(lambda rows: function(rows, _finite_scores(score, X[rows])), blocks, work)
 
@@ -489,12 +489,12 @@ class ModuleModel(FittedModel):
 
     @property
     def takes_inputs(self) -> bool:
-        """Whether X may be other things than a matrix."""
+        """Whether X may be something other than a matrix."""
         return True
 
     @property
     def summary(self) -> str:
-        """The kind of model in words."""
+        """Short description of the module."""
         return f"the module {ModuleName.of(self.trained_module)}"
 
     @property

@@ -169,5 +169,5 @@ class Solver(ABC):
         FloatingPointError
             If the loss becomes infinite or NaN.
         KeyboardInterrupt
-            If the user interrupts the first iteration or epoch; a later interrupt returns the present weights.
+            If the user interrupts the first iteration or epoch; a later interrupt returns the current weights.
         """

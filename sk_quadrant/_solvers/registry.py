@@ -78,10 +78,10 @@ def solvers_that_can(name: str) -> list[str]:
     return sorted(solver.name for solver in SOLVERS.values() if name not in solver.cannot)
 
 
-def check_solver_can(solver: Solver, asked: Mapping[str, Any]) -> None:
+def check_solver_can(solver: Solver, active: Mapping[str, Any]) -> None:
     """Raise a ValueError if a solver does not support one of the parameters, given with their values."""
-    for name in asked.keys() & solver.cannot.keys():
+    for name in active.keys() & solver.cannot.keys():
         raise ValueError(
-            f"{name}={asked[name]!r} is not possible with solver={solver.name!r}, {solver.cannot[name]}. Use one of "
+            f"{name}={active[name]!r} is not possible with solver={solver.name!r}, {solver.cannot[name]}. Use one of "
             f"{solvers_that_can(name)}."
         )

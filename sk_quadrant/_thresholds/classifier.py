@@ -430,7 +430,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
     def _tune(
         self, metric: Metric, constraint: Constraint | None, held_out: HeldOut, fixed: FloatArray
     ) -> dict[str, Any]:
-        """Return the attributes that the search gives."""
+        """Return the attributes that the search determines."""
         thresholds, pooled = tune_thresholds(
             constraint or metric,
             held_out,
@@ -445,7 +445,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
 
 
 def _warn_of_unmet(constraint: Constraint, met: BoolArray, encoding: Encoding) -> None:
-    """Warn of the labels that cannot meet a constraint."""
+    """Warn about the labels that cannot meet a constraint."""
     if met.all():
         return
     what = "never" if constraint.kind == "precision" else "always"

@@ -99,7 +99,7 @@ class RowMetric:
 
 
 class _RowState:
-    """The counts of each row at the present thresholds."""
+    """The counts of each row at the current thresholds."""
 
     def __init__(self, of_row: MetricOfRows, held_out: HeldOut, thresholds: FloatArray) -> None:
         predicted = held_out.predictions(thresholds)
@@ -182,7 +182,7 @@ class PredictionMetric:
 
 
 class _PredictionState:
-    """The predictions at the present thresholds."""
+    """The predictions at the current thresholds."""
 
     def __init__(self, of_predictions: Callable[[BoolArray], float], held_out: HeldOut, thresholds: FloatArray) -> None:
         self.of_predictions, self.held_out, self.thresholds = of_predictions, held_out, thresholds.copy()

@@ -73,7 +73,7 @@ default="auto"
         The classes of the classifier.
 
     threshold_ : ndarray of shape (n_labels,)
-        Thresholds by the present value of `threshold`. Only defined after `fit`.
+        Thresholds by the current value of `threshold`. Only defined after `fit`.
 
     n_features_in_ : int
         Number of features seen during :term:`fit`. Only defined if `estimator` has such an attribute when fitted.
@@ -215,7 +215,7 @@ default="auto"
 
     @property
     def threshold_(self) -> FloatArray:
-        """Thresholds by the present value of the parameter."""
+        """Thresholds by the current value of the parameter."""
         if not hasattr(self, "encoding_"):
             raise AttributeError("threshold_ is only available after fit.")
         return self._thresholds(self.estimator_, self.encoding_)
@@ -238,7 +238,7 @@ default="auto"
         return True
 
     def _encoding(self, classifier: Any, X: Any) -> Encoding:
-        """Return the encoding of y in `fit`, or what the predictions of a classifier that was fitted elsewhere tell."""
+        """Return the encoding of y in `fit`, or that of the predictions of a classifier that was fitted elsewhere."""
         if hasattr(self, "encoding_"):
             fitted: Encoding = self.encoding_
             return fitted

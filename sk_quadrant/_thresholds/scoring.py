@@ -34,7 +34,7 @@ def _function(scorer: Any) -> Any:
     return getattr(scorer, "_score_func", None)
 
 
-MULTILABEL_F1 = _function(multilabel_f1_scorer())  # f1_score, but for unknown labels
+MULTILABEL_F1 = _function(multilabel_f1_scorer())  # f1_score where all labels are known
 
 
 def _formula(scorer: Any) -> tuple[Any, Any, dict[str, Any]]:

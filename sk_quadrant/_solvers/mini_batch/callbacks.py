@@ -32,7 +32,7 @@ class StopUnlessFinite(Callback):
 
 
 class HeldOutScore(Callback):
-    """Record the scores of the present weights on the rows held out.
+    """Record the scores of the current weights on the held-out rows.
 
     Parameters
     ----------
@@ -48,12 +48,12 @@ class HeldOutScore(Callback):
         """Compute and record the scores."""
         if self.score is None:  # the rows are the same in all epochs
             self.score = self.score_on(dataset_valid.index)
-        for name, value in self.score(net.present_weights()).items():
+        for name, value in self.score(net.current_weights()).items():
             net.history.record(name, value)
 
 
 class EpochProgress(Callback):
-    """Show the epochs: a line for each, without control characters, where no bar can be drawn.
+    """Show the epochs: a bar, or a line for each, without control characters, where none can be drawn.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ class EpochProgress(Callback):
         self.progress.step(row["epoch"], line, ", ".join("=".join(pair) for pair in numbers.items()))
 
 
-class Observed(Callback):
-    """Tell an observer of each epoch, with a copy of the weights if it wants one; see `Problem.observe`.
+class Observer(Callback):
+    """Call a function after each epoch, with access to a copy of the weights; see `Problem.observe`.
 
     Parameters
     ----------
@@ -87,31 +87,31 @@ class Observed(Callback):
         self.stops = False
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Tell of the epoch."""
-        self.stops = self.observe(lambda: deepcopy(net.present_weights()))
+        """Report the epoch."""
+        self.stops = self.observe(lambda: deepcopy(net.current_weights()))
 
 
-class StopIfAsked(Callback):
-    """End training after an epoch for which an observer has asked to, when the other callbacks have seen it.
+class StopOnRequest(Callback):
+    """End training at the request of an observer, after the other callbacks of the epoch.
 
     Parameters
     ----------
-    observed : Observed
+    observer : Observer
     """
 
-    def __init__(self, observed: Observed) -> None:
-        self.observed = observed
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """End training."""
-        if self.observed.stops:
+        if self.observer.stops:
             raise TrainingFinished
 
 
 class Patience(Callback):
     """End training when a quantity has not improved for some epochs.
 
-    It reads the history, so that resumed training continues its count.
+    The count is read from the history, so that resumed training continues it.
 
     Parameters
     ----------
@@ -140,12 +140,12 @@ class Patience(Callback):
         self._read(net)
         if self.seen_ and self.best_epoch_ < self.seen_ and best is not None:
             net.best_weights_ = best
-        self._finish_if_hopeless()
+        self._finish_without_progress()
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Read the epoch."""
         self._read(net)
-        self._finish_if_hopeless()
+        self._finish_without_progress()
 
     def _read(self, net: NeuralNet) -> None:
         for row in net.history.to_list()[self.seen_ :]:
@@ -157,7 +157,7 @@ class Patience(Callback):
                 if self.keep_best:
                     net.best_weights_ = net.read_weights()
 
-    def _finish_if_hopeless(self) -> None:
+    def _finish_without_progress(self) -> None:
         if self.misses_ >= self.patience:
             raise TrainingFinished
 

@@ -146,7 +146,7 @@ class BatchData(Dataset[Any]):
         Parameters
         ----------
         rows : ndarray of shape (n_rows,)
-            Rows of one batch after the other.
+            Rows of all batches, one batch after another.
         sizes : list of int
             Rows of each batch.
         """

@@ -15,9 +15,9 @@ from sk_quadrant._solvers.base import FitResult, Problem
 from sk_quadrant._solvers.mini_batch.callbacks import (
     EpochProgress,
     HeldOutScore,
-    Observed,
+    Observer,
     Patience,
-    StopIfAsked,
+    StopOnRequest,
     StopUnlessFinite,
     epoch_row,
 )
@@ -31,12 +31,12 @@ from sk_quadrant._solvers.nets import net_parameters, run
 from sk_quadrant._solvers.own_modules import build_own_module, check_param_groups, float_dtype, seeded
 from sk_quadrant._solvers.threads import fit_threads
 
-LONG_PRODUCT = 2**28  # multiplications of ten milliseconds
-OF_ONE_FIT = (HeldOutScore, EpochProgress, Observed, StopIfAsked)
+LONG_PRODUCT = 2**28  # multiplications that take ten milliseconds
+OF_ONE_FIT = (HeldOutScore, EpochProgress, Observer, StopOnRequest)
 LONG_UPDATE = 2**24  # weights for which a step takes ten milliseconds
 
 
-@torch.inference_mode(mode=False)  # a fit may be called where gradients are switched off
+@torch.inference_mode(mode=False)  # the caller may have disabled gradients
 @torch.enable_grad()
 def solve(problem: Problem, optimizer: type[torch.optim.Optimizer], **options: Any) -> FitResult:
     """Return the solution of a problem; see `Solver.solve`.
@@ -155,9 +155,9 @@ def _callbacks(problem: Problem) -> list[Any]:
     """Return all callbacks, with those of the user."""
     score = [] if problem.score_on is None else [HeldOutScore(problem.score_on)]
     shown = [EpochProgress(Progress(problem.verbose, "epochs", problem.max_iter))] if problem.verbose else []
-    observed = [] if problem.observe is None else [Observed(problem.observe)]
-    stop = [StopIfAsked(each) for each in observed]
-    return [StopUnlessFinite(), *score, *shown, *(problem.callbacks or []), *observed, *_patience(problem), *stop]
+    observers = [] if problem.observe is None else [Observer(problem.observe)]
+    stop = [StopOnRequest(each) for each in observers]
+    return [StopUnlessFinite(), *score, *shown, *(problem.callbacks or []), *observers, *_patience(problem), *stop]
 
 
 def _patience(problem: Problem) -> list[Patience]:
@@ -179,7 +179,7 @@ def _patience(problem: Problem) -> list[Patience]:
 
 
 def _forget_data(net: MultiLabelNet) -> None:
-    """Remove the callbacks that hold training rows, which the net would keep in memory, or what follows the fit."""
+    """Remove the callbacks of this fit alone, which can hold training rows that the net would keep in memory."""
     net.callbacks = [callback for callback in net.callbacks if not isinstance(callback, OF_ONE_FIT)]
     net.callbacks_ = [pair for pair in net.callbacks_ if not isinstance(pair[1], OF_ONE_FIT)]
 

@@ -178,7 +178,7 @@ class ModuleNet(MultiLabelNet):
         return scores_in(pass_to(self.module_, x.to(self.device) if isinstance(x, Tensor) else values))
 
     def description(self) -> tuple[Any, ...]:
-        """Return all that determines training apart from the data."""
+        """Return what determines training, except the data."""
         groups = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer_.param_groups]
         return (*super().description(), describe(type(self.module_)), groups, self.micro_batch_size)
 
@@ -186,7 +186,7 @@ class ModuleNet(MultiLabelNet):
         """Return a copy of the state of the module."""
         return read_state(self.module_)
 
-    def present_weights(self) -> Any:
+    def current_weights(self) -> Any:
         """Return the module, for a score, which does not keep it."""
         return self.module_
 

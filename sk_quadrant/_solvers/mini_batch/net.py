@@ -130,7 +130,7 @@ class MultiLabelNet(LabelNet):
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
 
     def _rates(self, batches: Batches) -> NDArray[np.float64]:
-        """Return the learning rate of each step of the present epoch."""
+        """Return the learning rate of each step of the current epoch."""
         if self.schedule is None or self.schedule.is_constant:
             return np.full(len(batches), self.optimizer_.param_groups[-1]["lr"])
         steps = np.arange(len(batches)) + batches.epoch * len(batches)
@@ -217,7 +217,7 @@ class MultiLabelNet(LabelNet):
         return {"loss": loss, "y_pred": scores}
 
     def description(self) -> tuple[Any, ...]:
-        """Return all that determines training apart from the data."""
+        """Return what determines training, except the data."""
         seed = () if self.seed_is_free else (self.seed, [_digest(part) for part in self._arrays().values()])
         return (
             str(self.module_), self.criterion_.loss, type(self.optimizer_).__name__, self.optimizer_.defaults, self.C,
@@ -261,8 +261,8 @@ class MultiLabelNet(LabelNet):
         """Return a copy of the weights."""
         return read_layers(self.module_)
 
-    def present_weights(self) -> Any:
-        """Return the weights for a score, which does not keep them."""
+    def current_weights(self) -> Any:
+        """Return the current weights, for a score, which does not keep them."""
         return read_layers(self.module_)
 
     def write_weights(self, weights: Any) -> None:
