@@ -219,11 +219,13 @@ class DenseDesign(Design):
         X, weights = self.X[::step], self.weights[::step]
         for rows in row_blocks(len(X), self._rows_per_block(self.n_features)):
             centred, weight = X[rows] - (0 if mean is None else mean), weights[rows]
-            gram += centred.T @ (centred * weight[:, None])
+            heavy = centred if self.row_weight is None else centred * weight[:, None]
+            for columns in row_blocks(self.n_features, max(64, self.n_features // 4)):  # the upper triangle is enough
+                gram[columns, columns.start :] += heavy[:, columns].T @ centred[:, columns.start :]
             squares = centred.square_()
             seconds += weight @ squares
             fourths += weight @ squares.square_()
-        return gram, seconds, fourths, weights.sum(dtype=torch.float64)
+        return gram.triu_() + gram.triu(1).T, seconds, fourths, weights.sum(dtype=torch.float64)
 
 
 class SingleRows:
