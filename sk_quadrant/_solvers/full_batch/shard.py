@@ -6,7 +6,7 @@ Each method of `Shard` returns such sums as a tuple of tensors; the total is the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -27,6 +27,8 @@ SumTensors = tuple[Tensor | None, ...]
 ShardMethod = Callable[..., SumTensors]
 Curvature = Literal["mean", "diagonal"] | None
 REMEMBERED = 2  # a line search alternates between the labels of a block and some of them
+PANEL_ELEMENTS = 2**18  # derivatives of all rows, for a panel of labels, that stay in cache in products with columns
+NARROWEST = 64  # labels in a panel: a row of weights should fill some cache lines
 
 
 class EvaluationPoint(NamedTuple):
@@ -53,6 +55,11 @@ class EvaluationPoint(NamedTuple):
     constant: bool = False
     centred: bool = False
 
+    def panel(self, labels: slice) -> EvaluationPoint:
+        """Return the same of some of the labels, for a labelwise loss."""
+        loss, coef = self.loss.take(range(labels.start, labels.stop)), self.coef[labels].T.contiguous().T
+        return self._replace(loss=loss, coef=coef, shift=None if self.shift is None else self.shift[labels])
+
     def to(self, device: torch.device) -> EvaluationPoint:
         """Return the same on a device."""
         return self._replace(coef=self.coef.to(device), shift=None if self.shift is None else self.shift.to(device))
@@ -77,6 +84,16 @@ class LossSums(NamedTuple):
     curvature: Tensor | None = None
     squares: Tensor | None = None
     firsts: Tensor | None = None
+
+    @classmethod
+    def beside(cls, panels: Sequence[LossSums]) -> LossSums:
+        """Return the sums of all labels, given those of panels of labels."""
+        return cls(*(None if parts[0] is None else _beside(parts) for parts in zip(*panels, strict=True)))  # type: ignore[arg-type]
+
+
+def _beside(parts: Sequence[Tensor]) -> Tensor:
+    """Return parts for several labels as one, in their memory order."""
+    return torch.cat([part.T for part in parts], dim=-1).T if parts[0].ndim == 2 else torch.cat(list(parts))
 
 
 @dataclass(frozen=True)
@@ -106,6 +123,11 @@ class BlockTargets:
     def are_classes(self) -> bool:
         """Whether all targets are known, hard, and of the weight of their row."""
         return self.values.dtype == torch.uint8 and self.mask is None and self.weight is None
+
+    def panel(self, labels: slice) -> BlockTargets:
+        """Return the targets of consecutive labels, which share memory with these."""
+        mask, weight = (None if part is None else part[labels] for part in (self.mask, self.weight))
+        return BlockTargets(self.values[labels], mask, weight)
 
     def rows(self, rows: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Return values, mask and weight of some rows, each (n_block_rows, n_labels), as losses take them."""
@@ -158,6 +180,22 @@ class Block:
         return self.targets.sums(self.design.row_weight)
 
     def loss_sums(self, at: EvaluationPoint) -> LossSums:
+        """Return the sums of an evaluation, in one pass over the rows for each panel of labels."""
+        if (n_panels := self._n_panels(at)) == 1:
+            return self._loss_sums(at)
+        n = self.n_labels
+        panels = [slice(n * k // n_panels, n * (k + 1) // n_panels) for k in range(n_panels)]
+        parts = [Block(self.design, self.targets.panel(labels))._loss_sums(at.panel(labels)) for labels in panels]
+        return LossSums.beside(parts)
+
+    def _n_panels(self, at: EvaluationPoint) -> int:
+        """Return the number of groups of labels; products with sparse columns gather the derivatives of all rows."""
+        if self.design.dense or self.design.device.type != "cpu" or not at.loss.labelwise:
+            return 1
+        size = max(NARROWEST, PANEL_ELEMENTS // max(1, self.design.n_rows))
+        return max(1, round(self.n_labels / size))
+
+    def _loss_sums(self, at: EvaluationPoint) -> LossSums:
         """Return the sums of an evaluation, in one pass over the rows."""
         parts = self.design.parts(self.n_labels)
         return LossSums(*add(in_threads(lambda blocks: self._sums_of(blocks, at), parts)))  # type: ignore[arg-type]

@@ -42,7 +42,8 @@ CACHED_ELEMENTS = 2**19  # weights that stay in cache while those of sparse rows
 WORTH_SINGLE = 2**20  # multiplications in a product for which a design in single precision pays
 FEWEST, MOST = 64, 256  # labels in a block of sparse data: a row of weights should fill some cache lines
 MAX_KERNEL_ROWS = 2000  # inner products of these take 31 MiB
-MEMORY = 5  # curvature pairs
+MEMORY = 5, 10  # fewest and most curvature pairs
+PAIR_ELEMENTS = 2**21  # parameters in all steps of curvature pairs, if more than the fewest: 8 MiB in single precision
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,13 @@ class LabelProblems:
         size = labels_per_block(self.rows.largest, self.space.n_columns, sparse=not self.space.dense)
         for start in range(0, n_labels, size):
             yield torch.from_numpy(order[start : start + size])
+
+    def memory(self, n_labels: int) -> int:
+        """Return the number of curvature pairs: more save products of sparse rows, and take passes over parameters."""
+        fewest, most = MEMORY
+        if self.space.dense:
+            return fewest
+        return min(most, max(fewest, PAIR_ELEMENTS // (n_labels * self.space.n_columns)))
 
     def objective(self, labels: Tensor) -> Objective:
         """Return the objective of some labels."""
@@ -228,7 +236,7 @@ def minimize(
         within = observe if len(blocks) == 1 else None
         share = len(labels) / sums.n_labels
         monitor = Monitor(progress, within, place, solved / sums.n_labels, share)
-        options = Options(tol=tol, max_iter=max_iter, memory=MEMORY, monitor=monitor)
+        options = Options(tol=tol, max_iter=max_iter, memory=problems.memory(len(labels)), monitor=monitor)
         try:
             objective = problems.objective(labels)
             theta = objective.start()
