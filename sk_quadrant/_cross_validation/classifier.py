@@ -41,7 +41,7 @@ from sk_quadrant.losses import LOSSES, Loss
 from sk_quadrant.metrics.scorers import get_scorer
 
 DEFAULT_LOSSES = ("bce_with_logits", "squared_hinge", "squared_error")
-EPOCHS = (50, 100)  # more epochs overfit where rows are few: the number regularises as C does
+EPOCHS_OF_NETWORK = 100
 LARGEST_FOR_NETWORKS = 1_000_000
 THRESHOLDS = ("natural", "shared", "label")
 
@@ -67,7 +67,8 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         Losses to choose from.
 
     Cs : int or array-like of float, default=6
-        Values of C to choose from; an int is the number of values on a logarithmic scale from 1e-3 to 1e2.
+        Values of C to choose from; an int is the number of values on a logarithmic scale from 1e-3 to 1e2. The network
+        among the default classifiers then has another value between any two of them.
 
     C_scope : {"auto", "shared", "label"}, default="auto"
         Whether all labels share C. "label" takes for each label the C with the smallest loss on held-out rows; it needs
@@ -97,16 +98,16 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
 
     estimator : QuadrantMultiLabelClassifier, list of these, or None, default=None
         Classifier with all other parameters; it is cloned. Those of a list are compared, each with all losses. None
-        stands for a linear model and, if `X` is dense with at most a million values, two networks with a hidden layer
-        of 100 units, trained for 50 and 100 epochs with a falling step and the first of the losses. With
-        ``C_scope="label"`` there are no networks.
+        stands for a linear model and, if `X` is dense with at most a million values, a network with a hidden layer of
+        100 units, trained for 100 epochs with a falling step and the first of the losses. With ``C_scope="label"``
+        there is no network.
 
     n_jobs : int, default=None
         Number of parallel jobs; each fits the path of one loss on one split. None means 1 unless in a
         :obj:`joblib.parallel_backend` context, -1 all processors.
 
     random_state : int, RandomState instance or None, default=None
-        Draws the held-out rows when `cv` is a float, and the first weights and the batches of the networks.
+        Draws the held-out rows when `cv` is a float, and the first weights and the batches of the network.
 
     verbose : int, default=0
         1 shows the fits as a bar in a terminal or notebook, and elsewhere a line for each fit and each candidate; 2
@@ -278,14 +279,14 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         params = {} if weight is None else {"sample_weight": weight}
         data = replace(data, targets=replace(data.targets, weight=weight), fit_params=params)
         splits = data.split(self.cv, routed.splitter.split, self.random_state)
-        losses, Cs, kinds = self._check_losses(), self._check_Cs(), self._check_thresholds(len(splits))
-        candidate_scorer, starts = self._candidate_scorer(data.targets, weight, kinds), self._starts(data.X, losses)
-        with Fits(self, len(starts) * len(splits) * len(Cs) + 1, data) as fits:
-            paths = self._fit_paths(data, splits, starts, Cs, fits)
+        kinds, starts = self._check_thresholds(len(splits)), self._starts(data.X)
+        candidate_scorer = self._candidate_scorer(data.targets, weight, kinds)
+        with Fits(self, len(splits) * sum(len(start.Cs) for start in starts) + 1, data) as fits:
+            paths = self._fit_paths(data, splits, starts, fits)
             candidates = [
                 self._candidate(candidate_scorer, start, *fitted, thresholds=kind, prints=fits.progress.prints)
                 for start, start_paths in zip(starts, paths, strict=True)
-                for fitted in self._fitted(data, splits, start, Cs, start_paths)
+                for fitted in self._fitted(data, splits, start, start_paths)
                 for kind in kinds
             ]
             results = results_of(candidates)
@@ -413,8 +414,9 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             return [QuadrantMultiLabelClassifier()]
         return list(self.estimator) if isinstance(self.estimator, (list, tuple)) else [self.estimator]
 
-    def _starts(self, X, losses):
-        """Return the classifiers and losses to compare."""
+    def _starts(self, X):
+        """Return the classifiers and losses to compare, with their values of C."""
+        losses, Cs = self._check_losses(), self._check_Cs()
         templates = self._templates()
         if not templates or not all(hasattr(each, "fit") and not isinstance(each, type) for each in templates):
             raise ValueError(
@@ -422,12 +424,13 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             )
         for each in templates:
             self._check_template(each)
-        tried = list(product(templates, losses))
+        tried = list(product(templates, losses, [Cs]))
         if self.estimator is None and self.C_scope != "label" and _is_small_and_dense(X):
-            networks = _default_networks(self.random_state)
-            templates, tried = [*templates, *networks], [*tried, *product(networks, losses[:1])]
+            network = _default_network(self.random_state)
+            templates = [*templates, network]
+            tried.append((network, losses[0], _spaced(2 * int(self.Cs) - 1) if isinstance(self.Cs, Integral) else Cs))
         names = {id(each): _changed_parameters(each) if len(templates) > 1 else "" for each in templates}
-        return [Start(estimator, loss, names[id(estimator)]) for estimator, loss in tried]
+        return [Start(estimator, loss, Cs, names[id(estimator)]) for estimator, loss, Cs in tried]
 
     def _check_template(self, estimator):
         missing = sorted({"loss", "C"} - set(estimator.get_params(deep=False)))
@@ -455,7 +458,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
 
     def _check_Cs(self):
         if isinstance(self.Cs, Integral):
-            return np.logspace(-3, 2, int(self.Cs)).tolist() if self.Cs != 1 else [1.0]
+            return _spaced(self.Cs)
         Cs = np.asarray(self.Cs, dtype=np.float64)
         if Cs.ndim != 1 or not Cs.size or not (Cs > 0).all():
             raise ValueError(f"Cs must be a number of values, or positive values, got {self.Cs!r}.")
@@ -489,19 +492,19 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
     def _scorer(self):
         return get_scorer(self.scoring)
 
-    def _fit_paths(self, data, splits, starts, Cs, fits):
+    def _fit_paths(self, data, splits, starts, fits):
         """Return for each start and split the path of its fits."""
         prints = fits.progress.prints
         calls = (
-            delayed(fit_path)(start, Cs, data, split, [fits.step() for _ in Cs], prints=prints)
+            delayed(fit_path)(start, data, split, [fits.step() for _ in start.Cs], prints=prints)
             for start, split in product(starts, splits)
         )
-        found = fits.in_parallel(calls, n_jobs=self.n_jobs, n_fits=len(Cs), line="")
+        found = fits.in_parallel(calls, n_jobs=self.n_jobs, n_fits=len, line="")
         return [found[i * len(splits) : (i + 1) * len(splits)] for i in range(len(starts))]
 
-    def _fitted(self, data, splits, start, Cs, paths):
+    def _fitted(self, data, splits, start, paths):
         """Return C, held-out scores and seconds of a start, for each C and for one per label."""
-        scores, seconds = [], []
+        Cs, scores, seconds = start.Cs, [], []
         for points in zip(*paths, strict=True):
             values, natural = [point.scores for point in points], [point.natural for point in points]
             scores.append(HeldOutScores(data, splits, values, natural))
@@ -577,12 +580,22 @@ def _is_small_and_dense(X):
     return len(shape) == 2 and np.prod(shape, dtype=np.float64) <= LARGEST_FOR_NETWORKS
 
 
-def _default_networks(random_state):
-    """Return networks of one hidden layer; the falling step lets few epochs end near a minimum."""
+def _spaced(n_values):
+    """Return values of C on a logarithmic scale."""
+    return np.logspace(-3, 2, int(n_values)).tolist() if n_values != 1 else [1.0]
+
+
+def _default_network(random_state):
+    """Return a network of one hidden layer; the falling step lets few epochs end near a minimum."""
     if random_state is not None and not isinstance(random_state, Integral):
         random_state = check_random_state(random_state).randint(2**31)
-    options = {"hidden_layer_sizes": (100,), "solver": "adamw", "learning_rate": "cosine", "random_state": random_state}
-    return [QuadrantMultiLabelClassifier(max_iter=n_epochs, **options) for n_epochs in EPOCHS]
+    return QuadrantMultiLabelClassifier(
+        hidden_layer_sizes=(100,),
+        solver="adamw",
+        learning_rate="cosine",
+        max_iter=EPOCHS_OF_NETWORK,
+        random_state=random_state,
+    )
 
 
 def _changed_parameters(estimator):

@@ -192,8 +192,8 @@ def test_parameters_that_do_not_fit_are_refused(options, message, data):
     assert not hasattr(model, "estimator_")
 
 
-def test_networks_are_compared_where_X_is_dense_and_small():
-    """Circles need one; the first loss is theirs, the same seed gives the same network, and sparse X gets none."""
+def test_a_network_is_compared_where_X_is_dense_and_small():
+    """Circles need one; the first loss is its loss, the same seed gives the same network, and sparse X gets none."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(160, 2))
     Y = ((X**2).sum(axis=1)[:, None] > [1.0, 2.0]).astype(int)
@@ -201,14 +201,22 @@ def test_networks_are_compared_where_X_is_dense_and_small():
     options = {"losses": losses, "Cs": [10.0], "cv": 2, "thresholds": "natural", "random_state": 0}
     model = QuadrantMultiLabelClassifierCV(**options).fit(X, Y)
     tried = [(each["estimator"], each["loss"]) for each in model.cv_results_["params"]]
-    network = "hidden_layer_sizes=(100,), learning_rate='cosine', max_iter=50, solver='adamw'"
-    assert tried[:3] == [("default", losses[0]), ("default", losses[1]), (network, losses[0])]
+    network = "hidden_layer_sizes=(100,), learning_rate='cosine', max_iter=100, solver='adamw'"
+    assert tried == [("default", losses[0]), ("default", losses[1]), (network, losses[0])]
     assert model.best_params_["estimator"].startswith("hidden_layer_sizes=(100,)")
     assert model.best_score_ > 0.85
     assert_array_equal(clone(model).fit(X, Y).predict_proba(X), model.predict_proba(X))
     assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
     linear = clone(model).fit(sparse.csr_array(X), Y)
     assert "estimator" not in linear.best_params_
+
+
+def test_the_network_has_twice_as_many_values_of_C(data):
+    """A number of values, with another one between any two; given values are those of all classifiers."""
+    model = QuadrantMultiLabelClassifierCV("squared_error", 2, cv=2, thresholds="natural", C_scope="shared").fit(*data)
+    found = [(each["estimator"] == "default", each["C"]) for each in model.cv_results_["params"]]
+    expected = [(True, 1e-3), (True, 1e2), (False, 1e-3), (False, 10**-0.5), (False, 1e2)]
+    assert found == [(is_linear, pytest.approx(C)) for is_linear, C in expected]
 
 
 def test_estimators_of_a_list_are_compared_with_all_losses(data):
