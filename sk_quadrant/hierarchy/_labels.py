@@ -160,11 +160,7 @@ class LabelHierarchy:
         """
         if sparse.issparse(y):
             return follow_sparse_interface(type(y)(self.prune(y.toarray())))
-        self._check(y)
-        pruned = np.array(y)
-        for label in reversed(self.upwards):
-            pruned[:, label] *= pruned[:, self.parents[label]]
-        return pruned
+        return self.lower_children(y)
 
     def raise_parents(self, probabilities: Any) -> Any:
         """Raise the probability of each parent to that of its most probable child.
