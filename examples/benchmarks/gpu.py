@@ -29,7 +29,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from sk_quadrant import QuadrantMultiLabelClassifier
 from sk_quadrant.losses import LOSSES
 
-TESTS = ["tests/test_own_modules.py", "tests/test_array_api.py", "tests/distributed"]
+TESTS = ["tests/solvers/test_own_modules.py", "tests/test_array_api.py", "tests/distributed"]
 SIZES = {  # rows, features and labels; texts have 100 words each
     "dense": {False: (200_000, 1000, 1000), True: (600, 20, 10)},
     "text": {False: (100_000, 100_000, 500), True: (300, 1000, 10)},
