@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,34 +15,31 @@ from sk_quadrant._tensors import numpy_dtype
 Signature = dict[str, Any]
 
 
+@dataclass(frozen=True, eq=False)
 class Inputs(ABC):
     """Checked rows of the inputs of a module. They are indexed like an array.
 
     Attributes
     ----------
+    values : ndarray or torch.Tensor of shape (n_rows, ...), or dict of them
+        Argument of the module.
     kind : str
         Description of the rows, for messages.
     """
 
+    values: Any
     kind: ClassVar[str]
 
-    @abstractmethod
     def __len__(self) -> int:
-        """Return the number of rows."""
+        return len(self.values)
 
-    @abstractmethod
     def __getitem__(self, rows: Any) -> Inputs:
-        """Return some of the rows."""
+        return replace(self, values=self.values[rows])
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Number of rows, where scikit-learn looks for it."""
         return (len(self),)
-
-    @property
-    @abstractmethod
-    def values(self) -> Any:
-        """Argument of the module: an array, an array of strings, or a dict of arrays."""
 
     @property
     @abstractmethod
@@ -75,75 +72,39 @@ class Inputs(ABC):
         return self
 
 
-@dataclass(frozen=True, eq=False)
 class ArrayInputs(Inputs):
-    """Rows of a numeric array.
+    """Rows of a numeric array, an ndarray or a tensor."""
 
-    Parameters
-    ----------
-    array : ndarray or torch.Tensor of shape (n_rows, ...)
-    """
-
-    array: Any
-    kind: ClassVar[str] = "a numeric array"
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def __getitem__(self, rows: Any) -> ArrayInputs:
-        return ArrayInputs(self.array[rows])
-
-    @property
-    def values(self) -> Any:
-        """The array; see `Inputs.values`."""
-        return self.array
+    kind = "a numeric array"
 
     @property
     def numbers_per_row(self) -> float:
         """Numbers in a row."""
-        return float(np.prod(self.array.shape[1:]))
+        return float(np.prod(self.values.shape[1:]))
 
     @property
     def n_features(self) -> Any:
         """Number of columns; the shape of a row of three or more axes."""
-        return self.array.shape[1] if self.array.ndim == 2 else self.array.shape[1:]
+        return self.values.shape[1] if self.values.ndim == 2 else self.values.shape[1:]
 
     def arrays(self) -> list[NDArray[Any]]:
         """Return the array."""
-        return [move_to_numpy(self.array)]
+        return [move_to_numpy(self.values)]
 
     def signature(self) -> Signature:
         """Return number of axes and whether the numbers are floats."""
-        return {"kind": self.kind, "of": _description(self.array)}
+        return super().signature() | {"of": _description(self.values)}
 
-    def conform(self, signature: Signature) -> ArrayInputs:
+    def conform(self, signature: Signature) -> Inputs:
         """Return the rows, integers as floats where the first call had floats; see `Inputs.conform`."""
         super().conform(signature)
-        return ArrayInputs(_conform(self.array, signature["of"], "X"))
+        return ArrayInputs(_conform(self.values, signature["of"], "X"))
 
 
-@dataclass(frozen=True, eq=False)
 class TextInputs(Inputs):
-    """Rows that are strings.
+    """Rows that are strings, an object array of shape (n_rows,), passed to the module as a list."""
 
-    Parameters
-    ----------
-    texts : object ndarray of shape (n_rows,)
-    """
-
-    texts: NDArray[np.object_]
-    kind: ClassVar[str] = "a sequence of strings"
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def __getitem__(self, rows: Any) -> TextInputs:
-        return TextInputs(self.texts[rows])
-
-    @property
-    def values(self) -> Any:
-        """The strings, passed to the module as a list; see `Inputs.values`."""
-        return self.texts
+    kind = "a sequence of strings"
 
     @property
     def numbers_per_row(self) -> float:
@@ -152,54 +113,42 @@ class TextInputs(Inputs):
 
     def arrays(self) -> list[NDArray[Any]]:
         """Return the bytes of all strings and the length of each."""
-        encoded = [text.encode("utf-8", "surrogatepass") for text in self.texts]
+        encoded = [text.encode("utf-8", "surrogatepass") for text in self.values]
         lengths = np.array([len(text) for text in encoded])
         return [np.frombuffer(b"".join(encoded), dtype=np.uint8), lengths]
 
 
-@dataclass(frozen=True, eq=False)
 class DictInputs(Inputs):
-    """Rows of several arrays by name, the keyword arguments of a module.
+    """Rows of several arrays by name, the keyword arguments of a module."""
 
-    Parameters
-    ----------
-    parts : dict of ndarray of shape (n_rows, ...)
-    """
-
-    parts: dict[str, NDArray[Any]]
-    kind: ClassVar[str] = "a dict of arrays"
+    kind = "a dict of arrays"
 
     def __len__(self) -> int:
-        return len(next(iter(self.parts.values())))
+        return len(next(iter(self.values.values())))
 
-    def __getitem__(self, rows: Any) -> DictInputs:
-        return DictInputs({name: part[rows] for name, part in self.parts.items()})
-
-    @property
-    def values(self) -> Any:
-        """The arrays by name; see `Inputs.values`."""
-        return self.parts
+    def __getitem__(self, rows: Any) -> Inputs:
+        return DictInputs({name: part[rows] for name, part in self.values.items()})
 
     @property
     def numbers_per_row(self) -> float:
         """Numbers in a row of all arrays."""
-        return float(sum(np.prod(part.shape[1:]) for part in self.parts.values()))
+        return float(sum(np.prod(part.shape[1:]) for part in self.values.values()))
 
     def arrays(self) -> list[NDArray[Any]]:
         """Return the arrays and their names."""
-        return [np.array(list(self.parts)), *self.parts.values()]
+        return [np.array(list(self.values)), *self.values.values()]
 
     def signature(self) -> Signature:
         """Return number of axes and kind of numbers by name."""
-        return {"kind": self.kind, "of": {name: _description(part) for name, part in self.parts.items()}}
+        return super().signature() | {"of": {name: _description(part) for name, part in self.values.items()}}
 
-    def conform(self, signature: Signature) -> DictInputs:
+    def conform(self, signature: Signature) -> Inputs:
         """Return the rows in the order of the first call; see `Inputs.conform`."""
         super().conform(signature)
-        expected = signature["of"]
-        if set(expected) != set(self.parts):
-            raise ValueError(f"X must have the keys of the first call, {sorted(expected)}, got {sorted(self.parts)}.")
-        return DictInputs({name: _conform(self.parts[name], of, f"X[{name!r}]") for name, of in expected.items()})
+        parts, expected = self.values, signature["of"]
+        if set(expected) != set(parts):
+            raise ValueError(f"X must have the keys of the first call, {sorted(expected)}, got {sorted(parts)}.")
+        return DictInputs({name: _conform(parts[name], of, f"X[{name!r}]") for name, of in expected.items()})
 
 
 def _description(array: Any) -> list[Any]:
