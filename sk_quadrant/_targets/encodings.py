@@ -57,9 +57,9 @@ class Encoding(ABC):
     exclusive: ClassVar[bool] = True
 
     @property
-    @abstractmethod
     def n_labels(self) -> int:
         """Number of columns of targets and scores."""
+        return len(self.classes)
 
     @property
     def positive(self) -> Any:
@@ -267,11 +267,6 @@ class Multiclass(Encoding):
     kind: ClassVar[str] = "multiclass"
 
     @property
-    def n_labels(self) -> int:
-        """One column per class."""
-        return len(self.classes)
-
-    @property
     def names(self) -> NDArray[Any]:
         """The classes."""
         return self.classes
@@ -313,11 +308,6 @@ class MultiLabel(Encoding):
     unobserved: NDArray[np.bool_] | None = None
     kind: ClassVar[str] = "multilabel"
     exclusive: ClassVar[bool] = False
-
-    @property
-    def n_labels(self) -> int:
-        """One column per label."""
-        return len(self.classes)
 
     @property
     def positive(self) -> Any:

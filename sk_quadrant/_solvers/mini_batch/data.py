@@ -49,6 +49,8 @@ class BatchData(Dataset[Any]):
         Indices of the rows, None for all.
     label_smoothing : float, default=None
         Weight of 1/2 in the targets, None for the value of the rows.
+    precision : torch.dtype, default=None
+        Precision of a module, None for that of the rows.
 
     Attributes
     ----------
@@ -64,20 +66,23 @@ class BatchData(Dataset[Any]):
     validation: BatchData | Division | None = None
 
     def __init__(
-        self, rows: TrainingRows, index: NDArray[np.intp] | None = None, *, label_smoothing: float | None = None
+        self,
+        rows: TrainingRows,
+        index: NDArray[np.intp] | None = None,
+        *,
+        label_smoothing: float | None = None,
+        precision: torch.dtype | None = None,
     ) -> None:
-        self.training_rows, self.index = rows, index
+        self.training_rows, self.index, self.precision = rows, index, precision
         self.label_smoothing = rows.label_smoothing if label_smoothing is None else label_smoothing
-        self.X, self.dtype, targets = rows.X, self._dtype_of_targets(), rows.targets
+        self.X, targets = rows.X, rows.targets
+        self.dtype = torch_dtype(rows.dtype) if precision is None else torch.promote_types(precision, torch.float32)
         weight = None if targets.weight is None else as_tensor(targets.weight, dtype=self.dtype)
         self.mask = None if targets.mask is None else as_tensor(targets.mask)
         self.row_weight, self.label_weight = split_weight(weight, self.mask)
         chosen = slice(None) if index is None else torch.from_numpy(index)
         self.mean_weight = 1.0 if self.row_weight is None else float(self.row_weight[chosen].mean(dtype=torch.float64))
         self.values = targets.values.tocsr() if sparse.issparse(targets.values) else as_tensor(targets.values)
-
-    def _dtype_of_targets(self) -> torch.dtype:
-        return torch_dtype(self.training_rows.dtype)
 
     def __len__(self) -> int:
         return len(self.training_rows) if self.index is None else len(self.index)
@@ -104,9 +109,9 @@ class BatchData(Dataset[Any]):
             return [*own, self.validation.train, self.validation.test]
         return own if self.validation is None else own + self.validation.arrays()
 
-    def of(self, rows: TrainingRows) -> BatchData:
+    def of(self, rows: TrainingRows, index: NDArray[np.intp] | None = None, **options: Any) -> BatchData:
         """Return other rows in the same form."""
-        return self._made_of(rows)
+        return type(self)(rows, index, precision=self.precision, **options)
 
     def divide(self, fraction: float, seed: int) -> tuple[BatchData, BatchData]:
         """Return training rows and validation rows; a fraction is held out if there are no validation rows yet."""
@@ -155,10 +160,7 @@ class BatchData(Dataset[Any]):
     def subset(self, index: NDArray[np.intp], *, label_smoothing: float) -> BatchData:
         """Return some of the rows; nothing but the index is copied."""
         chosen = index if self.index is None else self.index[index]
-        return self._made_of(self.training_rows, chosen, label_smoothing=label_smoothing)
-
-    def _made_of(self, rows: TrainingRows, index: NDArray[np.intp] | None = None, **options: Any) -> BatchData:
-        return BatchData(rows, index, **options)
+        return self.of(self.training_rows, chosen, label_smoothing=label_smoothing)
 
     def rows(self, index: NDArray[np.intp], out: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
         """Return features and targets of some rows as new tensors.
@@ -208,30 +210,9 @@ class BatchData(Dataset[Any]):
 
 
 class ModuleData(BatchData):
-    """Rows for a module of the user.
+    """Rows, of the type `InputRows`, for a module of the user, whose precision is that of floating inputs."""
 
-    Parameters
-    ----------
-    rows : InputRows
-    precision : torch.dtype
-        Precision of floating inputs of the module.
-    index, label_smoothing
-        See `BatchData`.
-    """
-
-    def __init__(
-        self,
-        rows: TrainingRows,
-        precision: torch.dtype,
-        index: NDArray[np.intp] | None = None,
-        *,
-        label_smoothing: float | None = None,
-    ) -> None:
-        self.precision = precision
-        super().__init__(rows, index, label_smoothing=label_smoothing)
-
-    def _dtype_of_targets(self) -> torch.dtype:
-        return torch.promote_types(self.precision, torch.float32)
+    precision: torch.dtype
 
     @property
     def elements_per_row(self) -> float:
@@ -242,9 +223,6 @@ class ModuleData(BatchData):
         """Return inputs and targets of some rows as new tensors; see `BatchData.rows`."""
         rows = index if self.index is None else self.index[index]
         return InputValues(as_values(self.X[rows].values, self.precision, None), len(rows)), self._targets(rows)
-
-    def _made_of(self, rows: TrainingRows, index: NDArray[np.intp] | None = None, **options: Any) -> BatchData:
-        return ModuleData(rows, self.precision, index, **options)
 
 
 class InputValues:

@@ -87,7 +87,7 @@ def _own_module(
     check_param_groups(problem.param_groups or [], module, optimizer)
     options = options | {"param_groups": problem.param_groups or []}
     net = _build(problem, ModuleNet, module, len(rows), optimizer, options, micro_batch_size=problem.micro_batch_size)
-    return net, ModuleData(rows, float_dtype(module))
+    return net, ModuleData(rows, precision=float_dtype(module))
 
 
 def _train(problem: Problem, net: MultiLabelNet, data: BatchData) -> FitResult:
