@@ -51,7 +51,7 @@ def test_a_run_writes_tables_and_a_picture(outcome):
 def test_contestants_are_measured_and_judged(outcome):
     """Peer and own fits have seconds, as many runs as asked for, a tiny gap and the same held-out F1."""
     _, folder = outcome
-    rows = read(folder / "timings.csv")
+    rows = [row for row in read(folder / "timings.csv") if not row["note"].startswith("missing")]
     contestants = {row["contestant"].split(" tol=")[0] for row in rows}
     assert {"OneVsRest", "sk_quadrant float32", "sk_quadrant float64"} <= contestants
     for row in rows:
