@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -185,21 +185,16 @@ class Fits:
         self.progress.step(self.n_done, line)
 
     def in_parallel(
-        self,
-        calls: Iterable[Any],
-        *,
-        n_jobs: int | None,
-        n_fits: Callable[[Any], int] | None = None,
-        line: str | None = None,
+        self, calls: Iterable[Any], *, n_jobs: int | None, n_fits: int = 1, line: str | None = None
     ) -> list[Any]:
-        """Return the results of delayed calls; `n_fits` returns the number of fits of a result, None for one each."""
+        """Return the results of delayed calls, each of which makes some fits."""
         backend = get_active_backend()[0]
         as_they_come = self.progress.is_on and getattr(backend, "supports_return_generator", False)
         parallel = Parallel(n_jobs=n_jobs, **({"return_as": "generator"} if as_they_come else {}))
         results = []
         for result in parallel(calls):
             results.append(result)
-            self.count(1 if n_fits is None else n_fits(result), line)
+            self.count(n_fits, line)
         return results
 
 

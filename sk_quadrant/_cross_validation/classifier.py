@@ -66,9 +66,8 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
     losses : str, Loss, or array-like of these, default=("bce_with_logits", "squared_hinge", "squared_error")
         Losses to choose from.
 
-    Cs : int or array-like of float, default=6
-        Values of C to choose from; an int is the number of values on a logarithmic scale from 1e-3 to 1e2. The network
-        among the default classifiers then has another value between any two of them.
+    Cs : int or array-like of float, default=11
+        Values of C to choose from; an int is the number of values on a logarithmic scale from 1e-3 to 1e2.
 
     C_scope : {"auto", "shared", "label"}, default="auto"
         Whether all labels share C. "label" takes for each label the C with the smallest loss on held-out rows; it needs
@@ -215,7 +214,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
     def __init__(
         self,
         losses: Any = DEFAULT_LOSSES,
-        Cs: Any = 6,
+        Cs: Any = 11,
         *,
         C_scope: str = "auto",
         scoring: Any = "f1_macro",
@@ -279,14 +278,14 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         params = {} if weight is None else {"sample_weight": weight}
         data = replace(data, targets=replace(data.targets, weight=weight), fit_params=params)
         splits = data.split(self.cv, routed.splitter.split, self.random_state)
-        kinds, starts = self._check_thresholds(len(splits)), self._starts(data.X)
-        candidate_scorer = self._candidate_scorer(data.targets, weight, kinds)
-        with Fits(self, len(splits) * sum(len(start.Cs) for start in starts) + 1, data) as fits:
-            paths = self._fit_paths(data, splits, starts, fits)
+        losses, Cs, kinds = self._check_losses(), self._check_Cs(), self._check_thresholds(len(splits))
+        candidate_scorer, starts = self._candidate_scorer(data.targets, weight, kinds), self._starts(data.X, losses)
+        with Fits(self, len(starts) * len(splits) * len(Cs) + 1, data) as fits:
+            paths = self._fit_paths(data, splits, starts, Cs, fits)
             candidates = [
                 self._candidate(candidate_scorer, start, *fitted, thresholds=kind, prints=fits.progress.prints)
                 for start, start_paths in zip(starts, paths, strict=True)
-                for fitted in self._fitted(data, splits, start, start_paths)
+                for fitted in self._fitted(data, splits, start, Cs, start_paths)
                 for kind in kinds
             ]
             results = results_of(candidates)
@@ -414,9 +413,8 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             return [QuadrantMultiLabelClassifier()]
         return list(self.estimator) if isinstance(self.estimator, (list, tuple)) else [self.estimator]
 
-    def _starts(self, X):
-        """Return the classifiers and losses to compare, with their values of C."""
-        losses, Cs = self._check_losses(), self._check_Cs()
+    def _starts(self, X, losses):
+        """Return the classifiers and losses to compare."""
         templates = self._templates()
         if not templates or not all(hasattr(each, "fit") and not isinstance(each, type) for each in templates):
             raise ValueError(
@@ -424,13 +422,12 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             )
         for each in templates:
             self._check_template(each)
-        tried = list(product(templates, losses, [Cs]))
+        tried = list(product(templates, losses))
         if self.estimator is None and self.C_scope != "label" and _is_small_and_dense(X):
             network = _default_network(self.random_state)
-            templates = [*templates, network]
-            tried.append((network, losses[0], _spaced(2 * int(self.Cs) - 1) if isinstance(self.Cs, Integral) else Cs))
+            templates, tried = [*templates, network], [*tried, (network, losses[0])]
         names = {id(each): _changed_parameters(each) if len(templates) > 1 else "" for each in templates}
-        return [Start(estimator, loss, Cs, names[id(estimator)]) for estimator, loss, Cs in tried]
+        return [Start(estimator, loss, names[id(estimator)]) for estimator, loss in tried]
 
     def _check_template(self, estimator):
         missing = sorted({"loss", "C"} - set(estimator.get_params(deep=False)))
@@ -458,7 +455,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
 
     def _check_Cs(self):
         if isinstance(self.Cs, Integral):
-            return _spaced(self.Cs)
+            return np.logspace(-3, 2, int(self.Cs)).tolist() if self.Cs != 1 else [1.0]
         Cs = np.asarray(self.Cs, dtype=np.float64)
         if Cs.ndim != 1 or not Cs.size or not (Cs > 0).all():
             raise ValueError(f"Cs must be a number of values, or positive values, got {self.Cs!r}.")
@@ -492,19 +489,19 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
     def _scorer(self):
         return get_scorer(self.scoring)
 
-    def _fit_paths(self, data, splits, starts, fits):
+    def _fit_paths(self, data, splits, starts, Cs, fits):
         """Return for each start and split the path of its fits."""
         prints = fits.progress.prints
         calls = (
-            delayed(fit_path)(start, data, split, [fits.step() for _ in start.Cs], prints=prints)
+            delayed(fit_path)(start, Cs, data, split, [fits.step() for _ in Cs], prints=prints)
             for start, split in product(starts, splits)
         )
-        found = fits.in_parallel(calls, n_jobs=self.n_jobs, n_fits=len, line="")
+        found = fits.in_parallel(calls, n_jobs=self.n_jobs, n_fits=len(Cs), line="")
         return [found[i * len(splits) : (i + 1) * len(splits)] for i in range(len(starts))]
 
-    def _fitted(self, data, splits, start, paths):
+    def _fitted(self, data, splits, start, Cs, paths):
         """Return C, held-out scores and seconds of a start, for each C and for one per label."""
-        Cs, scores, seconds = start.Cs, [], []
+        scores, seconds = [], []
         for points in zip(*paths, strict=True):
             values, natural = [point.scores for point in points], [point.natural for point in points]
             scores.append(HeldOutScores(data, splits, values, natural))
@@ -578,11 +575,6 @@ def _loss_of(loss):
 def _is_small_and_dense(X):
     shape = () if sparse.issparse(X) else np.shape(X)
     return len(shape) == 2 and np.prod(shape, dtype=np.float64) <= LARGEST_FOR_NETWORKS
-
-
-def _spaced(n_values):
-    """Return values of C on a logarithmic scale."""
-    return np.logspace(-3, 2, int(n_values)).tolist() if n_values != 1 else [1.0]
 
 
 def _default_network(random_state):

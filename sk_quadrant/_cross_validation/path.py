@@ -25,15 +25,12 @@ class Start:
     estimator : QuadrantMultiLabelClassifier
         Classifier with all other parameters; it is cloned.
     loss : str or Loss
-    Cs : list of float
-        In ascending order.
     name : str
         Name of the estimator in results, empty if there is one only.
     """
 
     estimator: Any
     loss: Any
-    Cs: list[float]
     name: str = ""
 
     def __str__(self) -> str:
@@ -59,12 +56,15 @@ class PathPoint:
     seconds: float
 
 
-def fit_path(origin: Start, data: FitData, split: Split, steps: Sequence[Any], *, prints: bool) -> list[PathPoint]:
-    """Return the results of the fits of a split, in the order of `Cs`.
+def fit_path(
+    origin: Start, Cs: Sequence[float], data: FitData, split: Split, steps: Sequence[Any], *, prints: bool
+) -> list[PathPoint]:
+    """Return the results of the fits of a split, in the order of ascending `Cs`.
 
     Parameters
     ----------
     origin : Start
+    Cs : sequence of float
     data : FitData
     split : Split
     steps : sequence of PartOfFit or None
@@ -75,7 +75,7 @@ def fit_path(origin: Start, data: FitData, split: Split, steps: Sequence[Any], *
     classifier = clone(origin.estimator).set_params(loss=origin.loss)
     part = data.part(classifier, split.train)
     points = []
-    for C, step in zip(origin.Cs, steps, strict=True):
+    for C, step in zip(Cs, steps, strict=True):
         start = perf_counter()
         classifier.set_params(C=C)
         data.fit_part(classifier, part, split.train, step=step)

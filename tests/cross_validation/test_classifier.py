@@ -211,14 +211,6 @@ def test_a_network_is_compared_where_X_is_dense_and_small():
     assert "estimator" not in linear.best_params_
 
 
-def test_the_network_has_twice_as_many_values_of_C(data):
-    """A number of values, with another one between any two; given values are those of all classifiers."""
-    model = QuadrantMultiLabelClassifierCV("squared_error", 2, cv=2, thresholds="natural", C_scope="shared").fit(*data)
-    found = [(each["estimator"] == "default", each["C"]) for each in model.cv_results_["params"]]
-    expected = [(True, 1e-3), (True, 1e2), (False, 1e-3), (False, 10**-0.5), (False, 1e2)]
-    assert found == [(is_linear, pytest.approx(C)) for is_linear, C in expected]
-
-
 def test_estimators_of_a_list_are_compared_with_all_losses(data):
     """Their names are the parameters that differ from the defaults."""
     X, Y = data
