@@ -431,7 +431,7 @@ class QuadrantMultiLabelClassifier(
             rows = self._read(X, y, sample_weight, reset=start is None)
             held_out = self._validation_rows(rows, X, y, groups, X_val, y_val, sample_weight_val)
             seen = (X, rows, y, sample_weight) if X_val is None else (X_val, held_out, y_val, sample_weight_val)
-            score = ValidationScore.of(self, *seen)
+            score = None if self.scoring is None else ValidationScore.of(self, *seen)
             result = fit_rows(self, rows, start=start, score=score, validation=held_out, task=task)
         if task is not None:
             task.end()

@@ -38,10 +38,8 @@ class ValidationScore:
     arrays: tuple[Any, Any, Any]
 
     @classmethod
-    def of(cls, estimator: Any, X: Any, rows: Any, y: Any, sample_weight: Any) -> ValidationScore | None:
-        """Return the score for the parameter `scoring` of an estimator, None if the loss is monitored."""
-        if estimator.scoring is None:
-            return None
+    def of(cls, estimator: Any, X: Any, rows: Any, y: Any, sample_weight: Any) -> ValidationScore:
+        """Return the score for the parameter `scoring` of an estimator."""
         scorer = check_scoring(estimator, scoring=_by_name(estimator.scoring))
         if np.ndim(sample_weight) == 0:  # a single weight has no effect
             sample_weight = None
