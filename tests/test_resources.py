@@ -300,7 +300,7 @@ def test_a_fit_stopped_between_blocks_of_labels_keeps_those_it_has(monkeypatch):
     """The labels of the first block are solved, the others have not been begun."""
     rows = sparse.csr_array(X)
     whole = QuadrantMultiLabelClassifier().fit(rows, Y)
-    monkeypatch.setattr(LabelProblems, "blocks", lambda self: iter(np_blocks()))
+    monkeypatch.setattr(LabelProblems, "blocks", lambda self, **_: np_blocks())
     monkeypatch.setattr(LabelProblems, "minimize", interrupting(LabelProblems.minimize, 2))
     with pytest.warns(ConvergenceWarning, match="interrupted after"):
         stopped = QuadrantMultiLabelClassifier().fit(rows, Y)

@@ -9,10 +9,12 @@ divided among threads of Python instead, which sleep while they wait. Both need 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -42,12 +44,13 @@ class Threads:
         self.number, self._stack = number, stack
         self._pool: ThreadPoolExecutor | None = None
 
-    def map(self, function: Callable[[Part], Result], parts: Sequence[Part]) -> Iterator[Result]:
-        """Return the results of a function for all parts, in their order."""
+    @property
+    def pool(self) -> ThreadPoolExecutor:
+        """Threads of Python with one thread of PyTorch each."""
         if self._pool is None:
             start = torch.is_grad_enabled(), self.number
             self._pool = self._stack.enter_context(ThreadPoolExecutor(self.number, "fit", _prepare, start))
-        return self._pool.map(function, parts)
+        return self._pool
 
 
 _SETTING = threading.Lock()
@@ -95,7 +98,37 @@ def in_threads(function: Callable[[Part], Result], parts: Sequence[Part]) -> Ite
     threads = _THREADS.get()
     if threads is None or len(parts) == 1 or not is_core_idle():
         return map(function, parts)
-    return threads.map(function, parts)
+    return threads.pool.map(function, parts)
+
+
+def until_interrupted(
+    function: Callable[[Part], Result], parts: Iterable[Part], stop: threading.Event, *, parallel: bool
+) -> Iterator[Result]:
+    """Yield the results of a function for all parts, if parallel like `in_threads`, with one for each thread at a time.
+
+    After Ctrl-C `stop` is set, which should end the function with a result or a KeyboardInterrupt. The results of parts
+    that had begun are yielded, then no more.
+    """
+    threads = _THREADS.get()
+    if threads is None or not parallel or not is_core_idle():
+        with suppress(KeyboardInterrupt):
+            yield from map(function, parts)
+        return
+    left = iter(parts)
+    futures = deque(threads.pool.submit(function, part) for part in islice(left, threads.number))
+    try:
+        while futures:
+            try:
+                yield futures[0].result()
+            except KeyboardInterrupt:
+                if not stop.is_set():  # Ctrl-C came to this thread, which waits for a result
+                    stop.set()
+                    continue
+            futures.popleft()
+            if not stop.is_set():
+                futures.extend(threads.pool.submit(function, part) for part in islice(left, 1))
+    finally:
+        stop.set()
 
 
 def _prepare(has_gradients: bool, default: int) -> None:

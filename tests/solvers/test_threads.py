@@ -1,5 +1,6 @@
 """Threads of fits: one for each operation of PyTorch but long ones, and the caller's number afterwards."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from scipy import sparse
 
 from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
 from sk_quadrant._solvers import threads  # which threads run shows from the inside only
+from sk_quadrant._solvers.full_batch import solve
 from sk_quadrant.losses import BCEWithLogits
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # few iterations, on purpose
@@ -153,8 +155,9 @@ def test_groups_depend_on_the_work_and_cover_all_parts(work, n):
 
 @pytest.mark.parametrize("as_rows", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
 def test_coefficients_do_not_depend_on_idle_cores(as_rows, monkeypatch):
-    """Compare bits of fits whose passes are divided, with work to divide made small."""
+    """Compare bits of fits whose passes, or labels, are divided, with work to divide made small."""
     monkeypatch.setattr(threads, "PART_WORK", 100)
+    monkeypatch.setattr(solve, "WORTH_THREADS", 100)
     monkeypatch.setattr(threads, "LONG", 100)
     rng = np.random.default_rng(0)
     rows, labels = as_rows(rng.normal(size=(4000, 90)) * (rng.random((4000, 90)) < 0.4)), rng.integers(0, 2, (4000, 40))
@@ -163,3 +166,63 @@ def test_coefficients_do_not_depend_on_idle_cores(as_rows, monkeypatch):
         monkeypatch.setattr(threads, "is_core_idle", lambda answer=answer: answer)
         found.append(QuadrantMultiLabelClassifier(max_iter=5).fit(rows, labels).coef_)
     np.testing.assert_array_equal(*found)
+
+
+class Counting(BCEWithLogits):
+    """Loss that counts its evaluations, and acts on one of them."""
+
+    act = staticmethod(lambda: None)
+    on, n = 0, 0
+
+    def per_label_and_gradient(self, *args):
+        """Count, and compute."""
+        type(self).n += 1
+        if self.n == self.on:
+            self.act()
+        return super().per_label_and_gradient(*args)
+
+
+@pytest.fixture
+def blocks_in_threads(monkeypatch):
+    """Solve even the smallest sparse problems in two blocks, in threads, with a loss that counts."""
+    monkeypatch.setattr(solve, "WORTH_THREADS", 1)
+    monkeypatch.setattr(threads, "is_core_idle", lambda: True)
+    monkeypatch.setattr(Counting, "n", 0)
+    rng = np.random.default_rng(0)
+    return sparse.random(300, 40, 0.1, "csr", random_state=0), rng.integers(0, 2, (300, 6))
+
+
+def test_an_error_in_one_block_of_labels_is_raised(blocks_in_threads, monkeypatch):
+    """The other block does not hide it, and the caller's threads are back."""
+
+    def fail():
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Counting, "act", staticmethod(fail))
+    monkeypatch.setattr(Counting, "on", 6)
+    with pytest.raises(ZeroDivisionError):
+        QuadrantMultiLabelClassifier(Counting(), tol=1e-10).fit(*blocks_in_threads)
+    assert (torch.get_num_threads(), number_in_new_thread()) == (3, 3)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="sends the signal of Ctrl-C to the main thread")
+def test_ctrl_c_stops_blocks_in_threads_and_keeps_what_they_have(blocks_in_threads, monkeypatch):
+    """The labels that were begun keep their last iteration, there is a warning, and the model predicts."""
+    events, check = [], solve._check
+
+    def remember(stop, solution):
+        events.append(stop)
+        check(stop, solution)
+
+    def press():
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        events[0].wait(timeout=30)
+
+    monkeypatch.setattr(solve, "_check", remember)
+    monkeypatch.setattr(Counting, "act", staticmethod(press))
+    monkeypatch.setattr(Counting, "on", 8)
+    clf = QuadrantMultiLabelClassifier(Counting(), tol=1e-12)
+    with pytest.warns(UserWarning, match="interrupted after"):
+        clf.fit(*blocks_in_threads)
+    assert clf.coef_.any(axis=1).sum() >= 3
+    assert clf.predict(blocks_in_threads[0]).shape == (300, 6)

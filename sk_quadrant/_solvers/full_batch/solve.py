@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, reduce
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -27,6 +29,7 @@ from sk_quadrant._solvers.full_batch.space import Space
 from sk_quadrant._solvers.full_batch.stages import Minimization, Options, SinglePrecision
 from sk_quadrant._solvers.full_batch.sums import LocalSums, RowSums, local_sums
 from sk_quadrant._solvers.full_batch.trace import Trace
+from sk_quadrant._solvers.threads import until_interrupted
 from sk_quadrant._targets.weights import check_known
 
 if TYPE_CHECKING:
@@ -43,6 +46,8 @@ WORTH_SINGLE = 2**20  # multiplications in a product for which a design in singl
 FEWEST, MOST = 64, 256  # labels in a block of sparse data: a row of weights should fill some cache lines
 MAX_KERNEL_ROWS = 2000  # inner products of these take 31 MiB
 MEMORY = 5, 10  # fewest and most curvature pairs
+WORTH_THREADS = 2**24  # work of a pass over the rows for which labels are divided among threads
+VALUES_PER_SCORE = 8  # stored values whose product takes as long as the loss of a score
 PAIR_ELEMENTS = 2**21  # parameters in all steps of curvature pairs, if more than the fewest: 8 MiB in single precision
 
 
@@ -72,6 +77,7 @@ class LabelProblems:
     in_single: tuple[Space, Design] | None
     spans: tuple[RowSpan, ...]
     equations: NormalEquations | None
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def of(
@@ -100,6 +106,12 @@ class LabelProblems:
         equations = NormalEquations.of(space, rows, penalty) if loss.quadratic else None
         return cls(rows, space, loss, penalty, single, spans, equations)
 
+    @property
+    def parallel(self) -> bool:
+        """Whether blocks of labels may be solved in threads; passes over dense rows are divided by rows."""
+        in_memory = self.rows.design() is not None and self.rows.device.type == "cpu"
+        return in_memory and self.loss.labelwise and not self.space.dense
+
     @cached_property
     def hessian(self) -> SharedHessian:
         """Approximation of the Hessians, for steps outside the span of the rows."""
@@ -112,16 +124,27 @@ class LabelProblems:
             return None
         return SinglePrecision(*self.in_single, self.hessian.single())
 
-    def blocks(self) -> Iterator[Tensor]:
-        """Yield the indices of the labels of each block, frequent labels first for a labelwise loss."""
+    def blocks(self, *, fewest: bool) -> list[Tensor]:
+        """Return the indices of the labels of each block, frequent labels first for a labelwise loss.
+
+        The blocks depend on the work, not on the number of threads; with `fewest` they are as many as memory needs.
+        """
         n_labels = self.rows.n_labels
         if not self.loss.labelwise:
-            yield torch.arange(n_labels)
-            return
+            return [torch.arange(n_labels)]
         order = np.argsort(-self.rows.frequency(), kind="stable")
         size = labels_per_block(self.rows.largest, self.space.n_columns, sparse=not self.space.dense)
-        for start in range(0, n_labels, size):
-            yield torch.from_numpy(order[start : start + size])
+        if self.parallel and not fewest:
+            return self._even_blocks(order, math.ceil(n_labels / size))
+        return [torch.from_numpy(order[start : start + size]) for start in range(0, n_labels, size)]
+
+    def _even_blocks(self, order: NDArray[np.intp], n_blocks: int) -> list[Tensor]:
+        """Return pairs of blocks that take equally long, one block if there is little work."""
+        work = self.space.n_values + VALUES_PER_SCORE * self.space.n_rows
+        if n_blocks == 1 and work * len(order) < WORTH_THREADS:
+            return [torch.from_numpy(order)]
+        pairs = np.array_split(order, math.ceil(n_blocks / 2))
+        return [torch.from_numpy(pair[first::2].copy()) for pair in pairs for first in (0, 1) if first < len(pair)]
 
     def memory(self, n_labels: int) -> int:
         """Return the number of curvature pairs: more save products of sparse rows, and take passes over parameters."""
@@ -146,7 +169,9 @@ class LabelProblems:
             minimization.solve_equations(self.equations)
             minimization.in_row_span(self.spans)
             if minimization.is_unfinished():
-                minimization.run(self.hessian, None if minimization.traces else self.single)
+                with self.lock:  # one thread computes what all share
+                    hessian, single = self.hessian, None if minimization.traces else self.single
+                minimization.run(hessian, single)
             traces.append(minimization.summary())
             theta = minimization.theta
             if traces[-1].interrupted:
@@ -228,37 +253,45 @@ def minimize(
         check_known(*sums.known_weight())
     problems = LabelProblems.of(sums, loss, C=C, fit_intercept=fit_intercept, by_multipliers=by_multipliers)
     progress = progress or Progress(0, "")
-    blocks = list(problems.blocks())
+    blocks = problems.blocks(fewest=observe is not None)
+    parallel = problems.parallel and len(blocks) > 1 and not progress.is_on and observe is None
+    stop = threading.Event()
     traces: list[Trace] = []
     solved = 0
-    for labels in blocks:
+
+    def solve(labels: Tensor) -> tuple[Tensor, Tensor, Trace]:
+        if stop.is_set():
+            raise KeyboardInterrupt
         place = partial(_with_block, problems.space, labels, coef=coef, intercept=intercept, rare=rare)
-        within = observe if len(blocks) == 1 else None
-        share = len(labels) / sums.n_labels
-        monitor = Monitor(progress, within, place, solved / sums.n_labels, share)
+        within = observe if len(blocks) == 1 else partial(_check, stop) if parallel else None
+        monitor = Monitor(progress, within, place, solved / sums.n_labels, len(labels) / sums.n_labels)
         options = Options(tol=tol, max_iter=max_iter, memory=problems.memory(len(labels)), monitor=monitor)
-        try:
-            objective = problems.objective(labels)
-            theta = objective.start()
-            if warm_start:
-                before = coef.take(labels) if rare is None else rare.reduce(coef.take(labels))
-                present = problems.space.theta_of(before, intercept[labels] if intercept is not None else None)
-                theta = theta.where(_is_better(objective, theta, present), present)
-            theta, trace = problems.minimize(objective, theta, options)
-        except KeyboardInterrupt:
-            if not traces:
-                raise
-            traces[-1].interrupted = True
-            break
+        objective = problems.objective(labels)
+        theta = objective.start()
+        if warm_start:
+            theta = _warm_start(problems.space, objective, theta, labels, coef, intercept, rare)
+        return labels, *problems.minimize(objective, theta, options)
+
+    for labels, theta, trace in until_interrupted(solve, blocks, stop, parallel=parallel):
         traces.append(trace)
         _publish(problems.space, labels, theta, coef, intercept, rare)
         solved += len(labels)
         if trace.converged:
             progress.step(solved / sums.n_labels, note=f"{solved} of {sums.n_labels} labels")
         if trace.interrupted or (len(blocks) > 1 and _is_stopped(observe, coef, intercept)):
-            traces[-1].interrupted = True
-            break
+            stop.set()
+            trace.interrupted = True
+    if not traces:
+        raise KeyboardInterrupt
+    if solved < sums.n_labels:
+        traces[-1].interrupted = True
     return reduce(Trace.beside, traces).per_row(problems.space.total_weight)
+
+
+def _check(stop: threading.Event, _: Any) -> None:
+    """Stop if the user has stopped another block."""
+    if stop.is_set():
+        raise KeyboardInterrupt
 
 
 def _with_block(
@@ -307,6 +340,21 @@ def _publish(
         coef.put(some, weights, rare)
         if intercept is not None and solved is not None:
             intercept[some] = solved
+
+
+def _warm_start(
+    space: Space,
+    objective: Objective,
+    theta: Tensor,
+    labels: Tensor,
+    coef: Coefficients,
+    intercept: Tensor | None,
+    rare: RareColumns | None,
+) -> Tensor:
+    """Return the better start of each label: the constant one, or the present weights and intercept."""
+    before = coef.take(labels) if rare is None else rare.reduce(coef.take(labels))
+    present = space.theta_of(before, intercept[labels] if intercept is not None else None)
+    return theta.where(_is_better(objective, theta, present), present)
 
 
 def _is_better(objective: Objective, constant: Tensor, present: Tensor) -> Tensor:
