@@ -17,7 +17,6 @@ from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray, row_blocks
 from sk_quadrant._progress import tracked
 from sk_quadrant._thresholds.exact_search import (
     ROUNDING,
-    Curve,
     Hamming,
     MacroF1,
     MicroF1,
@@ -155,59 +154,6 @@ def _descending(scores: FloatArray, targets: BoolArray, known: BoolArray) -> tup
     order = np.argsort(-scores, axis=1)
     scores = np.take_along_axis(scores, order, axis=1)
     return scores, np.take_along_axis(targets, order, axis=1), np.take_along_axis(known, order, axis=1)
-
-
-class PredictionMetric:
-    """Any metric of the predictions. A label with many distinct scores is searched from coarse to fine.
-
-    Parameters
-    ----------
-    of_predictions : callable
-        Predictions, an ndarray of bool of shape (n_samples, n_labels) -> metric, higher is better.
-    """
-
-    def __init__(self, of_predictions: Callable[[BoolArray], float]) -> None:
-        self.of_predictions = of_predictions
-
-    def value(self, held_out: HeldOut, thresholds: FloatArray) -> float:
-        """Return the metric of the predictions."""
-        return self.of_predictions(held_out.predictions(thresholds))
-
-    def tune(
-        self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
-    ) -> FloatArray:
-        """Return thresholds at least as good as the exact ones for F1 and for the Hamming loss."""
-        starts = exact_starts(held_out, groups, thresholds)
-        return climb([_PredictionState(self.of_predictions, held_out, start) for start in starts], groups, max_passes)
-
-
-class _PredictionState:
-    """The predictions at the current thresholds."""
-
-    def __init__(self, of_predictions: Callable[[BoolArray], float], held_out: HeldOut, thresholds: FloatArray) -> None:
-        self.of_predictions, self.held_out, self.thresholds = of_predictions, held_out, thresholds.copy()
-        self.predicted = held_out.predictions(thresholds)
-        self.value = of_predictions(self.predicted)
-
-    def improve(self, group: IndexArray) -> bool:
-        """Move the threshold of a group to a better place, if one is found; return whether one was."""
-        labels = self.held_out.labels(group)
-        thresholds = all_thresholds(labels.scores)
-        below_positive = np.searchsorted(thresholds, Curve.of(labels).threshold)
-        first = np.union1d(spread(thresholds.size), below_positive[spread(below_positive.size)])
-        rank, value = search_ranks(
-            lambda ranks: np.array([self._value_at(group, threshold) for threshold in thresholds[ranks]]), first
-        )
-        if not value > self.value:
-            return False
-        self.thresholds[group], self.value = thresholds[rank], value
-        self.predicted[:, group] = self.held_out.predictions(self.thresholds)[:, group]
-        return True
-
-    def _value_at(self, group: IndexArray, threshold: float) -> float:
-        predicted = self.predicted.copy()
-        predicted[:, group] = self.held_out.scores[:, group] > threshold
-        return self.of_predictions(predicted)
 
 
 def all_thresholds(scores: FloatArray) -> FloatArray:

@@ -19,7 +19,6 @@ from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
 from sk_quadrant._targets.encodings import Encoding, MultiLabel
 from sk_quadrant._targets.targets import Targets
 from sk_quadrant._targets.weights import check_sample_weight
-from sk_quadrant._thresholds.coordinate_search import PredictionMetric
 from sk_quadrant._thresholds.held_out import HeldOut
 from sk_quadrant._thresholds.ruled_search import COUNT_METRICS, RuledMetric
 from sk_quadrant._thresholds.search import METRICS, Metric
@@ -89,8 +88,7 @@ class Scoring:
         targets, mask = data.targets.present(rows), data.targets.mask
         if self.name is None:
             of_predictions = self._metric_of(data, rows, params)
-            ruled = RuledMetric(rule, lambda _, sets: of_predictions(sets))
-            return PredictionMetric(of_predictions) if rule.is_plain else ruled, HeldOut(scores, targets)
+            return RuledMetric(rule, lambda _, sets: of_predictions(sets)), HeldOut(scores, targets)
         names = data.encoding.label_names
         weight = check_sample_weight(params.get("sample_weight"), rows.size, scores.shape[1], names=names)
         known = None if mask is None else mask[rows]

@@ -10,9 +10,10 @@ from hypothesis.extra.numpy import arrays
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, f1_score, hamming_loss, precision_recall_curve
 
-from sk_quadrant._thresholds.coordinate_search import PredictionMetric
 from sk_quadrant._thresholds.exact_search import between
 from sk_quadrant._thresholds.held_out import HeldOut
+from sk_quadrant._thresholds.ruled_search import RuledMetric
+from sk_quadrant._thresholds.rules import Rule
 from sk_quadrant._thresholds.search import METRICS, tune_thresholds
 
 EXACT = ["f1_macro", "f1_micro", "neg_hamming_loss"]
@@ -329,20 +330,25 @@ class TestRareLabels:
         assert np.mean(gains) > 3 * np.std(gains) / np.sqrt(len(gains))
 
 
-class TestPredictionMetric:
-    """Metrics that have to be called."""
+def called(metric):
+    """Return a metric of predictions, which has to be called."""
+    return RuledMetric(Rule(), lambda _, predicted: metric(predicted))
+
+
+class TestMetricsThatAreCalled:
+    """Metrics of any predictions."""
 
     def test_finds_the_exact_thresholds_of_a_known_metric(self):
         """Called for its predictions only, micro-F1 is as high as the fixed point says."""
         held_out = informative_problem(n_samples=50, n_labels=4)
-        metric = PredictionMetric(lambda predicted: f1_score(held_out.targets, predicted, average="micro"))
+        metric = called(lambda predicted: f1_score(held_out.targets, predicted, average="micro"))
         thresholds, _ = tune(metric, held_out)
         assert metric.value(held_out, thresholds) == METRICS["f1_micro"].value(held_out, tune("f1_micro", held_out)[0])
 
     def test_no_other_threshold_of_a_single_label_is_better(self):
         """With up to 64 thresholds a label, all of them are tried."""
         held_out = informative_problem(n_samples=40, n_labels=3)
-        metric = PredictionMetric(lambda predicted: accuracy_score(held_out.targets, predicted))
+        metric = called(lambda predicted: accuracy_score(held_out.targets, predicted))
         thresholds, _ = tune(metric, held_out)
         for j in range(3):
             for threshold in every_threshold(held_out.scores[:, j]):
@@ -358,7 +364,7 @@ class TestPredictionMetric:
             calls.append(predicted.sum())
             return -abs(int(predicted.sum()) - 1234)
 
-        metric = PredictionMetric(close_to_1234)
+        metric = called(close_to_1234)
         thresholds, _ = tune(metric, HeldOut(scores, scores > 3))
         assert metric.value(HeldOut(scores, scores > 3), thresholds) == 0
         assert len(calls) < 400
@@ -366,7 +372,7 @@ class TestPredictionMetric:
     def test_shared_threshold_is_searched_too(self):
         """One threshold for all labels."""
         held_out = informative_problem(n_samples=12, n_labels=4)
-        metric = PredictionMetric(lambda predicted: f1_score(held_out.targets, predicted, average="macro"))
+        metric = called(lambda predicted: f1_score(held_out.targets, predicted, average="macro"))
         thresholds, _ = tune(metric, held_out, shared=True)
         assert metric.value(held_out, thresholds) == max(
             f1_score(held_out.targets, held_out.scores > threshold, average="macro")
