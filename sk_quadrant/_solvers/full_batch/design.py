@@ -294,6 +294,10 @@ class SparseDesign(Design):
         """Return an accumulator; see `Design.feature_sums`."""
         return SparseFeatureSums(self._by_column, self.n_rows, n_labels, powers)
 
+    def backward(self, factor: Tensor, *, power: int = 1) -> Tensor:
+        """Return sums over all rows, without a copy of a factor in the memory order of scores."""
+        return self._by_column.times(factor.T, power=power).T
+
     def square_sums(self, mean: Tensor | None) -> Tensor:
         """Return sums of squares, not centred; see `Design.square_sums`."""
         return self.power_sums(2)

@@ -163,7 +163,7 @@ class Minimizer:
                 raise
             self.labels, self.done, self.theta = self.accepted
             self.trace.interrupted = True
-        self._store(~self.done)
+        self._store(torch.ones_like(self.done))
         self.trace.converged = bool(self.reached.all())
         return self.trace
 
@@ -229,7 +229,7 @@ class Minimizer:
         monitor.step(share, objective, line, self._present)
 
     def _present(self) -> Tensor:
-        self._store(~self.done)
+        self._store(torch.ones_like(self.done))
         return self.solution
 
     def _evaluate_start(self) -> None:
@@ -311,7 +311,7 @@ class Minimizer:
         """
         start, begin = self.theta, self.point
         bracket = Bracket(begin.values, slope, torch.finfo(direction.dtype).eps)
-        self.theta = start + direction * self._spread(~self.done)
+        self.theta = start.addcmul(direction, self._spread((~self.done).double()))
         self.point = self.objective.evaluate(self.theta, curvature)
         pending = bracket.update(~self.done, self.point.values, self._inner(self.point.gradient, direction))
         while pending.any() and bracket.trials < MAX_TRIALS:
@@ -343,7 +343,6 @@ class Minimizer:
         finished = finished & ~self.done
         if not finished.any():
             return
-        self._store(finished)
         self.done = self.done | finished
         self.reached[self._members(finished)] |= reached
 
@@ -361,7 +360,8 @@ class Minimizer:
         return self.per_label and float(self.done.double().mean()) > COMPACT
 
     def _compact(self, direction: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """Drop the finished labels from all tensors."""
+        """Store the finished labels and drop them from all tensors."""
+        self._store(self.done)
         self.finished_value += float(self.point.values[self.done].sum())
         keep = (~self.done).nonzero()[:, 0]
         self.objective, self.preconditioner = self.objective.take(keep), self.preconditioner.take(keep)

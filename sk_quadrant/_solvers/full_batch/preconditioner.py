@@ -187,5 +187,7 @@ class SharedPreconditioner:
 
 def without_flat(curvature: Tensor) -> Tensor:
     """Replace curvatures of zero by the label's largest finite one: a piecewise linear loss may have none."""
+    if bool((curvature > 0).all()):
+        return curvature
     largest = curvature.where(curvature.isfinite(), 0.0).amax(dim=1, keepdim=True)
     return curvature.where(curvature > 0, largest.where(largest > 0, 1.0))
