@@ -119,7 +119,8 @@ MEMORY = {
         ({}, "sparse", 20_000, 20_000, "sparse", 1000), {"X": 3, "coef": 4}, {"coef": 2, "scores": 1},
     ),
     "many labels steps": (
-        ({"solver": "adamw"}, "sparse", 20_000, 20_000, "sparse", 1000), {"X": 1, "coef": 10}, {"coef": 2, "scores": 1},
+        ({"solver": "adamw", "max_iter": 1}, "sparse", 20_000, 20_000, "sparse", 1000), {"X": 1, "coef": 10},
+        {"coef": 2, "scores": 1},
     ),
     "many labels of a set": (
         ({"loss": "zlpr"}, "sparse", 20_000, 2000, "sparse", 1000), {"X": 3, "coef": 40, "scores": 7},
