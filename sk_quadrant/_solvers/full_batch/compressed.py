@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
@@ -116,6 +118,11 @@ class Compressed:
         offsets = self.offsets[start : stop + 1]
         first, last = int(offsets[0]), int(offsets[-1])
         return self.indices[first:last], offsets - first, values[first:last]
+
+    def take(self, rows: NDArray[np.intp]) -> Any:
+        """Return some rows as a SciPy array, given their indices."""
+        parts = (self.powers[1].cpu().numpy(), self.indices.cpu().numpy(), self.offsets.cpu().numpy())
+        return sparse.csr_array(parts, shape=self.shape)[rows]
 
     def to_scipy(self) -> tuple[Any, Any, Any]:
         """Return values, indices and offsets as arrays, the values in double precision."""

@@ -276,9 +276,7 @@ class SparseDesign(Design):
             columns.sum_duplicates()
             X = columns.T
         self._by_row = Compressed(X.tocsr(), dtype, device)
-        if fit_intercept:
-            columns = sparse.vstack([columns, sparse.csr_array(np.ones((1, self.n_rows)))], format="csr")
-        self._by_column = Compressed(columns, dtype, device)
+        self._by_column = Compressed(self._with_ones(columns), dtype, device)
         self.n_values = len(self._by_row.indices)
 
     def blocks(self, n_labels: int) -> Iterator[slice]:
@@ -317,6 +315,31 @@ class SparseDesign(Design):
     def convert(self) -> None:
         """Convert the values; see `Design.convert`."""
         self._by_row, self._by_column = self._by_row.single(), self._by_column.single()
+
+    def take_rows(self, rows: Tensor) -> SparseDesign:
+        """Return the design of some rows, given their indices."""
+        other = copy(self)
+        other.n_rows = len(rows)
+        other.row_weight = None if self.row_weight is None else self.row_weight[rows]
+        other.weights = self.weights[rows]
+        X = self._by_row.take(rows.cpu().numpy())
+        other._by_row = Compressed(X, self.dtype, self.device)
+        other._by_column = Compressed(self._with_ones(X.T.tocsr()), self.dtype, self.device)
+        other.n_values = X.nnz
+        return other
+
+    def _with_ones(self, columns: Any) -> Any:
+        """Return the transposed features, with a row of ones if there is an intercept."""
+        if not self.fit_intercept:
+            return columns
+        n = columns.shape[1]
+        parts = (
+            (columns.data, np.ones(n)),
+            (columns.indices, np.arange(n)),
+            (columns.indptr, columns.nnz + np.array([n])),
+        )
+        data, indices, offsets = (np.concatenate(part) for part in parts)
+        return sparse.csr_array((data, indices, offsets), shape=(columns.shape[0] + 1, n))
 
     def _to_scipy(self) -> Any:
         return sparse.csr_array(self._by_row.to_scipy(), shape=self._by_row.shape)

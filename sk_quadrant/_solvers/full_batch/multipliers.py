@@ -1,207 +1,551 @@
-r"""Hinge losses by the method of multipliers, in the span of the rows.
+r"""Hinge losses of sparse rows: Newton's method in the method of multipliers.
 
-With margins m the hinge and the squared hinge of weight c are maxima over a dual variable,
+With margins m the hinge and the squared hinge are maxima over a dual variable,
 
 .. math:: h(m) = \max_{0 \le p \le u}\; p (1 - m) - \tfrac{q}{2} p^2,
 
-with u = 1, q = 0 for the hinge and :math:`u = \infty`, q = 1/2 for the squared hinge. Their corner, or with a weak
-penalty their curvature, makes the primal problem hard. The method of multipliers [1]_ stays close to the last dual
-variables :math:`\alpha`,
+with u = 1, q = 0 for the hinge and :math:`u = \infty`, q = 1/2 for the squared hinge. The method of multipliers [1]_
+stays close to the last dual variables :math:`\alpha`,
 
 .. math:: \psi(m) = \max_{0 \le p \le u}\; p (1 - m) - \tfrac{q}{2} p^2 - \frac{(p - \alpha)^2}{2 \kappa},
-   \qquad p = \operatorname{clip}\Bigl(\frac{\alpha + \kappa (1 - m)}{1 + q \kappa}, 0, u\Bigr), \qquad \psi' = -p,
+   \qquad p = \operatorname{clip}\Bigl(\frac{\alpha + \kappa (1 - m)}{1 + q \kappa}, 0, u\Bigr), \qquad \psi' = -p.
 
-and minimises :math:`\sum_i C v_i\, \psi(m_i) + \lVert w \rVert^2 / 2`, whose Hessian exceeds the identity by
-:math:`\kappa C` times that of the rows only. Then :math:`\alpha \leftarrow p` starts the next outer iteration. A label
-does so once the distance to its minimum is small relative to the change of the dual variables [1]_, criterion (B'),
+An outer iteration minimises :math:`\sum_i c_i\, \psi(m_i) + \lVert w \rVert^2 / 2`, with the costs c = C v of the rows
+of weight v, and ends with :math:`\alpha \leftarrow p`. A label does so once the gradient g is small relative to the
+change of the dual variables [1]_, criterion (B'),
 
-.. math:: \tfrac12 \lVert g \rVert^2 \le \delta^2 \sum_i \frac{C v_i}{2 \kappa} (p_i - \alpha_i)^2.
+.. math:: \tfrac12 \lVert g \rVert^2 \le \delta^2 \sum_i \frac{c_i}{2 \kappa} (p_i - \alpha_i)^2.
 
-Since :math:`w - g` is the combination of rows with the coefficients :math:`C v_i p_i y_i`, the duality gap is a sum
-without cancellation, up to the share of the intercept,
+The second derivatives :math:`d_i = c_i \kappa / (1 + q \kappa)` are those of the rows between the bounds of their dual
+variables, a few percent of all rows of a text; the others have d = 0. The function is piecewise quadratic, and Newton's
+method ends as soon as it has found these rows [2]_. Its step solves
 
-.. math:: \sum_i C v_i \Bigl(h(m_i) + \tfrac{q}{2} p_i^2 - p_i (1 - m_i)\Bigr) + \tfrac12 \lVert g \rVert^2.
+.. math:: (I + X^\top D X)\, \dot w + X^\top d\, \dot a = -g, \qquad d^\top X \dot w + 1^\top d\, \dot a = -g_a.
+
+The intercept is eliminated, which centres the rows by their mean with weights d, and conjugate gradients solve the
+rest roughly [3]_: whenever they stop, the step descends. An iteration takes one product with X and one with its
+transpose, for all labels together, and keeps four vectors over the features.
+
+A large :math:`\kappa` makes outer iterations few, and Newton's systems ill-conditioned. It grows while a label needs
+one or two Newton steps an outer iteration: its rows between the bounds are then known.
+
+Since :math:`w - g` is the combination of rows with the coefficients :math:`c_i p_i y_i`, the duality gap is a sum
+without cancellation, up to the share of the intercept, which is estimated by its Newton step,
+
+.. math:: \sum_i c_i \Bigl(h(m_i) + \tfrac{q}{2} p_i^2 - p_i (1 - m_i)\Bigr) + \tfrac12 \lVert g \rVert^2.
 
 References
 ----------
 .. [1] R. T. Rockafellar, "Augmented Lagrangians and applications of the proximal point algorithm in convex
    programming", Mathematics of Operations Research 1, 1976. :doi:`10.1287/moor.1.2.97`
+.. [2] S. S. Keerthi, D. DeCoste, "A modified finite Newton method for fast solution of large scale linear SVMs",
+   Journal of Machine Learning Research 6, 2005. https://jmlr.org/papers/v6/keerthi05a.html
+.. [3] X. Li, D. Sun, K.-C. Toh, "A highly efficient semismooth Newton augmented Lagrangian method for solving Lasso
+   problems", SIAM Journal on Optimization 28, 2018. :doi:`10.1137/16M1097572`
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.row_span import RowSpanMinimizer, RowSpanObjective
+from sk_quadrant._solvers.full_batch.monitor import Monitor, progress_to_tolerance
+from sk_quadrant._solvers.full_batch.trace import Trace
 from sk_quadrant._solvers.tensors import take_labels
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
+    from sk_quadrant._solvers.full_batch.design import SparseDesign
+    from sk_quadrant._solvers.full_batch.shard import Block
     from sk_quadrant.losses import Loss
 
-FIRST, LARGEST, GROWTH = 2.0, 10.0, 1.5  # kappa C, for rows of length 1
+FIRST, LARGE, GROWTH = 2.0, 10.0, 2.0  # kappa c, for rows of length 1; it grows to LARGE in any case
+LARGEST = 1e4
+KNOWN = 1000.0  # the same where a warm start has the dual variables
+START = 0.5  # largest kappa at the start, where margins are 0: all rows are between the bounds
+STEEP = 50.0  # slope of the dual variables at the corner of a hinge, as a warm start takes them from margins
 DELTA = 0.5
+FORCING = 0.3  # conjugate gradients end when they have reduced the residual to this share
+MOST_PRODUCTS = 50  # of conjugate gradients in a Newton step
+WORTH_TAKING = 0.6  # share of rows with curvature for some label below which the others are left out
+COMPACT = 0.2  # share of labels that are finished at which they are dropped
+ENOUGH_SLOPE = 0.3  # share of the slope that may be left after a line search
+MOST_TRIALS = 10
+PATIENCE = 10  # Newton steps in an outer iteration after which single precision is not enough
 CORNER = 0.02  # times tol is the relative duality gap at which the hinge stops, since it converges linearly
 
 
 @dataclass(frozen=True)
-class MultiplierObjective(RowSpanObjective):
-    """The losses with a proximal term around dual variables; see `RowSpanObjective`.
+class HingeRows:
+    """Rows with hard targets of some labels, and a hinge loss; tensors have the memory order of products.
 
     Attributes
     ----------
-    alpha : Tensor of shape (n_labels, n_rows)
-    kappa : double Tensor of shape (n_labels,)
-    length : float
-        Mean squared length of the centred rows.
+    design : SparseDesign
+    C : double Tensor of shape (n_labels,)
+    signs : Tensor of shape (n_labels, n_rows)
+        1 where the label is present, -1 elsewhere.
+    costs : Tensor of shape (n_labels, n_rows) or (n_labels, 1)
+        C times weights, 0 for unknown labels.
     largest, quadratic : float
         u and q of the loss.
     """
 
-    alpha: Tensor
-    kappa: Tensor
-    length: float
+    design: SparseDesign
+    C: Tensor
+    signs: Tensor
+    costs: Tensor
     largest: float
     quadratic: float
 
-    def take(self, labels: Tensor) -> Self:
-        """Return the objective of some labels."""
-        return replace(super().take(labels), alpha=take_labels(self.alpha, labels), kappa=self.kappa[labels])
+    @classmethod
+    def of(cls, block: Block, loss: Loss, C: Tensor) -> HingeRows:
+        """Return the rows of a block of labels, given C of each."""
+        design = cast("SparseDesign", block.design)
+        targets, mask, weight = block.targets.rows(slice(0, design.n_rows), design.dtype)
+        costs = C.to(design.dtype)[:, None]
+        for factor in (design.row_weight, None if weight is None else weight.T, None if mask is None else mask.T):
+            costs = costs if factor is None else costs * factor
+        largest, quadratic = loss.dual or (1.0, 0.0)
+        return cls(design, C, (2 * targets - 1).T, costs, largest, quadratic)
 
-    def signs_and_weights(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Return -1 or 1, and C v, like the scores; v includes weights of labels, 0 for unknown ones."""
-        targets, mask, weight = self.block.targets.rows(slice(0, scores.shape[1]), scores.dtype)
-        weights = self.C.to(scores.dtype)[:, None]
-        if self.block.design.row_weight is not None:
-            weights = weights * self.block.design.row_weight
-        if weight is not None:
-            weights = weights * weight.T
-        if mask is not None:
-            weights = weights * mask.T
-        return (2 * targets - 1).T, weights
+    @property
+    def mean_costs(self) -> Tensor:
+        """Mean cost of the rows with a cost, per label."""
+        return self.costs.sum(dim=1) / (self.costs > 0).sum(dim=1).clamp(min=1)
 
-    def _dual(self, shortfall: Tensor) -> Tensor:
-        """Return p, given 1 - m."""
-        kappa = self.kappa.to(shortfall.dtype)[:, None]
-        p = torch.addcmul(self.alpha.to(shortfall.dtype), kappa, shortfall)
-        return (p if not self.quadratic else p / (1 + self.quadratic * kappa)).clamp_(0, self.largest)
+    def take(self, labels: Tensor) -> HingeRows:
+        """Return the rows with some of the labels."""
+        signs, costs = take_labels(self.signs, labels), take_labels(self.costs, labels)
+        return replace(self, C=self.C[labels], signs=signs, costs=costs)
 
-    def evaluate(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Return sums and derivatives; see `RowSpanObjective.evaluate`."""
-        signs, weights = self.signs_and_weights(scores)
-        shortfall = 1 - signs * scores
-        p = self._dual(shortfall)
-        values = p * shortfall - (p - self.alpha.to(p.dtype)) ** 2 / (2 * self.kappa.to(p.dtype)[:, None])
-        if self.quadratic:
-            values -= self.quadratic / 2 * p * p
-        return (values * weights).sum(dim=1).double(), p.mul_(signs).mul_(weights).neg_()
+    def scores(self, weights: Tensor) -> Tensor:
+        """Return the products of weights with the rows."""
+        return self.design.raw_scores(weights, slice(0, self.design.n_rows))
 
-    def curvature(self, scores: Tensor) -> Tensor:
-        """Return second derivatives; see `RowSpanObjective.curvature`."""
-        signs, weights = self.signs_and_weights(scores)
-        p, kappa = self._dual(1 - signs * scores), self.kappa.to(scores.dtype)[:, None]
-        return ((p > 0) & (p < self.largest)) * weights * kappa / (1 + self.quadratic * kappa)
-
-    def progress(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the dual variables, and per label the proximal term, the loss, and its distance to the dual."""
-        signs, weights = self.signs_and_weights(scores)
-        shortfall = 1 - signs * scores
-        p, quadratic = self._dual(shortfall), self.quadratic
-        turn = (weights * (p - self.alpha) ** 2).sum(dim=1).double() / (2 * self.kappa)
+    def losses(self, shortfall: Tensor) -> Tensor:
+        """Return h, given 1 - m."""
         positive = shortfall.relu()
-        losses = positive if not quadratic else positive * positive / (2 * quadratic)
-        distance = losses - p * shortfall if not quadratic else losses - p * shortfall + quadratic / 2 * p * p
-        return p, turn, (weights * losses).sum(dim=1).double(), (weights * distance).sum(dim=1).double()
+        return positive if not self.quadratic else positive.square_().mul_(0.5 / self.quadratic)
+
+    def gaps(self, shortfall: Tensor, p: Tensor) -> Tensor:
+        """Return h(m) + q p^2 / 2 - p (1 - m), given 1 - m."""
+        positive = shortfall.relu()
+        if not self.quadratic:
+            return positive.addcmul_(p, shortfall, value=-1)
+        unused = (positive - shortfall).mul_(p)  # q / 2 (p - (1 - m)^+ / q)^2 + p (m - 1)^+, without cancellation
+        return positive.div_(-self.quadratic).add_(p).square_().mul_(self.quadratic / 2).add_(unused)
+
+    def dual(self, alpha: Tensor, kappa: Tensor, shortfall: Tensor) -> Tensor:
+        """Return p, given 1 - m."""
+        p = torch.addcmul(alpha, kappa[:, None], shortfall)
+        return (p if not self.quadratic else p.div_(1 + self.quadratic * kappa[:, None])).clamp_(0, self.largest)
+
+    def curvature(self, p: Tensor, kappa: Tensor) -> Tensor:
+        """Return d, given p."""
+        between = (p > 0) & (p < self.largest)
+        return between * (self.costs * (kappa / (1 + self.quadratic * kappa))[:, None])
 
 
-class MultiplierMinimizer(RowSpanMinimizer):
-    """Outer iterations of the method of multipliers around the steps of `RowSpanMinimizer`."""
+@dataclass
+class State:
+    """Parameters and dual variables of some labels.
 
-    objective: MultiplierObjective
-    largest, growth = LARGEST, GROWTH
+    Attributes
+    ----------
+    weights : Tensor of shape (n_labels, n_features)
+    intercept : Tensor of shape (n_labels,)
+    alpha : Tensor of shape (n_labels, n_rows)
+    kappa : Tensor of shape (n_labels,)
+    """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.relative_to = self.scale = self.objective.progress(self.point.scores)[2]
+    weights: Tensor
+    intercept: Tensor
+    alpha: Tensor
+    kappa: Tensor
 
-    def _intercept_curvature(self, scores: Tensor) -> Tensor:
-        """Return the second derivative; at least the rows of the rarer class count as between the bounds."""
-        signs, weights = self.objective.signs_and_weights(scores)
-        sides = [(weights * (signs == side)).sum(dim=1).double() for side in (-1, 1)]
-        return super()._intercept_curvature(scores).maximum(self.objective.kappa * sides[0].minimum(sides[1]))
+    @classmethod
+    def start(cls, rows: HingeRows, weights: Tensor, intercept: Tensor, length: float, *, cold: bool) -> State:
+        """Return the state at some weights, given the mean squared length of the centred rows.
 
-    def _prepare(self) -> None:
+        The dual variables are 0 at weights of zero, and elsewhere those that belong to the margins; those of a hinge
+        close to its corner are unknown.
+        """
+        costs = length * rows.mean_costs.clamp(min=torch.finfo(rows.costs.dtype).tiny)
+        if cold:
+            return cls(weights, intercept, torch.zeros_like(rows.signs), (FIRST / costs).clamp(max=START))
+        shortfall = 1 - rows.signs * (rows.scores(weights) + intercept[:, None])
+        if rows.quadratic:
+            return cls(weights, intercept, shortfall.relu_().div_(rows.quadratic), KNOWN / costs)
+        return cls(weights, intercept, shortfall.mul_(STEEP).add_(0.5).clamp_(0, rows.largest), LARGE / costs)
+
+    def take(self, labels: Tensor) -> State:
+        """Return the state of some labels."""
+        weights, alpha = take_labels(self.weights, labels), take_labels(self.alpha, labels)
+        return State(weights, self.intercept[labels], alpha, self.kappa[labels])
+
+    def put(self, labels: Tensor, other: State) -> None:
+        """Overwrite the state of some labels."""
+        for name, part in vars(other).items():
+            getattr(self, name)[labels] = part
+
+    def to(self, dtype: torch.dtype) -> State:
+        """Return a copy in a precision."""
+        return State(**{name: part.to(dtype, copy=True) for name, part in vars(self).items()})
+
+
+class Evaluation(NamedTuple):
+    """What is known at a state: 1 - m, p, and the derivatives with respect to weights and intercept."""
+
+    shortfall: Tensor
+    p: Tensor
+    weights: Tensor
+    intercept: Tensor
+
+    def take(self, labels: Tensor) -> Evaluation:
+        """Return the evaluation of some labels."""
+        shortfall, p, weights = (take_labels(part, labels) for part in (self.shortfall, self.p, self.weights))
+        return Evaluation(shortfall, p, weights, self.intercept[labels])
+
+
+class MultiplierMinimizer:
+    """A minimisation over a block of labels; labels that have converged are dropped.
+
+    Parameters
+    ----------
+    rows : HingeRows
+    state : State
+        Start, which is overwritten.
+    constant : bool Tensor of shape (n_labels,)
+        Labels whose optimum is at infinity; they keep the start.
+    length : float
+        Mean squared length of the centred rows.
+    tol : float
+        A label stops when the duality gap is at most tol^2 times the objective, or .02 tol times that of the hinge.
+    max_iter : int
+        Newton steps.
+    monitor : Monitor or None, default=None
+        Progress reports.
+
+    Attributes
+    ----------
+    solution : State
+    reached : bool Tensor of shape (n_labels,)
+        Which labels have reached the tolerance.
+    """
+
+    def __init__(
+        self,
+        rows: HingeRows,
+        state: State,
+        constant: Tensor,
+        *,
+        length: float,
+        tol: float,
+        max_iter: int,
+        monitor: Monitor | None = None,
+    ) -> None:
+        self.rows, self.solution, self.state = rows, state, replace(state)
+        self.length, self.max_iter, self.monitor = length, max_iter, monitor
+        self.share = tol**2 if rows.quadratic else max(tol**2, CORNER * tol)
+        self.eps = torch.finfo(rows.signs.dtype).eps
+        self.labels = torch.arange(len(constant))  # labels that have not been dropped
+        self.done, self.reached = constant.clone(), constant.clone()
+        self.steps = torch.zeros(len(constant), dtype=torch.int64)  # Newton steps in the outer iteration
+        self.scores = rows.scores(state.weights) + state.intercept[:, None]
+        self.norms = squares(state.weights)
+        self.finished_value = 0.0
+        self.trace = Trace()
+
+    def run(self) -> Trace:
+        """Minimise; see the attributes for the result.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss becomes infinite or NaN.
+        KeyboardInterrupt
+            If the user stops it before the first iteration. Later, the last iteration is the result.
+        """
+        try:
+            self._iterate()
+        except KeyboardInterrupt:
+            if not self.trace.n_iter:
+                raise
+            self.trace.interrupted = True
+        self._store(~self.done)
+        self.trace.converged = bool(self.reached.all())
+        return self.trace
+
+    def _iterate(self) -> None:
+        while True:
+            self._evaluate()
+            self._finish(self.gap <= self._tolerance())
+            if self.done.all() or self.trace.n_iter == self.max_iter:
+                break
+            if float(self.done.double().mean()) > COMPACT:
+                self._compact((~self.done).nonzero()[:, 0])
+            self._update_multipliers()
+            self._newton_step()
+            self.steps += 1
+            self.trace.n_iter += 1
+
+    def _evaluate(self) -> None:
+        """Compute the derivatives, the objective and the duality gap at the present state."""
+        rows, state = self.rows, self.state
+        shortfall = 1 - rows.signs * self.scores
+        p = rows.dual(state.alpha, state.kappa, shortfall)
+        self.at = Evaluation(shortfall, p, *self._gradient(p))
+        self.primal = total(rows.losses(shortfall).mul_(rows.costs)) + self.norms / 2
+        self.curvature = rows.curvature(p, state.kappa)
+        self.decrement = self._decrement()
+        self.gap = total(rows.gaps(shortfall, p).mul_(rows.costs)) + self.decrement
+        if not self.gap.isfinite().all():
+            raise FloatingPointError("the gradient of the loss became infinite or NaN")
+        self.trace.values.append(float((self.primal / rows.C).sum()) + self.finished_value)
+        if self.trace.n_iter and self.monitor is not None and self.monitor.is_on:
+            self._report(self.monitor)
+
+    def _gradient(self, p: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the derivatives with respect to weights and intercepts, given p of all labels or of some."""
+        rows, weights = (self.rows, self.state.weights) if labels is None else (
+            self.rows.take(labels), take_labels(self.state.weights, labels)
+        )  # fmt: skip
+        sums = rows.design.backward((p * rows.signs).mul_(rows.costs))
+        d = rows.design.n_features
+        return weights - sums[:, :d], -sums[:, -1] if rows.design.fit_intercept else sums.new_zeros(len(sums))
+
+    def _decrement(self) -> Tensor:
+        """Return an upper bound of the distance to the minimum of the outer iteration, if rows stay where they are.
+
+        The Hessian is at least the identity among weights, and the curvature of the rows for the intercept.
+        """
+        return (squares(self.at.weights) + self.at.intercept.double() ** 2 / self._intercept_curvature()) / 2
+
+    def _intercept_curvature(self) -> Tensor:
+        """Return the curvature of the rows, or of the one with the largest cost where none is between the bounds."""
+        kappa = self.state.kappa
+        smallest = self.rows.costs.amax(dim=1) * kappa / (1 + self.rows.quadratic * kappa)
+        return self.curvature.sum(dim=1).maximum(smallest).double().clamp(min=torch.finfo(torch.float32).tiny)
+
+    def _tolerance(self) -> Tensor:
+        """Return the duality gap at which a label stops."""
+        return self.share * self.primal
+
+    def _update_multipliers(self) -> None:
         """Start an outer iteration for the labels that are close enough to their minimum."""
-        latest = len(self.gradients) - 1
-        squares = self.gram[:, latest, latest]
-        p, turn, losses, distance = self.objective.progress(self.point.scores)
-        self.primal = losses + self.point.norms / 2
-        self.gap = distance + squares / 2
-        ready = (squares / 2 <= DELTA**2 * turn) & ~self.done & (self.gap > self._largest_gap())
+        rows, state, at = self.rows, self.state, self.at
+        change = total((at.p - state.alpha).square_().mul_(rows.costs)) / (2 * state.kappa)
+        ready = (self.decrement <= DELTA**2 * change) & ~self.done
         labels = ready.nonzero()[:, 0]
         if not len(labels):
             return
-        objective = self.objective
-        objective.alpha[labels] = take_labels(p, labels)
-        kappa = objective.kappa.clone()
-        kappa[labels] = (self.growth * kappa[labels]).minimum(self.largest / objective.length / objective.C[labels])
-        self.objective = objective = replace(objective, kappa=kappa)
-        self.point.losses[labels], residuals = objective.take(labels).evaluate(take_labels(self.point.scores, labels))
-        self.point.residuals[labels] = residuals
-        self._add_gradient(labels)
+        p = take_labels(at.p, labels)
+        state.alpha[labels] = p
+        state.kappa[labels] = kappa = self._next_kappa(labels)
+        some = rows.take(labels)
+        at.p[labels] = p = some.dual(p, kappa, take_labels(at.shortfall, labels))
+        at.weights[labels], at.intercept[labels] = self._gradient(p, labels)
+        self.curvature[labels] = some.curvature(p, kappa)
+        self.steps[labels] = 0
 
-    def _compact(self, coefficients: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-        self.gap, self.primal = self.gap[~self.done], self.primal[~self.done]
-        return super()._compact(coefficients, slope)
+    def _next_kappa(self, labels: Tensor) -> Tensor:
+        """Return kappa of the next outer iteration of some labels; see the notes above."""
+        kappa = self.state.kappa[labels]
+        cost = 1 / (self.length * self.rows.mean_costs[labels])
+        steps = self.steps[labels]
+        growth = torch.where(steps <= 1, GROWTH, torch.where(steps == 2, GROWTH**0.5, 1.0)).to(kappa.dtype)
+        growth = growth.where(kappa >= LARGE * cost, GROWTH)
+        return (growth * kappa).minimum(LARGEST * cost)
 
-    def _largest_gap(self) -> Tensor:
-        return self._largest_share() * self.primal
+    def _newton_step(self) -> None:
+        """Move to the minimum of the quadratic model, or as far as the slope along this way falls."""
+        direction, along = self._direction()
+        moves = self.rows.scores(direction) + along[:, None]
+        products, lengths = inner(self.state.weights, direction), squares(direction)
+        slope = inner(self.at.weights, direction) + self.at.intercept.double() * along.double()
+        step = self._search(Line(moves, products, lengths, slope))
+        column = step.to(moves.dtype)[:, None]
+        self.scores.addcmul_(moves, column)
+        self.state.weights.addcmul_(direction, column)
+        self.state.intercept += along * column[:, 0]
+        self.norms += 2 * step * products + step**2 * lengths
 
-    def _largest_share(self) -> float:
-        return self.tol**2 if self.objective.quadratic else max(self.tol**2, CORNER * self.tol)
+    def _direction(self) -> tuple[Tensor, Tensor]:
+        """Return the Newton step of weights and intercept, by conjugate gradients from 0."""
+        rows, at = self.rows, self.at
+        centre = self.curvature.new_zeros(at.weights.shape)
+        total_curvature = self._intercept_curvature().to(centre.dtype)
+        if rows.design.fit_intercept:
+            centre = rows.design.backward(self.curvature)[:, :-1] / total_curvature[:, None]
+        right = torch.addcmul(-at.weights, centre, at.intercept[:, None]).masked_fill_(self.done[:, None], 0.0)
+        x = NewtonSystem(rows.design, self.curvature, centre, total_curvature).without_idle_rows().solve(right)
+        along = -at.intercept / total_curvature - inner(centre, x).to(centre.dtype)
+        return x, along.masked_fill(self.done, 0.0) if rows.design.fit_intercept else torch.zeros_like(along)
 
-    def _is_close(self, slope: Tensor) -> Tensor:
-        """Return which labels have a small duality gap."""
-        return self.gap <= self._largest_gap()
+    def _search(self, line: Line) -> Tensor:
+        """Return step lengths at most 1 that leave a small slope, by false position."""
+        allowed = ENOUGH_SLOPE * line.slope.abs()
+        step = torch.ones_like(line.slope)
+        last = self._slope(line, step)
+        labels = (last > allowed).nonzero()[:, 0]
+        low, high = torch.zeros_like(step)[labels], step[labels]
+        at_low, at_high = line.slope[labels], last[labels]
+        for trial in range(MOST_TRIALS):
+            if not len(labels):
+                break
+            margin = (high - low) * (0.02 if trial else 0.0)
+            between = (low - at_low * (high - low) / (at_high - at_low)).clamp(low + margin, high - margin)
+            step[labels] = between
+            slope = self._slope(line, between, labels)
+            left = (slope.abs() > allowed[labels]).nonzero()[:, 0]
+            too_far = slope > 0
+            high, at_high = torch.where(too_far, between, high)[left], torch.where(too_far, slope, at_high)[left]
+            low, at_low = torch.where(too_far, low, between)[left], torch.where(too_far, at_low, slope)[left]
+            labels = labels[left]
+        return step.masked_fill(self.done | ~(line.slope < 0), 0.0)
 
-    def _distance(self, slope: Tensor) -> tuple[Tensor, float]:
-        """Return the relative duality gap, and its tolerance."""
-        return self.gap / self.primal, self._largest_share()
+    def _slope(self, line: Line, step: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the slope at some step lengths, of all labels or of some."""
+        rows, alpha, kappa, scores, moves = self.rows, self.state.alpha, self.state.kappa, self.scores, line.moves
+        products, lengths = line.products, line.lengths
+        if labels is not None:
+            rows, kappa, products, lengths = rows.take(labels), kappa[labels], products[labels], lengths[labels]
+            alpha, scores, moves = (take_labels(part, labels) for part in (alpha, scores, moves))
+        ahead = torch.addcmul(scores, moves, step.to(moves.dtype)[:, None])
+        p = rows.dual(alpha, kappa, (1 - rows.signs * ahead))
+        return products + step * lengths - total(p.mul_(rows.signs).mul_(rows.costs).mul_(moves))
 
-    def _objectives(self) -> Tensor:
-        """Return the objective of each label, with the loss itself."""
-        _, _, losses, _ = self.objective.progress(self.point.scores)
-        return (losses + self.point.norms / 2) / self.objective.C
+    def _finish(self, close: Tensor) -> None:
+        """Store the labels that have reached the tolerance, and give up those that rounding keeps from it."""
+        state, finished = self.state, close
+        if state.alpha.dtype == torch.float32:
+            rounding = self.eps * (self.primal if self.rows.quadratic else 4 * total(self.at.p * self.rows.costs))
+            finished = close | (self.gap <= rounding) | (self.steps > PATIENCE)
+        finished = finished & ~self.done
+        state.alpha.copy_(self.at.p.where(close[:, None], state.alpha))
+        self._store(finished)
+        self.done = self.done | finished
+        self.reached[self.labels[close]] = True
+
+    def _store(self, which: Tensor) -> None:
+        here = which.nonzero()[:, 0]
+        if len(here):
+            self.solution.put(self.labels[here], self.state.take(here))
+
+    def _compact(self, keep: Tensor) -> None:
+        """Drop the finished labels."""
+        self.finished_value += float((self.primal / self.rows.C)[self.done].sum())
+        self.rows, self.state, self.at = self.rows.take(keep), self.state.take(keep), self.at.take(keep)
+        self.scores, self.curvature = take_labels(self.scores, keep), take_labels(self.curvature, keep)
+        for name in ("labels", "done", "steps", "norms", "primal", "gap", "decrement"):
+            setattr(self, name, getattr(self, name)[keep])
+
+    def _report(self, monitor: Monitor) -> None:
+        objective = self.trace.values[-1]
+        done = self.done | (self.gap <= self._tolerance())
+        share = progress_to_tolerance(self.gap / self.primal, done, self.share, len(self.reached))
+        line = f"iteration {self.trace.n_iter}: objective {objective:.8g}"
+        monitor.step(share, objective, line, self._present)
+
+    def _present(self) -> State:
+        self._store(~self.done)
+        return self.solution
+
+
+class Line(NamedTuple):
+    """A direction: changes of scores, its products with the weights and with itself, and the slope at its start."""
+
+    moves: Tensor
+    products: Tensor
+    lengths: Tensor
+    slope: Tensor
+
+
+@dataclass(frozen=True)
+class NewtonSystem:
+    """Newton's equations of some labels for the weights, without the intercepts.
+
+    Attributes
+    ----------
+    design : SparseDesign
+    curvature : Tensor of shape (n_labels, n_rows)
+        d.
+    centre : Tensor of shape (n_labels, n_features)
+        Mean of the rows with weights d, 0 without intercepts.
+    total : Tensor of shape (n_labels,)
+        Sum of d.
+    """
+
+    design: SparseDesign
+    curvature: Tensor
+    centre: Tensor
+    total: Tensor
+
+    def take(self, labels: Tensor) -> NewtonSystem:
+        """Return the equations of some labels."""
+        curvature, centre = take_labels(self.curvature, labels), take_labels(self.centre, labels)
+        return replace(self, curvature=curvature, centre=centre, total=self.total[labels]).without_idle_rows()
+
+    def without_idle_rows(self) -> NewtonSystem:
+        """Return the equations without the rows that have no curvature for any label, if they are many."""
+        rows = (self.curvature > 0).any(dim=0).nonzero()[:, 0]
+        if len(rows) > WORTH_TAKING * self.design.n_rows:
+            return self
+        curvature = self.curvature.T.index_select(0, rows).T
+        return replace(self, design=self.design.take_rows(rows), curvature=curvature)
+
+    def times(self, p: Tensor) -> Tensor:
+        """Return (I + (X - 1 m')' D (X - 1 m')) p."""
+        z = self.design.raw_scores(p, slice(0, self.design.n_rows)).mul_(self.curvature)
+        sums = self.design.backward(z)
+        if self.design.fit_intercept:  # X'D z - m 1'D z, since X'D 1 = m 1'D 1
+            return torch.addcmul(p, self.centre, sums[:, -1:], value=-1).add_(sums[:, :-1])
+        return sums.add_(p)
+
+    def solve(self, right: Tensor) -> Tensor:
+        """Return the solution of conjugate gradients; labels drop out when they have reduced the residual enough."""
+        solution = torch.zeros_like(right)
+        labels, x, r, p, system = torch.arange(len(right)), torch.zeros_like(right), right, right.clone(), self
+        size = squares(r)
+        goal = FORCING**2 * size
+        for _ in range(MOST_PRODUCTS):
+            live = size > goal
+            if not live.any():
+                break
+            if float(live.double().mean()) <= 1 - COMPACT:
+                solution[labels] = x
+                keep = live.nonzero()[:, 0]
+                labels, size, goal, live = labels[keep], size[keep], goal[keep], live[keep]
+                x, r, p = (take_labels(part, keep) for part in (x, r, p))
+                system = system.take(keep)
+            q = system.times(p)
+            step = (size / inner(p, q)).where(live, 0.0).to(p.dtype)[:, None]
+            x.addcmul_(p, step)
+            r = r.addcmul(q, step, value=-1)
+            before, size = size, squares(r)
+            p.mul_((size / before).where(live, 0.0).to(p.dtype)[:, None]).add_(r)
+        solution[labels] = x
+        return solution
+
+
+def inner(a: Tensor, b: Tensor) -> Tensor:
+    """Return inner products, double (n_labels,)."""
+    return (a * b).sum(dim=1).double()
+
+
+def squares(a: Tensor) -> Tensor:
+    """Return squared lengths, double (n_labels,)."""
+    return inner(a, a)
+
+
+def total(a: Tensor) -> Tensor:
+    """Return sums over the rows, double (n_labels,)."""
+    return a.sum(dim=1).double()
 
 
 def is_kinked(loss: Loss) -> bool:
     """Return whether a loss is the hinge, rather than the squared hinge."""
     return loss.dual is not None and loss.dual[1] == 0
-
-
-def needs_multipliers(objective: RowSpanObjective, length: float) -> bool:
-    """Return whether a hinge of hard targets has a corner, or more curvature than the first outer iteration."""
-    if not objective.has_dual or is_kinked(objective.loss):
-        return objective.has_dual
-    _, quadratic = objective.loss.dual or (0.0, 1.0)
-    return float(objective.C.max()) * length > quadratic * FIRST
-
-
-def multiplier_objective(
-    objective: RowSpanObjective, length: float, residuals: Tensor | None = None
-) -> MultiplierObjective:
-    """Return the objective around dual variables of 0, or those that give the residuals."""
-    block = objective.block
-    alpha = torch.zeros_like(block.targets.values, dtype=block.design.dtype)
-    kappa = (FIRST if residuals is None else LARGEST) / length / objective.C
-    largest, quadratic = objective.loss.dual or (1.0, 0.0)
-    found = MultiplierObjective(block, objective.loss, objective.C, alpha, kappa, length, largest, quadratic)
-    if residuals is not None:
-        _, weights = found.signs_and_weights(alpha)
-        alpha += (residuals.abs() / weights.clamp(min=torch.finfo(alpha.dtype).tiny)).where(weights > 0, 0.0)
-    return found

@@ -31,7 +31,6 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -118,22 +117,12 @@ class RowSpan:
     design : Design
     size : float, default=0.0
         Number of rows, by their weights, per column.
-    newton : bool, default=False
-        Whether to take the Newton steps of `semismooth`.
     """
 
-    def __init__(self, design: Design, *, size: float = 0.0, newton: bool = False) -> None:
-        self.size, self.newton = size, newton
+    def __init__(self, design: Design, *, size: float = 0.0) -> None:
+        self.size = size
         self.design, self.rows = design, slice(0, design.n_rows)
         self.share = design.weights / design.weights.sum() if design.fit_intercept else None
-
-    @cached_property
-    def kernel(self) -> Tensor:
-        """Inner products of the centred rows, shape (n_rows, n_rows)."""
-        mean = None
-        if self.share is not None:
-            mean = self.design.backward(self.share[None])[0, : self.design.n_features]
-        return self.design.inner_products(mean).to(self.design.dtype)
 
     def combination(self, b: Tensor) -> Tensor:
         """Return the combinations of the centred rows, shape (n_labels, n_features)."""
@@ -169,12 +158,6 @@ class RowSpanObjective:
     def with_design(self, design: Design) -> Self:
         """Return the objective of the same rows in another precision."""
         return replace(self, block=replace(self.block, design=design))
-
-    @property
-    def has_dual(self) -> bool:
-        """Whether the loss is a hinge of hard targets, as `multipliers` needs it."""
-        targets = self.block.targets.values
-        return self.loss.dual is not None and bool((targets * (1 - targets) == 0).all())
 
     def evaluate(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Return C times the sums of losses, double (n_groups,), and C times their derivatives, like the scores."""

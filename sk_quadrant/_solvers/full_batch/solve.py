@@ -18,7 +18,6 @@ from sk_quadrant._progress import Progress
 from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.full_batch.coefficients import DenseCoefficients
 from sk_quadrant._solvers.full_batch.monitor import Monitor
-from sk_quadrant._solvers.full_batch.multipliers import is_kinked
 from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
 from sk_quadrant._solvers.full_batch.objective import Objective
 from sk_quadrant._solvers.full_batch.preconditioner import SharedHessian, choose_hessian
@@ -44,7 +43,6 @@ BLOCK_ELEMENTS = 2**24  # parameters, or scores of sparse data, of a block of la
 CACHED_ELEMENTS = 2**19  # weights that stay in cache while those of sparse rows are gathered
 WORTH_SINGLE = 2**20  # multiplications in a product for which a design in single precision pays
 FEWEST, MOST = 64, 256  # labels in a block of sparse data: a row of weights should fill some cache lines
-MAX_KERNEL_ROWS = 2000  # inner products of these take 31 MiB
 MEMORY = 5, 10  # fewest and most curvature pairs
 WORTH_THREADS = 2**24  # work of a pass over the rows for which labels are divided among threads
 VALUES_PER_SCORE = 8  # stored values whose product takes as long as the loss of a score
@@ -65,9 +63,11 @@ class LabelProblems:
     in_single : (Space, Design) or None
         The features in single precision, for the first steps, where that is faster.
     spans : tuple of RowSpan
-        The span of sparse rows, in single precision first where that is possible; of few rows last with Newton steps.
+        The span of sparse rows, in single precision first where that is possible.
     equations : NormalEquations or None
         The linear systems of a quadratic loss.
+    by_multipliers : bool
+        Whether the loss is a hinge of sparse rows, for `multipliers`.
     """
 
     rows: RowSums
@@ -77,6 +77,7 @@ class LabelProblems:
     in_single: tuple[Space, Design] | None
     spans: tuple[RowSpan, ...]
     equations: NormalEquations | None
+    by_multipliers: bool
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -89,7 +90,7 @@ class LabelProblems:
         fit_intercept: bool,
         by_multipliers: bool = False,
     ) -> LabelProblems:
-        """Prepare what all labels share; the method of multipliers needs the sparse rows themselves, also few."""
+        """Prepare what all labels share; the method of multipliers needs the sparse rows themselves."""
         space = Space.of(rows, fit_intercept=fit_intercept)
         design = rows.design()
         if design is not None and not by_multipliers and (reduced := row_space(design, space)) is not None:
@@ -101,10 +102,8 @@ class LabelProblems:
         if design is not None and not space.dense:
             size = space.total_weight / space.n_features
             spans = tuple(RowSpan(part, size=size) for part in (single and single[1], design) if part)
-            if by_multipliers and design.n_rows <= MAX_KERNEL_ROWS:
-                spans += (RowSpan(design, size=size, newton=True),)
         equations = NormalEquations.of(space, rows, penalty) if loss.quadratic else None
-        return cls(rows, space, loss, penalty, single, spans, equations)
+        return cls(rows, space, loss, penalty, single, spans, equations, by_multipliers and bool(spans))
 
     @property
     def parallel(self) -> bool:
@@ -159,11 +158,11 @@ class LabelProblems:
 
     def minimize(self, objective: Objective, theta: Tensor, options: Options) -> tuple[Tensor, Trace]:
         """Minimise over a block of labels, through the continuation of the loss, and return theta and the trace."""
-        traces = []
-        if self.spans and self.loss.dual is not None and len(self.loss.continuation()) > 1:
+        if self.by_multipliers:
             minimization = Minimization(objective, theta, options)
-            if (trace := minimization.with_multipliers(self.spans)) is not None:
-                return minimization.theta, trace
+            minimization.with_multipliers([span.design for span in self.spans])
+            return minimization.theta, minimization.summary()
+        traces = []
         for loss in objective.loss.continuation():
             minimization = Minimization(replace(objective, loss=loss), theta, options)
             minimization.solve_equations(self.equations)
@@ -180,9 +179,9 @@ class LabelProblems:
 
 
 def _suits_multipliers(rows: TrainingRows, loss: Loss) -> bool:
-    """Return whether a cold start is for `multipliers`; smoothed hinges are faster with uncorrelated features."""
+    """Return whether a loss is a hinge of hard targets and sparse rows."""
     soft = rows.targets.is_soft or rows.label_smoothing > 0
-    return rows.is_sparse and is_kinked(loss) and not soft
+    return rows.is_sparse and loss.dual is not None and not soft
 
 
 def labels_per_block(n_rows: int, n_columns: int, *, sparse: bool) -> int:
@@ -244,7 +243,7 @@ def minimize(
     fit_intercept = intercept is not None
     rare, by_multipliers = None, False
     if isinstance(rows, TrainingRows):
-        by_multipliers = not warm_start and _suits_multipliers(rows, loss)
+        by_multipliers = _suits_multipliers(rows, loss)
         if (rare := RareColumns.of(rows.X)) is not None:
             rows = replace(rows, X=rare.X)
         sums: RowSums = local_sums(rows, fit_intercept=fit_intercept, device=coef.device)

@@ -9,7 +9,6 @@ r"""The stages of a minimisation; each stage continues with the labels that have
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -19,15 +18,9 @@ import torch
 from torch import Tensor
 
 from sk_quadrant._solvers.full_batch.lbfgs import Minimizer, reference
-from sk_quadrant._solvers.full_batch.multipliers import (
-    MultiplierMinimizer,
-    is_kinked,
-    multiplier_objective,
-    needs_multipliers,
-)
+from sk_quadrant._solvers.full_batch.multipliers import HingeRows, MultiplierMinimizer, State
 from sk_quadrant._solvers.full_batch.newton import LabelHessian
 from sk_quadrant._solvers.full_batch.row_span import RowSpan, RowSpanMinimizer, RowSpanObjective
-from sk_quadrant._solvers.full_batch.semismooth import SemismoothMinimizer
 from sk_quadrant._solvers.full_batch.trace import Trace
 from sk_quadrant._solvers.tensors import take_labels
 
@@ -46,9 +39,6 @@ ATTAINABLE_IN_SINGLE = 30  # the same in single precision, which double precisio
 DISAGREEMENT = 0.1  # allowed difference of gradients in single and double precision, as a share of tol
 PATIENCE = 40, 80  # fewest and most iterations with the shared Hessian before Newton steps
 AT_LEAST = 20  # of them in the precision of the data
-LARGEST_FOR_HINGE = math.inf  # rows per column up to which the span of the rows is faster (measured on text)
-LARGEST_FOR_SQUARED_HINGE = 0.5
-FEW_ROWS = 500  # more rows have twice the iterations before Newton steps, which are slow there
 MAX_HESSIAN_COLUMNS = 1000  # a Hessian takes n d^2 operations, its factor d^3 / 3
 HESSIAN_ELEMENTS = 2**22  # Hessians held at a time: 32 MiB
 
@@ -158,22 +148,55 @@ class Minimization:
             line = f"iteration 1: objective {objective_at_end:.8g}"
             monitor.step(float(self.reached.double().mean()), objective_at_end, line, lambda: self.theta)
 
-    def with_multipliers(self, spans: Sequence[RowSpan]) -> Trace | None:
-        """Minimise in the span of the rows; return None, with the start restored, if that did not converge."""
-        start = self.theta.clone()
-        self.in_row_span(spans)
-        if self.traces and (self.traces[-1].interrupted or self.reached.all() or not self._steps_left()):
-            return self.summary()
-        self.theta, self.traces, self.relative_to = start, [], None
-        return None
+    def with_multipliers(self, designs: Sequence[Design]) -> None:
+        """Minimise a hinge loss by the method of multipliers, in single precision first where that is possible."""
+        objective, space = self.objective, self.objective.space
+        n_features, C = space.n_features, 1 / objective.penalty
+        cold = not self.theta[:, :n_features].any()
+        constant = objective.constant_labels() if space.fit_intercept else torch.zeros_like(self.reached)
+        length = max(float(space.variance.sum()), torch.finfo(torch.float32).tiny)
+        state: State | None = None
+        for design in designs:
+            rows = HingeRows.of(replace(cast("Block", objective.rows), design=design), objective.loss, C)
+            if state is None:
+                weights, shift = space.split(self.theta)
+                intercept = weights.new_zeros(len(weights)) if shift is None else shift
+                intercept = intercept.where(constant, 0.0) if cold else intercept
+                weights = weights.to(design.dtype, copy=True)
+                start = State.start(rows, weights, intercept.to(design.dtype), length, cold=cold)
+            minimizer = MultiplierMinimizer(
+                rows,
+                start if state is None else state.to(design.dtype),
+                constant,
+                length=length,
+                tol=self.tol,
+                max_iter=self._steps_left(),
+                monitor=self._monitor(torch.arange(len(constant)), self._theta_of_state),
+            )
+            try:
+                trace = minimizer.run()
+            except FloatingPointError:  # beyond the range of single precision
+                if design is designs[-1]:
+                    raise
+                continue
+            if self.traces:
+                self.traces[-1].values[-1] = trace.values[0]
+            self.traces.append(trace)
+            state = minimizer.solution
+            if minimizer.trace.interrupted:
+                break
+        self.reached = minimizer.reached
+        self.theta = self._theta_of_state(minimizer.solution)
+
+    def _theta_of_state(self, state: State) -> Tensor:
+        """Return the parameters of a state of the method of multipliers."""
+        state = state.to(self.theta.dtype)
+        return self.objective.space.theta_of(state.weights, state.intercept)
 
     def _suits_row_span(self, span: RowSpan) -> bool:
         """Whether the span of the rows contains the optimum and the start, and is faster."""
         objective = self.objective
-        largest_size = 1.0
-        if RowSpanObjective(cast("Block", objective.rows), objective.loss, 1 / objective.penalty).has_dual:
-            largest_size = LARGEST_FOR_HINGE if is_kinked(objective.loss) else LARGEST_FOR_SQUARED_HINGE
-        if span.size >= largest_size:
+        if span.size >= 1:
             return False
         started = self.theta[:, : objective.space.n_features].any()
         penalty = objective.penalty
@@ -185,15 +208,9 @@ class Minimization:
         if not (spans and self.is_unfinished() and self._suits_row_span(spans[-1])):
             return
         before: tuple[Point, Tensor] | None = None  # solution, and its labels
-        patience = PATIENCE[1] * (1 if spans[-1].design.n_rows <= FEW_ROWS else 2)
         for span in spans:
-            steps = self._steps_left()
-            if spans[-1].newton and not span.newton:
-                steps = min(steps, patience - self._steps_taken())
-            if steps <= 0:
-                continue
             labels = (~self.reached).nonzero()[:, 0]
-            minimizer = self._row_span_minimizer(span, labels, before, steps)
+            minimizer = self._row_span_minimizer(span, labels, before)
             try:
                 self.traces.append(minimizer.run())
             except FloatingPointError:  # beyond the range of single precision
@@ -204,7 +221,7 @@ class Minimization:
                 break
 
     def _row_span_minimizer(
-        self, span: RowSpan, labels: Tensor, before: tuple[Point, Tensor] | None, max_iter: int
+        self, span: RowSpan, labels: Tensor, before: tuple[Point, Tensor] | None
     ) -> RowSpanMinimizer:
         """Return the minimiser over some labels, which continues from a solution of these and other labels."""
         objective, fit_intercept = self.objective, self.objective.space.fit_intercept
@@ -215,22 +232,16 @@ class Minimization:
         start = None if before is None else before[0]
         if before is not None and objective.loss.labelwise:
             start = before[0].take(torch.searchsorted(before[1], labels))
-        kind: type[RowSpanMinimizer] = RowSpanMinimizer
-        length = max(float(objective.space.variance.sum()), torch.finfo(torch.float32).tiny)
-        if needs_multipliers(local, length):
-            residuals = None if start is None else start.residuals
-            kind = SemismoothMinimizer if span.newton else MultiplierMinimizer
-            local = multiplier_objective(local, length, residuals)
         constant = objective.constant_labels() if fit_intercept else torch.zeros_like(self.reached)
         attainable = ATTAINABLE_IN_SINGLE * torch.finfo(torch.float32).eps if span.design.dtype == torch.float32 else 0
-        return kind(
+        return RowSpanMinimizer(
             span,
             local,
             self.theta[labels, -1] if fit_intercept else None,
             constant[labels],
             start=start,
             tol=max(self.tol, attainable),
-            max_iter=max_iter,
+            max_iter=self._steps_left(),
             monitor=self._monitor(labels, lambda point: self._theta_of(span, point, labels)),
         )
 

@@ -1,6 +1,6 @@
-"""The method of multipliers has the optimum of the hinge, where L-BFGS alone has none."""
+"""The method of multipliers has the optimum of hinge losses of sparse rows, those of libsvm and of SciPy."""
 
-from copy import deepcopy
+import warnings
 
 import numpy as np
 import pytest
@@ -8,12 +8,13 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, minimize
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC
 
 from sk_quadrant import QuadrantMultiLabelClassifier
-from sk_quadrant._solvers.full_batch import solve, stages
+from sk_quadrant._solvers.full_batch import multipliers, solve
 from sk_quadrant._solvers.full_batch.multipliers import MultiplierMinimizer
-from sk_quadrant._solvers.full_batch.row_span import RowSpanMinimizer
+
+HINGES = ["hinge", "squared_hinge"]
 
 
 @pytest.fixture(scope="module")
@@ -28,61 +29,63 @@ def rows():
 @pytest.fixture
 def minimizers(monkeypatch):
     """Return the minimisers that run."""
-    seen, run = [], RowSpanMinimizer.run
+    seen, run = [], MultiplierMinimizer.run
 
     def recorded(self):
         seen.append(self)
         return run(self)
 
-    monkeypatch.setattr(RowSpanMinimizer, "run", recorded)
+    monkeypatch.setattr(MultiplierMinimizer, "run", recorded)
     return seen
-
-
-@pytest.fixture
-def sparse_rows(monkeypatch):
-    """Keep few rows sparse."""
-    monkeypatch.setattr(solve, "row_space", lambda *_: None)
 
 
 def fit(loss, X, Y, weight=None, **options):
     """Return a fit with row weights and unknown labels."""
-    clf = QuadrantMultiLabelClassifier(loss, missing_labels="ignore", **{"max_iter": 5000} | options)
+    clf = QuadrantMultiLabelClassifier(loss, missing_labels="ignore", **options)
     return clf.fit(X, Y, sample_weight=weight)
 
 
+def objective(X, y, coef, intercept, C, weight=1.0):
+    """Return the objective of the hinge of one label."""
+    losses = np.maximum(0, 1 - (2 * y - 1) * (X @ coef.ravel() + intercept))
+    return C * (weight * losses).sum() + 0.5 * (coef**2).sum()
+
+
+def machine(C, fit_intercept):
+    """Return the classifier of libsvm, or of liblinear, which can leave out the intercept."""
+    if fit_intercept:
+        return SVC(kernel="linear", C=C, tol=1e-9)
+    return LinearSVC(loss="hinge", C=C, fit_intercept=False, tol=1e-10, max_iter=10**6)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False], ids=["intercept", "no intercept"])
 @pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
-def test_the_hinge_is_a_support_vector_machine(C, rows, minimizers):
-    """Scores and intercepts are those of libsvm with a linear kernel, which solves the same problem."""
+def test_the_hinge_is_a_support_vector_machine(C, fit_intercept, rows, minimizers):
+    """The same problem as libsvm with a linear kernel solves, with weights."""
     X, Y = rows
-    clf = fit("hinge", X, Y, C=C, tol=1e-6)
-    assert all(isinstance(minimizer, MultiplierMinimizer) for minimizer in minimizers)
+    weight = np.random.default_rng(0).integers(1, 4, len(Y)).astype(float)
+    clf = fit("hinge", X, Y, weight, C=C, tol=1e-6, fit_intercept=fit_intercept)
     assert minimizers[-1].reached.all()
-    scores = clf.decision_function(X)
-    for label in range(3):
-        other = SVC(kernel="linear", C=C, tol=1e-8).fit(X.toarray(), Y[:, label])
+    for label, y in enumerate(Y.T):
+        other = machine(C, fit_intercept).fit(X.toarray(), y, weight)
         assert_allclose(clf.coef_[label], other.coef_[0], atol=1e-3 * np.abs(other.coef_).max())
-        losses = [
-            C * np.maximum(0, 1 - (2 * Y[:, label] - 1) * found).sum()
-            for found in (scores[:, label], other.decision_function(X.toarray()))
-        ]
-        norms = [0.5 * (clf.coef_[label] ** 2).sum(), 0.5 * (other.coef_**2).sum()]
-        assert losses[0] + norms[0] <= (losses[1] + norms[1]) * (1 + 1e-6)
+        best = objective(X, y, other.coef_, other.intercept_, C, weight)
+        assert objective(X, y, clf.coef_[label], clf.intercept_[label], C, weight) <= best * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
-def test_the_squared_hinge_is_that_of_the_features(C, rows, minimizers, sparse_rows, monkeypatch):
+def test_the_squared_hinge_is_that_of_dense_rows(C, rows, minimizers):
     """With a weak penalty, too."""
     X, Y = rows
-    found = fit("squared_hinge", X, Y, C=C, tol=1e-6)
+    found = fit("squared_hinge", X, Y, C=C, tol=1e-7)
     assert minimizers[-1].reached.all()
-    monkeypatch.setattr(stages.Minimization, "_suits_row_span", lambda self, span: False)
-    expected = fit("squared_hinge", X.toarray(), Y, C=C, tol=1e-9)
-    assert_allclose(found.coef_, expected.coef_, atol=1e-4 * np.abs(expected.coef_).max())
-    assert_allclose(found.intercept_, expected.intercept_, atol=1e-4)
+    expected = fit("squared_hinge", X.toarray(), Y, C=C, tol=1e-9, max_iter=5000)
+    assert_allclose(found.coef_, expected.coef_, atol=1e-6 * np.abs(expected.coef_).max())
+    assert_allclose(found.intercept_, expected.intercept_, atol=1e-6)
 
 
-@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
-def test_weights_and_unknown_labels_bound_the_dual_variables(loss, rows, minimizers, sparse_rows):
+@pytest.mark.parametrize("loss", HINGES)
+def test_weights_and_unknown_labels_bound_the_dual_variables(loss, rows, minimizers):
     """The objective is the optimum of the dual problem, which SciPy solves."""
     X, Y = rows
     rng = np.random.default_rng(1)
@@ -90,7 +93,7 @@ def test_weights_and_unknown_labels_bound_the_dual_variables(loss, rows, minimiz
     known = rng.random(Y.shape) < 0.8
     clf = fit(loss, X, np.where(known, Y, np.nan), weight, tol=1e-5)
     assert minimizers[-1].reached.all()
-    total = 0.0
+    optimum = 0.0
     for label in range(3):
         rows_ = known[:, label]
         signs, bounds = 2 * Y[rows_, label] - 1, weight[rows_, label]
@@ -108,8 +111,8 @@ def test_weights_and_unknown_labels_bound_the_dual_variables(loss, rows, minimiz
             constraints=LinearConstraint(signs, 0, 0),
             options={"gtol": 1e-7, "xtol": 1e-10, "maxiter": 300},
         )
-        total -= dual.fun
-    assert_allclose(clf.loss_curve_[-1] * weight_of(weight, known), total, rtol=1e-4)
+        optimum -= dual.fun
+    assert_allclose(clf.loss_curve_[-1] * weight_of(weight, known), optimum, rtol=1e-4)
 
 
 def weight_of(weight, known):
@@ -117,40 +120,97 @@ def weight_of(weight, known):
     return (weight * known).sum(axis=1)[known.any(axis=1)] @ (1 / known.sum(axis=1)[known.any(axis=1)])
 
 
-def test_single_precision_goes_on_in_double(rows, minimizers, monkeypatch):
-    """From the dual variables reached, for the labels that are left."""
-    monkeypatch.setattr(solve, "WORTH_SINGLE", 0)
+@pytest.mark.parametrize("loss", HINGES)
+def test_single_precision_goes_on_in_double(loss, rows, minimizers, monkeypatch):
+    """From the dual variables reached."""
     X, Y = rows
-    expected = fit("hinge", X, Y, C=10.0, tol=1e-5)
-    dtypes = [minimizer.solution.scores.dtype for minimizer in minimizers]
-    assert dtypes[0] == torch.float32
-    assert set(dtypes) <= {torch.float32, torch.float64}
-    found = fit("hinge", X, Y, C=10.0, tol=1e-3)
-    assert_allclose(found.loss_curve_[-1], expected.loss_curve_[-1], rtol=1e-4)
+    expected = fit(loss, X, Y, C=10.0, tol=1e-5)
+    monkeypatch.setattr(solve, "WORTH_SINGLE", 0)
+    minimizers.clear()
+    found = fit(loss, X, Y, C=10.0, tol=1e-5)
+    assert [minimizer.state.weights.dtype for minimizer in minimizers] == [torch.float32, torch.float64]
+    assert minimizers[1].trace.n_iter < minimizers[0].trace.n_iter
+    assert_allclose(found.loss_curve_[-1], expected.loss_curve_[-1], rtol=1e-6)
 
 
-def test_soft_targets_are_smoothed_as_before(rows, minimizers, sparse_rows):
+def test_a_step_is_that_of_the_hessian(rows, minimizers, monkeypatch):
+    """Which is inverted here; conjugate gradients solve the system as far as they are asked to."""
+    monkeypatch.setattr(multipliers, "FORCING", 1e-12)
+    X, Y = rows
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit("hinge", X, Y, max_iter=3)
+    minimizer = minimizers[-1]
+    found, along = minimizer._direction()
+    columns = np.column_stack([X.toarray(), np.ones(len(Y))])
+    for label, d in enumerate(minimizer.curvature.numpy()):
+        hessian = columns.T @ (columns * d[:, None]) + np.diag([1.0] * 130 + [0.0])
+        gradient = np.append(minimizer.at.weights[label], minimizer.at.intercept[label])
+        expected = np.linalg.solve(hessian, -gradient)
+        assert_allclose(np.append(found[label], along[label]), expected, atol=1e-8 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("loss", HINGES)
+def test_rows_without_curvature_change_no_step(loss, rows, monkeypatch):
+    """They are left out once they are many."""
+    X, Y = rows
+    expected = fit(loss, X, Y, tol=1e-5)
+    monkeypatch.setattr(multipliers, "WORTH_TAKING", 0.0)
+    found = fit(loss, X, Y, tol=1e-5)
+    assert_allclose(found.coef_, expected.coef_, atol=1e-9)
+
+
+def test_a_warm_start_of_the_squared_hinge_takes_fewer_steps(rows):
+    """Hardly any at the solution, and fewer than from zero at another C."""
+    X, Y = rows
+    clf = fit("squared_hinge", X, Y, C=1.0, tol=1e-4, warm_start=True).fit(X, Y)
+    assert clf.n_iter_ <= 3
+    cold = fit("squared_hinge", X, Y, C=1.2, tol=1e-4)
+    clf.set_params(C=1.2).fit(X, Y)
+    assert clf.n_iter_ < cold.n_iter_
+    assert_allclose(clf.loss_curve_[-1], cold.loss_curve_[-1], rtol=1e-6)
+
+
+def test_a_warm_start_of_the_hinge_has_the_same_optimum(rows):
+    """From margins alone: dual variables at the corner are unknown."""
+    X, Y = rows
+    clf = fit("hinge", X, Y, C=1.0, tol=1e-4, warm_start=True).set_params(C=3.0).fit(X, Y)
+    assert_allclose(clf.loss_curve_[-1], fit("hinge", X, Y, C=3.0, tol=1e-4).loss_curve_[-1], rtol=1e-5)
+
+
+def test_soft_targets_are_smoothed(rows, minimizers):
     """They have two hinges a row, which have no such dual problem."""
     X, Y = rows
-    fit("hinge", X, 0.1 + 0.8 * Y, tol=1e-3)
-    assert not any(isinstance(minimizer, MultiplierMinimizer) for minimizer in minimizers)
+    fit("hinge", X, 0.1 + 0.8 * Y, tol=1e-3, max_iter=1000)
+    assert not minimizers
 
 
-def test_the_loss_curve_is_of_the_hinge_itself(rows, minimizers):
+@pytest.mark.parametrize("loss", HINGES)
+def test_a_constant_label_keeps_its_frequency(loss, rows):
+    """Its optimum is at infinity; the others are as without it."""
+    X, Y = rows
+    alone = fit(loss, X, Y)
+    found = fit(loss, X, np.column_stack([Y, np.zeros(len(Y), dtype=int)]))
+    assert_allclose(found.coef_[:3], alone.coef_, atol=1e-5)
+    assert not found.coef_[3].any()
+    assert found.intercept_[3] < 0
+
+
+def test_the_loss_curve_is_of_the_hinge_itself(rows):
     """And it ends at the objective of the coefficients."""
     X, Y = rows
     clf = fit("hinge", X, Y)
-    losses = np.maximum(0, 1 - (2 * Y - 1) * clf.decision_function(X)).sum()
-    assert_allclose(clf.loss_curve_[-1], (losses + 0.5 * (clf.coef_**2).sum()) / 60, rtol=1e-6)
+    values = [objective(X, y, coef, b, 1.0) for y, coef, b in zip(Y.T, clf.coef_, clf.intercept_, strict=True)]
+    assert_allclose(clf.loss_curve_[-1], sum(values) / 60, rtol=1e-6)
     assert len(clf.loss_curve_) == clf.n_iter_ + 1
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("options", [{"warm_start": True}, {"label_smoothing": 0.2}], ids=["warm start", "smoothing"])
-def test_few_sparse_rows_get_uncorrelated_features_where_the_hinge_is_smoothed(options, rows, minimizers):
-    """A warm start and soft targets have no use for the method of multipliers: the steps are those of dense rows."""
+def test_a_loss_beyond_the_range_of_numbers_is_an_error(rows, minimizers):
+    """Single precision leaves it to double precision."""
     X, Y = rows
-    clf = fit("hinge", X.toarray(), Y, max_iter=2, **options).set_params(C=0.5)
-    found, expected = (deepcopy(clf).fit(part, Y) for part in (X, X.toarray()))
-    assert not minimizers
-    assert_allclose(found.coef_, expected.coef_, atol=1e-6 * np.abs(expected.coef_).max())
+    fit("hinge", X, Y)
+    minimizer = minimizers[-1]
+    minimizer.norms.fill_(torch.inf)
+    minimizer.scores.fill_(torch.inf)
+    with pytest.raises(FloatingPointError, match="infinite or NaN"):
+        minimizer._iterate()

@@ -15,7 +15,7 @@ from sk_quadrant._solvers.full_batch.design import design_of
 from sk_quadrant._solvers.full_batch.row_span import RowSpan, RowSpanMinimizer
 from sk_quadrant.losses import LOSSES
 
-CONVEX = [name for name in LOSSES if LOSSES[name]().convex and name != "hinge" and not LOSSES[name].quadratic]
+CONVEX = [name for name, loss in LOSSES.items() if loss().convex and loss.dual is None and not loss.quadratic]
 
 
 @pytest.fixture(scope="module")
