@@ -44,7 +44,7 @@ CACHED_ELEMENTS = 2**19  # weights that stay in cache while those of sparse rows
 WORTH_SINGLE = 2**20  # multiplications in a product for which a design in single precision pays
 FEWEST, MOST = 64, 256  # labels in a block of sparse data: a row of weights should fill some cache lines
 MEMORY = 5, 10  # fewest and most curvature pairs
-WORTH_THREADS = 2**24  # work of a pass over the rows for which labels are divided among threads
+WORTH_THREADS = 2**23  # work of a pass over the rows for which labels are divided among threads
 VALUES_PER_SCORE = 8  # stored values whose product takes as long as the loss of a score
 PAIR_ELEMENTS = 2**21  # parameters in all steps of curvature pairs, if more than the fewest: 8 MiB in single precision
 
