@@ -175,8 +175,10 @@ class Minimizer:
             if slope.isnan().any():
                 raise FloatingPointError("the gradient of the loss became NaN")
             # -slope = g'Hg is the squared Newton decrement: half of it estimates the distance to the optimum
-            close = self._certain(-slope / 2 <= self.smallest * self._reference() * self.damping)
-            self._finish(self._confirmed(close, direction, slope) if self.pairs else close)
+            close = (-slope / 2 <= self.smallest * self._reference() * self.damping) & ~self.done
+            if close.any():
+                close = self._certain(close)
+                self._finish(self._confirmed(close, direction, slope) if self.pairs else close)
             if self.done.all():
                 break
             if self._compact_pays():
@@ -193,7 +195,7 @@ class Minimizer:
         A curvature pair has the curvature along a past step. Where the loss has become small and flat, as hinges are
         beyond the margin, the present curvature may be much smaller, and step and decrement are then too small.
         """
-        asked = close & ~self.done & (self.point.values < SMALL * self.scale)
+        asked = close & (self.point.values < SMALL * self.scale)
         if self.objective.loss.quadratic or not asked.any():
             return close
         labels = asked.nonzero()[:, 0] if self.per_label else torch.arange(len(self.labels))

@@ -51,6 +51,8 @@ class Bracket:
         enough = values <= self.values + DECREASE * self.step * self.slope + self.noise
         flat = slopes >= FLATNESS * self.slope
         pending = pending & ~(enough & (flat | (self.trials > MAX_SECANTS)))
+        if not pending.any():
+            return pending
         self.low = self.step.where(pending & enough, self.low)
         self.high = self.step.where(pending & ~enough, self.high)
         # the zero of the line through (0, phi'(0)) and (step, phi'(step))
