@@ -24,6 +24,7 @@ from sk_quadrant._solvers.full_batch.compressed import Compressed
 from sk_quadrant._solvers.tensors import as_tensor
 from sk_quadrant._solvers.threads import divide
 
+WORTH_TRIANGLE = 128  # columns from which products of one triangle, in four blocks, are faster than of both
 BLOCK_ELEMENTS = 2**18  # scores of a block of rows: 1 MiB in single precision, which stays in cache
 
 
@@ -220,12 +221,24 @@ class DenseDesign(Design):
         for rows in row_blocks(len(X), self._rows_per_block(self.n_features)):
             centred, weight = X[rows] - (0 if mean is None else mean), weights[rows]
             heavy = centred if self.row_weight is None else centred * weight[:, None]
-            for columns in row_blocks(self.n_features, max(64, self.n_features // 4)):  # the upper triangle is enough
+            for columns in triangle_blocks(self.n_features):
                 gram[columns, columns.start :] += heavy[:, columns].T @ centred[:, columns.start :]
             squares = centred.square_()
             seconds += weight @ squares
             fourths += weight @ squares.square_()
-        return gram.triu_() + gram.triu(1).T, seconds, fourths, weights.sum(dtype=torch.float64)
+        return mirrored(gram), seconds, fourths, weights.sum(dtype=torch.float64)
+
+
+def triangle_blocks(size: int) -> Iterator[slice]:
+    """Yield blocks of rows; those of a square matrix from their own column on contain its upper triangle."""
+    yield from row_blocks(size, size if size < WORTH_TRIANGLE else -(-size // 4))
+
+
+def mirrored(matrices: Tensor) -> Tensor:
+    """Return symmetric matrices, given their upper triangles up to blocks, in place."""
+    if matrices.shape[-1] >= WORTH_TRIANGLE:
+        matrices.triu_().add_(matrices.triu(1).mT)
+    return matrices
 
 
 class SingleRows:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.design import Design, design_of
+from sk_quadrant._arrays import row_blocks
+from sk_quadrant._solvers.full_batch.design import BLOCK_ELEMENTS, Design, design_of, mirrored, triangle_blocks
 from sk_quadrant._solvers.tensors import as_tensor, take_labels, torch_dtype
 from sk_quadrant._solvers.threads import in_threads
 from sk_quadrant.losses.weighting import split_weight, weighted
@@ -248,9 +249,11 @@ class Block:
             targets = self.targets.rows(rows, at.coef.dtype)
             curvature = self._weighted(rows, at.loss.curvature(self._scores(at, rows).T, *targets))
             columns = self.design.augmented(rows, mean) * varies
-            for label in range(self.n_labels):
-                hessian[label] += (columns * curvature[:, label, None]).T @ columns
-        return hessian
+            for labels in row_blocks(self.n_labels, max(1, BLOCK_ELEMENTS // (1 + columns.numel()))):
+                weighed = columns * curvature.T[labels, :, None]
+                for some in triangle_blocks(p):
+                    hessian[labels, some, some.start :] += weighed[:, :, some].mT @ columns[:, some.start :]
+        return mirrored(hessian)
 
     def _scores(self, at: EvaluationPoint, rows: slice) -> Tensor:
         """Return the scores of a block of rows, shape (n_labels, n_block_rows)."""
