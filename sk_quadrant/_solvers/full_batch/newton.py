@@ -7,7 +7,8 @@ used for the labels that the shared approximation does not solve: few rows per f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -19,14 +20,22 @@ if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.shard import Curvature
 
 
+@dataclass(frozen=True)
 class LabelHessian:
-    """The Hessian of each label; see `HessianApproximation`."""
+    """The Hessian of each label; see `HessianApproximation`.
 
-    curvature: Curvature = None
+    Attributes
+    ----------
+    every : int
+        Number of iterations from one Hessian to the next; between them curvature pairs update it.
+    """
+
+    every: int = 1
+    curvature: ClassVar[Curvature] = None
 
     def is_due(self, iteration: int) -> bool:
-        """Whether to compute the Hessian again; between two of them curvature pairs update it."""
-        return iteration <= 4 or iteration % 2 == 0
+        """Whether to compute the Hessian again; see `HessianApproximation.is_due`."""
+        return (iteration - 1) % self.every == 0
 
     def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> Preconditioner:
         """Return the preconditioner at a point; see `HessianApproximation.precondition`."""
@@ -43,7 +52,7 @@ class CholeskyPreconditioner:
     Parameters
     ----------
     hessian : double Tensor of shape (n_labels, n_columns, n_columns)
-        Positive semidefinite matrices.
+        Positive semidefinite matrices, which are overwritten.
 
     References
     ----------
@@ -54,12 +63,12 @@ class CholeskyPreconditioner:
     couples = True
 
     def __init__(self, hessian: Tensor) -> None:
-        if not hessian.isfinite().all():
+        if not hessian.sum().isfinite():
             raise FloatingPointError("the second derivatives are not finite: scale the features of X")
         diagonal = hessian.diagonal(dim1=1, dim2=2)
         diagonal.copy_(without_flat(diagonal))
         self.scale = diagonal.rsqrt()
-        hessian = hessian * self.scale[:, :, None] * self.scale[:, None, :]
+        hessian.mul_(self.scale[:, :, None]).mul_(self.scale[:, None, :])
         shift = 1e3 * torch.finfo(hessian.dtype).eps * hessian.shape[1]  # noise in singular directions stays small
         while True:
             hessian.diagonal(dim1=1, dim2=2).add_(shift)

@@ -163,14 +163,16 @@ class LabelProblems:
             minimization.with_multipliers([span.design for span in self.spans])
             return minimization.theta, minimization.summary()
         traces = []
-        for loss in objective.loss.continuation():
+        stages = objective.loss.continuation()
+        corners = len(stages) > 1 or objective.loss.dual is not None
+        for loss in stages:
             minimization = Minimization(replace(objective, loss=loss), theta, options)
             minimization.solve_equations(self.equations)
             minimization.in_row_span(self.spans)
             if minimization.is_unfinished():
                 with self.lock:  # one thread computes what all share
                     hessian, single = self.hessian, None if minimization.traces else self.single
-                minimization.run(hessian, single)
+                minimization.run(hessian, single, corners=corners)
             traces.append(minimization.summary())
             theta = minimization.theta
             if traces[-1].interrupted:

@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 ATTAINABLE = 3000  # rounding units: smaller relative changes of coefficients are rounding
 ATTAINABLE_IN_SINGLE = 30  # the same in single precision, which double precision checks
 DISAGREEMENT = 0.1  # allowed difference of gradients in single and double precision, as a share of tol
-PATIENCE = 40, 80  # fewest and most iterations with the shared Hessian before Newton steps
-AT_LEAST = 20  # of them in the precision of the data
+PATIENCE = 8, 80  # fewest and most iterations with the shared Hessian before Newton steps
+STEP_WORK = 2**26  # multiplications of a product that take as long as the small operations of an iteration
+FACTOR_WORK = 400  # rows whose outer products take as long as the factor of their sum
 MAX_HESSIAN_COLUMNS = 1000  # a Hessian takes n d^2 operations, its factor d^3 / 3
 HESSIAN_ELEMENTS = 2**22  # Hessians held at a time: 32 MiB
 
@@ -90,19 +91,34 @@ class Minimization:
         self.relative_to: Tensor | None = None
         self.traces: list[Trace] = []
 
-    def run(self, hessian: HessianApproximation, single: SinglePrecision | None) -> None:
-        """Run the stages, in the space of the features."""
-        n_columns = self.objective.space.n_columns
-        has_hessian = self.objective.has_hessian and n_columns <= MAX_HESSIAN_COLUMNS
-        least, most = PATIENCE
-        patience = min(max(n_columns // 4, least), most) if has_hessian else self.options.max_iter
+    def run(self, hessian: HessianApproximation, single: SinglePrecision | None, *, corners: bool = False) -> None:
+        """Run the stages, in the space of the features, of a loss with or without corners in its values or slopes."""
+        has_hessian = self.objective.has_hessian and self.objective.space.n_columns <= MAX_HESSIAN_COLUMNS
+        patience = self._patience(corners) if has_hessian else self.options.max_iter
         if single is not None:
             self._in_single_precision(single, max_iter=min(patience, self.options.max_iter))
-        if self.is_unfinished():
-            patience = max(patience - self._steps_taken(), AT_LEAST)
-            self._with_shared_hessian(hessian, max_iter=min(patience, self._steps_left()))
+        if self.is_unfinished() and self._steps_taken() < patience:
+            left = min(patience, self.options.max_iter) - self._steps_taken()
+            self._with_shared_hessian(hessian, max_iter=left)
         if self.is_unfinished() and has_hessian:
             self._with_newton_steps()
+
+    def _patience(self, corners: bool) -> int:
+        """Return the number of iterations with the shared Hessian before Newton steps: three of these take as long.
+
+        It is more where the Hessian changes much, at corners and without convexity, and without a penalty, where a
+        Newton step has rounding errors in weights that the data do not determine.
+        """
+        objective, (least, most) = self.objective, PATIENCE
+        if corners or not (objective.loss.convex and (objective.penalty > 0).all()):
+            least = most // 2
+        return min(max(3 * self._newton_cost(), least), most)
+
+    def _newton_cost(self) -> int:
+        """Return the number of iterations with the shared Hessian that take as long as the Hessians of all labels."""
+        space, n_labels = self.objective.space, self.objective.n_labels
+        hessian = space.n_columns**2 * (space.n_rows + FACTOR_WORK) * n_labels
+        return hessian // (2 * space.n_values * n_labels + STEP_WORK)
 
     def summary(self) -> Trace:
         """Return the trace of all stages."""
@@ -333,9 +349,10 @@ class Minimization:
 
     def _with_newton_steps(self) -> None:
         traces, max_iter = [], self._steps_left()
+        hessian = LabelHessian(every=min(1 + self._newton_cost(), 3))
         left = (~self.reached).nonzero()[:, 0]
         for labels in torch.split(left, max(1, HESSIAN_ELEMENTS // self.objective.space.n_columns**2)):
-            traces.append(self._continue(labels, LabelHessian(), max_iter=max_iter))
+            traces.append(self._continue(labels, hessian, max_iter=max_iter))
             if traces[-1].interrupted:
                 break
         self.traces.append(reduce(Trace.beside, traces))
