@@ -49,6 +49,7 @@ class ModifiedHuber(MarginLoss):
     """
 
     name: ClassVar[str] = "modified_huber"
+    dual: ClassVar[tuple[float, float] | None] = (4.0, 0.5)
 
     @property
     def link(self) -> ClippedLinearLink:

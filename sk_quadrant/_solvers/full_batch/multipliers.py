@@ -1,11 +1,11 @@
 r"""Hinge losses of sparse rows: Newton's method in the method of multipliers.
 
-With margins m the hinge and the squared hinge are maxima over a dual variable,
+With margins m the hinge, the squared hinge and modified Huber are maxima over a dual variable,
 
 .. math:: h(m) = \max_{0 \le p \le u}\; p (1 - m) - \tfrac{q}{2} p^2,
 
-with u = 1, q = 0 for the hinge and :math:`u = \infty`, q = 1/2 for the squared hinge. The method of multipliers [1]_
-stays close to the last dual variables :math:`\alpha`,
+with u = 1, q = 0 for the hinge, :math:`u = \infty`, q = 1/2 for the squared hinge, and u = 4, q = 1/2 for modified
+Huber. The method of multipliers [1]_ stays close to the last dual variables :math:`\alpha`,
 
 .. math:: \psi(m) = \max_{0 \le p \le u}\; p (1 - m) - \tfrac{q}{2} p^2 - \frac{(p - \alpha)^2}{2 \kappa},
    \qquad p = \operatorname{clip}\Bigl(\frac{\alpha + \kappa (1 - m)}{1 + q \kappa}, 0, u\Bigr), \qquad \psi' = -p.
@@ -125,18 +125,22 @@ class HingeRows:
         """Return the products of weights with the rows."""
         return self.design.raw_scores(weights, slice(0, self.design.n_rows))
 
+    def best(self, shortfall: Tensor) -> Tensor:
+        """Return the p of h, given 1 - m."""
+        if not self.quadratic:
+            return (shortfall > 0) * self.largest
+        return (shortfall / self.quadratic).clamp_(0, self.largest)
+
     def losses(self, shortfall: Tensor) -> Tensor:
         """Return h, given 1 - m."""
-        positive = shortfall.relu()
-        return positive if not self.quadratic else positive.square_().mul_(0.5 / self.quadratic)
+        p = self.best(shortfall)
+        return (shortfall - (self.quadratic / 2) * p).mul_(p)
 
     def gaps(self, shortfall: Tensor, p: Tensor) -> Tensor:
-        """Return h(m) + q p^2 / 2 - p (1 - m), given 1 - m."""
-        positive = shortfall.relu()
-        if not self.quadratic:
-            return positive.addcmul_(p, shortfall, value=-1)
-        unused = (positive - shortfall).mul_(p)  # q / 2 (p - (1 - m)^+ / q)^2 + p (m - 1)^+, without cancellation
-        return positive.div_(-self.quadratic).add_(p).square_().mul_(self.quadratic / 2).add_(unused)
+        """Return h(m) + q p^2 / 2 - p (1 - m), given 1 - m, without cancellation."""
+        best = self.best(shortfall)
+        apart = best - p
+        return shortfall.sub(best, alpha=self.quadratic).add_(apart, alpha=self.quadratic / 2).mul_(apart)
 
     def dual(self, alpha: Tensor, kappa: Tensor, shortfall: Tensor) -> Tensor:
         """Return p, given 1 - m."""
@@ -544,8 +548,3 @@ def squares(a: Tensor) -> Tensor:
 def total(a: Tensor) -> Tensor:
     """Return sums over the rows, double (n_labels,)."""
     return a.sum(dim=1).double()
-
-
-def is_kinked(loss: Loss) -> bool:
-    """Return whether a loss is the hinge, rather than the squared hinge."""
-    return loss.dual is not None and loss.dual[1] == 0

@@ -67,7 +67,7 @@ class LabelProblems:
     equations : NormalEquations or None
         The linear systems of a quadratic loss.
     by_multipliers : bool
-        Whether the loss is a hinge of sparse rows, for `multipliers`.
+        Whether the loss is a hinge or modified Huber, of sparse rows, for `multipliers`.
     """
 
     rows: RowSums
@@ -181,7 +181,7 @@ class LabelProblems:
 
 
 def _suits_multipliers(rows: TrainingRows, loss: Loss) -> bool:
-    """Return whether a loss is a hinge of hard targets and sparse rows."""
+    """Return whether a loss has a dual, for hard targets, and rows are sparse."""
     soft = rows.targets.is_soft or rows.label_smoothing > 0
     return rows.is_sparse and loss.dual is not None and not soft
 

@@ -165,7 +165,7 @@ class Minimization:
             monitor.step(float(self.reached.double().mean()), objective_at_end, line, lambda: self.theta)
 
     def with_multipliers(self, designs: Sequence[Design]) -> None:
-        """Minimise a hinge loss by the method of multipliers, in single precision first where that is possible."""
+        """Minimise a loss with a dual by the method of multipliers, in single precision first where possible."""
         objective, space = self.objective, self.objective.space
         n_features, C = space.n_features, 1 / objective.penalty
         cold = not self.theta[:, :n_features].any()

@@ -13,8 +13,9 @@ from sklearn.svm import SVC, LinearSVC
 from sk_quadrant import QuadrantMultiLabelClassifier
 from sk_quadrant._solvers.full_batch import multipliers, solve
 from sk_quadrant._solvers.full_batch.multipliers import MultiplierMinimizer
+from sk_quadrant.losses import LOSSES
 
-HINGES = ["hinge", "squared_hinge"]
+HINGES = ["hinge", "squared_hinge", "modified_huber"]
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +75,13 @@ def test_the_hinge_is_a_support_vector_machine(C, fit_intercept, rows, minimizer
 
 
 @pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
-def test_the_squared_hinge_is_that_of_dense_rows(C, rows, minimizers):
+@pytest.mark.parametrize("loss", HINGES[1:])
+def test_a_squared_hinge_is_that_of_dense_rows(loss, C, rows, minimizers):
     """With a weak penalty, too."""
     X, Y = rows
-    found = fit("squared_hinge", X, Y, C=C, tol=1e-7)
+    found = fit(loss, X, Y, C=C, tol=1e-7)
     assert minimizers[-1].reached.all()
-    expected = fit("squared_hinge", X.toarray(), Y, C=C, tol=1e-9, max_iter=5000)
+    expected = fit(loss, X.toarray(), Y, C=C, tol=1e-9, max_iter=5000)
     assert_allclose(found.coef_, expected.coef_, atol=1e-6 * np.abs(expected.coef_).max())
     assert_allclose(found.intercept_, expected.intercept_, atol=1e-6)
 
@@ -98,10 +100,8 @@ def test_weights_and_unknown_labels_bound_the_dual_variables(loss, rows, minimiz
         rows_ = known[:, label]
         signs, bounds = 2 * Y[rows_, label] - 1, weight[rows_, label]
         kernel = (X[rows_] @ X[rows_].T).toarray() * np.outer(signs, signs)
-        if loss == "squared_hinge":
-            kernel, upper = kernel + np.diag(0.5 / bounds), np.full(len(bounds), np.inf)
-        else:
-            upper = bounds
+        largest, quadratic = LOSSES[loss].dual
+        kernel, upper = kernel + np.diag(quadratic / bounds), largest * bounds
         dual = minimize(
             lambda p, kernel=kernel: (0.5 * p @ kernel @ p - p.sum(), kernel @ p - 1),
             0.1 * bounds,
