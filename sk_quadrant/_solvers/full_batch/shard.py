@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
@@ -183,11 +183,13 @@ class Block:
     def loss_sums(self, at: EvaluationPoint) -> LossSums:
         """Return the sums of an evaluation, in one pass over the rows for each panel of labels."""
         if (n_panels := self._n_panels(at)) == 1:
-            return self._loss_sums(at)
+            parts = self.design.parts(self.n_labels)
+            return LossSums(*add(in_threads(partial(self._sums_of, at), parts)))  # type: ignore[arg-type]
         n = self.n_labels
         panels = [slice(n * k // n_panels, n * (k + 1) // n_panels) for k in range(n_panels)]
-        parts = [Block(self.design, self.targets.panel(labels))._loss_sums(at.panel(labels)) for labels in panels]
-        return LossSums.beside(parts)
+        return LossSums.beside(
+            [Block(self.design, self.targets.panel(labels)).loss_sums(at.panel(labels)) for labels in panels]
+        )
 
     def _n_panels(self, at: EvaluationPoint) -> int:
         """Return the number of groups of labels; products with sparse columns gather the derivatives of all rows."""
@@ -196,12 +198,7 @@ class Block:
         size = max(NARROWEST, PANEL_ELEMENTS // max(1, self.design.n_rows))
         return max(1, round(self.n_labels / size))
 
-    def _loss_sums(self, at: EvaluationPoint) -> LossSums:
-        """Return the sums of an evaluation, in one pass over the rows."""
-        parts = self.design.parts(self.n_labels)
-        return LossSums(*add(in_threads(lambda blocks: self._sums_of(blocks, at), parts)))  # type: ignore[arg-type]
-
-    def _sums_of(self, blocks: Iterable[slice], at: EvaluationPoint) -> LossSums:
+    def _sums_of(self, at: EvaluationPoint, blocks: Iterable[slice]) -> LossSums:
         """Return the sums of an evaluation over some blocks of rows."""
         n_groups = self.n_labels if at.loss.labelwise else 1
         values = torch.zeros(n_groups, dtype=torch.float64, device=at.coef.device)
