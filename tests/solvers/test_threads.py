@@ -1,6 +1,5 @@
 """Threads of fits: one for each operation of PyTorch but long ones, and the caller's number afterwards."""
 
-import signal
 import subprocess
 import sys
 import threading
@@ -158,6 +157,7 @@ def test_coefficients_do_not_depend_on_idle_cores(as_rows, monkeypatch):
     """Compare bits of fits whose passes, or labels, are divided, with work to divide made small."""
     monkeypatch.setattr(threads, "PART_WORK", 100)
     monkeypatch.setattr(solve, "WORTH_THREADS", 100)
+    monkeypatch.setattr(solve, "FEWEST_IN_THREAD", 1)
     monkeypatch.setattr(threads, "LONG", 100)
     rng = np.random.default_rng(0)
     rows, labels = as_rows(rng.normal(size=(4000, 90)) * (rng.random((4000, 90)) < 0.4)), rng.integers(0, 2, (4000, 40))
@@ -169,7 +169,7 @@ def test_coefficients_do_not_depend_on_idle_cores(as_rows, monkeypatch):
 
 
 class Counting(BCEWithLogits):
-    """Loss that counts its evaluations, and acts on one of them."""
+    """Loss that counts its evaluations, and acts from one of them on."""
 
     act = staticmethod(lambda: None)
     on, n = 0, 0
@@ -177,7 +177,7 @@ class Counting(BCEWithLogits):
     def per_label_and_gradient(self, *args):
         """Count, and compute."""
         type(self).n += 1
-        if self.n == self.on:
+        if self.n >= self.on:
             self.act()
         return super().per_label_and_gradient(*args)
 
@@ -186,6 +186,7 @@ class Counting(BCEWithLogits):
 def blocks_in_threads(monkeypatch):
     """Solve even the smallest sparse problems in two blocks, in threads, with a loss that counts."""
     monkeypatch.setattr(solve, "WORTH_THREADS", 1)
+    monkeypatch.setattr(solve, "FEWEST_IN_THREAD", 1)
     monkeypatch.setattr(threads, "is_core_idle", lambda: True)
     monkeypatch.setattr(Counting, "n", 0)
     rng = np.random.default_rng(0)
@@ -205,24 +206,32 @@ def test_an_error_in_one_block_of_labels_is_raised(blocks_in_threads, monkeypatc
     assert (torch.get_num_threads(), number_in_new_thread()) == (3, 3)
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="sends the signal of Ctrl-C to the main thread")
-def test_ctrl_c_stops_blocks_in_threads_and_keeps_what_they_have(blocks_in_threads, monkeypatch):
+def test_an_interruption_of_one_block_stops_the_other_and_keeps_what_both_have(blocks_in_threads, monkeypatch):
     """The labels that were begun keep their last iteration, there is a warning, and the model predicts."""
-    events, check = [], solve._check
 
-    def remember(stop, solution):
-        events.append(stop)
-        check(stop, solution)
+    def interrupt():
+        raise KeyboardInterrupt
 
-    def press():
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        events[0].wait(timeout=30)
-
-    monkeypatch.setattr(solve, "_check", remember)
-    monkeypatch.setattr(Counting, "act", staticmethod(press))
+    monkeypatch.setattr(Counting, "act", staticmethod(interrupt))
     monkeypatch.setattr(Counting, "on", 8)
     clf = QuadrantMultiLabelClassifier(Counting(), tol=1e-12)
     with pytest.warns(UserWarning, match="interrupted after"):
         clf.fit(*blocks_in_threads)
     assert clf.coef_.any(axis=1).sum() >= 3
     assert clf.predict(blocks_in_threads[0]).shape == (300, 6)
+
+
+def test_parts_that_have_begun_are_finished_after_an_interruption(monkeypatch):
+    """Two threads have two parts; after an interruption in one of them the other ends, and no third is begun."""
+    monkeypatch.setattr(threads, "is_core_idle", lambda: True)
+    stop, both = threading.Event(), threading.Barrier(2, timeout=30)
+
+    def work(part):
+        both.wait()
+        if part == 0:
+            raise KeyboardInterrupt
+        return part, stop.wait(timeout=30)
+
+    torch.set_num_threads(2)
+    with threads.fit_threads():
+        assert list(threads.until_interrupted(work, range(5), stop, parallel=True)) == [(1, True)]

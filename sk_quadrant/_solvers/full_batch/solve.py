@@ -45,6 +45,7 @@ WORTH_SINGLE = 2**20  # multiplications in a product for which a design in singl
 FEWEST, MOST = 64, 256  # labels in a block of sparse data: a row of weights should fill some cache lines
 MEMORY = 5, 10  # fewest and most curvature pairs
 WORTH_THREADS = 2**23  # work of a pass over the rows for which labels are divided among threads
+FEWEST_IN_THREAD = 32  # labels for which a thread pays: products with few columns take longer for each
 VALUES_PER_SCORE = 8  # stored values whose product takes as long as the loss of a score
 PAIR_ELEMENTS = 2**21  # parameters in all steps of curvature pairs, if more than the fewest: 8 MiB in single precision
 
@@ -138,9 +139,10 @@ class LabelProblems:
         return [torch.from_numpy(order[start : start + size]) for start in range(0, n_labels, size)]
 
     def _even_blocks(self, order: NDArray[np.intp], n_blocks: int) -> list[Tensor]:
-        """Return pairs of blocks that take equally long, one block if there is little work."""
+        """Return pairs of blocks that take equally long, one block if there is little work, or few labels."""
         work = self.space.n_values + VALUES_PER_SCORE * self.space.n_rows
-        if n_blocks == 1 and work * len(order) < WORTH_THREADS:
+        worth = work * len(order) >= WORTH_THREADS and len(order) >= 2 * FEWEST_IN_THREAD
+        if n_blocks == 1 and not worth:
             return [torch.from_numpy(order)]
         pairs = np.array_split(order, math.ceil(n_blocks / 2))
         return [torch.from_numpy(pair[first::2].copy()) for pair in pairs for first in (0, 1) if first < len(pair)]
