@@ -179,7 +179,10 @@ class LabelProblems:
             theta = minimization.theta
             if traces[-1].interrupted:
                 break
-        return theta, reduce(Trace.then, traces)
+        trace = reduce(Trace.then, traces)
+        if len(stages) > 1:  # the values before are those of smoothed losses
+            trace.values[-1] = float(objective.evaluate(theta).values.sum())
+        return theta, trace
 
 
 def _suits_multipliers(rows: TrainingRows, loss: Loss) -> bool:
