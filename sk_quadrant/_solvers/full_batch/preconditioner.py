@@ -130,7 +130,7 @@ def choose_hessian(space: Space, rows: RowSums) -> SharedHessian:
     scale = gram.diagonal().sqrt()
     scale = scale.where(scale > 0, 1.0)
     eigenvalues, eigenvectors = torch.linalg.eigh(gram / scale / scale[:, None])
-    noise = 10 * torch.finfo(space.dtype).eps * d
+    noise = torch.finfo(space.dtype).eps * d
     return SharedHessian(
         eigenvectors.to(space.dtype),
         eigenvalues.where(eigenvalues > noise, 0.0).to(space.dtype),
