@@ -226,3 +226,20 @@ def test_a_hinge_beyond_its_margin_is_not_taken_for_solved():
         found = np.append(clf.coef_[label], clf.intercept_[label])
         best = minimize(objective, found, jac=True, method="L-BFGS-B", options={"maxiter": 5000, "maxfun": 10000})
         assert objective(found)[0] < 1.002 * best.fun
+
+
+def test_single_precision_data_need_no_more_steps_with_a_weak_penalty():
+    """Correlated features have directions of small variance, which single precision still resolves."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((3000, 100)) @ rng.standard_normal((100, 100)) / 10
+    Y = X @ rng.standard_normal((100, 20)) / 10 + rng.logistic(size=(3000, 20)) > 0
+    single, double = (QuadrantMultiLabelClassifier(C=1e4).fit(X.astype(dtype), Y) for dtype in (np.float32, float))
+    assert single.n_iter_ <= double.n_iter_ + 2
+
+
+def test_newton_steps_come_early_where_they_are_cheap():
+    """Few rows with a weak penalty: the Hessian of a label costs less than the steps that it saves."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 50))
+    Y = X @ rng.standard_normal((50, 5)) + rng.standard_normal((400, 5)) > 0
+    assert QuadrantMultiLabelClassifier("exponential", C=100).fit(X, Y).n_iter_ < 25
