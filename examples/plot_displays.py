@@ -115,7 +115,7 @@ LearningHistoryDisplay.from_estimator(network)
 # the best candidate. It draws the searches of scikit-learn, too.
 
 losses = ["bce_with_logits", "zlpr", "squared_hinge"]
-linear = QuadrantMultiLabelClassifier()  # without networks
+linear = QuadrantMultiLabelClassifier()  # without a network
 search = QuadrantMultiLabelClassifierCV(losses, estimator=linear).fit(X_train, Y_train)
 SearchDisplay.from_estimator(search)
 plt.show()

@@ -349,7 +349,9 @@ def _plain(value: Any) -> Any:
 
 
 def _word(value: Any) -> str:
-    return f"{value:g}" if is_number(value) else str(value)
+    if not is_number(value):
+        return str(value)
+    return f"{value:g}" if float(value).is_integer() else f"{value:.3g}"
 
 
 def _count_numbers(values: Sequence[Any]) -> int:

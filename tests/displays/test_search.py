@@ -117,12 +117,12 @@ def test_own_search_is_drawn(pyplot, data):
 
 def test_words_among_numbers_are_at_the_right_end(pyplot, data):
     """Check C of each label beside values of C for all: a point of its own, only for the loss that has it."""
-    losses, Cs = ["zlpr", "bce_with_logits"], [0.01, 1.0, 100.0]
+    losses, Cs = ["zlpr", "bce_with_logits"], [10**-2.5, 1.0, 100.0]
     search = QuadrantMultiLabelClassifierCV(losses, Cs, thresholds="natural", cv=2, estimator=LINEAR).fit(*data)
     display = SearchDisplay.from_estimator(search)
     assert display.names == ("", "loss", "C")
     assert display.values[2] == [*Cs, "label"]
-    assert [text.get_text() for text in display.ax_.get_xticklabels()] == ["0.01", "1", "100", "label"]
+    assert [text.get_text() for text in display.ax_.get_xticklabels()] == ["0.00316", "1", "100", "label"]
     (zlpr, logistic), means = display.lines_[0], search.cv_results_["mean_test_score"]
     assert_allclose(zlpr.get_ydata()[:3], means[:3])
     assert np.isnan(zlpr.get_ydata()[3:]).all()
