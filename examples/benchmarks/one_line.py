@@ -16,7 +16,7 @@ tuned with the same effort:
 Large sets are drawn smaller, see `SETS`, and then have the most frequent labels with at least ten positives. Times are
 CPU seconds of one thread for one metric. All figures are on the test part.
 
-    python examples/benchmarks/one_line.py                          # all sets, an hour or two
+    python examples/benchmarks/one_line.py                          # all sets, about two hours
     python examples/benchmarks/one_line.py --only emotions --splits stored 0 1
     python examples/benchmarks/one_line.py --table                  # the table of one_line.csv, where results go
 """
@@ -66,8 +66,8 @@ SETS = {  # largest numbers of training rows and of labels, None for all
     "uspto_sections_2021w01": (1000, 8),
     "ewaste_patents": (700, 40),
     "reuters21578": (1000, 50),
-    "delicious": (600, 40),
-    "bibtex": (500, 40),
+    "delicious": (400, 30),
+    "bibtex": (400, 30),
 }
 METRICS = ("f1_micro", "f1_macro", "neg_multilabel_log_loss")
 METRIC_NAMES = {"f1_micro": "micro-F1", "f1_macro": "macro-F1", "log_loss": "log loss"}
