@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.shard import Block
     from sk_quadrant.losses import Loss
 
-FIRST, LARGE, GROWTH = 2.0, 10.0, 2.0  # kappa c, for rows of length 1; it grows to LARGE in any case
+FIRST, LARGE, GROWTH = 2.0, 10.0, 2.0  # kappa C, for rows of length 1; it grows to LARGE in any case
 LARGEST = 1e4
 KNOWN = 1000.0  # the same where a warm start has the dual variables
 START = 0.5  # largest kappa at the start, where margins are 0: all rows are between the bounds
@@ -111,10 +111,9 @@ class HingeRows:
         largest, quadratic = loss.dual or (1.0, 0.0)
         return cls(design, C, (2 * targets - 1).T, costs, largest, quadratic)
 
-    @property
-    def mean_costs(self) -> Tensor:
-        """Mean cost of the rows with a cost, per label."""
-        return self.costs.sum(dim=1) / (self.costs > 0).sum(dim=1).clamp(min=1)
+    def unit(self, length: float) -> Tensor:
+        """Return kappa C = 1 for rows of a squared length, per label: a row of weight 2 counts as a repeated one."""
+        return (1 / (length * self.C)).to(self.signs.dtype)
 
     def take(self, labels: Tensor) -> HingeRows:
         """Return the rows with some of the labels."""
@@ -177,13 +176,13 @@ class State:
         The dual variables are 0 at weights of zero, and elsewhere those that belong to the margins; those of a hinge
         close to its corner are unknown.
         """
-        costs = length * rows.mean_costs.clamp(min=torch.finfo(rows.costs.dtype).tiny)
+        unit = rows.unit(length)
         if cold:
-            return cls(weights, intercept, torch.zeros_like(rows.signs), (FIRST / costs).clamp(max=START))
+            return cls(weights, intercept, torch.zeros_like(rows.signs), (FIRST * unit).clamp(max=START))
         shortfall = 1 - rows.signs * (rows.scores(weights) + intercept[:, None])
         if rows.quadratic:
-            return cls(weights, intercept, shortfall.relu_().div_(rows.quadratic), KNOWN / costs)
-        return cls(weights, intercept, shortfall.mul_(STEEP).add_(0.5).clamp_(0, rows.largest), LARGE / costs)
+            return cls(weights, intercept, shortfall.relu_().div_(rows.quadratic), KNOWN * unit)
+        return cls(weights, intercept, shortfall.mul_(STEEP).add_(0.5).clamp_(0, rows.largest), LARGE * unit)
 
     def take(self, labels: Tensor) -> State:
         """Return the state of some labels."""
@@ -329,10 +328,10 @@ class MultiplierMinimizer:
         return (squares(self.at.weights) + self.at.intercept.double() ** 2 / self._intercept_curvature()) / 2
 
     def _intercept_curvature(self) -> Tensor:
-        """Return the curvature of the rows, or of the one with the largest cost where none is between the bounds."""
+        """Return the curvature of the rows, at least that of one of weight 1: none may be between the bounds."""
         kappa = self.state.kappa
-        smallest = self.rows.costs.amax(dim=1) * kappa / (1 + self.rows.quadratic * kappa)
-        return self.curvature.sum(dim=1).maximum(smallest).double().clamp(min=torch.finfo(torch.float32).tiny)
+        one = self.rows.C.to(kappa.dtype) * kappa / (1 + self.rows.quadratic * kappa)
+        return self.curvature.sum(dim=1).maximum(one).double()
 
     def _tolerance(self) -> Tensor:
         """Return the duality gap at which a label stops."""
@@ -358,11 +357,11 @@ class MultiplierMinimizer:
     def _next_kappa(self, labels: Tensor) -> Tensor:
         """Return kappa of the next outer iteration of some labels; see the notes above."""
         kappa = self.state.kappa[labels]
-        cost = 1 / (self.length * self.rows.mean_costs[labels])
+        unit = self.rows.unit(self.length)[labels]
         steps = self.steps[labels]
         growth = torch.where(steps <= 1, GROWTH, torch.where(steps == 2, GROWTH**0.5, 1.0)).to(kappa.dtype)
-        growth = growth.where(kappa >= LARGE * cost, GROWTH)
-        return (growth * kappa).minimum(LARGEST * cost)
+        growth = growth.where(kappa >= LARGE * unit, GROWTH)
+        return (growth * kappa).minimum(LARGEST * unit)
 
     def _newton_step(self) -> None:
         """Move to the minimum of the quadratic model, or as far as the slope along this way falls."""

@@ -250,7 +250,7 @@ def minimize(
     fit_intercept = intercept is not None
     rare, by_multipliers = None, False
     if isinstance(rows, TrainingRows):
-        by_multipliers = _suits_multipliers(rows, loss)
+        by_multipliers = _suits_multipliers(rows, loss) and bool(np.isfinite(C).all())
         if (rare := RareColumns.of(rows.X)) is not None:
             rows = replace(rows, X=rare.X)
         sums: RowSums = local_sums(rows, fit_intercept=fit_intercept, device=coef.device)
