@@ -29,10 +29,14 @@ transpose, for all labels together, and keeps four vectors over the features.
 A large :math:`\kappa` makes outer iterations few, and Newton's systems ill-conditioned. It grows while a label needs
 one or two Newton steps an outer iteration: its rows between the bounds are then known.
 
-Since :math:`w - g` is the combination of rows with the coefficients :math:`c_i p_i y_i`, the duality gap is a sum
-without cancellation, up to the share of the intercept, which is estimated by its Newton step,
+A label stops at a small duality gap. Since :math:`w - g` is the combination of rows with the coefficients
+:math:`c_i p_i y_i`, the gap is a sum without cancellation, up to the share of the intercept, which is estimated by its
+Newton step,
 
 .. math:: \sum_i c_i \Bigl(h(m_i) + \tfrac{q}{2} p_i^2 - p_i (1 - m_i)\Bigr) + \tfrac12 \lVert g \rVert^2.
+
+With a weak penalty :math:`\lVert g \rVert^2 / 2` is far more than can be gained. So a label stops, too, where the gap
+is small with the decrease of the quadratic model and the proximal term in its place: :math:`\psi` is at most h.
 
 References
 ----------
@@ -257,6 +261,7 @@ class MultiplierMinimizer:
         self.labels = torch.arange(len(constant))  # labels that have not been dropped
         self.done, self.reached = constant.clone(), constant.clone()
         self.steps = torch.zeros(len(constant), dtype=torch.int64)  # Newton steps in the outer iteration
+        self.close = torch.zeros_like(constant)  # labels whose last step was estimated to end within the tolerance
         self.scores = rows.scores(state.weights) + state.intercept[:, None]
         self.norms = squares(state.weights)
         self.finished_value = 0.0
@@ -285,7 +290,7 @@ class MultiplierMinimizer:
     def _iterate(self) -> None:
         while True:
             self._evaluate()
-            self._finish(self.gap <= self._tolerance())
+            self._finish((self.gap <= self._tolerance()) | self.close)
             if self.done.all() or self.trace.n_iter == self.max_iter:
                 break
             if float(self.done.double().mean()) > COMPACT:
@@ -304,7 +309,8 @@ class MultiplierMinimizer:
         self.primal = total(rows.losses(shortfall).mul_(rows.costs)) + self.norms / 2
         self.curvature = rows.curvature(p, state.kappa)
         self.decrement = self._decrement()
-        self.gap = total(rows.gaps(shortfall, p).mul_(rows.costs)) + self.decrement
+        self.distance = total(rows.gaps(shortfall, p).mul_(rows.costs))
+        self.gap = self.distance + self.decrement
         if not self.gap.isfinite().all():
             raise FloatingPointError("the gradient of the loss became infinite or NaN")
         self.trace.values.append(float((self.primal / rows.C).sum()) + self.finished_value)
@@ -340,7 +346,7 @@ class MultiplierMinimizer:
     def _update_multipliers(self) -> None:
         """Start an outer iteration for the labels that are close enough to their minimum."""
         rows, state, at = self.rows, self.state, self.at
-        change = total((at.p - state.alpha).square_().mul_(rows.costs)) / (2 * state.kappa)
+        change = self._change()
         ready = (self.decrement <= DELTA**2 * change) & ~self.done
         labels = ready.nonzero()[:, 0]
         if not len(labels):
@@ -349,10 +355,17 @@ class MultiplierMinimizer:
         state.alpha[labels] = p
         state.kappa[labels] = kappa = self._next_kappa(labels)
         some = rows.take(labels)
-        at.p[labels] = p = some.dual(p, kappa, take_labels(at.shortfall, labels))
+        shortfall = take_labels(at.shortfall, labels)
+        at.p[labels] = p = some.dual(p, kappa, shortfall)
         at.weights[labels], at.intercept[labels] = self._gradient(p, labels)
         self.curvature[labels] = some.curvature(p, kappa)
+        self.distance[labels] = total(some.gaps(shortfall, p).mul_(some.costs))
         self.steps[labels] = 0
+
+    def _change(self) -> Tensor:
+        """Return the proximal terms."""
+        squares = (self.at.p - self.state.alpha).square_().mul_(self.rows.costs)
+        return total(squares) / (2 * self.state.kappa)
 
     def _next_kappa(self, labels: Tensor) -> Tensor:
         """Return kappa of the next outer iteration of some labels; see the notes above."""
@@ -361,14 +374,16 @@ class MultiplierMinimizer:
         steps = self.steps[labels]
         growth = torch.where(steps <= 1, GROWTH, torch.where(steps == 2, GROWTH**0.5, 1.0)).to(kappa.dtype)
         growth = growth.where(kappa >= LARGE * unit, GROWTH)
-        return (growth * kappa).minimum(LARGEST * unit)
+        return growth * kappa if self.rows.quadratic else (growth * kappa).minimum(LARGEST * unit)
 
     def _newton_step(self) -> None:
         """Move to the minimum of the quadratic model, or as far as the slope along this way falls."""
-        direction, along = self._direction()
+        direction, along, solved = self._direction()
         moves = self.rows.scores(direction) + along[:, None]
         products, lengths = inner(self.state.weights, direction), squares(direction)
         slope = inner(self.at.weights, direction) + self.at.intercept.double() * along.double()
+        # half the slope is the decrease of the quadratic model, of which rough equations may miss the other half
+        self.close = solved & (self.distance + self._change() - slope <= self._tolerance())
         step = self._search(Line(moves, products, lengths, slope))
         column = step.to(moves.dtype)[:, None]
         self.scores.addcmul_(moves, column)
@@ -376,17 +391,18 @@ class MultiplierMinimizer:
         self.state.intercept += along * column[:, 0]
         self.norms += 2 * step * products + step**2 * lengths
 
-    def _direction(self) -> tuple[Tensor, Tensor]:
-        """Return the Newton step of weights and intercept, by conjugate gradients from 0."""
+    def _direction(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the Newton step of weights and intercept, and whether the equations are solved to their tolerance."""
         rows, at = self.rows, self.at
         centre = self.curvature.new_zeros(at.weights.shape)
         total_curvature = self._intercept_curvature().to(centre.dtype)
         if rows.design.fit_intercept:
             centre = rows.design.backward(self.curvature)[:, :-1] / total_curvature[:, None]
         right = torch.addcmul(-at.weights, centre, at.intercept[:, None]).masked_fill_(self.done[:, None], 0.0)
-        x = NewtonSystem(rows.design, self.curvature, centre, total_curvature).without_idle_rows().solve(right)
+        x, solved = NewtonSystem(rows.design, self.curvature, centre, total_curvature).without_idle_rows().solve(right)
         along = -at.intercept / total_curvature - inner(centre, x).to(centre.dtype)
-        return x, along.masked_fill(self.done, 0.0) if rows.design.fit_intercept else torch.zeros_like(along)
+        along = along.masked_fill(self.done, 0.0) if rows.design.fit_intercept else torch.zeros_like(along)
+        return x, along, solved
 
     def _search(self, line: Line) -> Tensor:
         """Return step lengths at most 1 that leave a small slope, by false position."""
@@ -443,7 +459,7 @@ class MultiplierMinimizer:
         self.finished_value += float((self.primal / self.rows.C)[self.done].sum())
         self.rows, self.state, self.at = self.rows.take(keep), self.state.take(keep), self.at.take(keep)
         self.scores, self.curvature = take_labels(self.scores, keep), take_labels(self.curvature, keep)
-        for name in ("labels", "done", "steps", "norms", "primal", "gap", "decrement"):
+        for name in ("labels", "done", "steps", "close", "norms", "primal", "gap", "distance", "decrement"):
             setattr(self, name, getattr(self, name)[keep])
 
     def _report(self, monitor: Monitor) -> None:
@@ -508,9 +524,12 @@ class NewtonSystem:
             return torch.addcmul(p, self.centre, sums[:, -1:], value=-1).add_(sums[:, :-1])
         return sums.add_(p)
 
-    def solve(self, right: Tensor) -> Tensor:
-        """Return the solution of conjugate gradients; labels drop out when they have reduced the residual enough."""
-        solution = torch.zeros_like(right)
+    def solve(self, right: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the solution of conjugate gradients, and which labels have reduced the residual enough.
+
+        These drop out.
+        """
+        solution, solved = torch.zeros_like(right), torch.ones(len(right), dtype=torch.bool)
         labels, x, r, p, system = torch.arange(len(right)), torch.zeros_like(right), right, right.clone(), self
         size = squares(r)
         goal = FORCING**2 * size
@@ -530,8 +549,8 @@ class NewtonSystem:
             r = r.addcmul(q, step, value=-1)
             before, size = size, squares(r)
             p.mul_((size / before).where(live, 0.0).to(p.dtype)[:, None]).add_(r)
-        solution[labels] = x
-        return solution
+        solution[labels], solved[labels] = x, size <= goal
+        return solution, solved
 
 
 def inner(a: Tensor, b: Tensor) -> Tensor:

@@ -86,6 +86,17 @@ def test_a_squared_hinge_is_that_of_dense_rows(loss, C, rows, minimizers):
     assert_allclose(found.intercept_, expected.intercept_, atol=1e-6)
 
 
+def test_a_weak_penalty_needs_few_steps(minimizers):
+    """Half the squared gradient is then a poor bound of what can be gained."""
+    rng = np.random.default_rng(0)
+    X = sparse.csr_array(rng.standard_normal((100, 30)) * (rng.random((100, 30)) < 0.3))
+    Y = (X[:, :3].toarray() + rng.standard_normal((100, 3)) > 0.3).astype(int)
+    found = fit("squared_hinge", X, Y, C=1e6)
+    assert minimizers[-1].reached.all()
+    expected = fit("squared_hinge", X.toarray(), Y, C=1e6, tol=1e-7)
+    assert_allclose(found.loss_curve_[-1], expected.loss_curve_[-1], rtol=1e-6)
+
+
 @pytest.mark.parametrize("loss", HINGES)
 def test_weights_and_unknown_labels_bound_the_dual_variables(loss, rows, minimizers):
     """The objective is the optimum of the dual problem, which SciPy solves."""
@@ -142,7 +153,7 @@ def test_a_step_is_that_of_the_hessian(rows, minimizers, monkeypatch):
         warnings.simplefilter("ignore")
         fit("hinge", X, Y, max_iter=3)
     minimizer = minimizers[-1]
-    found, along = minimizer._direction()
+    found, along, _ = minimizer._direction()
     columns = np.column_stack([X.toarray(), np.ones(len(Y))])
     for label, d in enumerate(minimizer.curvature.numpy()):
         hessian = columns.T @ (columns * d[:, None]) + np.diag([1.0] * 130 + [0.0])
