@@ -347,9 +347,9 @@ class SparseDesign(Design):
             return columns
         n = columns.shape[1]
         parts = (
-            (columns.data, np.ones(n)),
-            (columns.indices, np.arange(n)),
-            (columns.indptr, columns.nnz + np.array([n])),
+            (columns.data, np.ones(n, dtype=columns.dtype)),
+            (columns.indices, np.arange(n, dtype=columns.indices.dtype)),
+            (columns.indptr, np.array([columns.nnz + n])),  # may need 64 bits
         )
         data, indices, offsets = (np.concatenate(part) for part in parts)
         return sparse.csr_array((data, indices, offsets), shape=(columns.shape[0] + 1, n))
