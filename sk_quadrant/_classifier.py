@@ -124,9 +124,10 @@ class QuadrantMultiLabelClassifier(
         Largest number of iterations, of epochs for "adamw" and "sgd".
     tol : float or "auto", default="auto"
         "lbfgs" stops when the estimated distance to the optimum falls below ``tol ** 2`` of the objective: a relative
-        error of about `tol` in the coefficients; "auto" is 5e-4. "adamw" and "sgd" stop when `n_iter_no_change` epochs
-        have not improved the training loss by `tol`, or with `early_stopping` the loss or score on the held-out rows;
-        "auto" is 1e-4. Without `early_stopping` and with a falling learning rate they run all epochs.
+        error of about `tol` in the coefficients; "auto" is 5e-4. The hinge of a sparse `X` stops at ``0.02 * tol`` of
+        the objective. "adamw" and "sgd" stop when `n_iter_no_change` epochs have not improved the training loss by
+        `tol`, or with `early_stopping` the loss or score on the held-out rows; "auto" is 1e-4. Without
+        `early_stopping` and with a falling learning rate they run all epochs.
     hidden_layer_sizes : int or array-like of shape (n_hidden_layers,), default=()
         Units of each hidden layer; without hidden layers the model is linear. Not with "lbfgs".
     activation : {"identity", "relu", "gelu", "tanh"}, default="relu"

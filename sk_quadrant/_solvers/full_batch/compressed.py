@@ -43,10 +43,10 @@ class Compressed:
         self.powers = {1: as_tensor(X.data, dtype=dtype, device=device)}
         self.tensors: dict[tuple[int, int, int], Tensor] = {}
 
-    def single(self) -> Compressed:
-        """Return the matrix in single precision."""
+    def to(self, dtype: torch.dtype) -> Compressed:
+        """Return the matrix in another precision."""
         other = copy(self)
-        other.powers = {1: self.powers[1].float()}
+        other.powers = {1: self.powers[1].to(dtype)}
         other.tensors = {}
         return other
 

@@ -12,7 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from copy import copy
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from sk_quadrant._arrays import row_blocks
 from sk_quadrant._solvers.full_batch.compressed import Compressed
 from sk_quadrant._solvers.tensors import as_tensor
 from sk_quadrant._solvers.threads import divide
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 WORTH_TRIANGLE = 128  # columns from which products of one triangle, in four blocks, are faster than of both
 BLOCK_ELEMENTS = 2**18  # scores of a block of rows: 1 MiB in single precision, which stays in cache
@@ -140,16 +143,19 @@ class Design(ABC):
 
     def single(self) -> Design:
         """Return the same rows in single precision, for a CPU."""
+        return self._to(torch.float32)
+
+    def _to(self, dtype: torch.dtype) -> Self:
         other = copy(self)
-        other.dtype = torch.float32
-        other.row_weight = None if self.row_weight is None else self.row_weight.float()
-        other.weights = self.weights.float()
+        other.dtype = dtype
+        other.row_weight = None if self.row_weight is None else self.row_weight.to(dtype)
+        other.weights = self.weights.to(dtype)
         other.convert()
         return other
 
     @abstractmethod
     def convert(self) -> None:
-        """Convert the features to single precision."""
+        """Convert the features to the precision `dtype`."""
 
 
 class DenseDesign(Design):
@@ -325,9 +331,13 @@ class SparseDesign(Design):
         fourths = torch.full_like(seconds, math.inf)  # many zeros make a heavy tail
         return gram, seconds, fourths, torch.tensor(weights.sum(), device=self.device)
 
+    def double(self) -> SparseDesign:
+        """Return the same rows in double precision."""
+        return self._to(torch.float64)
+
     def convert(self) -> None:
         """Convert the values; see `Design.convert`."""
-        self._by_row, self._by_column = self._by_row.single(), self._by_column.single()
+        self._by_row, self._by_column = self._by_row.to(self.dtype), self._by_column.to(self.dtype)
 
     def take_rows(self, rows: Tensor) -> SparseDesign:
         """Return the design of some rows, given their indices."""

@@ -78,6 +78,7 @@ COMPACT = 0.2  # share of labels that are finished at which they are dropped
 ENOUGH_SLOPE = 0.3  # share of the slope that may be left after a line search
 MOST_TRIALS = 10
 PATIENCE = 10  # Newton steps in an outer iteration after which single precision is not enough
+DIGITS = 1e-4  # share of the objective at which scores are computed again
 CORNER = 0.02  # times tol is the relative duality gap at which the hinge stops, since it converges linearly
 
 
@@ -261,9 +262,8 @@ class MultiplierMinimizer:
         self.labels = torch.arange(len(constant))  # labels that have not been dropped
         self.done, self.reached = constant.clone(), constant.clone()
         self.steps = torch.zeros(len(constant), dtype=torch.int64)  # Newton steps in the outer iteration
-        self.close = torch.zeros_like(constant)  # labels whose last step was estimated to end within the tolerance
-        self.scores = rows.scores(state.weights) + state.intercept[:, None]
-        self.norms = squares(state.weights)
+        self.computed_at: Tensor | None  # the objective where scores and norms were last computed
+        self._compute_scores()
         self.finished_value = 0.0
         self.trace = Trace()
 
@@ -307,6 +307,10 @@ class MultiplierMinimizer:
         p = rows.dual(state.alpha, state.kappa, shortfall)
         self.at = Evaluation(shortfall, p, *self._gradient(p))
         self.primal = total(rows.losses(shortfall).mul_(rows.costs)) + self.norms / 2
+        if self._has_lost_digits():
+            self._compute_scores()
+            self._evaluate()
+            return
         self.curvature = rows.curvature(p, state.kappa)
         self.decrement = self._decrement()
         self.distance = total(rows.gaps(shortfall, p).mul_(rows.costs))
@@ -316,6 +320,17 @@ class MultiplierMinimizer:
         self.trace.values.append(float((self.primal / rows.C).sum()) + self.finished_value)
         if self.trace.n_iter and self.monitor is not None and self.monitor.is_on:
             self._report(self.monitor)
+
+    def _has_lost_digits(self) -> bool:
+        """Return whether the objective has fallen so far that scores, a sum over steps, have lost digits."""
+        if self.computed_at is None:
+            self.computed_at = self.primal
+        return bool((self.primal < DIGITS * self.computed_at).any())
+
+    def _compute_scores(self) -> None:
+        self.scores = self.rows.scores(self.state.weights) + self.state.intercept[:, None]
+        self.norms, self.computed_at = squares(self.state.weights), None
+        self.close = torch.zeros_like(self.done)  # labels whose last step was estimated to end within the tolerance
 
     def _gradient(self, p: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the derivatives with respect to weights and intercepts, given p of all labels or of some."""
@@ -459,7 +474,18 @@ class MultiplierMinimizer:
         self.finished_value += float((self.primal / self.rows.C)[self.done].sum())
         self.rows, self.state, self.at = self.rows.take(keep), self.state.take(keep), self.at.take(keep)
         self.scores, self.curvature = take_labels(self.scores, keep), take_labels(self.curvature, keep)
-        for name in ("labels", "done", "steps", "close", "norms", "primal", "gap", "distance", "decrement"):
+        for name in (
+            "labels",
+            "done",
+            "steps",
+            "close",
+            "norms",
+            "primal",
+            "gap",
+            "distance",
+            "decrement",
+            "computed_at",
+        ):
             setattr(self, name, getattr(self, name)[keep])
 
     def _report(self, monitor: Monitor) -> None:

@@ -9,6 +9,7 @@ r"""The stages of a minimisation; each stage continues with the labels that have
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -25,7 +26,7 @@ from sk_quadrant._solvers.full_batch.trace import Trace
 from sk_quadrant._solvers.tensors import take_labels
 
 if TYPE_CHECKING:
-    from sk_quadrant._solvers.full_batch.design import Design
+    from sk_quadrant._solvers.full_batch.design import Design, SparseDesign
     from sk_quadrant._solvers.full_batch.monitor import Monitor
     from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
     from sk_quadrant._solvers.full_batch.objective import Evaluation, Objective
@@ -165,14 +166,20 @@ class Minimization:
             monitor.step(float(self.reached.double().mean()), objective_at_end, line, lambda: self.theta)
 
     def with_multipliers(self, designs: Sequence[Design]) -> None:
-        """Minimise a loss with a dual by the method of multipliers, in single precision first where possible."""
+        """Minimise a loss with a dual by the method of multipliers, in single precision first where possible.
+
+        Rows in single precision are continued in double precision where they do not reach the tolerance.
+        """
         objective, space = self.objective, self.objective.space
         n_features, C = space.n_features, 1 / objective.penalty
         cold = not self.theta[:, :n_features].any()
         constant = objective.constant_labels() if space.fit_intercept else torch.zeros_like(self.reached)
         length = max(float(space.variance.sum()), torch.finfo(torch.float32).tiny)
         state: State | None = None
-        for design in designs:
+        left: deque[Design] = deque(designs)
+        while left:
+            design = cast("SparseDesign", left.popleft())
+            more_digits = not left and design.dtype == torch.float32 and design.device.type != "mps"
             rows = HingeRows.of(replace(cast("Block", objective.rows), design=design), objective.loss, C)
             if state is None:
                 weights, shift = space.split(self.theta)
@@ -192,16 +199,20 @@ class Minimization:
             try:
                 trace = minimizer.run()
             except FloatingPointError:  # beyond the range of single precision
-                if design is designs[-1]:
+                if more_digits:
+                    left.append(design.double())
+                if not left:
                     raise
                 continue
             if self.traces:
                 self.traces[-1].values[-1] = trace.values[0]
             self.traces.append(trace)
             state = minimizer.solution
-            if minimizer.trace.interrupted:
+            self.reached = minimizer.reached
+            if trace.interrupted:
                 break
-        self.reached = minimizer.reached
+            if more_digits and self.is_unfinished():
+                left.append(design.double())
         self.theta = self._theta_of_state(minimizer.solution)
 
     def _theta_of_state(self, state: State) -> Tensor:

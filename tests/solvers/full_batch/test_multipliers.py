@@ -227,3 +227,29 @@ def test_a_loss_beyond_the_range_of_numbers_is_an_error(rows, minimizers):
     minimizer.scores.fill_(torch.inf)
     with pytest.raises(FloatingPointError, match="infinite or NaN"):
         minimizer._iterate()
+
+
+@pytest.mark.parametrize("loss", HINGES)
+def test_rows_in_single_precision_reach_the_optimum(loss, rows):
+    """In double precision, where single precision has too few digits: a weak penalty after a strong one."""
+    X, Y = rows
+    expected = fit(loss, X, Y, C=1e4)
+    clf = fit(loss, X.astype(np.float32), Y, warm_start=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf.set_params(C=1e4).fit(X.astype(np.float32), Y)
+    assert clf.coef_.dtype == np.float32
+    assert_allclose(clf.loss_curve_[-1], expected.loss_curve_[-1], rtol=1e-3)
+
+
+def test_scores_keep_their_digits_after_a_change_of_units():
+    """A warm start whose scores were a hundred million times as large ends where a cold one does."""
+    rng = np.random.default_rng(1)
+    X = sparse.random_array((60, 90), density=0.1, rng=rng, data_sampler=lambda size: rng.standard_normal(size)).tocsr()
+    Y = (X @ rng.standard_normal((90, 2)) + rng.standard_normal((60, 2)) > 0.5).astype(int)
+    large = 1e8 * X
+    values = []
+    for clf in (fit("squared_hinge", large, Y), fit("squared_hinge", X, Y, warm_start=True).fit(large, Y)):
+        shortfall = np.maximum(0, 1 - (2 * Y - 1) * (large @ clf.coef_.T + clf.intercept_))
+        values.append((shortfall**2).sum() + 0.5 * (clf.coef_**2).sum())
+    assert_allclose(values[1], values[0], rtol=1e-5)
