@@ -158,7 +158,7 @@ class HingeRows:
 
 
 @dataclass
-class State:
+class Iterate:
     """Parameters and dual variables of some labels.
 
     Attributes
@@ -175,7 +175,7 @@ class State:
     kappa: Tensor
 
     @classmethod
-    def start(cls, rows: HingeRows, weights: Tensor, intercept: Tensor, length: float, *, cold: bool) -> State:
+    def start(cls, rows: HingeRows, weights: Tensor, intercept: Tensor, length: float, *, cold: bool) -> Iterate:
         """Return the state at some weights, given the mean squared length of the centred rows.
 
         The dual variables are 0 at weights of zero, and elsewhere those that belong to the margins; those of a hinge
@@ -189,22 +189,22 @@ class State:
             return cls(weights, intercept, shortfall.relu_().div_(rows.quadratic), KNOWN * unit)
         return cls(weights, intercept, shortfall.mul_(STEEP).add_(0.5).clamp_(0, rows.largest), LARGE * unit)
 
-    def take(self, labels: Tensor) -> State:
+    def take(self, labels: Tensor) -> Iterate:
         """Return the state of some labels."""
         weights, alpha = take_labels(self.weights, labels), take_labels(self.alpha, labels)
-        return State(weights, self.intercept[labels], alpha, self.kappa[labels])
+        return Iterate(weights, self.intercept[labels], alpha, self.kappa[labels])
 
-    def put(self, labels: Tensor, other: State) -> None:
+    def put(self, labels: Tensor, other: Iterate) -> None:
         """Overwrite the state of some labels."""
         for name, part in vars(other).items():
             getattr(self, name)[labels] = part
 
-    def to(self, dtype: torch.dtype) -> State:
+    def to(self, dtype: torch.dtype) -> Iterate:
         """Return a copy in a precision."""
-        return State(**{name: part.to(dtype, copy=True) for name, part in vars(self).items()})
+        return Iterate(**{name: part.to(dtype, copy=True) for name, part in vars(self).items()})
 
 
-class Evaluation(NamedTuple):
+class IterateEvaluation(NamedTuple):
     """What is known at a state: 1 - m, p, and the derivatives with respect to weights and intercept."""
 
     shortfall: Tensor
@@ -212,10 +212,10 @@ class Evaluation(NamedTuple):
     weights: Tensor
     intercept: Tensor
 
-    def take(self, labels: Tensor) -> Evaluation:
+    def take(self, labels: Tensor) -> IterateEvaluation:
         """Return the evaluation of some labels."""
         shortfall, p, weights = (take_labels(part, labels) for part in (self.shortfall, self.p, self.weights))
-        return Evaluation(shortfall, p, weights, self.intercept[labels])
+        return IterateEvaluation(shortfall, p, weights, self.intercept[labels])
 
 
 class MultiplierMinimizer:
@@ -224,7 +224,7 @@ class MultiplierMinimizer:
     Parameters
     ----------
     rows : HingeRows
-    state : State
+    state : Iterate
         Start, which is overwritten.
     constant : bool Tensor of shape (n_labels,)
         Labels whose optimum is at infinity; they keep the start.
@@ -239,7 +239,7 @@ class MultiplierMinimizer:
 
     Attributes
     ----------
-    solution : State
+    solution : Iterate
     reached : bool Tensor of shape (n_labels,)
         Which labels have reached the tolerance.
     """
@@ -247,7 +247,7 @@ class MultiplierMinimizer:
     def __init__(
         self,
         rows: HingeRows,
-        state: State,
+        state: Iterate,
         constant: Tensor,
         *,
         length: float,
@@ -305,7 +305,7 @@ class MultiplierMinimizer:
         rows, state = self.rows, self.state
         shortfall = 1 - rows.signs * self.scores
         p = rows.dual(state.alpha, state.kappa, shortfall)
-        self.at = Evaluation(shortfall, p, *self._gradient(p))
+        self.at = IterateEvaluation(shortfall, p, *self._gradient(p))
         self.primal = total(rows.losses(shortfall).mul_(rows.costs)) + self.norms / 2
         if self._has_lost_digits():
             self._compute_scores()
@@ -399,7 +399,7 @@ class MultiplierMinimizer:
         slope = inner(self.at.weights, direction) + self.at.intercept.double() * along.double()
         # half the slope is the decrease of the quadratic model, of which rough equations may miss the other half
         self.close = solved & (self.distance + self._change() - slope <= self._tolerance())
-        step = self._search(Line(moves, products, lengths, slope))
+        step = self._search(SearchLine(moves, products, lengths, slope))
         column = step.to(moves.dtype)[:, None]
         self.scores.addcmul_(moves, column)
         self.state.weights.addcmul_(direction, column)
@@ -419,7 +419,7 @@ class MultiplierMinimizer:
         along = along.masked_fill(self.done, 0.0) if rows.design.fit_intercept else torch.zeros_like(along)
         return x, along, solved
 
-    def _search(self, line: Line) -> Tensor:
+    def _search(self, line: SearchLine) -> Tensor:
         """Return step lengths at most 1 that leave a small slope, by false position."""
         allowed = ENOUGH_SLOPE * line.slope.abs()
         step = torch.ones_like(line.slope)
@@ -441,7 +441,7 @@ class MultiplierMinimizer:
             labels = labels[left]
         return step.masked_fill(self.done | ~(line.slope < 0), 0.0)
 
-    def _slope(self, line: Line, step: Tensor, labels: Tensor | None = None) -> Tensor:
+    def _slope(self, line: SearchLine, step: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the slope at some step lengths, of all labels or of some."""
         rows, alpha, kappa, scores, moves = self.rows, self.state.alpha, self.state.kappa, self.scores, line.moves
         products, lengths = line.products, line.lengths
@@ -495,12 +495,12 @@ class MultiplierMinimizer:
         line = f"iteration {self.trace.n_iter}: objective {objective:.8g}"
         monitor.step(share, objective, line, self._present)
 
-    def _present(self) -> State:
+    def _present(self) -> Iterate:
         self._store(~self.done)
         return self.solution
 
 
-class Line(NamedTuple):
+class SearchLine(NamedTuple):
     """A direction: changes of scores, its products with the weights and with itself, and the slope at its start."""
 
     moves: Tensor

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sk_quadrant._solvers.full_batch.lbfgs import Minimizer, reference
-from sk_quadrant._solvers.full_batch.multipliers import HingeRows, MultiplierMinimizer, State
+from sk_quadrant._solvers.full_batch.multipliers import HingeRows, Iterate, MultiplierMinimizer
 from sk_quadrant._solvers.full_batch.newton import LabelHessian
 from sk_quadrant._solvers.full_batch.row_span import RowSpan, RowSpanMinimizer, RowSpanObjective
 from sk_quadrant._solvers.full_batch.trace import Trace
@@ -171,25 +171,18 @@ class Minimization:
         Rows in single precision are continued in double precision where they do not reach the tolerance.
         """
         objective, space = self.objective, self.objective.space
-        n_features, C = space.n_features, 1 / objective.penalty
-        cold = not self.theta[:, :n_features].any()
         constant = objective.constant_labels() if space.fit_intercept else torch.zeros_like(self.reached)
         length = max(float(space.variance.sum()), torch.finfo(torch.float32).tiny)
-        state: State | None = None
+        state: Iterate | None = None
         left: deque[Design] = deque(designs)
         while left:
             design = cast("SparseDesign", left.popleft())
             more_digits = not left and design.dtype == torch.float32 and design.device.type != "mps"
-            rows = HingeRows.of(replace(cast("Block", objective.rows), design=design), objective.loss, C)
-            if state is None:
-                weights, shift = space.split(self.theta)
-                intercept = weights.new_zeros(len(weights)) if shift is None else shift
-                intercept = intercept.where(constant, 0.0) if cold else intercept
-                weights = weights.to(design.dtype, copy=True)
-                start = State.start(rows, weights, intercept.to(design.dtype), length, cold=cold)
+            block = replace(cast("Block", objective.rows), design=design)
+            rows = HingeRows.of(block, objective.loss, 1 / objective.penalty)
             minimizer = MultiplierMinimizer(
                 rows,
-                start if state is None else state.to(design.dtype),
+                self._start_of_multipliers(rows, constant, length) if state is None else state.to(design.dtype),
                 constant,
                 length=length,
                 tol=self.tol,
@@ -215,7 +208,16 @@ class Minimization:
                 left.append(design.double())
         self.theta = self._theta_of_state(minimizer.solution)
 
-    def _theta_of_state(self, state: State) -> Tensor:
+    def _start_of_multipliers(self, rows: HingeRows, constant: Tensor, length: float) -> Iterate:
+        """Return the first iterate: at zero intercepts if weights are zero, but for constant labels."""
+        weights, shift = self.objective.space.split(self.theta)
+        cold = not weights.any()
+        intercept = weights.new_zeros(len(weights)) if shift is None else shift
+        intercept = intercept.where(constant, 0.0) if cold else intercept
+        dtype = rows.design.dtype
+        return Iterate.start(rows, weights.to(dtype, copy=True), intercept.to(dtype), length, cold=cold)
+
+    def _theta_of_state(self, state: Iterate) -> Tensor:
         """Return the parameters of a state of the method of multipliers."""
         state = state.to(self.theta.dtype)
         return self.objective.space.theta_of(state.weights, state.intercept)

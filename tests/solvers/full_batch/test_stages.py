@@ -110,18 +110,18 @@ def test_a_tight_tolerance_is_kept(C, as_format, rows, roughly):
 @on_both_formats
 def test_a_wrong_single_precision_costs_time_only(as_format, rows, monkeypatch):
     """Rows that single precision gets wrong by a thousandth do not change the answer: its gradient does not agree."""
-    wrong_rows, wrong_values = SingleRows.__init__, Compressed.single
+    wrong_rows, wrong_values = SingleRows.__init__, Compressed.to
 
     def spoiled_rows(self, X):
         wrong_rows(self, X * (1 + 1e-3 * X.sin()))
 
-    def spoiled_values(self):
-        other = wrong_values(self)
+    def spoiled_values(self, dtype):
+        other = wrong_values(self, dtype)
         other.powers = {1: other.powers[1] * (1 + 1e-3 * other.powers[1].sin())}
         return other
 
     monkeypatch.setattr(SingleRows, "__init__", spoiled_rows)
-    monkeypatch.setattr(Compressed, "single", spoiled_values)
+    monkeypatch.setattr(Compressed, "to", spoiled_values)
     X, Y = rows
     rough, exact = both_fits(monkeypatch, as_format(X), Y, tol=1e-4)
     assert_allclose(rough.loss_curve_[-1], exact.loss_curve_[-1], rtol=1e-7)
