@@ -43,6 +43,7 @@ class Threads:
     def __init__(self, number: int, stack: ExitStack) -> None:
         self.number, self._stack = number, stack
         self._pool: ThreadPoolExecutor | None = None
+        self._busy = True
 
     @property
     def pool(self) -> ThreadPoolExecutor:
@@ -51,6 +52,11 @@ class Threads:
             start = torch.is_grad_enabled(), self.number
             self._pool = self._stack.enter_context(ThreadPoolExecutor(self.number, "fit", _prepare, start))
         return self._pool
+
+    def has_idle_core(self) -> bool:
+        """Return whether a core is idle, now or at the last call: others run for an instant on a quiet machine, too."""
+        before, self._busy = self._busy, not is_core_idle()
+        return not (before and self._busy)
 
 
 _SETTING = threading.Lock()
@@ -96,7 +102,7 @@ def divide(parts: Sequence[Part], work: int) -> list[Sequence[Part]]:
 def in_threads(function: Callable[[Part], Result], parts: Sequence[Part]) -> Iterator[Result]:
     """Return the results of a function for all parts, computed in threads of the fit if there are several."""
     threads = _THREADS.get()
-    if threads is None or len(parts) == 1 or not is_core_idle():
+    if threads is None or len(parts) == 1 or not threads.has_idle_core():
         return map(function, parts)
     return threads.pool.map(function, parts)
 

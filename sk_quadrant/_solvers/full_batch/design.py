@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 WORTH_TRIANGLE = 128  # columns from which products of one triangle, in four blocks, are faster than of both
-BLOCK_ELEMENTS = 2**18  # scores of a block of rows: 1 MiB in single precision, which stays in cache
+BLOCK_ELEMENTS = 2**18  # of a block of rows: 1 MiB in single precision, which stays in cache
 
 
 class FeatureSums(Protocol):
@@ -179,7 +179,8 @@ class DenseDesign(Design):
         return divide(list(self.blocks(n_labels)), work)
 
     def _rows_per_block(self, n_labels: int) -> int:
-        return max(64, BLOCK_ELEMENTS // max(n_labels, self.n_features))
+        """Return the rows of a block, as many as stay in cache: threads wait for each other between operations."""
+        return max(64, min(4 * BLOCK_ELEMENTS // self.n_features, 2 * BLOCK_ELEMENTS // n_labels))
 
     def raw_scores(self, coef: Tensor, rows: slice) -> Tensor:
         """Return scores; see `Design.raw_scores`."""
