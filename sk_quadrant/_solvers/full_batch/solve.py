@@ -22,7 +22,7 @@ from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
 from sk_quadrant._solvers.full_batch.objective import Objective
 from sk_quadrant._solvers.full_batch.preconditioner import SharedHessian, choose_hessian
 from sk_quadrant._solvers.full_batch.rare_columns import RareColumns
-from sk_quadrant._solvers.full_batch.row_space import row_space
+from sk_quadrant._solvers.full_batch.row_space import MAX_ROWS, row_space
 from sk_quadrant._solvers.full_batch.row_span import RowSpan
 from sk_quadrant._solvers.full_batch.space import Space
 from sk_quadrant._solvers.full_batch.stages import Minimization, Options, SinglePrecision
@@ -41,6 +41,8 @@ Observe: TypeAlias = "Callable[[Callable[[], Any]], None]"
 
 BLOCK_ELEMENTS = 2**24  # parameters, or scores of sparse data, of a block of labels: 64 MiB in single precision
 CACHED_ELEMENTS = 2**19  # weights that stay in cache while those of sparse rows are gathered
+WIDE = 0.5  # rows for each column below which their span is small
+MILD = 2.0  # C times the mean squared length of rows up to which few steps of L-BFGS are enough
 WORTH_SINGLE = 2**20  # multiplications in a product for which a design in single precision pays
 FEWEST, MOST = 64, 256  # labels in a block of sparse data: a row of weights should fill some cache lines
 MEMORY = 5, 10  # fewest and most curvature pairs
@@ -185,10 +187,18 @@ class LabelProblems:
         return theta, trace
 
 
-def _suits_multipliers(rows: TrainingRows, loss: Loss) -> bool:
-    """Return whether a loss has a dual, for hard targets, and rows are sparse."""
+def _suits_multipliers(rows: TrainingRows, loss: Loss, C: NDArray[np.float64], *, cold: bool) -> bool:
+    """Return whether to take the method of multipliers: for losses with a dual, hard targets and sparse rows.
+
+    Smooth losses of short rows with many more columns are faster in the span of the rows, from a cold start.
+    """
     soft = rows.targets.is_soft or rows.label_smoothing > 0
-    return rows.is_sparse and loss.dual is not None and not soft
+    if not rows.is_sparse or loss.dual is None or soft or not np.isfinite(C).all():
+        return False
+    n, n_columns = rows.X.shape
+    if not (cold and loss.dual[1] > 0 and MAX_ROWS < n <= WIDE * n_columns):
+        return True
+    return bool(np.max(C) * np.vdot(rows.X.data, rows.X.data) > MILD * n)
 
 
 def labels_per_block(n_rows: int, n_columns: int, *, sparse: bool) -> int:
@@ -250,9 +260,9 @@ def minimize(
     fit_intercept = intercept is not None
     rare, by_multipliers = None, False
     if isinstance(rows, TrainingRows):
-        by_multipliers = _suits_multipliers(rows, loss) and bool(np.isfinite(C).all())
         if (rare := RareColumns.of(rows.X)) is not None:
             rows = replace(rows, X=rare.X)
+        by_multipliers = _suits_multipliers(rows, loss, np.asarray(C), cold=not warm_start)
         sums: RowSums = local_sums(rows, fit_intercept=fit_intercept, device=coef.device)
     else:
         sums = rows.row_sums(fit_intercept=fit_intercept)

@@ -97,6 +97,17 @@ def test_a_weak_penalty_needs_few_steps(minimizers):
     assert_allclose(found.loss_curve_[-1], expected.loss_curve_[-1], rtol=1e-6)
 
 
+@pytest.mark.parametrize("loss", HINGES[1:])
+def test_wide_rows_with_a_strong_penalty_are_left_to_their_span(loss, rows, minimizers, monkeypatch):
+    """Where L-BFGS takes few steps; the optimum is the same."""
+    monkeypatch.setattr(solve, "MAX_ROWS", 10)
+    X, Y = rows
+    found = fit(loss, X, Y, C=0.01, tol=1e-7)
+    assert not minimizers
+    expected = fit(loss, X.toarray(), Y, C=0.01, tol=1e-9)
+    assert_allclose(found.coef_, expected.coef_, atol=1e-5 * np.abs(expected.coef_).max())
+
+
 @pytest.mark.parametrize("loss", HINGES)
 def test_weights_and_unknown_labels_bound_the_dual_variables(loss, rows, minimizers):
     """The objective is the optimum of the dual problem, which SciPy solves."""
