@@ -30,6 +30,8 @@ TITLES = {
     "text-2000": "Simulated texts, 2000 labels",
     "text-tall": "Simulated texts, more rows than words",
     "text-wide": "Simulated texts, more words than rows",
+    "zlpr-50": "ZLPR, dense, 50 labels",
+    "zlpr-1000": "ZLPR, dense, 1000 labels",
     "predict 1 row": "Probabilities of one row",
     "predict many rows": "Probabilities of many rows",
     "import": "Import in a new process",
