@@ -22,7 +22,7 @@ import torch
 from sk_quadrant._cores import is_core_idle
 
 LONG = 2**26  # multiplications of sparse values: an operation of tens of milliseconds
-PART_WORK = 2**25  # multiplications of dense values in a part of a pass: some milliseconds
+PART_WORK = 2**26  # multiplications of dense values in a part of a pass: some milliseconds, worth waking a thread
 MOST_PARTS = 4  # of a pass; each has its own sums
 
 Part = TypeVar("Part")
