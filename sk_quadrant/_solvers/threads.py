@@ -83,7 +83,7 @@ def fit_threads() -> Iterator[None]:
 def long_operation(work: int) -> Iterator[None]:
     """Give an operation all threads of the fit if its work, in multiplications of sparse values, is long."""
     threads = _THREADS.get()
-    if threads is None or work < LONG or not is_core_idle():
+    if threads is None or work < LONG or not threads.has_idle_core():
         yield
         return
     torch.set_num_threads(threads.number)
@@ -116,7 +116,7 @@ def until_interrupted(
     that had begun are yielded, then no more.
     """
     threads = _THREADS.get()
-    if threads is None or not parallel or not is_core_idle():
+    if threads is None or not parallel or not threads.has_idle_core():
         with suppress(KeyboardInterrupt):
             yield from map(function, parts)
         return
