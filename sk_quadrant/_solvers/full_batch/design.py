@@ -357,13 +357,8 @@ class SparseDesign(Design):
         if not self.fit_intercept:
             return columns
         n = columns.shape[1]
-        parts = (
-            (columns.data, np.ones(n, dtype=columns.dtype)),
-            (columns.indices, np.arange(n, dtype=columns.indices.dtype)),
-            (columns.indptr, np.array([columns.nnz + n])),  # may need 64 bits
-        )
-        data, indices, offsets = (np.concatenate(part) for part in parts)
-        return sparse.csr_array((data, indices, offsets), shape=(columns.shape[0] + 1, n))
+        parts = np.ones(n, dtype=columns.dtype), np.arange(n, dtype=columns.indices.dtype), np.array([0, n])
+        return sparse.vstack([columns, sparse.csr_array(parts, shape=(1, n))], format="csr")
 
     def _to_scipy(self) -> Any:
         return sparse.csr_array(self._by_row.to_scipy(), shape=self._by_row.shape)
