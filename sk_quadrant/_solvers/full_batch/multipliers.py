@@ -113,7 +113,7 @@ class HingeRows:
         costs = C.to(design.dtype)[:, None]
         for factor in (design.row_weight, None if weight is None else weight.T, None if mask is None else mask.T):
             costs = costs if factor is None else costs * factor
-        largest, quadratic = loss.dual or (1.0, 0.0)
+        largest, quadratic = cast("tuple[float, float]", loss.dual)
         return cls(design, C, (2 * targets - 1).T, costs, largest, quadratic)
 
     def unit(self, length: float) -> Tensor:
@@ -307,7 +307,9 @@ class MultiplierMinimizer:
         p = rows.dual(state.alpha, state.kappa, shortfall)
         self.at = IterateEvaluation(shortfall, p, *self._gradient(p))
         self.primal = total(rows.losses(shortfall).mul_(rows.costs)) + self.norms / 2
-        if self._has_lost_digits():
+        if self.computed_at is None:
+            self.computed_at = self.primal
+        if (self.primal < DIGITS * self.computed_at).any():  # scores, a sum over steps, have lost digits
             self._compute_scores()
             self._evaluate()
             return
@@ -320,12 +322,6 @@ class MultiplierMinimizer:
         self.trace.values.append(float((self.primal / rows.C).sum()) + self.finished_value)
         if self.trace.n_iter and self.monitor is not None and self.monitor.is_on:
             self._report(self.monitor)
-
-    def _has_lost_digits(self) -> bool:
-        """Return whether the objective has fallen so far that scores, a sum over steps, have lost digits."""
-        if self.computed_at is None:
-            self.computed_at = self.primal
-        return bool((self.primal < DIGITS * self.computed_at).any())
 
     def _compute_scores(self) -> None:
         self.scores = self.rows.scores(self.state.weights) + self.state.intercept[:, None]
