@@ -21,7 +21,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sk_quadrant._arrays import follow_sparse_interface, masked_as_nan
 from sk_quadrant._callback_support import FIT_CALLER, CallbackSupportMixin, FitTask, with_callbacks
 from sk_quadrant._cores import sum_of_squares
-from sk_quadrant._decision import resolve_threshold
 from sk_quadrant._model.fitted import FittedModel, loss_from_dict, loss_to_dict
 from sk_quadrant._model.module_parameter import ModuleName, is_instance, module_from_dict, module_to_dict
 from sk_quadrant._namespaces import Namespace, can_dispatch, check_namespace, give, in_numpy
@@ -572,14 +571,13 @@ class QuadrantMultiLabelClassifier(
         """Return validation rows, the split that gives them, or None to draw them."""
         splits = hasattr(self.validation_fraction, "split")
         if X_val is not None:
-            names = ("missing_labels", "class_weight")
             with about_validation_data():
                 if self.module is None:
                     X_val = self._check_numbers(X_val, reset=False, namespace=rows.namespace)
                 else:
                     X_val = self._read_inputs(X_val, reset=False, namespace=rows.namespace)
                     X_val = X_val.conform(rows.X.signature())
-            options = {name: getattr(self, name) for name in names}
+            options = {"missing_labels": self.missing_labels, "class_weight": self.class_weight}
             return read_validation_rows(rows, X_val, y_val, sample_weight_val, **options)
         return divide(self.validation_fraction, X, y, groups) if self.early_stopping and splits else None
 
@@ -593,10 +591,7 @@ class QuadrantMultiLabelClassifier(
         followed = self.__dict__.get("_followed_threshold", self.threshold)  # older saved models have no such entry
         if followed is self.threshold or _are_same(followed, self.threshold):
             return model
-        score_threshold, threshold = resolve_threshold(
-            model.loss, self.threshold, model.encoding.n_labels, model.encoding.names
-        )
-        self.model_ = replace(model, score_threshold=score_threshold, threshold=threshold)
+        self.model_ = model.with_threshold(self.threshold)
         return self.__dict__["model_"]
 
     @model_.setter
@@ -630,12 +625,11 @@ class QuadrantMultiLabelClassifier(
     @threshold_.setter
     def threshold_(self, threshold: Any) -> None:
         model = self.model_
-        n_labels, names = model.encoding.n_labels, model.encoding.names
-        if model.loss.link is None:
-            score_threshold = threshold = read_label_values(threshold, names, n_labels, name="threshold_")
-        else:
-            score_threshold, threshold = resolve_threshold(model.loss, threshold, n_labels, names)
-        self.model_ = replace(model, score_threshold=score_threshold, threshold=threshold)
+        if model.loss.link is not None:
+            self.model_ = model.with_threshold(threshold)
+            return
+        cuts = read_label_values(threshold, model.encoding.names, model.encoding.n_labels, name="threshold_")
+        self.model_ = replace(model, score_threshold=cuts, threshold=cuts)
 
     @property
     def coef_(self) -> Any:
@@ -799,9 +793,11 @@ class QuadrantMultiLabelClassifier(
             return bool(np.isfinite(sum_of_squares(values)))  # twice as fast as their sum
 
     def _check_features(self, X, *, reset, namespace):
-        if self.module is not None if reset else self.model_.takes_inputs:
-            return self._check_inputs(X, reset=reset, namespace=namespace)
-        return self._check_numbers(X, reset=reset, namespace=namespace)
+        """Return X checked: an array, a tensor, or inputs of a module in the form of the first call."""
+        if not (self.module is not None if reset else self.model_.takes_inputs):
+            return self._check_numbers(X, reset=reset, namespace=namespace)
+        inputs = self._read_inputs(X, reset=reset, namespace=namespace)
+        return inputs if reset else self.model_.conform(inputs)
 
     def _check_numbers(self, X, *, reset, namespace):
         """Return X for a linear model or network of this package, checked: a tensor with a namespace."""
@@ -811,11 +807,6 @@ class QuadrantMultiLabelClassifier(
                 return validate_data(self, masked_as_nan(in_numpy(X)), accept_sparse="csr", dtype=dtypes, reset=reset)
         dtypes = namespace.dtypes
         return namespace.tensor(validate_data(self, namespace.bring(X), dtype=dtypes, reset=reset))
-
-    def _check_inputs(self, X, *, reset, namespace):
-        """Return the inputs of a module of the user, checked against those of the first call."""
-        inputs = self._read_inputs(X, reset=reset, namespace=namespace)
-        return inputs if reset else self.model_.conform(inputs)
 
     def _read_inputs(self, X, *, reset, namespace):
         """Return the inputs of a module of the user, checked."""

@@ -16,7 +16,7 @@ from functools import partial
 from itertools import pairwise
 from math import prod
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -24,8 +24,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import InvalidParameterError
 
 from sk_quadrant._callback_support import FitTask
-from sk_quadrant._decision import resolve_threshold
-from sk_quadrant._model.fitted import Architecture, FittedModel, module_model
+from sk_quadrant._model.fitted import ROWS_AT_ONCE, Architecture, FittedModel, ModuleModel
 from sk_quadrant._model.module_parameter import ModuleName
 from sk_quadrant._solvers.base import PARAMETERS, FitResult, Problem, Solver
 from sk_quadrant._solvers.registry import SOLVERS, check_solver_can
@@ -175,14 +174,8 @@ def wrap_module(estimator: Any, encoding: Encoding) -> None:
 
     loss = resolve_loss(estimator.loss)
     _check_parameters(estimator, solver_of(estimator), loss, is_soft=False)
-    cuts = resolve_threshold(loss, estimator.threshold, encoding.n_labels, encoding.names)
-    fitted = module_model(
-        FittedModel([], Architecture(), encoding, loss, threshold=cuts[1], score_threshold=cuts[0]),
-        estimator,
-        signature=None,
-    )
     estimator.model_ = replace(
-        fitted,
+        _untrained_model(estimator, loss, encoding),
         trained_module=deepcopy(estimator.module).to(resolve_device(estimator.device)).eval(),
         frozen_parts=tuple(frozen_in_evaluation(estimator.module)),
     )
@@ -303,22 +296,16 @@ def _train(
     _check_parameters(estimator, solver, loss, is_soft=rows.is_soft or getattr(validation, "is_soft", False))
     if start is not None:
         start.encoding.check_same(rows.encoding)
-    score_threshold, threshold = resolve_threshold(
-        loss, estimator.threshold, rows.encoding.n_labels, rows.encoding.names
-    )
-    architecture = Architecture() if estimator.module is not None else _architecture(estimator, rows.n_features)
     before = start.encoding if start is not None and not solver.needs_sums_only else None  # mini-batch solvers continue
     encoding = rows.encoding.with_observed(rows.observed, before=before)
-    fitted = FittedModel([], architecture, encoding, loss, threshold, score_threshold, namespace=rows.namespace)
-    if estimator.module is not None:
-        fitted = module_model(fitted, estimator, signature=cast("Any", rows).X.signature())
+    fitted = _untrained_model(estimator, loss, encoding, rows)
     if start is not None:
         fitted.check_continues(start)
     seed, estimator.training_state_ = _draw_seed(estimator, solver, goes_on=start is not None)
     problem = Problem(
         rows=rows,
         loss=loss,
-        architecture=architecture,
+        architecture=fitted.architecture,
         device=device,
         start=None if start is None else start.start(),
         moments=_moments(estimator),
@@ -343,6 +330,26 @@ def _train(
     if result.net is not None:
         estimator.net_ = result.net
     return result
+
+
+def _untrained_model(estimator: Any, loss: Loss, encoding: Encoding, rows: Any = None) -> Any:
+    """Return the model without weights; without rows for a module that was trained elsewhere."""
+    unset, threshold = np.empty(0), estimator.threshold
+    namespace = None if rows is None else rows.namespace
+    if estimator.module is None:
+        architecture = _architecture(estimator, rows.n_features)
+        return FittedModel([], architecture, encoding, loss, unset, unset, None, namespace).with_threshold(threshold)
+    from sk_quadrant._solvers.own_modules import describe
+
+    size = estimator.micro_batch_size or estimator.batch_size
+    own: dict[str, Any] = {
+        "signature": None if rows is None else rows.X.signature(),
+        "description": describe(estimator.module),
+        "rows_at_once": ROWS_AT_ONCE if isinstance(size, str) else int(size),
+    }
+    return ModuleModel([], Architecture(), encoding, loss, unset, unset, None, namespace, **own).with_threshold(
+        threshold
+    )
 
 
 def _report(task: FitTask, fitted: FittedModel, weights: Callable[[], Any] | None) -> bool:

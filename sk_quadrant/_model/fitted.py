@@ -22,10 +22,13 @@ from sk_quadrant._model.sparse_scores import SparseScores
 from sk_quadrant._namespaces import Namespace, is_tensor, move_to_numpy
 from sk_quadrant._saved_state import plain
 from sk_quadrant._targets.encodings import Encoding, encoding_from_dict
+from sk_quadrant._targets.label_values import read_label_values
 from sk_quadrant._tensors import join, numpy_dtype
 from sk_quadrant.losses import LOSSES, Loss
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from sk_quadrant._rows.inputs import Inputs, Signature
     from sk_quadrant._solvers.base import FitResult
 
@@ -107,6 +110,32 @@ class FittedModel:
     score_threshold: NDArray[np.float64]
     trained_module: Any = field(default=None, repr=False)
     namespace: Namespace | None = None
+
+    def with_threshold(self, threshold: Any) -> Self:
+        """Return the same model with other thresholds.
+
+        Parameters
+        ----------
+        threshold : {"natural", "bayes"}, float, array-like of shape (n_labels,), or values by label name
+            Probability above which each label is predicted, as the parameter `threshold` of the estimator.
+
+        Returns
+        -------
+        FittedModel
+            A new model.
+
+        Raises
+        ------
+        ValueError
+            If the loss has no such threshold, or the shape or range does not fit.
+        """
+        n_labels, link = self.encoding.n_labels, self.loss.link
+        if link is not None and not isinstance(threshold, str):
+            threshold = read_label_values(threshold, self.encoding.names, n_labels, name="threshold")
+        cuts = np.full(n_labels, self.loss.score_threshold(threshold), dtype=np.float64)
+        if isinstance(threshold, str):
+            threshold = cuts.copy() if link is None else link.inverse(cuts)
+        return replace(self, threshold=threshold, score_threshold=cuts)
 
     @property
     def is_linear(self) -> bool:
@@ -559,29 +588,6 @@ class ModuleModel(FittedModel):
         own = {name: values[name] for name in OWN_FIELDS}
         loaded = cls(**shared | own | {"trained_module": module_from_dict(values["trained_module"])})
         return loaded if loaded.namespace is None else loaded.moved(loaded.namespace)
-
-
-def module_model(fitted: FittedModel, estimator: Any, *, signature: Signature | None) -> ModuleModel:
-    """Return the model of a module of the user, without the module.
-
-    Parameters
-    ----------
-    fitted : FittedModel
-        Encoding, loss and thresholds.
-    estimator : QuadrantMultiLabelClassifier
-        Estimator with the parameters `module`, `batch_size` and `micro_batch_size`.
-    signature : dict or None
-        Form of X.
-    """
-    from sk_quadrant._solvers.own_modules import describe
-
-    size = estimator.micro_batch_size or estimator.batch_size
-    return ModuleModel(
-        **{one.name: getattr(fitted, one.name) for one in fields(FittedModel)},
-        signature=signature,
-        description=describe(estimator.module),
-        rows_at_once=ROWS_AT_ONCE if isinstance(size, str) else int(size),
-    )
 
 
 def _finite_scores(score: Callable[[Any], Any], X: Any) -> Any:

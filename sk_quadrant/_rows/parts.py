@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -16,8 +17,8 @@ from sklearn.utils.validation import _get_feature_names, _num_samples, check_arr
 
 from sk_quadrant._arrays import masked_as_nan, row_blocks
 from sk_quadrant._rows.training import TrainingRows
-from sk_quadrant._targets.encodings import Binary, Encoding, read_targets, recognize
-from sk_quadrant._targets.targets import Targets, as_classes, is_label_matrix, is_target_column
+from sk_quadrant._targets.encodings import Encoding, read_targets, recognize
+from sk_quadrant._targets.targets import Targets, as_classes, is_target_column
 from sk_quadrant._targets.weights import check_sample_weight, weight_targets
 
 
@@ -35,11 +36,7 @@ class Summary:
     is_sparse : bool
         Whether X is sparse.
     encoding : Encoding or None
-        Encoding of a label matrix.
-    label_names : ndarray or None
-        Columns of a DataFrame y.
-    classes : ndarray of shape (n_classes,)
-        Classes of a 1-D y.
+        Encoding of y, which holds some of the classes only if y is 1-D; None without rows.
     counts : ndarray of shape (n_labels,) or (n_classes,)
         Sum of the known targets of each label, or rows of each class.
     n_known : ndarray of shape (n_labels,) or int
@@ -53,8 +50,6 @@ class Summary:
     dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
     is_sparse: bool = False
     encoding: Encoding | None = None
-    label_names: NDArray[np.object_] | None = None
-    classes: NDArray[Any] = field(default_factory=lambda: np.empty(0))
     counts: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     n_known: Any = 0
     is_soft: bool = False
@@ -96,18 +91,17 @@ def read_part(X: Any, y: Any, sample_weight: Any, *, missing_labels: str) -> Par
     X = check_array(
         masked_as_nan(X), accept_sparse="csr", dtype=[np.float64, np.float32], accept_large_sparse=True, input_name="X"
     )
-    about = {"n_rows": X.shape[0], "head": head, "dtype": X.dtype, "is_sparse": sparse.issparse(X)}
     encoding, targets = read_targets(y, missing_labels=missing_labels, min_classes=1)
-    about |= {"n_known": targets.n_known(), "is_soft": targets.is_soft, "label_names": encoding.label_names}
-    if is_label_matrix(y):
-        return Part(X, targets, sample_weight, Summary(**about, counts=targets.counts(), encoding=encoding))
-    about |= {"classes": encoding.classes, "n_known": float(targets.n_known().max())}
+    summary = partial(Summary, X.shape[0], head, X.dtype, sparse.issparse(X), encoding, is_soft=targets.is_soft)
+    if not encoding.exclusive:
+        return Part(X, targets, sample_weight, summary(targets.counts(), targets.n_known()))
+    n_known = float(targets.n_known().max())
     if is_target_column(y):
         (present,) = targets.counts()
-        return Part(X, targets, sample_weight, Summary(**about, counts=np.array([about["n_known"] - present, present])))
+        return Part(X, targets, sample_weight, summary(np.array([n_known - present, present]), n_known))
     y = as_classes(y)
     counts = np.bincount(np.searchsorted(encoding.classes, y), minlength=len(encoding.classes))
-    return Part(X, y, sample_weight, Summary(**about, counts=counts.astype(np.float64)))
+    return Part(X, y, sample_weight, summary(counts.astype(np.float64), n_known))
 
 
 @dataclass(frozen=True)
@@ -216,35 +210,28 @@ def _check_alike(parts: Sequence[Summary]) -> None:
 
 def _merge_labels(parts: Sequence[Summary]) -> tuple[Encoding, NDArray[np.float64]]:
     """Return the encoding of all parts, and the sums of targets or counts of classes."""
-    first = parts[0].encoding
-    if any((part.encoding is None) != (first is None) for part in parts):
+    encodings = [part.encoding for part in parts if part.encoding is not None]
+    if len({encoding.exclusive for encoding in encodings}) > 1:
         raise ValueError("Blocks of y must be of one kind, got one column in some and several in others.")
-    if first is None:
-        encoding = _merge_columns(parts)
-        counts = np.zeros(len(encoding.classes))
-        for part in parts:
-            counts[np.searchsorted(encoding.classes, part.classes)] += part.counts
-        return encoding, counts
-    for part in parts:
-        if part.encoding is not None:
-            first.check_same(part.encoding)
-    return first, np.sum([part.counts for part in parts], axis=0)
-
-
-def _merge_columns(parts: Sequence[Summary]) -> Encoding:
-    """Return the encoding of a 1-D y, or of a single column."""
-    encoding = recognize(np.concatenate([part.classes for part in parts]))
-    if any(part.is_soft or part.n_known < part.n_rows for part in parts) and encoding.classes.tolist() != [0, 1]:
+    if not encodings[0].exclusive:
+        for other in encodings:
+            encodings[0].check_same(other)
+        return encodings[0], np.sum([part.counts for part in parts], axis=0)
+    merged = recognize(np.concatenate([encoding.classes for encoding in encodings]))
+    if any(part.is_soft or part.n_known < part.n_rows for part in parts) and merged.classes.tolist() != [0, 1]:
         raise ValueError(
             "Blocks of y must be of one kind, got soft or unknown labels in some and the classes "
-            f"{encoding.classes.tolist()} in others."
+            f"{merged.classes.tolist()} in others."
         )
-    if not isinstance(encoding, Binary):
-        return encoding
-    named = [replace(encoding, label_names=part.label_names) for part in parts]
+    counts = np.zeros(len(merged.classes))
+    for part, encoding in zip(parts, encodings, strict=True):
+        np.add.at(counts, np.searchsorted(merged.classes, encoding.classes), part.counts)
+    if merged.n_labels > 1:  # classes, whose column has a name of no label
+        return merged, counts
+    named = [replace(merged, label_names=encoding.label_names) for encoding in encodings]
     for other in named:
         named[0].check_same(other)
-    return named[0]
+    return named[0], counts
 
 
 @dataclass(frozen=True)
