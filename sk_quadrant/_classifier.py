@@ -16,42 +16,39 @@ from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 from sklearn.utils._pprint import _EstimatorPrettyPrinter
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from sk_quadrant._arrays import follow_sparse_interface, masked_as_nan
+from sk_quadrant._arrays import follow_sparse_interface
 from sk_quadrant._callback_support import FIT_CALLER, CallbackSupportMixin, FitTask, with_callbacks
 from sk_quadrant._cores import sum_of_squares
 from sk_quadrant._model.fitted import FittedModel, loss_from_dict, loss_to_dict
 from sk_quadrant._model.module_parameter import ModuleName, is_instance, module_from_dict, module_to_dict
-from sk_quadrant._namespaces import Namespace, can_dispatch, check_namespace, give, in_numpy
-from sk_quadrant._rows.inputs import ArrayInputs, Inputs
-from sk_quadrant._rows.reading import check_is_numeric, padding_explained, read_texts_or_dict, texts_explained
-from sk_quadrant._rows.training import read_training_rows
-from sk_quadrant._rows.validation import about_validation_data, divide, read_validation_rows
+from sk_quadrant._namespaces import can_dispatch, check_namespace, give, in_numpy
+from sk_quadrant._rows.inputs import Inputs
+from sk_quadrant._rows.reading import read_features
 from sk_quadrant._saved_state import SavedState, upgrade_classifier
 from sk_quadrant._solvers.registry import SOLVERS, solvers_that_can
 from sk_quadrant._targets.accuracy import accuracy
 from sk_quadrant._targets.encodings import MultiLabel
 from sk_quadrant._targets.label_values import read_label_values
-from sk_quadrant._targets.targets import is_label_column, is_label_matrix
-from sk_quadrant._training import (
-    NO_EARLY_STOPPING,
-    check_loss,
-    check_partial_fit,
-    check_takes_tensors,
-    check_validation_data,
-    chunked_rows,
+from sk_quadrant._training.data import read_batch, read_rows, read_validation
+from sk_quadrant._training.fit import (
     fit_rows,
-    reads_chunks,
-    refuse_validation_data,
-    resolve_loss,
     unchanged_on_error,
     update_with_rows,
     warm_start_of,
     warn_after_fit,
     wrap_module,
 )
-from sk_quadrant._validation_score import ValidationScore
+from sk_quadrant._training.parameters import (
+    NO_EARLY_STOPPING,
+    check_loss,
+    check_partial_fit,
+    check_validation_data,
+    refuse_validation_data,
+    resolve_loss,
+)
+from sk_quadrant._training.validation_score import ValidationScore
 from sk_quadrant.losses import LOSSES, Loss
 
 
@@ -428,8 +425,8 @@ class QuadrantMultiLabelClassifier(
             start = warm_start_of(self)
             y, sample_weight, y_val, sample_weight_val = map(in_numpy, (y, sample_weight, y_val, sample_weight_val))
             y = y if start is None else start.encoding.align(y)
-            rows = self._read(X, y, sample_weight, reset=start is None)
-            held_out = self._validation_rows(rows, X, y, groups, X_val, y_val, sample_weight_val)
+            rows = read_rows(self, X, y, sample_weight, start=start)
+            held_out = read_validation(self, rows, X, y, groups, (X_val, y_val, sample_weight_val))
             seen = (X, rows, y, sample_weight) if X_val is None else (X_val, held_out, y_val, sample_weight_val)
             score = None if self.scoring is None else ValidationScore.of(self, *seen)
             result = fit_rows(self, rows, start=start, score=score, validation=held_out, task=task)
@@ -538,48 +535,9 @@ class QuadrantMultiLabelClassifier(
             refuse_validation_data("partial_fit", validation, NO_EARLY_STOPPING)
             check_partial_fit(self)
             start = getattr(self, "model_", None)
-            y, classes, sample_weight = map(in_numpy, (y, classes, sample_weight))
-            namespace = Namespace.of(X)
-            X = self._check_features(X, reset=start is None, namespace=namespace)
-            if start is None and classes is None and not (is_label_matrix(y) or is_label_column(y)):
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            encoding = None if start is None else start.encoding
-            options = {"encoding": encoding, "classes": classes, "namespace": namespace}
-            rows = self._training_rows(X, y, sample_weight, **options)
+            rows = read_batch(self, X, y, classes, sample_weight, start=start)
             update_with_rows(self, rows, start=start)
         return self
-
-    def _read(self, X, y, sample_weight, *, reset):
-        """Return the rows to train on, in memory or in chunks that are read when they are needed."""
-        namespace = Namespace.of(X)
-        if namespace is not None:
-            check_takes_tensors(self)
-        if not reads_chunks(self):
-            X = self._check_features(X, reset=reset, namespace=namespace)
-            return self._training_rows(X, y, sample_weight, namespace=namespace)
-        rows = chunked_rows(self, X, y, sample_weight)
-        validate_data(self, rows.head, skip_check_array=True, reset=reset)
-        return rows
-
-    def _training_rows(self, X, y, sample_weight, **options):
-        if y is None:
-            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
-        names = ("missing_labels", "class_weight", "label_smoothing")
-        return read_training_rows(X, y, sample_weight, **{name: getattr(self, name) for name in names}, **options)
-
-    def _validation_rows(self, rows, X, y, groups, X_val, y_val, sample_weight_val):
-        """Return validation rows, the split that gives them, or None to draw them."""
-        splits = hasattr(self.validation_fraction, "split")
-        if X_val is not None:
-            with about_validation_data():
-                if self.module is None:
-                    X_val = self._check_numbers(X_val, reset=False, namespace=rows.namespace)
-                else:
-                    X_val = self._read_inputs(X_val, reset=False, namespace=rows.namespace)
-                    X_val = X_val.conform(rows.X.signature())
-            options = {"missing_labels": self.missing_labels, "class_weight": self.class_weight}
-            return read_validation_rows(rows, X_val, y_val, sample_weight_val, **options)
-        return divide(self.validation_fraction, X, y, groups) if self.early_stopping and splits else None
 
     @property
     def model_(self) -> Any:
@@ -781,7 +739,7 @@ class QuadrantMultiLabelClassifier(
             return X
         if not isinstance(X, Inputs):  # rows of `scoring`, which are read already
             check_namespace(self, X, method)
-        return self._check_features(X, reset=False, namespace=model.namespace)
+        return read_features(self, X, model, model.namespace)
 
     def _is_as_checked(self, X):
         """Whether validation would return X unchanged; for one row validation takes longer than prediction."""
@@ -791,35 +749,6 @@ class QuadrantMultiLabelClassifier(
         values = X.ravel(order="K")
         with np.errstate(over="ignore", invalid="ignore"):
             return bool(np.isfinite(sum_of_squares(values)))  # twice as fast as their sum
-
-    def _check_features(self, X, *, reset, namespace):
-        """Return X checked: an array, a tensor, or inputs of a module in the form of the first call."""
-        if not (self.module is not None if reset else self.model_.takes_inputs):
-            return self._check_numbers(X, reset=reset, namespace=namespace)
-        inputs = self._read_inputs(X, reset=reset, namespace=namespace)
-        return inputs if reset else self.model_.conform(inputs)
-
-    def _check_numbers(self, X, *, reset, namespace):
-        """Return X for a linear model or network of this package, checked: a tensor with a namespace."""
-        if namespace is None:
-            dtypes = [np.float64, np.float32]
-            with texts_explained(X):
-                return validate_data(self, masked_as_nan(in_numpy(X)), accept_sparse="csr", dtype=dtypes, reset=reset)
-        dtypes = namespace.dtypes
-        return namespace.tensor(validate_data(self, namespace.bring(X), dtype=dtypes, reset=reset))
-
-    def _read_inputs(self, X, *, reset, namespace):
-        """Return the inputs of a module of the user, checked."""
-        inputs = read_texts_or_dict(X)
-        if inputs is None:
-            with padding_explained("X"):
-                X = masked_as_nan(in_numpy(X)) if namespace is None else namespace.bring(X)
-                X = validate_data(self, X, allow_nd=True, reset=reset)
-            inputs = ArrayInputs(check_is_numeric(X if namespace is None else namespace.tensor(X), "X"))
-        elif reset:
-            for name in ("n_features_in_", "feature_names_in_"):
-                self.__dict__.pop(name, None)
-        return inputs
 
     @available_if(has_coefficients)
     def densify(self) -> Any:

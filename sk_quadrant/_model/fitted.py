@@ -17,6 +17,7 @@ from sklearn import config_context
 
 from sk_quadrant._arrays import row_blocks
 from sk_quadrant._cores import map_blocks
+from sk_quadrant._model.architecture import Architecture, Layers
 from sk_quadrant._model.module_parameter import ModuleName, module_from_dict, module_to_dict
 from sk_quadrant._model.sparse_scores import SparseScores
 from sk_quadrant._namespaces import Namespace, is_tensor, move_to_numpy
@@ -36,25 +37,6 @@ PREDICT_ELEMENTS = 2**17  # scores of a block of rows: bounds the memory for int
 TENSOR_ELEMENTS = 2**24  # the same for tensors, which may be on a GPU, where many small products take long
 ROWS_AT_ONCE = 200  # for predictions of a module with batch_size="auto": the size of its training batches
 OWN_FIELDS = ("trained_module", "signature", "description", "rows_at_once", "frozen_parts")  # of a module
-
-Layers = list[tuple[Any, Any]]
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Shape of a model, apart from the numbers of features and labels.
-
-    Attributes
-    ----------
-    hidden_layer_sizes : tuple of int
-    activation : str
-    residual, fit_intercept : bool
-    """
-
-    hidden_layer_sizes: tuple[int, ...] = ()
-    activation: str = "relu"
-    residual: bool = False
-    fit_intercept: bool = True
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,7 @@
-"""Reading X for a module of the user: its form, and checks of its values. NumPy only."""
+"""Reading X: numbers for a model of this package; numbers, texts or a dict of arrays for a module of the user.
+
+NumPy only.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,58 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils.validation import _num_samples, check_array
+from sklearn.utils.validation import _num_samples, check_array, validate_data
 
 from sk_quadrant._arrays import masked_as_nan
-from sk_quadrant._namespaces import is_tensor, readable
-from sk_quadrant._rows.inputs import DictInputs, Inputs, TextInputs
+from sk_quadrant._namespaces import Namespace, in_numpy, is_tensor, readable
+from sk_quadrant._rows.inputs import ArrayInputs, DictInputs, Inputs, TextInputs
 from sk_quadrant._tensors import numpy_dtype
 
 FORMS = (
     "X for a module must be a numeric array of two or more axes, a sequence of strings, or a dict of arrays with one "
     "entry per row (skorch.helper.SliceDict where rows are split)"
 )
+
+
+def read_features(estimator: Any, X: Any, model: Any, namespace: Namespace | None) -> Any:
+    """Return X as an estimator takes it, checked: an array, a tensor where it has a namespace, or inputs of a module.
+
+    Parameters
+    ----------
+    estimator : QuadrantMultiLabelClassifier
+    X : {array-like, sparse matrix}, sequence of str or dict of arrays
+    model : FittedModel or None
+        Model whose rows X must be like, None in the first fit.
+    namespace : Namespace or None
+        Library and device of X.
+    """
+    if estimator.module is None if model is None else not model.takes_inputs:
+        return read_numbers(estimator, X, namespace, reset=model is None)
+    inputs = read_inputs(estimator, X, namespace, reset=model is None)
+    return inputs if model is None else model.conform(inputs)
+
+
+def read_numbers(estimator: Any, X: Any, namespace: Namespace | None, *, reset: bool) -> Any:
+    """Return X for a linear model or network of this package, checked: a tensor with a namespace."""
+    if namespace is None:
+        options = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "reset": reset}
+        with texts_explained(X):
+            return validate_data(estimator, masked_as_nan(in_numpy(X)), **options)
+    return namespace.tensor(validate_data(estimator, namespace.bring(X), dtype=namespace.dtypes, reset=reset))
+
+
+def read_inputs(estimator: Any, X: Any, namespace: Namespace | None, *, reset: bool) -> Inputs:
+    """Return the inputs of a module of the user, checked."""
+    inputs = read_texts_or_dict(X)
+    if inputs is None:
+        with padding_explained("X"):
+            X = masked_as_nan(in_numpy(X)) if namespace is None else namespace.bring(X)
+            X = validate_data(estimator, X, allow_nd=True, reset=reset)
+        return ArrayInputs(check_is_numeric(X if namespace is None else namespace.tensor(X), "X"))
+    if reset:
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(estimator).pop(name, None)
+    return inputs
 
 
 def read_texts_or_dict(X: Any) -> Inputs | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +11,7 @@ from scipy import sparse
 from sk_quadrant._arrays import IndexArray
 from sk_quadrant._namespaces import is_tensor
 from sk_quadrant._rows.inputs import Inputs
+from sk_quadrant._rows.reading import read_inputs, read_numbers
 from sk_quadrant._rows.training import TrainingRows, read_training_rows
 
 
@@ -43,52 +42,47 @@ def divide(splitter: Any, X: Any, y: Any, groups: Any) -> Division:
     return division
 
 
-def read_validation_rows(
-    rows: TrainingRows, X: Any, y: Any, sample_weight: Any, *, missing_labels: str, class_weight: Any
-) -> TrainingRows:
+def read_validation_rows(estimator: Any, rows: TrainingRows, X: Any, y: Any, sample_weight: Any) -> TrainingRows:
     """Return validation rows in the form of the training rows.
 
     Parameters
     ----------
+    estimator : QuadrantMultiLabelClassifier
     rows : TrainingRows
         Training rows, with the encoding of y, "balanced" class weights, precision and kind of features.
-    X : ndarray or sparse CSR matrix of shape (n_rows, n_features), or Inputs
-        Checked features.
-    y, sample_weight : array-like
-        `y_val` and `sample_weight_val` of the estimator.
-    missing_labels, class_weight
-        Parameters of the estimator.
+    X, y, sample_weight : array-like
+        `X_val`, `y_val` and `sample_weight_val` of the estimator.
 
     Raises
     ------
     ValueError
-        If y or sample_weight do not fit X or the encoding.
+        If X is not like that of the training rows, or if y or sample_weight do not fit X or the encoding.
     """
-    if is_tensor(X):
-        X = X.to(rows.X)
-    elif not isinstance(X, Inputs):
-        X = X.astype(rows.dtype, copy=False)
-        if sparse.issparse(X) != sparse.issparse(rows.X):
-            X = X.toarray() if sparse.issparse(X) else sparse.csr_matrix(X)
-    with about_validation_data():
+    try:
         return read_training_rows(
-            X,
+            _features_like(rows, estimator, X),
             y,
             sample_weight,
-            missing_labels=missing_labels,
-            class_weight=_resolved(class_weight, rows),
+            missing_labels=estimator.missing_labels,
+            class_weight=_resolved(estimator.class_weight, rows),
             label_smoothing=0.0,
             encoding=rows.encoding,
         )
-
-
-@contextmanager
-def about_validation_data() -> Iterator[None]:
-    """Say in a ValueError that it is about the validation rows."""
-    try:
-        yield
     except ValueError as error:
         raise ValueError(f"In X_val, y_val and sample_weight_val: {error}") from error
+
+
+def _features_like(rows: TrainingRows, estimator: Any, X: Any) -> Any:
+    """Return checked features in the form and precision of those of some rows."""
+    if isinstance(rows.X, Inputs):
+        return read_inputs(estimator, X, rows.namespace, reset=False).conform(rows.X.signature())
+    X = read_numbers(estimator, X, rows.namespace, reset=False)
+    if is_tensor(X):
+        return X.to(rows.X)
+    X = X.astype(rows.dtype, copy=False)
+    if sparse.issparse(X) == sparse.issparse(rows.X):
+        return X
+    return X.toarray() if sparse.issparse(X) else sparse.csr_matrix(X)
 
 
 def _resolved(class_weight: Any, rows: TrainingRows) -> Any:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-    from sk_quadrant._model.fitted import Architecture, Layers
+    from sk_quadrant._model.architecture import Architecture, Layers
     from sk_quadrant._rows.parts import ShardedRows
     from sk_quadrant._rows.training import TrainingRows
     from sk_quadrant._rows.validation import Division

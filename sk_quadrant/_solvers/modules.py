@@ -20,7 +20,7 @@ from sk_quadrant._solvers.tensors import SparseRows, as_tensor, torch_dtype
 from sk_quadrant._tensors import numpy_dtype
 
 if TYPE_CHECKING:
-    from sk_quadrant._model.fitted import Architecture, Layers
+    from sk_quadrant._model.architecture import Architecture, Layers
 
 
 class LinearScores(nn.Module):

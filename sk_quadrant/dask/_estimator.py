@@ -19,15 +19,9 @@ from sk_quadrant._classifier import QuadrantMultiLabelClassifier, can_learn_in_p
 from sk_quadrant._rows.parts import ShardedRows, read_part
 from sk_quadrant._solvers.registry import SOLVERS
 from sk_quadrant._targets.accuracy import count_right, share_of_right
-from sk_quadrant._training import (
-    NO_EARLY_STOPPING,
-    fit_rows,
-    merge_summaries,
-    refuse_validation_data,
-    unchanged_on_error,
-    warm_start_of,
-    warn_after_fit,
-)
+from sk_quadrant._training.data import merge_summaries
+from sk_quadrant._training.fit import fit_rows, unchanged_on_error, warm_start_of, warn_after_fit
+from sk_quadrant._training.parameters import NO_EARLY_STOPPING, refuse_validation_data
 from sk_quadrant.dask._blocks import check_collection, is_collection, map_rows, row_blocks
 
 

@@ -20,16 +20,9 @@ from sk_quadrant._solvers.devices import resolve_device
 from sk_quadrant._solvers.full_batch.shard import Shard
 from sk_quadrant._solvers.full_batch.sums import ChunkShards
 from sk_quadrant._targets.weights import check_known
-from sk_quadrant._training import (
-    check_chunk_device,
-    fit_rows,
-    merge_summaries,
-    reads_chunks,
-    refuse_validation_data,
-    solver_of,
-    warm_start_of,
-    warn_after_fit,
-)
+from sk_quadrant._training.data import merge_summaries
+from sk_quadrant._training.fit import fit_rows, warm_start_of, warn_after_fit
+from sk_quadrant._training.parameters import check_chunk_device, reads_chunks, refuse_validation_data, solver_of
 from sk_quadrant.distributed._batches import RankData, RankExchange
 from sk_quadrant.distributed._ranks import Ranks
 from sk_quadrant.distributed._sums import RankSums

@@ -21,7 +21,7 @@ from sk_quadrant._solvers.tensors import torch_dtype
 from sk_quadrant._solvers.threads import fit_threads
 
 if TYPE_CHECKING:
-    from sk_quadrant._model.fitted import Layers
+    from sk_quadrant._model.architecture import Layers
 
 
 class FullBatchNet(LabelNet):

@@ -13,7 +13,7 @@ from sk_quadrant import QuadrantMultiLabelClassifier
 from sk_quadrant._rows.parts import Schema, ShardedRows, read_part
 from sk_quadrant._solvers.full_batch.shard import Shard
 from sk_quadrant._solvers.full_batch.sums import SequentialSums
-from sk_quadrant._training import fit_rows
+from sk_quadrant._training.fit import fit_rows
 from sk_quadrant.losses import LOSSES
 
 PRECISE = {"tol": 1e-12, "max_iter": 5000}

@@ -1,0 +1,1 @@
+"""Training of the estimator: its parameters, its data, the fit, and the score that early stopping monitors."""
