@@ -15,7 +15,7 @@ from sk_quadrant._arrays import masked_as_nan, row_blocks
 from sk_quadrant._namespaces import Namespace, in_numpy
 from sk_quadrant._targets.label_names import align_labels, column_names
 from sk_quadrant._targets.responses import positive_probabilities
-from sk_quadrant._targets.targets import as_classes, is_label_matrix, is_target_column, read_matrix
+from sk_quadrant._targets.targets import is_label_matrix, read_matrix
 from sk_quadrant._targets.weights import check_sample_weight, weigh_rows
 
 if TYPE_CHECKING:
@@ -111,9 +111,9 @@ def _check(y_true: Any, y_score: Any, sample_weight: Any, *, name: str) -> Score
 
 def _check_targets(y_true: Any) -> Targets:
     """Return the targets of a label matrix, or of one label."""
-    if not (is_label_matrix(y_true, "y_true") or is_target_column(y_true)):
-        y_true = as_classes(y_true, warn=False)[:, np.newaxis]
     y_true = y_true.toarray() if sparse.issparse(y_true) else y_true
+    if not is_label_matrix(y_true, "y_true") and np.ndim(y_true) == 1:
+        y_true = y_true.to_frame() if hasattr(y_true, "to_frame") else np.asarray(masked_as_nan(y_true))[:, np.newaxis]
     return read_matrix(y_true, missing_labels="ignore", name="y_true")
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from sklearn.calibration import calibration_curve
 
 from sk_quadrant._arrays import FloatArray, IndexArray
-from sk_quadrant.displays._label_display import LabelCurvesDisplay, read_scored_labels
+from sk_quadrant.displays._label_display import LabelCurvesDisplay
+from sk_quadrant.displays._labels import known_entries, read_scored_labels
 from sk_quadrant.displays._panels import GREY, check_matplotlib, line_style
 
 if TYPE_CHECKING:
@@ -160,29 +161,19 @@ class LabelCalibrationDisplay(LabelCurvesDisplay):
             raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {strategy!r}.")
         if n_bins < 1:
             raise ValueError(f"n_bins must be at least 1, got {n_bins}.")
-        data = read_scored_labels(
-            y_true,
-            y_prob,
-            parameter="y_prob",
-            labels=labels,
-            max_labels=max_labels,
-            label_names=label_names,
-            may_be_empty=True,
-        )
+        choice = {"labels": labels, "max_labels": max_labels, "may_be_empty": True}
+        data = read_scored_labels(y_true, y_prob, parameter="y_prob", label_names=label_names, **choice)
         columns = [*([slice(None)] if pooled else []), *data.shown]
-        if not columns or not data.scores:
-            raise ValueError("There is nothing to draw: pooled is False and labels is empty, or y_prob is.")
-        for prob in data.scores.values():
-            _check_probabilities(prob)
-        display = cls(
-            {
-                name: [_reliability(data.truth[:, column], prob[:, column], n_bins, strategy) for column in columns]
-                for name, prob in data.scores.items()
-            },
-            panel_names=[*(["all labels pooled"] if pooled else []), *(data.names[j] for j in data.shown)],
-            note=data.note,
-        )
-        return display.plot(**options)
+        if not columns:
+            raise ValueError("There is nothing to draw: pooled is False and labels is empty.")
+        for inputs in data.inputs.values():
+            _check_probabilities(inputs.scores)
+        curves = {
+            name: [_reliability(truth, prob, n_bins, strategy) for truth, prob, _ in known_entries(inputs, columns)]
+            for name, inputs in data.inputs.items()
+        }
+        names = [*(["all labels pooled"] if pooled else []), *data.shown_names]
+        return cls(curves, panel_names=names, note=data.note).plot(**options)
 
     def _plot_curves(self, line_kw: dict[str, Any] | None) -> list[Any]:
         top = max(int(curve.counts.max()) for curves in self.curves.values() for curve in curves)
@@ -193,11 +184,9 @@ class LabelCalibrationDisplay(LabelCurvesDisplay):
             name: [_plot_counts(ax, curve, top, line_style(i)) for ax, curve in zip(self.axes_, each, strict=True)]
             for i, (name, each) in enumerate(self.curves.items())
         }
+        self._name_axes(xlabel="predicted probability", ylabel="fraction of positives", brief="p")
         first_steps, *_ = self.count_steps_.values()
         return [diagonals[0], first_steps[0]]
-
-    def _axis_names(self) -> dict[str, str]:
-        return {"xlabel": "predicted probability", "ylabel": "fraction of positives", "brief": "p"}
 
 
 def _plot_reference(ax: Axes, top: int) -> Any:
@@ -224,11 +213,8 @@ def _check_probabilities(prob: FloatArray) -> None:
         )
 
 
-def _reliability(truth: FloatArray, prob: FloatArray, n_bins: int, strategy: str) -> ReliabilityCurve:
-    """Return the curve of the samples whose label is known."""
+def _reliability(truth: IndexArray, prob: FloatArray, n_bins: int, strategy: str) -> ReliabilityCurve:
     edges = np.linspace(0, 1, n_bins + 1)
-    known = ~np.isnan(truth)
-    truth, prob = truth[known], prob[known]
     if not len(truth):
         return ReliabilityCurve(np.empty(0), np.empty(0), np.zeros(n_bins, dtype=np.intp), edges)
     prob_true, prob_pred = calibration_curve(truth, prob, n_bins=n_bins, strategy=strategy, pos_label=1)

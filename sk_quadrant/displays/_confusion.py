@@ -12,10 +12,10 @@ from scipy import sparse
 from sklearn.metrics import ConfusionMatrixDisplay, precision_recall_fscore_support
 
 from sk_quadrant._arrays import FloatArray
-from sk_quadrant._targets.label_names import align_labels, column_names
+from sk_quadrant._targets.scored import check_predicted_targets
 from sk_quadrant.displays._fitted import predict_labels
 from sk_quadrant.displays._label_display import LabelDisplay
-from sk_quadrant.displays._labels import check_same_shape, choose_labels, name_labels, read_labels
+from sk_quadrant.displays._labels import choose_labels, name_labels
 from sk_quadrant.displays._panels import check_matplotlib, check_parts, shorten
 
 if TYPE_CHECKING:
@@ -163,15 +163,13 @@ class LabelConfusionDisplay(LabelDisplay):
         check_matplotlib(f"{cls.__name__}.from_predictions")
         if counting not in COUNTINGS:
             raise ValueError(f"counting must be one of {', '.join(COUNTINGS)}, got {counting!r}.")
-        truth = read_labels(y_true, parameter="y_true")
-        predicted = read_labels(
-            align_labels(y_pred, column_names(y_true), name="y_pred", of="y_true"), parameter="y_pred"
-        )
-        check_same_shape(y_true=truth, y_pred=predicted)
+        inputs = check_predicted_targets(y_true, y_pred, None)
+        if not inputs.known.all():
+            raise ValueError("y_true must hold 0 and 1, got NaN. Leave out rows with unknown labels.")
         display = cls(
-            count_confusions(truth, predicted, counting),
-            tabulate(truth, predicted),
-            label_names=name_labels(label_names, truth.shape[1], y=y_true),
+            count_confusions(inputs.targets, inputs.scores, counting),
+            tabulate(inputs.targets, inputs.scores),
+            label_names=name_labels(label_names, inputs.n_labels, y=y_true),
         )
         return display.plot(**options)
 
@@ -245,12 +243,9 @@ class LabelConfusionDisplay(LabelDisplay):
         if normalize not in MEANINGS:
             raise ValueError(f"normalize must be None, 'true' or 'pred', got {normalize!r}.")
         check_parts(parts, PARTS)
+        choice = {"labels": labels, "max_labels": max_labels}
         self.shown_labels_, note = choose_labels(
-            labels,
-            self.label_names,
-            importance=self.table["errors"],
-            important="most wrong decisions",
-            max_labels=max_labels,
+            self.label_names, self.table["errors"], "most wrong decisions", **choice
         )
         n_shown = len(self.shown_labels_)
         counts, names = self._shown_counts(normalize, width=24 if ax is None else 14)
@@ -357,7 +352,7 @@ class LabelConfusionDisplay(LabelDisplay):
 
 def count_confusions(y_true: FloatArray, y_pred: FloatArray, counting: str) -> NDArray[Any]:
     """Return the matrix of shape (n_labels + 1, n_labels + 1) by one of the rules of `LabelConfusionDisplay`."""
-    truth, predicted = sparse.csr_array(y_true), sparse.csr_array(y_pred)
+    truth, predicted = (sparse.csr_array(labels, dtype=np.float64) for labels in (y_true, y_pred))
     found = truth * predicted
     missed, wrong = truth - found, predicted - found
     n_true, n_predicted, n_missed, n_wrong = (labels.sum(axis=1) for labels in (truth, predicted, missed, wrong))

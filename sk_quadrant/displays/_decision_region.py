@@ -8,14 +8,16 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import sparse
 
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant._namespaces import Namespace, in_numpy, is_tensor
 from sk_quadrant._targets.responses import Response
-from sk_quadrant.displays._feature_grid import column_of, feature_names, make_grid
-from sk_quadrant.displays._fitted import align_to_fit, check_classifiers, find_thresholds, predict_labels, respond
-from sk_quadrant.displays._labels import check_same_shape, choose_labels, name_labels, read_labels
-from sk_quadrant.displays._panels import COLORS, LEGEND_INCHES, PanelDisplay, line_style, shorten
+from sk_quadrant._targets.scored import check_ranked_targets
+from sk_quadrant.displays._feature_grid import grid_rows, hold_features, make_grid, take_two_features
+from sk_quadrant.displays._fitted import align_to_fit, check_classifier, find_thresholds, predict_labels, respond
+from sk_quadrant.displays._labels import choose_labels, name_labels
+from sk_quadrant.displays._panels import COLORS, LEGEND_INCHES, PanelDisplay, check_matplotlib, line_style, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -181,28 +183,30 @@ class DecisionRegionDisplay(PanelDisplay):
         ImportError
             If matplotlib is not installed.
         """
-        check_classifiers(f"{cls.__name__}.from_estimator", estimator)
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        check_classifier(estimator, cls)
+        encoding, y, label_names = align_to_fit([estimator], X, y, label_names)
+        names = name_labels(label_names, encoding.n_labels)
         namespace, X = Namespace.of(X), in_numpy(X)
         X = X if hasattr(X, "shape") and not is_tensor(X) else np.asarray(X)
-        grid = make_grid(X, features, held, resolution=grid_resolution)
-        chunks = (rows if namespace is None else namespace.bring(rows) for rows in grid.chunks())
+        of_X = name_labels(None, X.shape[1], y=X, word="feature")
+        columns, values = take_two_features(X, features, of_X)
+        grid = make_grid(values, grid_resolution)
+        chunks = grid_rows(hold_features(X, held, of_X), columns, grid, as_sparse=sparse.issparse(X))
+        chunks = chunks if namespace is None else map(namespace.bring, chunks)
         response, decisions = _respond_and_predict(estimator, chunks, response_method)
-        y, label_names = align_to_fit(y, label_names, estimator)
-        n_labels = decisions.shape[1]
-        points, point_labels = _choose_points(X, y, grid.columns, n_labels)
-        names = name_labels(label_names, n_labels, y=y)
-        shown, note = choose_labels(
-            labels, names, importance=np.ptp(response.values, axis=0), important="varying most", max_labels=max_labels
-        )
+        points, point_labels = _choose_points(y, values, encoding.n_labels)
+        spread = np.ptp(response.values, axis=0)
+        shown, note = choose_labels(names, spread, "varying most", labels=labels, max_labels=max_labels)
         others = X.shape[1] - 2
         display = cls(
-            grid.xx0,
-            grid.xx1,
-            response.values[:, shown].reshape(*grid.xx0.shape, -1),
-            decisions[:, shown].reshape(*grid.xx0.shape, -1),
+            grid[0],
+            grid[1],
+            response.values[:, shown].reshape(*grid[0].shape, -1),
+            decisions[:, shown].reshape(*grid[0].shape, -1),
             cuts=find_thresholds(estimator, response, decisions)[shown],
             label_names=[names[j] for j in shown],
-            feature_names=(feature_names(X)[grid.columns[0]], feature_names(X)[grid.columns[1]]),
+            feature_names=(of_X[columns[0]], of_X[columns[1]]),
             is_probability=response.is_probability,
             points=points,
             point_labels=None if point_labels is None else point_labels[:, shown],
@@ -303,9 +307,7 @@ class DecisionRegionDisplay(PanelDisplay):
         inside = [level for level in levels if field.min() < level < field.max()]
         if not inside:
             return None
-        color, linestyle, linewidth = (style[key] for key in ("color", "linestyle", "linewidth"))
-        grid = {"colors": color, "linestyles": [linestyle], "linewidths": linewidth}
-        return ax.contour(self.xx0, self.xx1, field, levels=inside, **grid)
+        return ax.contour(self.xx0, self.xx1, field, levels=inside, **{f"{key}s": [style[key]] for key in style})
 
     def _label_features(self) -> None:
         for ax in self.axes_:
@@ -335,18 +337,14 @@ def _respond_and_predict(estimator: Any, chunks: Iterable[Any], response_method:
     return Response(values, parts[0][0].is_probability), np.concatenate([predicted for _, predicted in parts])
 
 
-def _choose_points(
-    X: Any, y: Any, columns: tuple[int, int], n_labels: int
-) -> tuple[FloatArray | None, FloatArray | None]:
-    """Return two features and the labels of at most `MAX_POINTS` samples."""
+def _choose_points(y: Any, values: FloatArray, n_labels: int) -> tuple[FloatArray | None, FloatArray | None]:
+    """Return two features and the labels of at most `MAX_POINTS` samples, NaN where unknown."""
     if y is None:
         return None, None
-    labels = read_labels(y, parameter="y", missing=True)
-    points = np.column_stack([column_of(X, j) for j in columns]).astype(np.float64)
-    check_same_shape(y=labels, prediction=np.empty((len(points), n_labels)))
+    inputs = check_ranked_targets(y, np.zeros((len(values), n_labels)), None, name="predict(X)")
     # A random choice, because every k-th sample would follow the order of X.
-    chosen = np.random.default_rng(0).permutation(len(points))[:MAX_POINTS]
-    return points[chosen], labels[chosen]
+    chosen = np.random.default_rng(0).permutation(len(values))[:MAX_POINTS]
+    return values[chosen], np.where(inputs.known, inputs.targets, np.nan)[chosen]
 
 
 def _mix(shares: FloatArray) -> FloatArray:

@@ -1,7 +1,8 @@
-"""Responses, predictions, thresholds and label names of a fitted classifier, for displays."""
+"""Responses, predictions, thresholds and labels of a fitted classifier, for displays."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,19 +12,40 @@ from sklearn.utils.validation import check_is_fitted
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant._targets import responses
 from sk_quadrant._targets.any_classifier import encoding_of_predictions, stated_thresholds
-from sk_quadrant._targets.label_names import align_labels, column_names
-from sk_quadrant._targets.responses import RESPONSE_METHODS, Response, delegates, find_label_names, first_method
-from sk_quadrant._targets.targets import as_classes, is_label_matrix, is_target_column
-from sk_quadrant.displays._panels import check_matplotlib
+from sk_quadrant._targets.encodings import Encoding
+from sk_quadrant._targets.label_names import are_compatible, column_names, listed
+from sk_quadrant._targets.responses import RESPONSE_METHODS, Response, delegates, first_method
+from sk_quadrant._targets.targets import as_classes
 
 
-def check_classifiers(caller: str, *estimators: Any) -> None:
-    """Raise unless matplotlib is installed and the estimators are fitted classifiers."""
-    check_matplotlib(caller)
-    for estimator in estimators:
-        if not is_classifier(estimator):
-            raise ValueError(f"{caller} only supports classifiers, got {type(estimator).__name__}.")
-        check_is_fitted(estimator)
+def check_classifier(estimator: Any, display: type) -> None:
+    """Raise unless an estimator is a fitted classifier."""
+    if not is_classifier(estimator):
+        raise ValueError(
+            f"{display.__name__}.from_estimator only supports classifiers, got {type(estimator).__name__}."
+        )
+    check_is_fitted(estimator)
+
+
+def align_to_fit(estimators: Sequence[Any], X: Any, y: Any, label_names: Any) -> tuple[Encoding, Any, Any]:
+    """Return the encoding of y in the fit of classifiers, y as labels in its order, and their names, None without any.
+
+    Of two classes the second one is the label, as in scikit-learn's displays.
+    """
+    encodings = [encoding_of_predictions(estimator, estimator.predict(X[:1])) for estimator in estimators]
+    encoding = max(encodings, key=lambda each: each.label_names is not None).named(column_names(y))
+    for each in encodings:
+        if each.positive != encoding.positive or not are_compatible(each.label_names, encoding.label_names):
+            raise ValueError(
+                "The classifiers must have the same labels in the same order, got "
+                f"{listed(encoding.titles)} and {listed(each.titles)}."
+            )
+    if label_names is None:
+        label_names = encoding.label_names if encoding.positive == 1 else encoding.titles
+    y = encoding.align(y)
+    if y is not None and encoding.exclusive and encoding.classes.tolist() != [0, 1]:
+        y = encoding.encode(as_classes(y, warn=False), missing_labels="error").values
+    return encoding, y, label_names
 
 
 def respond(estimator: Any, X: Any, response_method: str = "auto") -> Response:
@@ -68,43 +90,3 @@ def find_attribute(estimator: Any, *names: str) -> Any:
     """Return the first of these attributes found on the estimator or on the one it wraps, else None."""
     found = (getattr(part, name, None) for part in delegates(estimator) for name in names)
     return next((value for value in found if value is not None), None)
-
-
-def align_to_fit(y: Any, label_names: Any, *estimators: Any) -> tuple[Any, Any]:
-    """Return y as labels in the order of fit, and label names: those given, else those of fit.
-
-    Of two classes the second one is the label, as in scikit-learn's displays.
-    """
-    fitted = _names_in_fit(*estimators)
-    for names in fitted:
-        y = align_labels(y, names)
-    names = fitted[0] if label_names is None and fitted else label_names
-    positive = None if y is None or is_label_matrix(y) or is_target_column(y) else _positive_class(y, *estimators)
-    if positive is None:
-        return y, names
-    own = column_names(y)
-    default = [positive] if own is None else own
-    return (as_classes(y, warn=False) == positive).astype(np.int64), default if names is None else names
-
-
-def align_weight_to_fit(sample_weight: Any, *estimators: Any) -> Any:
-    """Return a DataFrame of weights with its columns in the order of the labels in fit, other weights as they are."""
-    for names in _names_in_fit(*estimators):
-        sample_weight = align_labels(sample_weight, names, name="sample_weight")
-    return sample_weight
-
-
-def _names_in_fit(*estimators: Any) -> list[Any]:
-    """Return the names of labels of the estimators that have them."""
-    return [names for names in map(find_label_names, estimators) if names is not None]
-
-
-def _positive_class(y: Any, *estimators: Any) -> Any:
-    """Return the class that counts as present in a y of the two classes of the classifiers; None for other y."""
-    pairs = {tuple(np.ravel(estimator.classes_).tolist()) for estimator in estimators if hasattr(estimator, "classes_")}
-    pairs = {pair for pair in pairs if len(pair) == 2} - {(0, 1)}
-    found = set(as_classes(y, warn=False).tolist()) if pairs else set()
-    pairs = {pair for pair in pairs if found <= set(pair)}
-    if len({pair[1] for pair in pairs}) > 1:
-        raise ValueError(f"The classifiers must have the same classes, got {sorted(pairs)}.")
-    return next((pair[1] for pair in pairs), None)

@@ -7,70 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from sk_quadrant._arrays import FloatArray, IndexArray
-from sk_quadrant._targets.label_names import align_labels, column_names
-from sk_quadrant.displays._fitted import align_to_fit, align_weight_to_fit, check_classifiers, respond
-from sk_quadrant.displays._labels import choose_labels, name_labels, read_labels, read_scores
-from sk_quadrant.displays._panels import PanelDisplay
+from sk_quadrant.displays._fitted import align_to_fit, check_classifier, respond
+from sk_quadrant.displays._panels import PanelDisplay, check_matplotlib
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-
-@dataclass(frozen=True)
-class ScoredLabels:
-    """Labels and scores to draw.
-
-    Attributes
-    ----------
-    truth : ndarray of shape (n_samples, n_labels)
-        0, 1, or NaN where unknown.
-    scores : dict of {str: ndarray of shape (n_samples, n_labels)}
-        Scores by name of the classifier.
-    names : list of str of length n_labels
-        Names of all labels.
-    shown : ndarray of shape (n_shown,)
-        Columns of the labels that have a panel.
-    note : str
-        Note on how they were chosen, for the figure.
-    """
-
-    truth: FloatArray
-    scores: dict[str, FloatArray]
-    names: list[str]
-    shown: IndexArray
-    note: str
-
-
-def read_scored_labels(
-    y_true: Any,
-    y_score: Any,
-    *,
-    parameter: str,
-    labels: Any,
-    max_labels: int | None,
-    label_names: Sequence[Any] | None,
-    may_be_empty: bool = False,
-) -> ScoredLabels:
-    """Return checked labels and scores, of one classifier or of a dict of them, and the labels to show."""
-    truth = read_labels(y_true, parameter="y_true", missing=True)
-    named = y_score if isinstance(y_score, Mapping) else {"classifier": y_score}
-    aligned = {
-        str(name): align_labels(each, column_names(y_true), name=parameter, of="y_true") for name, each in named.items()
-    }
-    scores = {name: read_scores(each, parameter=parameter, truth=truth) for name, each in aligned.items()}
-    names = name_labels(label_names, truth.shape[1], y=y_true)
-    shown, note = choose_labels(
-        labels,
-        names,
-        importance=np.nansum(truth, axis=0),
-        important="most frequent",
-        max_labels=len(names) if max_labels is None else max_labels,
-        may_be_empty=may_be_empty,
-    )
-    return ScoredLabels(truth, scores, names, shown, note)
 
 
 class LabelDisplay(PanelDisplay):
@@ -116,11 +57,13 @@ class LabelDisplay(PanelDisplay):
         ImportError
             If matplotlib is not installed.
         """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
         estimators = list(estimator.values()) if isinstance(estimator, Mapping) and cls._compares else [estimator]
-        check_classifiers(f"{cls.__name__}.from_estimator", *estimators)
-        y, names = align_to_fit(y, label_names, *estimators)
+        for each in estimators:
+            check_classifier(each, cls)
+        encoding, y, names = align_to_fit(estimators, X, y, label_names)
         if "sample_weight" in options:
-            options["sample_weight"] = align_weight_to_fit(options["sample_weight"], *estimators)
+            options["sample_weight"] = encoding.align(options["sample_weight"], name="sample_weight")
         display: Self = cls.from_predictions(y, label_names=names, **cls._ask(estimator, X, **options))
         return display
 
@@ -162,7 +105,6 @@ class CurvesDisplay(LabelDisplay):
         self._make_panels(ax, len(titles), size=size, legend_inches=self._legend_width)
         further_handles = self._plot_curves(line_kw)
         self._add_titles(titles)
-        self._name_axes(**self._axis_names())
         self.legend_ = self._add_legend([*(lines[0] for lines in self.lines_.values()), *further_handles])
         self._add_note(self.note)
         return self
@@ -173,11 +115,7 @@ class CurvesDisplay(LabelDisplay):
 
     @abstractmethod
     def _plot_curves(self, line_kw: dict[str, Any] | None) -> list[Any]:
-        """Draw into the panels, keep `lines_`, and return further entries of the legend."""
-
-    @abstractmethod
-    def _axis_names(self) -> dict[str, str]:
-        """Return the names of the axes; see `_name_axes`."""
+        """Draw into the panels, name their axes, keep `lines_`, and return further entries of the legend."""
 
 
 @dataclass(eq=False, repr=False)

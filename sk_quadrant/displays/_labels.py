@@ -1,74 +1,99 @@
-"""Labels of a display: their values, their names, and the ones to show."""
+"""Labels of a display: their values beside those of classifiers, their names, and the ones to show."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from sklearn.utils import check_array
+from sklearn.utils import assert_all_finite
 
-from sk_quadrant._arrays import FloatArray, IndexArray, masked_as_nan
-from sk_quadrant._targets.targets import read_matrix
-
-
-def read_labels(y: Any, *, parameter: str, missing: bool = False) -> FloatArray:
-    """Return 0/1 labels as a dense array of shape (n_samples, n_labels); `missing` allows NaN for unknown labels."""
-    targets = read_matrix(_as_matrix(y), missing_labels="ignore", name=parameter)
-    labels = np.where(targets.known(), targets.values, np.nan)
-    allowed = (labels == 0) | (labels == 1) | (missing & np.isnan(labels))
-    if not allowed.all():
-        raise ValueError(
-            f"{parameter} must hold 0 and 1{', or NaN where unknown' if missing else ''}, got {labels[~allowed][0]:g}."
-            + (" Leave out rows with unknown labels." if np.isnan(labels[~allowed][0]) else "")
-        )
-    return np.asarray(labels, dtype=np.float64)
+from sk_quadrant._arrays import FloatArray, IndexArray
+from sk_quadrant._targets.scored import ScoredTargets, check_ranked_targets
 
 
-def _as_matrix(y: Any) -> Any:
-    """Return y with one column per label; a vector is one label."""
-    if sparse.issparse(y):
-        return y.toarray()
-    if hasattr(y, "to_frame"):  # a Series
-        return y.to_frame()
-    is_vector = y.ndim == 1 if hasattr(y, "ndim") else all(np.ndim(row) == 0 for row in y)
-    return np.asarray(masked_as_nan(y))[:, np.newaxis] if is_vector else y
+@dataclass(frozen=True)
+class ScoredLabels:
+    """Labels and scores to draw.
+
+    Attributes
+    ----------
+    inputs : dict of {str: ScoredTargets}
+        Labels, scores and weights by name of the classifier.
+    names : list of str of length n_labels
+        Names of all labels.
+    shown : ndarray of shape (n_shown,)
+        Columns of the labels that have a panel.
+    note : str
+        Note on how they were chosen, for the figure.
+    """
+
+    inputs: dict[str, ScoredTargets]
+    names: list[str]
+    shown: IndexArray
+    note: str
+
+    @property
+    def shown_names(self) -> list[str]:
+        """Names of the labels that have a panel."""
+        return [self.names[j] for j in self.shown]
 
 
-def read_scores(y_score: Any, *, parameter: str, truth: FloatArray) -> FloatArray:
-    """Return finite numbers, which must have the shape of the labels."""
-    scores = check_array(y_score, accept_sparse="csr", dtype=np.float64, ensure_2d=False, input_name=parameter)
-    scores = scores.toarray() if sparse.issparse(scores) else scores.reshape(len(scores), -1)
-    check_same_shape(y_true=truth, **{parameter: scores})
-    return np.asarray(scores)
+def read_scored_labels(
+    y_true: Any,
+    y_score: Any,
+    sample_weight: Any = None,
+    *,
+    parameter: str = "y_score",
+    label_names: Sequence[Any] | None,
+    **choice: Any,
+) -> ScoredLabels:
+    """Return checked labels and scores, of one classifier or of a dict of them; `choice` as in `choose_labels`."""
+    named = y_score if isinstance(y_score, Mapping) else {"classifier": y_score}
+    inputs = {
+        str(name): check_ranked_targets(y_true, each, sample_weight, name=parameter) for name, each in named.items()
+    }
+    if not inputs:
+        raise ValueError(f"There is nothing to draw: {parameter} is an empty dict.")
+    for each in inputs.values():
+        assert_all_finite(each.scores, input_name=parameter)
+    names = name_labels(label_names, each.n_labels, y=y_true)
+    frequency = each.targets.mean(axis=0)
+    shown, note = choose_labels(names, frequency, "most frequent", **choice)
+    return ScoredLabels(inputs, names, shown, note)
 
 
-def check_same_shape(**matrices: NDArray[Any]) -> None:
-    """Raise unless the two named matrices have the same shape."""
-    (first, a), (second, b) = matrices.items()
-    if a.shape != b.shape:
-        raise ValueError(f"{first} and {second} must have the same shape, got {a.shape} and {b.shape}.")
+def known_entries(
+    inputs: ScoredTargets, selections: Iterable[Any]
+) -> list[tuple[IndexArray, FloatArray, NDArray[np.float64]]]:
+    """Return labels, scores and weights of the known entries in each selection of columns, as vectors."""
+    weight = inputs.weight
+    known = weight > 0
+    return [
+        (inputs.targets[:, j][known[:, j]].astype(np.intp), inputs.scores[:, j][known[:, j]], weight[:, j][known[:, j]])
+        for j in selections
+    ]
 
 
-def name_labels(label_names: Sequence[Any] | None, n_labels: int, *, y: Any = None) -> list[str]:
-    """Return the given names, the columns of y, or numbered names."""
-    if label_names is None:
-        columns = getattr(y, "columns", None)
-        return [f"label {j}" for j in range(n_labels)] if columns is None else [str(name) for name in columns]
-    if len(label_names) != n_labels:
-        raise ValueError(f"label_names must hold one name a label: expected {n_labels}, got {len(label_names)}.")
-    return [str(name) for name in label_names]
+def name_labels(label_names: Sequence[Any] | None, n_labels: int, *, y: Any = None, word: str = "label") -> list[str]:
+    """Return the given names, the columns of y, or numbered names; of features with another `word`."""
+    names = getattr(y, "columns", None) if label_names is None else label_names
+    if names is None:
+        return [f"{word} {j}" for j in range(n_labels)]
+    if len(names) != n_labels:
+        raise ValueError(f"label_names must hold one name a label: expected {n_labels}, got {len(names)}.")
+    return [str(name) for name in names]
 
 
 def choose_labels(
-    labels: Any,
     names: list[str],
-    *,
     importance: NDArray[Any],
     important: str,
-    max_labels: int,
+    *,
+    labels: Any,
+    max_labels: float,
     may_be_empty: bool = False,
 ) -> tuple[IndexArray, str]:
     """Return the columns to show and a note on how they were chosen.
@@ -81,22 +106,18 @@ def choose_labels(
     if labels is not None:
         if len(labels) == 0 and not may_be_empty:
             raise ValueError("labels must hold at least one name or column, got none.")
-        columns = [find_column(label, names, parameter="labels", matrix="labels") for label in labels]
+        columns = [find_column(label, names, parameter="labels") for label in labels]
         return np.array(columns, dtype=np.intp), ""
     if len(names) <= max_labels:
         return np.arange(len(names)), ""
     note = f"{max_labels} of {len(names)} labels: {important}"
-    return np.argsort(-importance, kind="stable")[:max_labels], note
+    return np.argsort(-importance, kind="stable")[: int(max_labels)], note
 
 
-def find_column(member: Any, names: list[str], *, parameter: str, matrix: str) -> int:
+def find_column(member: Any, names: list[str], *, parameter: str) -> int:
     """Return the column of a label or a feature given by its name or its number."""
-    if isinstance(member, str):
-        if member not in names:
-            raise ValueError(
-                f"{parameter} must be names or columns of {matrix}, got {member!r}; there is no such name."
-            )
+    if isinstance(member, str) and member in names:
         return names.index(member)
-    if not 0 <= member < len(names):
-        raise ValueError(f"{parameter} must be names or columns between 0 and {len(names) - 1}, got {member}.")
-    return int(member)
+    if not isinstance(member, str) and 0 <= member < len(names):
+        return int(member)
+    raise ValueError(f"{parameter} must be names or columns between 0 and {len(names) - 1}, got {member!r}.")

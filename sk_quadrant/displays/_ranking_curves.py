@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.metrics import (
-    PrecisionRecallDisplay,
-    RocCurveDisplay,
-    auc,
-    precision_recall_curve,
-    roc_curve,
-)
+from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay, auc, precision_recall_curve, roc_curve
 
-from sk_quadrant._arrays import FloatArray
-from sk_quadrant._targets.label_names import column_names
-from sk_quadrant._targets.weights import check_sample_weight
-from sk_quadrant.displays._label_display import LabelCurvesDisplay, read_scored_labels
+from sk_quadrant._arrays import FloatArray, IndexArray
+from sk_quadrant.displays._label_display import LabelCurvesDisplay
+from sk_quadrant.displays._labels import known_entries, read_scored_labels
 from sk_quadrant.displays._panels import GREY, check_matplotlib, line_style, merge_style, shorten
 
 AVERAGES = ("micro", "macro")
 GRID = np.linspace(0, 1, 1001)  # of recalls or false positive rates, for macro averages
+NONE = np.array([np.nan])
 Curve: TypeAlias = PrecisionRecallDisplay | RocCurveDisplay
 
 
@@ -34,6 +26,8 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
     _score_name: ClassVar[str]
     _legend_place: ClassVar[str]
     _needs: ClassVar[frozenset[int]]  # values among the labels without which there is no curve
+    _grid: ClassVar[FloatArray]  # x of a macro average
+    _axes: ClassVar[dict[str, str]]
 
     @classmethod
     def from_predictions(
@@ -94,54 +88,38 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
         averages = [averages] if isinstance(averages, str) else list(averages)
         if set(averages) - set(AVERAGES):
             raise ValueError(f"averages must be some of {', '.join(AVERAGES)}, got {averages}.")
-        data = read_scored_labels(
-            y_true,
-            y_score,
-            parameter="y_score",
-            labels=labels,
-            max_labels=max_labels,
-            label_names=label_names,
-            may_be_empty=True,
-        )
-        if not data.scores or not (averages or len(data.shown)):
-            raise ValueError("There is nothing to draw: averages and labels are empty, or y_score is.")
-        weight = check_sample_weight(sample_weight, *data.truth.shape, names=column_names(y_true))
-        weight = np.ones(1) if weight is None else weight
-        weight = np.broadcast_to(weight.reshape(len(weight), -1), data.truth.shape)
+        choice = {"labels": labels, "max_labels": max_labels, "may_be_empty": True}
+        data = read_scored_labels(y_true, y_score, sample_weight, label_names=label_names, **choice)
+        if not (averages or len(data.shown)):
+            raise ValueError("There is nothing to draw: averages and labels are empty.")
         curves, notes = {}, {data.note}
-        for name, score in data.scores.items():
-            single = [cls._curve(*column) for column in zip(data.truth.T, score.T, weight.T, strict=True)]
+        for name, inputs in data.inputs.items():
+            micro, *single = map(cls._curve, known_entries(inputs, [slice(None), *range(inputs.n_labels)]))
             defined = [curve for curve in single if not np.isnan(getattr(curve, cls._score))]
-            macro = cls._mean(defined) if defined else cls._undefined()
-            pooled = [cls._curve(data.truth, score, weight) if each == "micro" else macro for each in averages]
+            pooled = {"micro": micro, "macro": cls._mean(defined) if defined else cls._make()}
+            curves[name] = [*map(pooled.get, averages), *(single[j] for j in data.shown)]
             if "macro" in averages and len(defined) < len(single):
                 notes.add(f"macro average of the {len(defined)} labels that have a curve")
-            curves[name] = [*pooled, *(single[j] for j in data.shown)]
-        names = [*(f"{average} average" for average in averages), *(data.names[j] for j in data.shown)]
+        names = [*(f"{average} average" for average in averages), *data.shown_names]
         return cls(curves, panel_names=names, note="; ".join(sorted(filter(None, notes)))).plot(**options)
 
     @classmethod
-    def _curve(cls, truth: FloatArray, score: FloatArray, weight: FloatArray) -> Curve:
-        """Return the curve of the known labels with a weight, one of NaN if it is not defined."""
-        known = ~np.isnan(truth) & (weight > 0)
-        if not all((truth[known] == value).any() for value in cls._needs):
-            return cls._undefined()
-        return cls._defined(truth[known].astype(int), score[known], weight[known])
+    def _curve(cls, entries: tuple[IndexArray, FloatArray, FloatArray]) -> Curve:
+        """Return the curve of labels, scores and weights, one of NaN if it is not defined."""
+        truth = entries[0]
+        return cls._defined(*entries) if all((truth == value).any() for value in cls._needs) else cls._make()
 
     @classmethod
-    @abstractmethod
-    def _defined(cls, truth: NDArray[Any], score: FloatArray, weight: FloatArray) -> Curve:
-        """Return the curve of vectors."""
-
-    @classmethod
-    @abstractmethod
-    def _undefined(cls) -> Curve:
-        """Return a curve of NaN."""
-
-    @classmethod
-    @abstractmethod
     def _mean(cls, curves: list[Any]) -> Curve:
         """Return the mean of curves."""
+        area = np.mean([getattr(curve, cls._score) for curve in curves])
+        chance = np.mean([getattr(curve, "prevalence_pos_label", np.nan) for curve in curves])
+        heights = np.mean([cls._on_grid(curve) for curve in curves], axis=0)
+        return cls._make(cls._grid, heights, float(area), float(chance))
+
+    _make: ClassVar[Callable[..., Curve]]  # from x, y, area and precision of random scores, by default NaN
+    _defined: ClassVar[Callable[..., Curve]]  # from labels, scores and weights
+    _on_grid: ClassVar[Callable[..., FloatArray]]  # y of a curve on the grid
 
     def _plot_curves(self, line_kw: dict[str, Any] | None) -> list[Any]:
         self.lines_: dict[str, list[Any]] = {}
@@ -152,11 +130,11 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
                 curve.plot(ax=ax, plot_chance_level=i == 0, chance_level_kw=chance)
                 curve.line_.set(**style)
             self.lines_[name] = [curve.line_ for curve in curves]
-        first, *_ = self.curves.values()
-        self.chance_lines_ = [curve.chance_level_ for curve in first]
+        self.chance_lines_ = [curve.chance_level_ for curve in next(iter(self.curves.values()))]
         for j, ax in enumerate(self.axes_):
-            ax.set(xlabel="", ylabel="", **{f"{axis}ticks": [0, 0.5, 1] for axis in "xy"})
-            ax.set(**{f"{axis}ticklabels": ["0", "0.5", "1"] for axis in "xy"})
+            ax.set(xlabel="", ylabel="")
+            ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+            ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
             ax.legend(
                 [lines[j] for lines in self.lines_.values()],
                 [self._describe(curves[j]) for curves in self.curves.values()],
@@ -166,6 +144,7 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
                 borderpad=0.2,
                 edgecolor="none",
             )
+        self._name_axes(**self._axes)
         return self.chance_lines_[:1]
 
     def _describe(self, curve: Curve) -> str:
@@ -234,35 +213,23 @@ class LabelPrecisionRecallDisplay(RankingCurvesDisplay):
     _score_name: ClassVar[str] = "AP"
     _legend_place: ClassVar[str] = "lower left"
     _needs: ClassVar[frozenset[int]] = frozenset({1})
+    _grid: ClassVar[FloatArray] = GRID[::-1]
+    _axes: ClassVar[dict[str, str]] = {"xlabel": "recall", "ylabel": "precision"}
+
+    @staticmethod
+    def _make(x: Any = NONE, y: Any = NONE, area: float = np.nan, chance: float = np.nan) -> Curve:
+        return PrecisionRecallDisplay(precision=y, recall=x, average_precision=area, prevalence_pos_label=chance)
 
     @classmethod
-    def _defined(cls, truth: NDArray[Any], score: FloatArray, weight: FloatArray) -> Curve:
+    def _defined(cls, truth: IndexArray, score: FloatArray, weight: FloatArray) -> Curve:
         precision, recall, _ = precision_recall_curve(truth, score, sample_weight=weight, drop_intermediate=True)
-        return PrecisionRecallDisplay(
-            precision=precision,
-            recall=recall,
-            average_precision=float(-np.diff(recall) @ precision[:-1]),  # the area under the steps, recalls decreasing
-            prevalence_pos_label=float(np.average(truth, weights=weight)),
-        )
+        area = float(-np.diff(recall) @ precision[:-1])  # under the steps, recalls decreasing
+        return cls._make(recall, precision, area, float(np.average(truth, weights=weight)))
 
-    @classmethod
-    def _undefined(cls) -> Curve:
-        nan = np.array([np.nan])
-        return PrecisionRecallDisplay(precision=nan, recall=nan, average_precision=np.nan, prevalence_pos_label=np.nan)
-
-    @classmethod
-    def _mean(cls, curves: list[Any]) -> Curve:
+    @staticmethod
+    def _on_grid(curve: Any) -> FloatArray:
         # Recalls are decreasing; the first of equal ones from the right is that of the highest threshold.
-        precisions = [curve.precision[::-1][np.searchsorted(curve.recall[::-1], GRID)] for curve in curves]
-        return PrecisionRecallDisplay(
-            precision=np.mean(precisions, axis=0)[::-1],
-            recall=GRID[::-1],
-            average_precision=float(np.mean([curve.average_precision for curve in curves])),
-            prevalence_pos_label=float(np.mean([curve.prevalence_pos_label for curve in curves])),
-        )
-
-    def _axis_names(self) -> dict[str, str]:
-        return {"xlabel": "recall", "ylabel": "precision"}
+        return np.asarray(curve.precision[::-1][np.searchsorted(curve.recall[::-1], GRID[::-1])])
 
 
 class LabelRocCurveDisplay(RankingCurvesDisplay):
@@ -322,22 +289,18 @@ class LabelRocCurveDisplay(RankingCurvesDisplay):
     _score_name: ClassVar[str] = "AUC"
     _legend_place: ClassVar[str] = "lower right"
     _needs: ClassVar[frozenset[int]] = frozenset({0, 1})
+    _grid: ClassVar[FloatArray] = np.r_[0, GRID]
+    _axes: ClassVar[dict[str, str]] = {"xlabel": "false positive rate", "ylabel": "true positive rate"}
+
+    @staticmethod
+    def _make(x: Any = NONE, y: Any = NONE, area: float = np.nan, chance: float = np.nan) -> Curve:
+        return RocCurveDisplay(fpr=x, tpr=y, roc_auc=area)
 
     @classmethod
-    def _defined(cls, truth: NDArray[Any], score: FloatArray, weight: FloatArray) -> Curve:
+    def _defined(cls, truth: IndexArray, score: FloatArray, weight: FloatArray) -> Curve:
         fpr, tpr, _ = roc_curve(truth, score, sample_weight=weight)
-        return RocCurveDisplay(fpr=fpr, tpr=tpr, roc_auc=float(auc(fpr, tpr)))
+        return cls._make(fpr, tpr, float(auc(fpr, tpr)))
 
-    @classmethod
-    def _undefined(cls) -> Curve:
-        nan = np.array([np.nan])
-        return RocCurveDisplay(fpr=nan, tpr=nan, roc_auc=np.nan)
-
-    @classmethod
-    def _mean(cls, curves: list[Any]) -> Curve:
-        tpr = np.mean([np.interp(GRID, curve.fpr, curve.tpr) for curve in curves], axis=0)
-        mean_auc = float(np.mean([curve.roc_auc for curve in curves]))
-        return RocCurveDisplay(fpr=np.r_[0, GRID], tpr=np.r_[0, tpr], roc_auc=mean_auc)
-
-    def _axis_names(self) -> dict[str, str]:
-        return {"xlabel": "false positive rate", "ylabel": "true positive rate"}
+    @staticmethod
+    def _on_grid(curve: Any) -> FloatArray:
+        return np.append(0.0, np.interp(GRID, curve.fpr, curve.tpr))

@@ -5,19 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sk_quadrant._arrays import FloatArray
+from sk_quadrant._arrays import FloatArray, IndexArray
 from sk_quadrant._targets.label_values import read_label_values
-from sk_quadrant.displays._fitted import (
-    find_thresholds,
-    predict_labels,
-    respond,
-)
-from sk_quadrant.displays._label_display import CurvesDisplay, read_scored_labels
+from sk_quadrant.displays._fitted import find_thresholds, predict_labels, respond
+from sk_quadrant.displays._label_display import CurvesDisplay
+from sk_quadrant.displays._labels import known_entries, read_scored_labels
 from sk_quadrant.displays._panels import GREY, check_matplotlib
 
 if TYPE_CHECKING:
@@ -25,24 +21,13 @@ if TYPE_CHECKING:
 
 N_THRESHOLDS = 101
 AVERAGES = (None, "micro", "macro")
-Metric: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], float]
-
-
-class Counts(NamedTuple):
-    """Numbers of decisions at each threshold, shape (n_thresholds,) or (n_labels, n_thresholds)."""
-
-    tp: FloatArray
-    fp: FloatArray
-    fn: FloatArray
-    tn: FloatArray
-
-
-RATIOS: dict[str, Callable[[Counts], tuple[FloatArray, FloatArray]]] = {
-    "precision": lambda n: (n.tp, n.tp + n.fp),
-    "recall": lambda n: (n.tp, n.tp + n.fn),
-    "f1": lambda n: (2 * n.tp, 2 * n.tp + n.fp + n.fn),
-    "jaccard": lambda n: (n.tp, n.tp + n.fp + n.fn),
-    "accuracy": lambda n: (n.tp + n.tn, n.tp + n.fp + n.fn + n.tn),
+# Numerator and denominator, from the true and false positives and the false and true negatives at each threshold.
+RATIOS: dict[str, Callable[..., tuple[FloatArray, FloatArray]]] = {
+    "precision": lambda tp, fp, fn, tn: (tp, tp + fp),
+    "recall": lambda tp, fp, fn, tn: (tp, tp + fn),
+    "f1": lambda tp, fp, fn, tn: (2 * tp, 2 * tp + fp + fn),
+    "jaccard": lambda tp, fp, fn, tn: (tp, tp + fp + fn),
+    "accuracy": lambda tp, fp, fn, tn: (tp + tn, tp + fp + fn + tn),
 }
 
 
@@ -198,28 +183,21 @@ class ThresholdDisplay(CurvesDisplay):
         if average not in AVERAGES:
             raise ValueError(f"average must be None, 'micro' or 'macro', got {average!r}.")
         named = _name_metrics(metrics)
-        data = read_scored_labels(
-            y_true,
-            y_score,
-            parameter="y_score",
-            labels=labels,
-            max_labels=max_labels if average is None else None,
-            label_names=label_names,
-        )
-        (score,), shown = data.scores.values(), data.shown
-        chosen = None if cuts is None else read_label_values(cuts, data.names, len(data.names), name="cuts")[shown]
-        grid = _threshold_grid(thresholds, score[:, shown], chosen)
-        pools = [shown] if average == "micro" else shown[:, np.newaxis]
-        columns = [_known(data.truth[:, pool], score[:, pool]) for pool in pools]
-        counts = [_count(*column, grid) for column in columns]
-        display = cls(
-            grid,
-            {name: _evaluate(metric, columns, counts, grid, average, zero_division) for name, metric in named.items()},
-            curve_names=[data.names[j] for j in shown] if average is None else [_name_pool(average, len(shown))],
-            cuts=chosen,
-            score_name=score_name,
-            note=data.note,
-        )
+        choice = {"labels": labels, "max_labels": max_labels if average is None else np.inf}
+        data = read_scored_labels(y_true, y_score, label_names=label_names, **choice)
+        (inputs,), shown = data.inputs.values(), data.shown
+        chosen = None if cuts is None else read_label_values(cuts, data.names, inputs.n_labels, name="cuts")[shown]
+        grid = _threshold_grid(thresholds, inputs.scores[:, shown], chosen)
+        entries = known_entries(inputs, [shown] if average == "micro" else shown)
+        scores = {
+            name: np.array([_curve(metric, truth, score, grid, zero_division) for truth, score, _ in entries])
+            for name, metric in named.items()
+        }
+        names = data.shown_names
+        if average is not None:
+            names = [f"{average} average of {len(shown)} label{'s' * (len(shown) > 1)}"]
+            scores = {name: _mean(curves) for name, curves in scores.items()}
+        display = cls(grid, scores, curve_names=names, cuts=chosen, score_name=score_name, note=data.note)
         return display.plot(**options)
 
     def _titles(self) -> list[str]:
@@ -232,10 +210,8 @@ class ThresholdDisplay(CurvesDisplay):
         self.cut_lines_: list[Any] = []
         for j, panel in enumerate(self.axes_):
             self._mark_thresholds(panel, j)
+        self._name_axes(xlabel=f"threshold of the {self.score_name}", brief="threshold")
         return self.cut_lines_[:1]
-
-    def _axis_names(self) -> dict[str, str]:
-        return {"xlabel": f"threshold of the {self.score_name}", "brief": "threshold"}
 
     def _mark_thresholds(self, ax: Axes, j: int) -> None:
         """Mark the threshold of a panel by a line and a dot on each curve, or several by ticks at the lower end."""
@@ -278,10 +254,6 @@ def _name_of(metric: Any) -> str:
     return str(getattr(metric, "__name__", getattr(getattr(metric, "func", metric), "__name__", "metric")))
 
 
-def _name_pool(average: str, n_labels: int) -> str:
-    return f"{average} average of {n_labels} label{'s' * (n_labels > 1)}"
-
-
 def _threshold_grid(thresholds: Any, score: FloatArray, cuts: FloatArray | None) -> FloatArray:
     """Return increasing thresholds that include the chosen ones."""
     if isinstance(thresholds, str):
@@ -300,39 +272,22 @@ def _threshold_grid(thresholds: Any, score: FloatArray, cuts: FloatArray | None)
     return np.unique(values)
 
 
-def _known(truth: FloatArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return labels and scores of the known labels."""
-    known = ~np.isnan(truth)
-    return truth[known], score[known]
-
-
-def _count(truth: FloatArray, score: FloatArray, thresholds: FloatArray) -> Counts:
-    """Return the decisions of one label at each threshold."""
-    positive, negative = np.sort(score[truth == 1]), np.sort(score[truth == 0])
-    tn = np.searchsorted(negative, thresholds, side="right").astype(np.float64)
-    fn = np.searchsorted(positive, thresholds, side="right").astype(np.float64)
-    return Counts(tp=len(positive) - fn, fp=len(negative) - tn, fn=fn, tn=tn)
-
-
-def _evaluate(
-    metric: Any,
-    columns: list[tuple[FloatArray, FloatArray]],
-    counts: list[Counts],
-    thresholds: FloatArray,
-    average: str | None,
-    zero_division: float,
+def _curve(
+    metric: Any, truth: IndexArray, score: FloatArray, thresholds: FloatArray, zero_division: float
 ) -> FloatArray:
-    """Return a metric at each threshold, shape (n_curves, n_thresholds)."""
-    if isinstance(metric, str):
-        curves = np.array([_divide(*RATIOS[metric](numbers), zero_division) for numbers in counts])
-    else:
-        curves = np.array([[metric(y.astype(int), (s > t).astype(int)) for t in thresholds] for y, s in columns])
-    if average == "macro":
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Mean of empty slice")  # no label has a value, nothing is drawn
-            curves = np.nanmean(curves, axis=0, keepdims=True)
-    return curves
+    """Return a metric at each threshold."""
+    if not isinstance(metric, str):
+        return np.array([metric(truth, (score > threshold).astype(int)) for threshold in thresholds])
+    tn, fn = (np.searchsorted(np.sort(score[truth == y]), thresholds, side="right") for y in (0, 1))
+    n_positive = np.count_nonzero(truth)
+    numerator, denominator = RATIOS[metric](n_positive - fn, len(truth) - n_positive - tn, fn, tn)
+    curve = np.full(len(thresholds), float(zero_division))
+    np.divide(numerator, denominator, out=curve, where=denominator > 0)
+    return curve
 
 
-def _divide(numerator: FloatArray, denominator: FloatArray, zero_division: float) -> FloatArray:
-    return np.divide(numerator, denominator, out=np.full_like(numerator, zero_division), where=denominator > 0)
+def _mean(curves: FloatArray) -> FloatArray:
+    """Return the mean of curves where they have a value."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mean of empty slice")  # no label has a value, nothing is drawn
+        return np.asarray(np.nanmean(curves, axis=0, keepdims=True))

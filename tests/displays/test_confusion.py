@@ -169,5 +169,5 @@ def test_wrong_options_are_refused(pyplot, make_predictions, options, message):
 
 def test_unknown_labels_are_refused(pyplot):
     """Check that NaN is refused: a sample whose labels are partly unknown has no confusions to count."""
-    with pytest.raises(ValueError, match="y_true must hold 0 and 1, got nan"):
+    with pytest.raises(ValueError, match="y_true must hold 0 and 1, got NaN"):
         LabelConfusionDisplay.from_predictions([[1, np.nan]], [[1, 0]])

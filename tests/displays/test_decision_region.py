@@ -202,10 +202,10 @@ def test_labels_that_vary_most_are_shown(pyplot, make_predictions):
         ({"grid_resolution": 1}, "grid_resolution must be at least 2, got 1"),
         ({"features": (0, 0)}, r"features must be two different names or columns of X, got \(0, 0\)"),
         ({"features": (0, 4)}, "features must be names or columns between 0 and 3, got 4"),
-        ({"features": ("age", 1)}, "features must be names or columns of X, got 'age'"),
+        ({"features": ("age", 1)}, "features must be names or columns between 0 and 3, got 'age'"),
         ({"held": [1, 2]}, "held must hold one value a feature: expected 4, got 2"),
         ({"labels": []}, "labels must hold at least one name or column"),
-        ({"y": [[1, 0, 0]]}, r"y and prediction must have the same shape, got \(1, 3\) and \(150, 3\)"),
+        ({"y": [[1, 0, 0]]}, r"predict\(X\) must have the shape of y_true, \(1, 3\), got \(150, 3\)"),
     ],
     ids=["resolution", "same feature", "column", "name", "held", "labels", "y"],
 )

@@ -92,8 +92,20 @@ def test_classes_of_two_classifiers_must_agree(pyplot, data):
     classifiers = {
         name: LogisticRegression().fit(X, np.array(classes)[y]) for name, classes in (("a", [0, 2]), ("b", [2, 3]))
     }
-    with pytest.raises(ValueError, match=r"classifiers must have the same classes, got \[\(0, 2\), \(2, 3\)\]"):
+    with pytest.raises(
+        ValueError, match=r"classifiers must have the same labels in the same order, got \[2\] and \[3\]"
+    ):
         LabelRocCurveDisplay.from_estimator(classifiers, X, np.full(len(y), 2))
+
+
+def test_labels_of_two_classifiers_must_be_in_one_order(pyplot, data):
+    """Check that curves of one label are not drawn under the name of another."""
+    X, y = data
+    classifiers = {name: OneVsRestClassifier(LogisticRegression()).fit(X, y) for name in "ab"}
+    for name, names in (("a", ["cat", "dog", "owl"]), ("b", ["owl", "cat", "dog"])):
+        classifiers[name].label_names_in_ = np.array(names)
+    with pytest.raises(ValueError, match=r"must have the same labels in the same order, got \['cat', .* and \['owl'"):
+        LabelRocCurveDisplay.from_estimator(classifiers, X, y)
 
 
 def test_columns_of_other_labels_are_refused(pyplot, data, ClassifierDisplay):

@@ -46,7 +46,7 @@ def test_wrong_number_of_names_is_refused(pyplot, data, PredictionDisplay):
 def test_shapes_must_agree(pyplot, data, PredictionDisplay):
     """Check the message for predictions of another shape."""
     _, y = data
-    with pytest.raises(ValueError, match=r"y_true and y_\w+ must have the same shape, got \(150, 3\) and \(150, 2\)"):
+    with pytest.raises(ValueError, match=r"y_\w+ must have the shape of y_true, \(150, 3\), got \(150, 2\)"):
         PredictionDisplay.from_predictions(y, y[:, :2])
 
 
@@ -91,7 +91,7 @@ def test_labels_are_chosen_by_name_or_column(pyplot, data, classifier, Classifie
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"labels": ["fox"]}, "labels must be names or columns of labels, got 'fox'"),
+        ({"labels": ["fox"]}, "labels must be names or columns between 0 and 2, got 'fox'"),
         ({"labels": [3]}, "labels must be names or columns between 0 and 2, got 3"),
         ({"max_labels": 0}, "max_labels must be at least 1, got 0"),
     ],

@@ -189,5 +189,5 @@ def test_wrong_options_are_refused(pyplot, make_predictions, options, message):
 
 def test_nan_scores_are_refused(pyplot):
     """Check that a score that is no number is not ranked."""
-    with pytest.raises(ValueError, match="Input y_score contains NaN"):
+    with pytest.raises(ValueError, match="y_score must not hold NaN"):
         LabelRocCurveDisplay.from_predictions([[0], [1]], [[0.5], [np.nan]])

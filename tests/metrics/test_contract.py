@@ -146,6 +146,14 @@ def test_a_row_of_unknown_labels_equals_a_removed_row(metric, data):
     allclose(metric(y, proba), metric(np.delete(y, 3, axis=0), np.delete(proba, 3, axis=0)))
 
 
+@probabilistic_metric
+def test_a_vector_is_one_label(metric, data):
+    """A 1-D y is a column, unknown labels included."""
+    y, scores = data
+    assert np.isnan(y[:, 0]).any()
+    allclose(metric(y[:, 0], scores[:, 0]), metric(y[:, :1], scores[:, :1]))
+
+
 @averaging_metric
 def test_a_column_of_unknown_labels_equals_a_removed_column(metric, data):
     """A label of which nothing is known is left out."""
