@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._base import LabelwiseLoss, within_range
-from sk_quadrant.losses._functions import power, reuse, softplus
-from sk_quadrant.losses._links import AsymmetricLink
-from sk_quadrant.losses._validation import check_interval
+from sk_quadrant.losses._base import MixtureLoss, reuse
+from sk_quadrant.losses._links import AsymmetricLink, power, softplus
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +17,7 @@ TINY = 1e-30  # smallest p_m, above 0 in every precision: p_m is a divisor
 
 
 @dataclass(frozen=True)
-class Asymmetric(LabelwiseLoss):
+class Asymmetric(MixtureLoss):
     r"""Asymmetric loss: focal loss with separate focus for present and absent labels; easy absent ones are ignored.
 
     .. math::
@@ -80,15 +78,11 @@ class Asymmetric(LabelwiseLoss):
     """
 
     name: ClassVar[str] = "asymmetric"
+    intervals: ClassVar[Mapping[str, str]] = {"gamma_pos": "[0, inf)", "gamma_neg": "[0, inf)", "clip": "[0, 1)"}
 
     gamma_pos: float = 1.0
     gamma_neg: float = 4.0
     clip: float = 0.05
-
-    def __post_init__(self) -> None:
-        check_interval(self, "gamma_pos", 0, math.inf, brackets="[)")
-        check_interval(self, "gamma_neg", 0, math.inf, brackets="[)")
-        check_interval(self, "clip", 0, 1, brackets="[)")
 
     @property
     def convex(self) -> bool:
@@ -100,25 +94,21 @@ class Asymmetric(LabelwiseLoss):
         """Link of the asymmetric loss."""
         return AsymmetricLink(gamma_pos=self.gamma_pos, gamma_neg=self.gamma_neg, clip=self.clip)
 
-    def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
-        return self.per_label_and_gradient(scores, targets)[0]
+    def present_and_absent(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        from sk_quadrant.losses._focusing import focal_term
 
-    def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        from sk_quadrant.losses._focusing import focal_term, mixed
-
-        scores = within_range(scores)
         opposite = -scores
         p, q = scores.sigmoid(), opposite.sigmoid()
-        present, rise = focal_term(p, q, softplus(opposite), self.gamma_pos)
-        absent, fall = self._absent(p, q) if self.clip else focal_term(q, p, softplus(scores), self.gamma_neg)
-        return mixed((present, rise), (absent, fall), targets)
+        present = focal_term(p, q, softplus(opposite), self.gamma_pos, sign=-1)
+        if self.clip:
+            return *present, *self._absent(p, q)
+        return *present, *focal_term(q, p, softplus(scores), self.gamma_neg, sign=1)
 
-    def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
+    def curvatures(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         from sk_quadrant.losses._focusing import focal_curvature
 
         present = focal_curvature(scores, self.gamma_pos)
-        absent = self._absent_curvature(scores) if self.clip else focal_curvature(-scores, self.gamma_neg)
-        return absent.lerp(present, targets)
+        return present, self._absent_curvature(scores) if self.clip else focal_curvature(-scores, self.gamma_neg)
 
     def _absent(self, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of an absent label and its derivative, with a margin."""

@@ -7,17 +7,17 @@ into probabilities and decisions.
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from numbers import Real
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
-
-from sk_quadrant.losses._functions import Array, as_floating, like, namespace, reuse
-from sk_quadrant.losses.weighting import known, split_weight, weighted
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,15 +25,9 @@ if TYPE_CHECKING:
     from sk_quadrant.losses._links import Link
     from sk_quadrant.losses._module import LossModule
 
-
-FORMULAS = frozenset(
-    {
-        "per_sample", "total", "values_and_gradient", "curvature",
-        "per_label", "per_label_and_gradient", "per_label_gradient", "per_label_curvature",
-    }
-)  # fmt: skip
+FAR = 1e30  # in place of an infinite score: 0 * inf and inf - inf are NaN
+Array: TypeAlias = NDArray[np.floating[Any]]
 Formula = TypeVar("Formula", bound=Callable[..., Any])
-CLOSED_FORMS = frozenset({"values_and_gradient", "per_label_and_gradient"})
 
 
 def at_least_single(formula: Formula) -> Formula:
@@ -42,11 +36,16 @@ def at_least_single(formula: Formula) -> Formula:
     @wraps(formula)
     def in_single(self: Loss, scores: Tensor, targets: Tensor, *args: Any, **kwargs: Any) -> Any:
         if scores.dtype != targets.dtype or scores.dtype.itemsize < 4:
-            scores = as_floating(scores)
+            scores = as_single(scores)
             targets = targets.to(scores.dtype)
         return formula(self, scores, targets, *args, **kwargs)
 
     return in_single  # type: ignore[return-value]
+
+
+def as_single(tensor: Tensor) -> Tensor:
+    """Return a floating tensor of at least single precision."""
+    return tensor if tensor.is_floating_point() and tensor.dtype.itemsize >= 4 else tensor.float()
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,10 @@ class Loss(ABC):
     quadratic : bool
         Whether the loss is a quadratic function of each score, with a second derivative of 1. A linear model then
         solves one linear system.
+    intervals : mapping of str to str
+        The interval of each parameter that is a number, such as "[0, inf)". Other values are refused.
+    one_for_each_label : str or None
+        The parameter that may have one value for each label.
     dual : (float, float) or None
         (u, q) if the loss of a hard label with margin m is the maximum over p in [0, u] of p (1 - m) - q p^2 / 2, as a
         hinge is. A full-batch solver then works with the dual variables p.
@@ -184,16 +187,24 @@ class Loss(ABC):
     labelwise: ClassVar[bool] = False
     soft_targets: ClassVar[bool] = True
     quadratic: ClassVar[bool] = False
-    has_closed_form: ClassVar[bool] = False
     dual: ClassVar[tuple[float, float] | None] = None
+    intervals: ClassVar[Mapping[str, str]] = {}
+    one_for_each_label: ClassVar[str | None] = None
+    formulas: ClassVar[frozenset[str]] = frozenset({"per_sample", "total", "values_and_gradient", "curvature"})
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Compute every formula of scores and targets, those of users included, in at least single precision."""
         super().__init_subclass__(**kwargs)
-        if "has_closed_form" not in vars(cls) and CLOSED_FORMS & vars(cls).keys():
-            cls.has_closed_form = True
-        for name in FORMULAS & vars(cls).keys():
+        for name in cls.formulas & vars(cls).keys():
             setattr(cls, name, at_least_single(vars(cls)[name]))
+
+    def __post_init__(self) -> None:
+        """Check parameters other than the defaults, and make a sequence with one value for each label a tuple."""
+        for name, interval in self.intervals.items():
+            value = getattr(self, name)
+            if value is not getattr(type(self), name):
+                per_label = name == self.one_for_each_label
+                object.__setattr__(self, name, checked(f"{type(self).__name__}: {name}", value, interval, per_label))
 
     @property
     def convex(self) -> bool:
@@ -350,14 +361,6 @@ class Loss(ABC):
         """
         return (self,)
 
-    def _closed_form_losses(
-        self, scores: Tensor, targets: Tensor, mask: Tensor | None, weight: Tensor | None
-    ) -> Tensor:
-        """Return the loss of each row from `values_and_gradient`, whose derivative backward passes then take."""
-        from sk_quadrant.losses._autograd import row_losses
-
-        return row_losses(self, scores, targets, mask, weight)
-
     def total(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the sum over rows without masks and weights. Override it where one kernel computes it.
 
@@ -420,11 +423,11 @@ class Loss(ABC):
         self._check_call(scores, targets, mask, weight, reduction)
         rows = scores.shape[:-1]
         scores, targets = _as_matrix(scores), _as_matrix(targets)
-        if mask is None and weight is None and reduction != "none":
-            if reduction == "mean" and type(self).total is Loss.total and scores.shape[0]:
-                return self.per_sample(scores, targets).mean()
-            total = self.total(scores, targets)
-            return total if reduction == "sum" else total / max(1, scores.shape[0])
+        if mask is None and weight is None:
+            if reduction != "none" and type(self).total is not Loss.total:
+                total = self.total(scores, targets)
+                return total if reduction == "sum" else total / max(1, scores.shape[0])
+            return reduced(self.per_sample(scores, targets), None, reduction, rows)
         mask = None if mask is None else _as_matrix(mask)
         if weight is not None:
             weight = weight.reshape(-1) if weight.ndim == len(rows) else _as_matrix(weight)
@@ -433,16 +436,7 @@ class Loss(ABC):
         if mask is not None:
             is_known = mask.any(dim=1).to(losses.dtype)
             row_weight = is_known if row_weight is None else is_known * row_weight
-        if row_weight is not None:
-            losses = weighted(losses, None, row_weight)
-        if reduction == "none":
-            return losses.reshape(rows)
-        if reduction == "sum":
-            return losses.sum()
-        if row_weight is None:
-            return losses.mean()
-        total_weight = row_weight.sum()
-        return losses.sum() / (total_weight + (total_weight == 0))
+        return reduced(losses, row_weight, reduction, rows)
 
     def _check_call(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None, weight: Tensor | None, reduction: str
@@ -453,8 +447,7 @@ class Loss(ABC):
             self.check_n_labels(shape[-1])
             return
         name, rows = type(self).__name__, shape[:-1]
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
+        check_reduction(reduction, name)
         if not shape:
             raise ValueError(f"{name}: scores must have shape (..., n_labels), got ().")
         for part, tensor, shapes in (
@@ -517,7 +510,12 @@ class Loss(ABC):
         ValueError
             If the loss has no link.
         """
-        return self._need_link("proba").inverse(scores)
+        if self.link is None:
+            raise ValueError(
+                f"proba is not available for {self.name!r}: its scores have no probability. Use decide, or calibrate "
+                "the scores."
+            )
+        return self.link.inverse(scores)
 
     def decide(self, scores: Any, threshold: Any = "natural") -> Any:
         """Return which labels are present: scores above a threshold.
@@ -545,11 +543,12 @@ class Loss(ABC):
         >>> Asymmetric().decide([-0.1, 0.1, 1.0]), Asymmetric().decide([-0.1, 0.1, 1.0], "bayes")
         (array([False,  True,  True]), array([False, False,  True]))
         """
-        scores = as_floating(scores)
         above = self.score_threshold(threshold)
-        if namespace(scores) is not np:
-            above = scores.new_tensor(above)
-        return scores > above
+        if hasattr(scores, "new_tensor"):
+            scores = as_single(scores)
+            return scores > scores.new_tensor(above)
+        scores = np.asarray(scores)
+        return scores.astype(np.result_type(scores.dtype, np.float32), copy=False) > above
 
     def score_threshold(self, threshold: Any = "natural") -> float | Array:
         """Return a threshold as a score.
@@ -570,7 +569,15 @@ class Loss(ABC):
             If the loss has no such threshold, or a number is outside [0, 1].
         """
         if isinstance(threshold, str):
-            return self._named_threshold(threshold)
+            if threshold not in ("natural", "bayes"):
+                raise ValueError(f"threshold must be 'natural', 'bayes' or probabilities, got {threshold!r}.")
+            chosen = self.threshold if threshold == "natural" else self.bayes_threshold
+            if chosen is None:
+                raise ValueError(
+                    f"threshold='bayes' is not possible for {self.name!r}, none of whose scores has a probability of "
+                    "1/2. Use 'natural'."
+                )
+            return chosen
         if self.link is None:
             raise ValueError(
                 f"threshold must be 'natural' for {self.name!r}, whose scores have no probability, got {threshold!r}."
@@ -580,25 +587,6 @@ class Loss(ABC):
             raise ValueError(f"threshold must be probabilities in [0, 1], got {threshold!r}.")
         scores: Array = self.link.cut(probabilities)
         return scores if np.ndim(scores) else float(scores)
-
-    def _named_threshold(self, threshold: str) -> float | Array:
-        if threshold not in ("natural", "bayes"):
-            raise ValueError(f"threshold must be 'natural', 'bayes' or probabilities, got {threshold!r}.")
-        chosen = self.threshold if threshold == "natural" else self.bayes_threshold
-        if chosen is None:
-            raise ValueError(
-                f"threshold='bayes' is not possible for {self.name!r}, none of whose scores has a probability of 1/2. "
-                "Use 'natural'."
-            )
-        return chosen
-
-    def _need_link(self, method: str) -> Link:
-        if self.link is None:
-            raise ValueError(
-                f"{method} is not available for {self.name!r}: its scores have no probability. Use decide, or "
-                "calibrate the scores."
-            )
-        return self.link
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name, as estimators of scikit-learn do.
@@ -703,11 +691,11 @@ class Loss(ABC):
         if not isinstance(value, tuple):
             return value
         if reuse(scores) is None:  # inside of transformations a tensor is not to be kept
-            return like(value, scores)
+            return scores.new_tensor(value)
         kept = vars(self).setdefault("_tensors", {})
         key = name, scores.dtype, scores.device
         if key not in kept:
-            kept[key] = like(value, scores)
+            kept[key] = scores.new_tensor(value)
         return kept[key]
 
 
@@ -739,14 +727,19 @@ class LabelwiseLoss(Loss):
 
     labelwise: ClassVar[bool] = True
     has_closed_form: ClassVar[bool] = False
+    formulas: ClassVar[frozenset[str]] = frozenset(
+        {"per_sample", "total", "per_label", "per_label_and_gradient", "per_label_gradient", "per_label_curvature"}
+    )
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let a new `per_label` replace inherited closed forms."""
-        if "per_label" in vars(cls) and "per_label_and_gradient" not in vars(cls):
+        """Take `per_label` and its derivatives from one class: a new formula replaces inherited closed forms."""
+        own = vars(cls).keys()
+        if "per_label_and_gradient" in own:
+            cls.has_closed_form = True
+        elif "per_label" in own:
             cls.has_closed_form = False
-            for name in ("per_label_and_gradient", "per_label_gradient", "per_label_curvature", "total"):
-                if name not in vars(cls):
-                    setattr(cls, name, getattr(LabelwiseLoss, name))
+            for name in {"per_label_and_gradient", "per_label_gradient", "per_label_curvature", "total"} - own:
+                setattr(cls, name, getattr(LabelwiseLoss, name))
         super().__init_subclass__(**kwargs)
 
     @abstractmethod
@@ -827,7 +820,9 @@ class LabelwiseLoss(Loss):
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
         if self.has_closed_form:
-            return self._closed_form_losses(scores, targets, mask, weight)
+            from sk_quadrant.losses._autograd import row_losses
+
+            return row_losses(self, scores, targets, mask, weight)
         values = self.per_label(*known(scores, targets, mask))
         return weighted(values, mask, weight).sum(dim=1)
 
@@ -851,7 +846,58 @@ class LabelwiseLoss(Loss):
 
 
 @dataclass(frozen=True)
-class MarginLoss(LabelwiseLoss):
+class MixtureLoss(LabelwiseLoss):
+    r"""Loss of the form :math:`t\,\phi_+(s) + (1 - t)\,\phi_-(s)`. Subclass it and write these two functions."""
+
+    @abstractmethod
+    def present_and_absent(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the losses of present and of absent labels and their derivatives, finite for all finite scores.
+
+        Parameters
+        ----------
+        scores : Tensor of shape (n_samples, n_labels)
+            Scores of the model, not infinite.
+
+        Returns
+        -------
+        present, rise : Tensor of shape (n_samples, n_labels)
+            The loss if the label is present and its derivative with respect to the score; a subgradient at a kink.
+        absent, fall : Tensor of shape (n_samples, n_labels)
+            The same if it is absent. These tensors are overwritten.
+        """
+
+    def curvatures(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Return nonnegative estimates of the second derivatives of both, by default the squared derivatives.
+
+        Parameters
+        ----------
+        scores : Tensor of shape (n_samples, n_labels)
+            Scores of the model.
+
+        Returns
+        -------
+        present, absent : Tensor of shape (n_samples, n_labels)
+            Estimates of the second derivatives, >= 0.
+        """
+        _, rise, _, fall = self.present_and_absent(scores)
+        return rise * rise, fall * fall
+
+    def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
+        return self.per_label_and_gradient(scores, targets)[0]
+
+    def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        present, rise, absent, fall = self.present_and_absent(scores.clamp(-FAR, FAR))
+        if reuse(absent) is None:
+            return absent.lerp(present, targets), fall.lerp(rise, targets)
+        return absent.lerp_(present, targets), fall.lerp_(rise, targets)
+
+    def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
+        present, absent = self.curvatures(scores)
+        return absent.lerp(present, targets)
+
+
+@dataclass(frozen=True)
+class MarginLoss(MixtureLoss):
     r"""Loss of the form :math:`t\,\phi(s) + (1 - t)\,\phi(-s)`. Subclass it and write two functions of the margin."""
 
     @abstractmethod
@@ -871,9 +917,8 @@ class MarginLoss(LabelwiseLoss):
             Its derivative; a subgradient at a kink.
         """
 
-    @abstractmethod
     def margin_curvature(self, margins: Tensor) -> Tensor:
-        """Return a nonnegative estimate of the second derivative of the loss of margins.
+        """Return a nonnegative estimate of the second derivative of the loss of margins, by default the squared slope.
 
         Parameters
         ----------
@@ -885,25 +930,15 @@ class MarginLoss(LabelwiseLoss):
         Tensor of shape (n_samples, n_labels)
             Estimates of the second derivatives, >= 0.
         """
+        _, slopes = self.margin_loss(margins)
+        return slopes * slopes
 
-    def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
-        return self.per_label_and_gradient(scores, targets)[0]
+    def present_and_absent(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        absent, slope = self.margin_loss(-scores)
+        return *self.margin_loss(scores), absent, -slope
 
-    def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        scores = within_range(scores)
-        (present, rise), (absent, fall) = self.margin_loss(scores), self.margin_loss(-scores)
-        return absent.lerp(present, targets), (-fall).lerp(rise, targets)
-
-    def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
-        return self.margin_curvature(-scores).lerp(self.margin_curvature(scores), targets)
-
-
-def within_range(scores: Tensor) -> Tensor:
-    """Return scores without infinite ones, whose product with a target of 0 would be NaN."""
-    import torch
-
-    limit = torch.finfo(scores.dtype).max / 16
-    return scores.clamp(-limit, limit)
+    def curvatures(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        return self.margin_curvature(scores), self.margin_curvature(-scores)
 
 
 def differentiate(function: Callable[[Tensor], Tensor], scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -911,7 +946,173 @@ def differentiate(function: Callable[[Tensor], Tensor], scores: Tensor) -> tuple
     import torch
 
     with torch.enable_grad():
-        leaf = as_floating(scores.detach()).requires_grad_()
+        leaf = as_single(scores.detach()).requires_grad_()
         values = function(leaf)
         (gradient,) = torch.autograd.grad(values.sum(), leaf)
     return values.detach(), gradient
+
+
+def reuse(x: Tensor) -> Any:
+    """Return a tensor as memory for a result (``out=``), None where operations are recorded or transformed."""
+    return None if sys.modules["torch"].is_grad_enabled() or is_transformed() else x
+
+
+def is_transformed() -> bool:
+    """Return whether PyTorch compiles, or transforms by ``torch.func``, what is called."""
+    torch = sys.modules["torch"]
+    is_active: bool = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    return is_active
+
+
+def reduced(losses: Tensor, weight: Tensor | None, reduction: str, rows: Any) -> Tensor:
+    """Return the losses of rows times their weights, in the shape of the rows, or their sum or mean."""
+    if weight is not None:
+        losses = weighted(losses, None, weight)
+    if reduction == "none":
+        return losses.reshape(rows)
+    if reduction == "sum" or not losses.shape[0]:
+        return losses.sum()
+    if weight is None:
+        return losses.mean()
+    total = weight.sum()
+    return losses.sum() / (total + (total == 0))
+
+
+def check_reduction(reduction: str, name: str) -> None:
+    """Raise unless the reduction is one of three; the message begins with a name."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
+
+
+def checked(name: str, value: Any, interval: str, per_label: bool) -> Any:
+    """Return a real number in an interval such as "[0, inf)", or a tuple with one for each label."""
+    allowed = f"{name} must be a real number in {interval}" + ", or a sequence with one for each label" * per_label
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    numbers = np.asarray(float(value) if is_number else value)
+    if not (is_number or (per_label and numbers.ndim)) or numbers.dtype.kind not in "iuf":
+        raise TypeError(f"{allowed}, got {value!r:.200}.")
+    if hasattr(value, "to_numpy") and list(getattr(value, "index", ())) not in ([], list(range(len(value)))):
+        raise ValueError(
+            f"{name} is read by position, because a loss does not know the names of labels, got names "
+            f"{list(value.index)!r:.200}. Pass {name.split()[-1]}[y.columns].to_numpy()."
+        )
+    low, high = map(float, interval[1:-1].split(","))
+    above = numbers >= low if interval[0] == "[" else numbers > low
+    below = numbers <= high if interval[-1] == "]" else numbers < high
+    if numbers.ndim > 1 or not numbers.size or not (above & below).all():
+        raise ValueError(f"{allowed}, got {value!r:.200}.")
+    return value if is_number else tuple(numbers.astype(float).tolist())
+
+
+def known(scores: Tensor, targets: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return scores and targets with zeros in place of unknown labels, so that NaN there reaches no formula.
+
+    Call it before the formula of a loss. A mask that is applied only after the formula leaves 0 * NaN = NaN in the
+    gradient.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (n_samples, n_labels)
+        Scores of the model.
+    targets : Tensor of shape (n_samples, n_labels)
+        Targets in [0, 1], anything where unknown.
+    mask : bool Tensor of shape (n_samples, n_labels) or None
+        True where the target is known; None when all are known.
+
+    Returns
+    -------
+    scores : Tensor of shape (n_samples, n_labels)
+        Scores, 0 where the target is unknown.
+    targets : Tensor of shape (n_samples, n_labels)
+        Targets, 0 where unknown.
+
+    See Also
+    --------
+    weighted : The mask of what the formula returns.
+
+    Examples
+    --------
+    >>> import torch
+    >>> scores, targets = torch.tensor([[0.5, 2.0]]), torch.tensor([[1.0, torch.nan]])
+    >>> known(scores, targets, torch.tensor([[True, False]]))
+    (tensor([[0.5000, 0.0000]]), tensor([[1., 0.]]))
+    """
+    if mask is None:
+        return scores, targets
+    return scores.masked_fill(~mask, 0), targets.masked_fill(~mask, 0)
+
+
+def weighted(values: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tensor:
+    """Return values times the weights of labels, 0 for unknown labels and for labels of weight 0.
+
+    Call it on what the formula of a loss returns for each label: losses, derivatives, terms of a sum.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n_samples, n_labels)
+        Values of rows and labels.
+    mask : bool Tensor of shape (n_samples, n_labels) or None
+        True where the target is known; None when all are known.
+    weight : Tensor that broadcasts to (n_samples, n_labels) or None
+        Nonnegative weights; None when all are 1.
+
+    Returns
+    -------
+    Tensor of shape (n_samples, n_labels)
+        Weighted values.
+
+    See Also
+    --------
+    known : The mask of what the formula takes.
+    split_weight : Weights of rows and of labels from weights of both.
+
+    Examples
+    --------
+    >>> import torch
+    >>> values, weight = torch.tensor([[1.0, torch.inf, 3.0]]), torch.tensor([[2.0, 0.0, 1.0]])
+    >>> weighted(values, torch.tensor([[True, True, False]]), weight)
+    tensor([[2., 0., 0.]])
+    """
+    if weight is not None:
+        values = (values * weight).masked_fill(weight == 0, 0)  # 0 times an infinite loss is NaN
+    return values if mask is None else values.masked_fill(~mask, 0)
+
+
+def split_weight(weight: Tensor | None, mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """Return the weights of rows and the relative weights of labels within their row.
+
+    The weight of a row is the mean over its known labels of positive weight: equal weights in a row are the weight of
+    that row, and a label of weight 0 is the same as an unknown one.
+
+    Parameters
+    ----------
+    weight : Tensor of shape (n_samples,) or (n_samples, n_labels), or None
+        Nonnegative weights of rows, or of rows and labels.
+    mask : bool Tensor of shape (n_samples, n_labels) or None
+        True where the target is known; None when all are known.
+
+    Returns
+    -------
+    row_weight : Tensor of shape (n_samples,) or None
+        None when there are no weights.
+    label_weight : Tensor of shape (n_samples, n_labels) or None
+        Weights with mean 1 over the known labels of positive weight in a row; None when labels have no weights of their
+        own.
+
+    See Also
+    --------
+    weighted : Values times the weights of labels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> split_weight(torch.tensor([[1.0, 3.0], [2.0, 2.0]]), None)
+    (tensor([2., 2.]), tensor([[0.5000, 1.5000],
+            [1.0000, 1.0000]]))
+    """
+    if weight is None or weight.ndim == 1:
+        return weight, None
+    if mask is not None:
+        weight = weight.masked_fill(~mask, 0)
+    row_weight = weight.sum(dim=1) / (weight > 0).sum(dim=1).clamp(min=1)
+    return row_weight, weight / row_weight.where(row_weight > 0, 1)[:, None]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._base import LabelwiseLoss
-from sk_quadrant.losses._functions import reuse, softplus
-from sk_quadrant.losses._links import LogitLink
-from sk_quadrant.losses._validation import check_per_label
+from sk_quadrant.losses._base import LabelwiseLoss, reuse
+from sk_quadrant.losses._links import LogitLink, softplus
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,11 +68,10 @@ class BCEWithLogits(LabelwiseLoss):
     """
 
     name: ClassVar[str] = "bce_with_logits"
+    intervals: ClassVar[Mapping[str, str]] = {"pos_weight": "(0, inf)"}
+    one_for_each_label: ClassVar[str | None] = "pos_weight"
 
     pos_weight: float | Sequence[float] = 1.0
-
-    def __post_init__(self) -> None:
-        check_per_label(self, "pos_weight", 0, math.inf, brackets="()")
 
     @property
     def link(self) -> LogitLink:

@@ -49,11 +49,7 @@ class Exponential(LabelwiseLoss):
     """
 
     name: ClassVar[str] = "exponential"
-
-    @property
-    def link(self) -> LogitLink:
-        """Logistic link of slope 2."""
-        return LogitLink(slope=2.0)
+    link: ClassVar[LogitLink] = LogitLink(slope=2.0)
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
         return self.per_label_and_gradient(scores, targets)[0]

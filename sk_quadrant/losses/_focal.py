@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._base import LabelwiseLoss, within_range
+from sk_quadrant.losses._base import MixtureLoss
 from sk_quadrant.losses._links import FocalLink
-from sk_quadrant.losses._validation import check_interval, check_per_label
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Focal(LabelwiseLoss):
+class Focal(MixtureLoss):
     r"""Focal loss: cross-entropy with less weight on well classified labels.
 
     .. math::
@@ -71,14 +69,11 @@ class Focal(LabelwiseLoss):
     """
 
     name: ClassVar[str] = "focal"
+    intervals: ClassVar[Mapping[str, str]] = {"gamma": "[0, inf)", "alpha": "(0, 1)"}
+    one_for_each_label: ClassVar[str | None] = "alpha"
 
     gamma: float = 2.0
     alpha: float | Sequence[float] | None = None
-
-    def __post_init__(self) -> None:
-        check_interval(self, "gamma", 0, math.inf, brackets="[)")
-        if self.alpha is not None:
-            check_per_label(self, "alpha", 0, 1, brackets="()")
 
     @property
     def convex(self) -> bool:
@@ -91,28 +86,24 @@ class Focal(LabelwiseLoss):
         alpha = 0.5 if self.alpha is None else self.alpha
         return FocalLink(gamma=self.gamma, alpha=tuple(alpha) if isinstance(alpha, Sequence) else alpha)
 
-    def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
-        return self.per_label_and_gradient(scores, targets)[0]
+    def present_and_absent(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        from sk_quadrant.losses._focusing import focal_term, surprises
 
-    def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        from sk_quadrant.losses._focusing import focal_term, mixed, surprises
-
-        scores = within_range(scores)
         opposite = -scores
         p, q = scores.sigmoid(), opposite.sigmoid()
         present, absent = surprises(scores, opposite)
-        present, rise = focal_term(p, q, present, self.gamma)
-        absent, fall = focal_term(q, p, absent, self.gamma)
-        if self.alpha is not None:
-            alpha = self._values_of("alpha", scores)
-            present, rise, absent, fall = alpha * present, alpha * rise, (1 - alpha) * absent, (1 - alpha) * fall
-        return mixed((present, rise), (absent, fall), targets)
+        present, rise = focal_term(p, q, present, self.gamma, sign=-1)
+        absent, fall = focal_term(q, p, absent, self.gamma, sign=1)
+        if self.alpha is None:
+            return present, rise, absent, fall
+        alpha = self._values_of("alpha", scores)
+        return alpha * present, alpha * rise, (1 - alpha) * absent, (1 - alpha) * fall
 
-    def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
+    def curvatures(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         from sk_quadrant.losses._focusing import focal_curvature
 
         present, absent = focal_curvature(scores, self.gamma), focal_curvature(-scores, self.gamma)
-        if self.alpha is not None:
-            alpha = self._values_of("alpha", scores)
-            present, absent = alpha * present, (1 - alpha) * absent
-        return absent.lerp(present, targets)
+        if self.alpha is None:
+            return present, absent
+        alpha = self._values_of("alpha", scores)
+        return alpha * present, (1 - alpha) * absent

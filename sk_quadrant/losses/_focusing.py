@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
-from sk_quadrant.losses._functions import power, reuse, softplus
+from sk_quadrant.losses._base import reuse
+from sk_quadrant.losses._links import power, softplus
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def focal_term(right: Tensor, wrong: Tensor, surprise: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
-    r"""Return :math:`\phi` and its absolute derivative, :math:`\sigma(-z)^\gamma (\gamma\,\sigma(z) s + \sigma(-z))`.
+def focal_term(right: Tensor, wrong: Tensor, surprise: Tensor, gamma: float, *, sign: int) -> tuple[Tensor, Tensor]:
+    r"""Return :math:`\phi` and its derivative, :math:`\pm\sigma(-z)^\gamma (\gamma\,\sigma(z) s + \sigma(-z))`.
 
     Parameters
     ----------
@@ -21,21 +20,16 @@ def focal_term(right: Tensor, wrong: Tensor, surprise: Tensor, gamma: float) -> 
         :math:`\sigma(z)`, :math:`\sigma(-z)` and :math:`s = -\log \sigma(z)`, which is overwritten unless derivatives
         are recorded.
     gamma : float
+    sign : {-1, 1}
+        -1 for a present label, whose z is the score, and 1 for an absent one, whose z is minus the score.
     """
     focus = power(wrong, gamma)
-    value = torch.mul(surprise, focus, out=reuse(surprise))
-    slope = focus * wrong
-    return value, torch.addcmul(slope, right, value, value=gamma, out=reuse(slope))
-
-
-def mixed(present: tuple[Tensor, Tensor], absent: tuple[Tensor, Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a loss and its derivative, given the terms of present and absent labels and their absolute derivatives."""
-    (value, rise), (other, fall) = present, absent
-    slope = torch.neg(rise, out=reuse(rise))
-    return (
-        torch.lerp(other, value, targets, out=reuse(other)),
-        torch.lerp(fall, slope, targets, out=reuse(fall)),
-    )
+    if reuse(surprise) is None:
+        value = surprise * focus
+        return value, sign * (focus * wrong).addcmul(right, value, value=gamma)
+    value = surprise.mul_(focus)
+    slope = (focus * wrong).addcmul_(right, value, value=gamma)
+    return value, slope if sign > 0 else slope.neg_()
 
 
 def surprises(scores: Tensor, opposite: Tensor) -> tuple[Tensor, Tensor]:

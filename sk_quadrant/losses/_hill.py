@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._base import LabelwiseLoss, within_range
-from sk_quadrant.losses._functions import softplus
-from sk_quadrant.losses._links import HillLink
-from sk_quadrant.losses._validation import check_interval
+from sk_quadrant.losses._base import MixtureLoss
+from sk_quadrant.losses._links import HillLink, softplus
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Hill(LabelwiseLoss):
+class Hill(MixtureLoss):
     r"""Hill loss: absent labels of large scores count less, since they may be present ones that nobody annotated.
 
     .. math::
@@ -70,43 +68,30 @@ class Hill(LabelwiseLoss):
     """
 
     name: ClassVar[str] = "hill"
+    convex: ClassVar[bool] = False
+    intervals: ClassVar[Mapping[str, str]] = {"margin": "[0, 1.5]", "gamma": "[2, inf)", "lambda_": "[1.5, inf)"}
 
     margin: float = 1.0
     gamma: float = 2.0
     lambda_: float = 1.5
-
-    def __post_init__(self) -> None:
-        check_interval(self, "margin", 0, 1.5)
-        check_interval(self, "gamma", 2, math.inf, brackets="[)")
-        check_interval(self, "lambda_", 1.5, math.inf, brackets="[)")
-
-    @property
-    def convex(self) -> bool:
-        """Whether the loss is convex: never."""
-        return False
 
     @property
     def link(self) -> HillLink:
         """Link of the Hill loss."""
         return HillLink(margin=self.margin, gamma=self.gamma, lambda_=self.lambda_)
 
-    def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
-        return self.per_label_and_gradient(scores, targets)[0]
+    def present_and_absent(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        from sk_quadrant.losses._focusing import focal_term
 
-    def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        from sk_quadrant.losses._focusing import focal_term, mixed
-
-        scores = within_range(scores)
         shifted = scores - self.margin
-        present, rise = focal_term(shifted.sigmoid(), (-shifted).sigmoid(), softplus(-shifted), self.gamma)
+        present = focal_term(shifted.sigmoid(), (-shifted).sigmoid(), softplus(-shifted), self.gamma, sign=-1)
         p, q = scores.sigmoid(), (-scores).sigmoid()
         square = p * p
-        absent, fall = (self.lambda_ - 1 + q) * square, square * q * (2 * self.lambda_ - 3 + 3 * q)
-        return mixed((present, rise), (absent, fall), targets)
+        return *present, (self.lambda_ - 1 + q) * square, square * q * (2 * self.lambda_ - 3 + 3 * q)
 
-    def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
+    def curvatures(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         from sk_quadrant.losses._focusing import focal_curvature
 
         p, q, rest = scores.sigmoid(), (-scores).sigmoid(), 2 * self.lambda_ - 3
-        absent = (p * p * q * (rest * (2 * q - p) + 6 * q * (q - p))).clamp(min=0)
-        return absent.lerp(focal_curvature(scores - self.margin, self.gamma), targets)
+        absent = p * p * q * (rest * (2 * q - p) + 6 * q * (q - p))
+        return focal_curvature(scores - self.margin, self.gamma), absent.clamp(min=0)

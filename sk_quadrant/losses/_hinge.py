@@ -56,9 +56,6 @@ class Hinge(MarginLoss):
         values = (1 - margins).relu()
         return values, -values.sign()  # a subgradient, 0 at the kink
 
-    def margin_curvature(self, margins: Tensor) -> Tensor:
-        return (margins < 1).to(margins.dtype)  # the squared slope: the second derivative is 0 almost everywhere
-
     def continuation(self) -> Sequence[Loss]:
         # L-BFGS does not converge at the kink of the hinge
         return tuple(_SmoothedHinge(width) for width in WIDTHS)

@@ -1,34 +1,30 @@
 """Links: the probability that a score of a loss stands for.
 
 A link maps the probability ``eta = P(y = 1 | x)`` to the score that minimises the expected loss; its inverse maps a
-score to its probability. Both take NumPy arrays and PyTorch tensors. If only the inverse has a closed form, the link is
-the root of a monotone function, found to full precision.
+score to its probability. If only the inverse has a closed form, the link is the root of a monotone function, found to
+full precision.
+
+Links, and the elementwise functions below that losses share with them, take NumPy arrays and PyTorch tensors alike;
+only tensors need PyTorch.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import NDArray
+from scipy import special
 
-from sk_quadrant.losses._functions import (
-    Array,
-    as_floating,
-    damped_softplus,
-    like,
-    log_sigmoid,
-    logit,
-    namespace,
-    sigmoid,
-)
-
+Array: TypeAlias = NDArray[np.floating[Any]]
 FAR = 1e30  # in place of an infinite score: 0 * FAR is 0
-MAX_DOUBLINGS = 100
-MAX_ROOT_STEPS = 100  # 20 to 30 are usual
 
 
 @dataclass(frozen=True)
@@ -256,15 +252,16 @@ class LogOddsLink(Link):
         if xp is not np:
             return xp.as_tensor(self._link(p.detach().cpu().numpy()), dtype=p.dtype, device=p.device)
         log_odds = np.where((p >= self.high) & (p <= 1), np.inf, logit(p.astype(np.float64)))
-        return scores_of(self.log_odds, log_odds).astype(p.dtype)
+        finite = np.isfinite(log_odds)
+        scores = increasing_root(self.log_odds, np.where(finite, log_odds, 0.0))
+        return np.where(finite, scores, log_odds).astype(p.dtype)
 
 
 @dataclass(frozen=True)
 class Poly1Link(LogOddsLink):
     r"""Link of the Poly-1 loss, :math:`\mathrm{logit}\,\eta = s + \log\frac{1 + \varepsilon q}{1 + \varepsilon p}`.
 
-    Here :math:`p = 1 - q = \mathrm{sigmoid}(s)`. The score of a probability has a closed form as well,
-    :math:`s = l + \mathrm{arsinh}((1 + \varepsilon) \sinh l)` with :math:`l = \mathrm{logit}(\eta) / 2`.
+    Here :math:`p = 1 - q = \mathrm{sigmoid}(s)`.
 
     Parameters
     ----------
@@ -287,12 +284,6 @@ class Poly1Link(LogOddsLink):
         xp, p, q = namespace(s), sigmoid(s), sigmoid(-s)
         weight = 1 + self.epsilon
         return s + xp.log(p + weight * q) - xp.log(q + weight * p)  # p + q for 1: no cancellation near epsilon = -1
-
-    def _link(self, p: Any) -> Any:
-        half = logit(p) / 2
-        if self.epsilon == -1:
-            return half
-        return half + namespace(p).arcsinh((1 + self.epsilon) * namespace(p).sinh(half))
 
 
 @dataclass(frozen=True)
@@ -324,24 +315,9 @@ class FocalLink(LogOddsLink):
     alpha: float | tuple[float, ...] = 0.5
 
     def log_odds(self, s: Any) -> Any:
-        return self._unweighted_log_odds(s) - like(self._shift, s)
-
-    @property
-    def _shift(self) -> Any:
-        alphas = self.alpha if isinstance(self.alpha, tuple) else (self.alpha,)
-        shifts = tuple(math.log(alpha / (1 - alpha)) for alpha in alphas)
-        return shifts if isinstance(self.alpha, tuple) else shifts[0]
-
-    def _unweighted_log_odds(self, s: Any) -> Any:
-        log1p = namespace(s).log1p
+        log1p, alpha = namespace(s).log1p, np.asarray(self.alpha)
         balance = log1p(self.gamma * damped_softplus(s)) - log1p(self.gamma * damped_softplus(-s))
-        return (self.gamma + 1) * s + balance
-
-    def _link(self, p: Any) -> Any:
-        if namespace(p) is not np:
-            return super()._link(p)
-        log_odds = logit(p.astype(np.float64))
-        return scores_of(self._unweighted_log_odds, log_odds + np.asarray(self._shift)).astype(p.dtype)
+        return (self.gamma + 1) * s + balance - like(logit(alpha).tolist(), s)
 
 
 @dataclass(frozen=True)
@@ -469,16 +445,8 @@ class NegativeTolerantLink(LogOddsLink):
     shift: float | tuple[float, ...] = 0.0
 
     def log_odds(self, s: Any) -> Any:
-        return self._centred_log_odds(s - like(self.shift, s))
-
-    def _centred_log_odds(self, u: Any) -> Any:
+        u = s - like(self.shift, s)
         return log_sigmoid(self.scale * u) - log_sigmoid(-u)
-
-    def _link(self, p: Any) -> Any:
-        if namespace(p) is not np:
-            return super()._link(p)
-        centred = scores_of(self._centred_log_odds, logit(p.astype(np.float64)))
-        return (centred + np.asarray(self.shift)).astype(p.dtype)
 
 
 def strictly_inside(p: Any) -> Any:
@@ -487,52 +455,97 @@ def strictly_inside(p: Any) -> Any:
     return namespace(p).clip(p, float(limits.tiny), 1 - float(limits.eps) / 2)
 
 
-def scores_of(function: Callable[[Array], Array], log_odds: Array) -> Array:
-    """Return the scores of log-odds, a function of them; infinite ones for infinite log-odds, NaN for NaN."""
-    scores = np.array(log_odds)
-    finite = np.isfinite(log_odds)
-    scores[finite] = increasing_root(function, log_odds[finite])
-    return scores
-
-
 def increasing_root(function: Callable[[Array], Array], values: Array) -> Array:
     """Return x with function(x) = value for each value, for an elementwise increasing function.
 
-    Chandrupatla's method [1]_: inverse quadratic interpolation where it is safe, bisection elsewhere.
-
-    References
-    ----------
-    .. [1] T. R. Chandrupatla, "A new hybrid quadratic/bisection algorithm for finding the zero of a nonlinear function
-       without using derivatives", Advances in Engineering Software 28, 1997. :doi:`10.1016/S0965-9978(96)00051-8`
+    Bisection over floating-point numbers, which are in the order of their bits: 62 steps to the last digit.
     """
-    a, b = _bracket(function, values)
-    f_a, f_b = function(a) - values, function(b) - values
-    fraction = np.full_like(values, 0.5)
-    for _ in range(MAX_ROOT_STEPS):
-        x = a + fraction * (b - a)
-        f_x = function(x) - values
-        same = (f_x > 0) == (f_a > 0)
-        c, f_c = np.where(same, a, b), np.where(same, f_a, f_b)
-        b, f_b = np.where(same, b, a), np.where(same, f_b, f_a)
-        a, f_a = x, f_x
-        best = np.where(np.abs(f_a) < np.abs(f_b), a, b)
-        smallest = np.finfo(np.float64).eps * np.abs(best) / np.abs(b - a)  # fraction of b - a that changes x
-        if np.all((smallest >= 0.5) | (f_a == 0) | (f_b == 0)):
-            break
-        xi, phi = (a - b) / (c - b), (f_a - f_b) / (f_c - f_b)
-        quadratic = (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi)
-        step = f_a / (f_b - f_a) * f_c / (f_b - f_c) + (c - a) / (b - a) * f_a / (f_c - f_a) * f_b / (f_c - f_b)
-        smallest = np.minimum(smallest, 0.5)
-        fraction = np.clip(np.where(quadratic, step, 0.5), smallest, 1 - smallest)
-    return best
+    sign = np.where(function(np.zeros_like(values)) > values, -1.0, 1.0)
+    low = np.zeros(sign.shape, dtype=np.int64)
+    high = np.full_like(low, np.float64(FAR).view(np.int64))
+    while (high - low > 1).any():
+        middle = low + (high - low) // 2
+        found = function(sign * middle.view(np.float64))
+        is_beyond = np.where(sign > 0, found >= values, found <= values)
+        low, high = np.where(is_beyond, low, middle), np.where(is_beyond, middle, high)
+    below, above = sign * low.view(np.float64), sign * high.view(np.float64)
+    return np.where(abs(function(below) - values) <= abs(function(above) - values), below, above)
 
 
-def _bracket(function: Callable[[Array], Array], values: Array) -> tuple[Array, Array]:
-    """Return numbers below and above the roots."""
-    low, high = np.full_like(values, -1.0), np.full_like(values, 1.0)
-    for _ in range(MAX_DOUBLINGS):
-        above, below = function(low) > values, function(high) < values
-        if not (above.any() or below.any()):
-            break
-        low, high = np.where(above, 2 * low, low), np.where(below, 2 * high, high)
-    return low, high
+def namespace(x: Any) -> ModuleType:
+    """Return ``torch`` for a tensor and ``numpy`` for everything else."""
+    torch = sys.modules.get("torch")
+    if torch is None or not hasattr(torch, "Tensor"):  # another thread is still importing torch
+        return np
+    return torch if isinstance(x, torch.Tensor) else np
+
+
+def as_floating(x: Any) -> Any:
+    """Return x as a floating tensor or array of at least single precision, recorded arrays as they are.
+
+    A recorded array, an `NDArrayOperatorsMixin`, records the operations of NumPy on it, to run elsewhere.
+    """
+    xp = namespace(x)
+    if xp is np:
+        if type(x) is not np.ndarray:
+            if isinstance(x, NDArrayOperatorsMixin):
+                return x
+            x = np.asarray(x)
+        return x if x.dtype in (np.float32, np.float64) else x.astype(np.result_type(x.dtype, np.float32))
+    return x if x.dtype in (xp.float32, xp.float64) else x.to(xp.float32)
+
+
+def sigmoid(x: Any) -> Any:
+    """Return 1 / (1 + exp(-x))."""
+    xp = namespace(x)
+    if xp is not np:
+        return xp.sigmoid(x)
+    out = np.negative(x)
+    with np.errstate(over="ignore"):  # an infinite exponential gives the probability 0
+        out = np.exp(out, out=out if out.ndim else None)  # two to three times as fast as scipy.special.expit
+    out += 1
+    return np.reciprocal(out, out=out if out.ndim else None)
+
+
+def softplus(x: Any) -> Any:
+    """Return log(1 + exp(x)), accurate on both sides of zero."""
+    xp = namespace(x)
+    # log(1 + exp(40)) is 40 in double precision; PyTorch's default threshold of 20 suits single precision, and its
+    # logsigmoid starts all threads even for the smallest tensors
+    return -special.log_expit(-x) if xp is np else xp.nn.functional.softplus(x, threshold=40)
+
+
+def log_sigmoid(x: Any) -> Any:
+    """Return log(sigmoid(x)), accurate on both sides of zero."""
+    return -softplus(-x)
+
+
+def logit(p: Any) -> Any:
+    """Return log(p / (1 - p)), the inverse of `sigmoid`."""
+    xp = namespace(p)
+    return special.logit(p) if xp is np else xp.logit(p)
+
+
+def power(x: Any, exponent: float) -> Any:
+    """Return x ** exponent for x >= 0, with a finite derivative at 0 whatever the exponent."""
+    if exponent in (1, 2, 3, 4):  # products: PyTorch's power takes eight times as long
+        square = x if exponent == 1 else x * x
+        return square if exponent <= 2 else square * (x if exponent == 3 else square)
+    xp = namespace(x)
+    return xp.clip(x, float(xp.finfo(x.dtype).tiny), None) ** exponent
+
+
+def like(values: Any, x: Any) -> Any:
+    """Return a number as it is, and a sequence of numbers, one for each label, as an array or tensor like x."""
+    if isinstance(values, float | int):
+        return values
+    xp = namespace(x)
+    return np.asarray(values, dtype=x.dtype) if xp is np else xp.tensor(values, dtype=x.dtype, device=x.device)
+
+
+def damped_softplus(x: Any) -> Any:
+    """Return exp(-x) softplus(x), which falls from 1 to 0."""
+    xp = namespace(x)
+    small = xp.exp(-xp.abs(x))  # exp(-x) overflows for large negative x: one formula for each side
+    rising = xp.where(small > 0, xp.log1p(small) / xp.where(small > 0, small, 1), 1)
+    return xp.where(x > 0, small * (x + xp.log1p(small)), rising)

@@ -50,11 +50,7 @@ class ModifiedHuber(MarginLoss):
 
     name: ClassVar[str] = "modified_huber"
     dual: ClassVar[tuple[float, float] | None] = (4.0, 0.5)
-
-    @property
-    def link(self) -> ClippedLinearLink:
-        """Linear link between scores of -1 and 1."""
-        return ClippedLinearLink()
+    link: ClassVar[ClippedLinearLink] = ClippedLinearLink()
 
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
         shortfall = (1 - margins).relu()

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._base import LabelwiseLoss
-from sk_quadrant.losses._functions import softplus
-from sk_quadrant.losses._links import NegativeTolerantLink
-from sk_quadrant.losses._validation import check_per_label, check_positive
+from sk_quadrant.losses._base import MixtureLoss
+from sk_quadrant.losses._links import NegativeTolerantLink, softplus
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class NegativeTolerant(LabelwiseLoss):
+class NegativeTolerant(MixtureLoss):
     r"""Negative-tolerant loss: cross-entropy that stops pushing absent labels down early, for long-tailed labels.
 
     .. math::
@@ -67,13 +64,11 @@ class NegativeTolerant(LabelwiseLoss):
     """
 
     name: ClassVar[str] = "negative_tolerant"
+    intervals: ClassVar[Mapping[str, str]] = {"scale": "(0, inf)", "shift": "(-inf, inf)"}
+    one_for_each_label: ClassVar[str | None] = "shift"
 
     scale: float = 2.0
     shift: float | Sequence[float] = 0.0
-
-    def __post_init__(self) -> None:
-        check_positive(self, "scale")
-        check_per_label(self, "shift", -math.inf, math.inf, brackets="()")
 
     @property
     def link(self) -> NegativeTolerantLink:
@@ -81,24 +76,12 @@ class NegativeTolerant(LabelwiseLoss):
         shift = self.shift
         return NegativeTolerantLink(self.scale, tuple(shift) if isinstance(shift, Sequence) else shift)
 
-    def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
-        return self.per_label_and_gradient(scores, targets)[0]
-
-    def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        u = self._shifted(scores)
+    def present_and_absent(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        u = scores - self._values_of("shift", scores)
         stretched = self.scale * u
-        absent: Tensor = softplus(stretched) / self.scale
-        return absent.lerp(softplus(-u), targets), stretched.sigmoid().lerp(-(-u).sigmoid(), targets)
+        return softplus(-u), -(-u).sigmoid(), softplus(stretched) / self.scale, stretched.sigmoid()
 
-    def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
-        u = self._shifted(scores)
+    def curvatures(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        u = scores - self._values_of("shift", scores)
         right, stretched = u.sigmoid(), (self.scale * u).sigmoid()
-        return (self.scale * stretched * (1 - stretched)).lerp(right * (1 - right), targets)
-
-    def _shifted(self, scores: Tensor) -> Tensor:
-        """Return u, such that its multiples are finite."""
-        import torch
-
-        limit = torch.finfo(scores.dtype).max / (16 * max(1.0, self.scale))
-        shifted: Tensor = scores - self._values_of("shift", scores)
-        return shifted.clamp(-limit, limit)
+        return right * (1 - right), self.scale * stretched * (1 - stretched)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from sk_quadrant.losses._base import MarginLoss
-from sk_quadrant.losses._functions import softplus
-from sk_quadrant.losses._links import Poly1Link
-from sk_quadrant.losses._validation import check_interval
+from sk_quadrant.losses._links import Poly1Link, softplus
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,11 +60,9 @@ class Poly1(MarginLoss):
     """
 
     name: ClassVar[str] = "poly1"
+    intervals: ClassVar[Mapping[str, str]] = {"epsilon": "[-1, inf)"}
 
     epsilon: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_interval(self, "epsilon", -1, math.inf, brackets="[)")
 
     @property
     def convex(self) -> bool:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._base import LabelwiseLoss
-from sk_quadrant.losses._functions import softplus
-from sk_quadrant.losses._links import ShiftedLogitLink
-from sk_quadrant.losses._validation import check_interval
+from sk_quadrant.losses._base import MixtureLoss
+from sk_quadrant.losses._links import ShiftedLogitLink, softplus
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class ShiftedSigmoidBCE(LabelwiseLoss):
+class ShiftedSigmoidBCE(MixtureLoss):
     r"""Binary cross-entropy on the shifted sigmoid :math:`1 / (c + e^{-s})`, to see that the loss sets the threshold.
 
     .. math:: \ell(s, t) = -t \log p - (1 - t) \log(1 - p), \quad p = \frac{1}{c + e^{-s}}
@@ -51,11 +50,9 @@ class ShiftedSigmoidBCE(LabelwiseLoss):
     """
 
     name: ClassVar[str] = "shifted_sigmoid_bce"
+    intervals: ClassVar[Mapping[str, str]] = {"offset": "[1, inf)"}
 
     offset: float = 2.0
-
-    def __post_init__(self) -> None:
-        check_interval(self, "offset", 1, math.inf, brackets="[)")
 
     @property
     def convex(self) -> bool:
@@ -67,18 +64,14 @@ class ShiftedSigmoidBCE(LabelwiseLoss):
         """Link of the shifted sigmoid."""
         return ShiftedLogitLink(offset=self.offset)
 
-    def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
-        return self.per_label_and_gradient(scores, targets)[0]
-
-    def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def present_and_absent(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         log_offset = math.log(self.offset)
         shifted = scores + log_offset  # c p = sigmoid(s + log c) =: a
         a, log_rest = shifted.sigmoid(), -softplus(shifted)  # log(1 - a)
         p, log_q = a / self.offset, self._add_offset(log_rest) - log_offset  # q = 1 - p = (1 - a + c - 1) / c
         present = log_offset + softplus(-shifted)
         absent = (-log_q).where(p >= 0.5, -(-p.clamp(max=0.5)).log1p())  # a small p is lost in log_q
-        rise, fall = -(-shifted).sigmoid(), p * (log_rest - log_q).exp()
-        return targets * present + (1 - targets) * absent, targets * rise + (1 - targets) * fall
+        return present, -(-shifted).sigmoid(), absent, p * (log_rest - log_q).exp()
 
     def _add_offset(self, log_rest: Tensor) -> Tensor:
         """Return log(exp(log_rest) + c - 1)."""

@@ -48,11 +48,7 @@ class SigmoidBCE(LabelwiseLoss):
     """
 
     name: ClassVar[str] = "sigmoid_bce"
-
-    @property
-    def link(self) -> LogitLink:
-        """Logistic link."""
-        return LogitLink()
+    link: ClassVar[LogitLink] = LogitLink()
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
         from torch.nn.functional import binary_cross_entropy

@@ -50,11 +50,7 @@ class SquaredError(LabelwiseLoss):
 
     name: ClassVar[str] = "squared_error"
     quadratic: ClassVar[bool] = True
-
-    @property
-    def link(self) -> ClippedLinearLink:
-        """Linear link between scores of -1 and 1."""
-        return ClippedLinearLink()
+    link: ClassVar[ClippedLinearLink] = ClippedLinearLink()
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
         return self.per_label_and_gradient(scores, targets)[0]

@@ -52,11 +52,7 @@ class SquaredHinge(MarginLoss):
 
     name: ClassVar[str] = "squared_hinge"
     dual: ClassVar[tuple[float, float] | None] = (math.inf, 0.5)
-
-    @property
-    def link(self) -> ClippedLinearLink:
-        """Linear link between scores of -1 and 1."""
-        return ClippedLinearLink()
+    link: ClassVar[ClippedLinearLink] = ClippedLinearLink()
 
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
         import torch

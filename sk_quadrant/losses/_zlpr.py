@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._base import Loss
-from sk_quadrant.losses._functions import as_floating, reuse, softplus
-from sk_quadrant.losses._links import LogitLink
-from sk_quadrant.losses._validation import check_finite, check_positive
-from sk_quadrant.losses.weighting import known, weighted
+from sk_quadrant.losses._base import FAR, Loss, as_single, check_reduction, known, reduced, reuse, weighted
+from sk_quadrant.losses._links import LogitLink, softplus
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FAR = 1e30  # in place of an infinite score: 0 * inf and inf - inf are NaN
 LARGE = 2**13  # scores for which copies take longer than calls
 PADDING = -(2**63)  # sorted behind all labels
 
@@ -74,15 +71,13 @@ class ZLPR(Loss):
     """
 
     name: ClassVar[str] = "zlpr"
+    intervals: ClassVar[Mapping[str, str]] = {
+        "temperature": "(0, inf)", "threshold": "(-inf, inf)", "bound": "(-inf, inf)"
+    }  # fmt: skip
 
     temperature: float = 1.0
     threshold: float = 0.0
     bound: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_positive(self, "temperature")
-        check_finite(self, "threshold")
-        check_finite(self, "bound")
 
     @property
     def link(self) -> LogitLink:
@@ -92,7 +87,9 @@ class ZLPR(Loss):
     def per_sample(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
-        return self._closed_form_losses(scores, targets, mask, weight)
+        from sk_quadrant.losses._autograd import row_losses
+
+        return row_losses(self, scores, targets, mask, weight)
 
     def values_and_gradient(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
@@ -152,12 +149,10 @@ class ZLPR(Loss):
         self._check_indices(scores, indices, reduction)
         if not indices.shape[-1]:
             indices = indices.new_full((*indices.shape[:-1], 1), ignore_index)
-        rows, scores = scores.shape[:-1], as_floating(scores)
+        rows, scores = scores.shape[:-1], as_single(scores)
         flat = scores.reshape(-1, scores.shape[-1]), indices.reshape(-1, indices.shape[-1]).long()
         losses = row_losses(_FromIndices(self, ignore_index), *flat, None, None)  # type: ignore[arg-type]
-        if reduction == "none":
-            return losses.reshape(rows)
-        return losses.mean() if reduction == "mean" else losses.sum()
+        return reduced(losses, None, reduction, rows)
 
     def _check_indices(self, scores: Tensor, indices: Tensor, reduction: str) -> None:
         """Raise unless shapes and types fit each other."""
@@ -168,8 +163,7 @@ class ZLPR(Loss):
             )
         if indices.is_floating_point() or str(indices.dtype) == "torch.bool":
             raise TypeError(f"ZLPR: indices must be integers, got {indices.dtype}.")
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(f"ZLPR: reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
+        check_reduction(reduction, "ZLPR")
 
     def _values_and_shares(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None, weight: Tensor | None

@@ -1028,7 +1028,7 @@ def test_no_parameter_takes_anything(loss, name, value, error):
 @pytest.mark.parametrize(
     ("loss", "parameters", "error", "message"),
     [
-        (BCEWithLogits, {"pos_weight": 0}, ValueError, r"pos_weight must be a real number in \(0, inf\), got 0"),
+        (BCEWithLogits, {"pos_weight": 0}, ValueError, r"pos_weight must be a .* in \(0, inf\), or a .* label, got 0"),
         (BCEWithLogits, {"pos_weight": float("nan")}, ValueError, "pos_weight must be .* got nan"),
         (BCEWithLogits, {"pos_weight": "balanced"}, TypeError, "pos_weight must be .* got 'balanced'"),
         (ShiftedSigmoidBCE, {"offset": 0.5}, ValueError, r"offset must be a real number in \[1, inf\), got 0.5"),
@@ -1036,7 +1036,7 @@ def test_no_parameter_takes_anything(loss, name, value, error):
         (ZLPR, {"threshold": float("inf")}, ValueError, "threshold must be .* got inf"),
         (ZLPR, {"bound": None}, TypeError, "bound must be .* got None"),
         (Focal, {"gamma": -0.1}, ValueError, r"gamma must be a real number in \[0, inf\), got -0.1"),
-        (Focal, {"alpha": 1}, ValueError, r"alpha must be a real number in \(0, 1\), got 1"),
+        (Focal, {"alpha": 1}, ValueError, r"alpha must be a real number in \(0, 1\), or a .* label, got 1"),
         (Focal, {"alpha": True}, TypeError, "alpha must be .* got True"),
         (Asymmetric, {"gamma_pos": -1}, ValueError, r"gamma_pos must be a real number in \[0, inf\), got -1"),
         (Asymmetric, {"gamma_neg": float("nan")}, ValueError, "gamma_neg must be .* got nan"),

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sk_quadrant.losses._functions import as_floating, damped_softplus, log_sigmoid, logit, power, sigmoid, softplus
+from sk_quadrant.losses._links import as_floating, damped_softplus, log_sigmoid, logit, power, sigmoid, softplus
 
 X = np.r_[-1e7, -745.0, -100.0, np.linspace(-60, 60, 481), 100.0, 1e7]
 

@@ -124,7 +124,7 @@ def test_new_loss_in_a_shared_module_breaks_the_contracts(repository, tmp_path):
     pytest.importorskip("importlinter")
     copy = tmp_path / "repository"
     shutil.copytree(repository, copy)
-    with (copy / "sk_quadrant" / "losses" / "_functions.py").open("a", encoding="utf-8") as file:
+    with (copy / "sk_quadrant" / "losses" / "_links.py").open("a", encoding="utf-8") as file:
         file.write("\n\nimport sk_quadrant.losses._half_brier\n")
     with pytest.raises(AssertionError, match="A loss builds on links and functions only BROKEN"):
         run(copy, "-c", LINT)
