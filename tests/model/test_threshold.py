@@ -75,6 +75,19 @@ def test_thresholds_do_not_change_the_model(threshold, data):
     assert_array_equal(clf.predict_proba(X), other.predict_proba(X))
 
 
+@pytest.mark.parametrize("threshold", ["natural", "bayes", 0.2, [0.1, 0.4, 0.9]], ids=str)
+def test_a_fitted_model_takes_other_thresholds(threshold, data):
+    """The same predictions as of a classifier with this threshold; the model that was asked stays as it was."""
+    X, _ = data
+    model = fitted(data, "asymmetric").model_
+    assert_array_equal(
+        model.with_threshold(threshold).predict(X), fitted(data, "asymmetric", threshold=threshold).predict(X)
+    )
+    assert_array_equal(model.predict(X), fitted(data, "asymmetric").predict(X))
+    with pytest.raises(ValueError, match="one number or have shape"):
+        model.with_threshold([0.1, 0.2])
+
+
 def test_the_array_of_thresholds_is_copied(data):
     """A model has thresholds of its own; an array that is written to is a new parameter, as set_params makes it."""
     X, _ = data
