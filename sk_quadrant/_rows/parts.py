@@ -18,7 +18,8 @@ from sklearn.utils.validation import _get_feature_names, _num_samples, check_arr
 from sk_quadrant._arrays import masked_as_nan, row_blocks
 from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._targets.encodings import Encoding, read_targets, recognize
-from sk_quadrant._targets.targets import Targets, as_classes, is_target_column
+from sk_quadrant._targets.reading import LabelArray
+from sk_quadrant._targets.targets import Targets
 from sk_quadrant._targets.weights import check_sample_weight, weight_targets
 
 
@@ -91,15 +92,16 @@ def read_part(X: Any, y: Any, sample_weight: Any, *, missing_labels: str) -> Par
     X = check_array(
         masked_as_nan(X), accept_sparse="csr", dtype=[np.float64, np.float32], accept_large_sparse=True, input_name="X"
     )
-    encoding, targets = read_targets(y, missing_labels=missing_labels, min_classes=1)
+    labels = LabelArray(y)
+    encoding, targets = read_targets(labels, missing_labels=missing_labels, min_classes=1)
     summary = partial(Summary, X.shape[0], head, X.dtype, sparse.issparse(X), encoding, is_soft=targets.is_soft)
     if not encoding.exclusive:
         return Part(X, targets, sample_weight, summary(targets.counts(), targets.n_known()))
     n_known = float(targets.n_known().max())
-    if is_target_column(y):
+    if labels.is_target_column:
         (present,) = targets.counts()
         return Part(X, targets, sample_weight, summary(np.array([n_known - present, present]), n_known))
-    y = as_classes(y)
+    y = labels.classes()
     counts = np.bincount(np.searchsorted(encoding.classes, y), minlength=len(encoding.classes))
     return Part(X, y, sample_weight, summary(counts.astype(np.float64), n_known))
 

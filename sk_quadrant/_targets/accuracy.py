@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.metrics import accuracy_score
 
-from sk_quadrant._targets.targets import as_classes, is_label_matrix, is_target_column
+from sk_quadrant._targets.reading import LabelArray
 from sk_quadrant._targets.weights import check_sample_weight, weigh_rows
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def count_right(
     encoding: Encoding, y: Any, predicted: Any, sample_weight: Any, *, missing_labels: str
 ) -> tuple[float, float]:
     """Return the weight of the rows that are predicted right, and that of all rows; see `accuracy`."""
-    y = encoding.align(y)
-    if encoding.exclusive and not is_target_column(y):
+    y = LabelArray.of(y).aligned(encoding.label_names)
+    if encoding.exclusive and not y.is_target_column:
         return _count_right_classes(encoding, y, predicted, sample_weight)
     targets = encoding.encode(y, missing_labels=missing_labels)
     if targets.is_soft:
@@ -67,12 +67,12 @@ def count_right(
     return float(weight @ is_right), float(weight.sum())
 
 
-def _count_right_classes(encoding: Encoding, y: Any, predicted: Any, sample_weight: Any) -> tuple[float, float]:
-    y = y if is_label_matrix(y) else as_classes(y, warn=False)  # accuracy_score refuses a matrix
+def _count_right_classes(encoding: Encoding, y: LabelArray, predicted: Any, sample_weight: Any) -> tuple[float, float]:
+    true = y.y if y.is_matrix else y.classes()  # accuracy_score refuses a matrix
     n_labels = 1 if encoding.n_labels == 1 else None
     weight = check_sample_weight(sample_weight, len(predicted), n_labels, names=encoding.label_names, allow_zeros=True)
     weight = None if weight is None else weight.ravel()
-    right = accuracy_score(y, predicted, normalize=False, sample_weight=weight)
+    right = accuracy_score(true, predicted, normalize=False, sample_weight=weight)
     return float(right), float(len(predicted) if weight is None else weight.sum())
 
 

@@ -10,7 +10,8 @@ from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 
 from sk_quadrant._namespaces import in_numpy
-from sk_quadrant._targets.encodings import Binary, Encoding, MultiLabel, container_of, recognize
+from sk_quadrant._targets.encodings import Binary, Encoding, MultiLabel, recognize
+from sk_quadrant._targets.reading import LabelArray
 from sk_quadrant._targets.responses import (
     RESPONSE_METHODS,
     Response,
@@ -18,15 +19,7 @@ from sk_quadrant._targets.responses import (
     find_label_names,
     first_method,
 )
-from sk_quadrant._targets.targets import (
-    Targets,
-    as_classes,
-    as_numbers,
-    is_label_column,
-    is_label_matrix,
-    is_target_column,
-    read_matrix,
-)
+from sk_quadrant._targets.targets import Targets
 
 
 def read_for_any_classifier(y: Any, *, soft: bool, for_multiclass: str = "") -> tuple[Any, Encoding, Targets]:
@@ -53,18 +46,17 @@ def read_for_any_classifier(y: Any, *, soft: bool, for_multiclass: str = "") -> 
     ValueError
         If y has another form.
     """
-    is_matrix = is_label_matrix(y) or is_target_column(y)
-    if not is_matrix:
-        classes = as_classes(y, warn=False)
-        _check_binary(classes, for_multiclass)
-        encoding = recognize(y, min_classes=1)
-        targets = encoding.encode(y, missing_labels="error")
-        if not (is_label_column(y) and (hasattr(y, "columns") or sparse.issparse(y))):
-            return classes if np.ndim(y) == 2 else y, encoding, targets
-    values = _unique_entries(y.tocsr()) if sparse.issparse(y) else as_numbers(y)
-    _check_entries(values, soft)
-    passed_on = _for_classifier(y, values)
-    return (passed_on, recognize(y), _matrix_targets(values)) if is_matrix else (passed_on, encoding, targets)
+    labels = LabelArray(y)
+    if labels.is_matrix or labels.is_target_column:
+        values = _checked_entries(labels, soft)
+        return _for_classifier(y, values), recognize(labels), _matrix_targets(values)
+    classes = labels.classes()
+    _check_binary(classes, for_multiclass)
+    encoding = recognize(labels, min_classes=1)
+    targets = encoding.encode(labels, missing_labels="error")
+    if labels.is_label_column and (hasattr(y, "columns") or sparse.issparse(y)):
+        return _for_classifier(y, _checked_entries(labels, soft)), encoding, targets
+    return classes if np.ndim(y) == 2 else y, encoding, targets
 
 
 def _for_classifier(y: Any, values: Any) -> Any:
@@ -91,15 +83,12 @@ def _check_binary(y: Any, for_multiclass: str) -> None:
         )
 
 
-def _unique_entries(values: Any) -> Any:
-    """Return a CSR matrix without duplicate entries; an array unchanged."""
+def _checked_entries(labels: LabelArray, soft: bool) -> Any:
+    """Return label columns as a CSR matrix without duplicate entries, or as an array."""
+    values: Any = labels.y.tocsr() if sparse.issparse(labels.y) else labels.numbers
     if sparse.issparse(values) and not values.has_canonical_format:
         values = values.copy()
         values.sum_duplicates()
-    return values
-
-
-def _check_entries(values: Any, soft: bool) -> None:
     entries = values.data if sparse.issparse(values) else values
     is_allowed = (entries >= 0) & (entries <= 1) if soft else (entries == 0) | (entries == 1)
     others = entries[~(is_allowed | np.isnan(entries))]
@@ -109,12 +98,13 @@ def _check_entries(values: Any, soft: bool) -> None:
             f"y must be an indicator matrix of shape (n_samples, n_labels) {allowed_values}, or NaN where a label is "
             f"unknown, got values from {others.min()} to {others.max()}."
         )
+    return values
 
 
 def _matrix_targets(values: Any) -> Targets:
     if sparse.issparse(values) and not ((values.data == 0) | (values.data == 1)).all():
         values = values.toarray()  # sparse targets hold neither NaN nor probabilities
-    return read_matrix(values, missing_labels="ignore")
+    return LabelArray(values).targets()
 
 
 def encoding_of_predictions(classifier: Any, predicted: Any) -> Encoding:
@@ -126,7 +116,7 @@ def encoding_of_predictions(classifier: Any, predicted: Any) -> Encoding:
         If it predicts more than two classes of a 1-D y.
     """
     if np.ndim(predicted) == 2:
-        return MultiLabel(np.arange(predicted.shape[1]), find_label_names(classifier), container_of(predicted))
+        return MultiLabel(np.arange(predicted.shape[1]), find_label_names(classifier), LabelArray(predicted).container)
     classes = np.asarray(classifier.classes_)
     if len(classes) > 2:
         raise ValueError(

@@ -19,17 +19,9 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from sk_quadrant._arrays import follow_sparse_interface
 from sk_quadrant._targets.class_weights import class_weights, label_weights
-from sk_quadrant._targets.label_names import align_labels, are_compatible, column_names
-from sk_quadrant._targets.targets import (
-    Targets,
-    as_classes,
-    check_matrix_shape,
-    count_classes,
-    is_label_column,
-    is_label_matrix,
-    is_target_column,
-    read_matrix,
-)
+from sk_quadrant._targets.label_names import align_labels, are_compatible
+from sk_quadrant._targets.reading import LabelArray
+from sk_quadrant._targets.targets import Targets
 from sk_quadrant._tensors import as_integers, beside, hstack, join, off_device, rounded_like
 
 CONTAINERS: dict[str, Any] = {"csr_matrix": sparse.csr_matrix, "csr_array": sparse.csr_array}
@@ -171,8 +163,8 @@ class Encoding(ABC):
         """The classes or labels, for messages."""
         return f"the classes {self.classes.tolist()}"
 
-    def _known_classes(self, y: Any) -> NDArray[Any]:
-        found = as_classes(y)
+    def _known_classes(self, y: LabelArray) -> NDArray[Any]:
+        found = y.classes(warn=True)
         unseen = np.setdiff1d(found, self.classes)
         if len(unseen):
             raise ValueError(
@@ -210,10 +202,10 @@ class Binary(Encoding):
 
     def encode(self, y: Any, *, missing_labels: str) -> Targets:
         """Return the targets of y; see `Encoding.encode`."""
-        y = self.align(y)
-        if is_target_column(y) and self.classes.tolist() == [0, 1]:
-            return read_matrix(y, missing_labels=missing_labels)
-        present = (self._known_classes(y) == self.positive) & (len(self.classes) == 2)
+        labels = LabelArray.of(y).aligned(self.label_names)
+        if labels.is_target_column and self.classes.tolist() == [0, 1]:
+            return labels.targets(missing_labels)
+        present = (self._known_classes(labels) == self.positive) & (len(self.classes) == 2)
         return Targets(present[:, None].astype(np.uint8))
 
     def decide(self, scores: Any, thresholds: Any) -> Any:
@@ -273,7 +265,7 @@ class Multiclass(Encoding):
 
     def encode(self, y: Any, *, missing_labels: str) -> Targets:
         """Return the targets of y; see `Encoding.encode`."""
-        return Targets((self._known_classes(y)[:, None] == self.classes).astype(np.uint8))
+        return Targets((self._known_classes(LabelArray.of(y))[:, None] == self.classes).astype(np.uint8))
 
     def decide(self, scores: Any, thresholds: Any) -> Any:
         """Return the index of the largest score of each row; thresholds have no influence."""
@@ -327,7 +319,7 @@ class MultiLabel(Encoding):
 
     def encode(self, y: Any, *, missing_labels: str) -> Targets:
         """Return the targets of y; see `Encoding.encode`."""
-        targets = read_matrix(self.align(y), missing_labels=missing_labels)
+        targets = LabelArray.of(y).aligned(self.label_names).targets(missing_labels)
         self.check_same(MultiLabel(np.arange(targets.n_labels)))
         return targets
 
@@ -414,37 +406,38 @@ def read_targets(y: Any, *, missing_labels: str, classes: Any = None, min_classe
     ValueError
         If y is not 0/1, not a probability, has too few classes, or is not a classification target.
     """
+    y = LabelArray.of(y)
     encoding = recognize(y, classes, min_classes=min_classes)
     return encoding, encoding.encode(y, missing_labels=missing_labels)
 
 
 def recognize(y: Any, classes: Any = None, *, min_classes: int = 2) -> Encoding:
     """Return the encoding of y; see `read_targets`."""
-    if is_label_matrix(y):
+    y = LabelArray.of(y)
+    if y.is_matrix:
         return _recognize_matrix(y, classes)
-    if is_target_column(y) and classes is None:
-        return Binary(np.arange(2), column_names(y))
-    values = as_classes(y, warn=False)  # encode warns
-    found, _ = count_classes(values if classes is None else np.asarray(classes))
+    if y.is_target_column and classes is None:
+        return Binary(np.arange(2), y.column_names)
+    values = y.classes()
+    found = _sorted(values if classes is None else np.asarray(classes))
     check_classification_targets(values)
-    if classes is None and len(found) == 1 and is_label_column(y):
+    if classes is None and len(found) == 1 and y.is_label_column:
         found = np.arange(2).astype(found.dtype)
     if len(found) < min_classes:
         raise ValueError(f"y must have at least {min_classes} classes, got {len(found)} class: {found.tolist()}.")
-    return Binary(found, column_names(y)) if len(found) <= 2 else Multiclass(found)
+    return Binary(found, y.column_names) if len(found) <= 2 else Multiclass(found)
 
 
-def _recognize_matrix(y: Any, classes: Any) -> MultiLabel:
-    matrix = y if hasattr(y, "shape") else np.asarray(y)
-    check_matrix_shape(matrix)
-    n_labels = matrix.shape[1]
+def _recognize_matrix(y: LabelArray, classes: Any) -> MultiLabel:
+    y.check_matrix()
+    n_labels = y.shape[1]
     if classes is not None and not np.array_equal(np.unique(classes), np.arange(n_labels)):
         raise ValueError(f"classes must be None or arange({n_labels}) for a y of {n_labels} labels, got {classes!r}.")
-    return MultiLabel(np.arange(n_labels), column_names(y), container_of(y))
+    return MultiLabel(np.arange(n_labels), y.column_names, y.container)
 
 
-def container_of(y: Any) -> str | None:
-    """Return the class in `scipy.sparse` of predictions for a y, None for dense ones."""
-    if not sparse.issparse(y):
-        return None
-    return "csr_array" if isinstance(y, sparse.sparray) else "csr_matrix"
+def _sorted(classes: NDArray[Any]) -> NDArray[Any]:
+    try:
+        return np.unique(classes)
+    except TypeError as error:
+        raise ValueError(f"y must hold classes of one type, which can be sorted: {error}.") from error

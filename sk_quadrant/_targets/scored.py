@@ -14,8 +14,8 @@ from sklearn.utils import check_array
 from sk_quadrant._arrays import masked_as_nan, row_blocks
 from sk_quadrant._namespaces import Namespace, in_numpy
 from sk_quadrant._targets.label_names import align_labels, column_names
+from sk_quadrant._targets.reading import LabelArray
 from sk_quadrant._targets.responses import positive_probabilities
-from sk_quadrant._targets.targets import is_label_matrix, read_matrix
 from sk_quadrant._targets.weights import check_sample_weight, weigh_rows
 
 if TYPE_CHECKING:
@@ -112,9 +112,9 @@ def _check(y_true: Any, y_score: Any, sample_weight: Any, *, name: str) -> Score
 def _check_targets(y_true: Any) -> Targets:
     """Return the targets of a label matrix, or of one label."""
     y_true = y_true.toarray() if sparse.issparse(y_true) else y_true
-    if not is_label_matrix(y_true, "y_true") and np.ndim(y_true) == 1:
+    if not LabelArray(y_true, "y_true").is_matrix and np.ndim(y_true) == 1:
         y_true = y_true.to_frame() if hasattr(y_true, "to_frame") else np.asarray(masked_as_nan(y_true))[:, np.newaxis]
-    return read_matrix(y_true, missing_labels="ignore", name="y_true")
+    return LabelArray(y_true, "y_true").targets()
 
 
 def _check_scores(y_score: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from sk_quadrant._rows.parts import Chunks, Schema, ShardedRows, Summary
 from sk_quadrant._rows.reading import read_features
 from sk_quadrant._rows.training import TrainingRows, read_training_rows
 from sk_quadrant._rows.validation import divide, read_validation_rows
-from sk_quadrant._targets.targets import is_label_column, is_label_matrix
+from sk_quadrant._targets.reading import LabelArray
 from sk_quadrant._training.parameters import check_chunk_device, check_takes_tensors, reads_chunks
 
 if TYPE_CHECKING:
@@ -53,9 +53,10 @@ def read_batch(
     y, classes, sample_weight = map(in_numpy, (y, classes, sample_weight))
     if start is not None:
         return _in_memory(estimator, X, y, sample_weight, start, classes=classes, encoding=start.encoding)
-    if classes is None and not (is_label_matrix(y) or is_label_column(y)):
+    labels = LabelArray.of(y)
+    if classes is None and not (labels.is_matrix or labels.is_label_column):
         raise ValueError("classes must be passed on the first call to partial_fit.")
-    return _in_memory(estimator, X, y, sample_weight, None, classes=classes)
+    return _in_memory(estimator, X, labels, sample_weight, None, classes=classes)
 
 
 def _in_memory(

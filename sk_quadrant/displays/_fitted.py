@@ -14,8 +14,8 @@ from sk_quadrant._targets import responses
 from sk_quadrant._targets.any_classifier import encoding_of_predictions, stated_thresholds
 from sk_quadrant._targets.encodings import Encoding
 from sk_quadrant._targets.label_names import are_compatible, column_names, listed
+from sk_quadrant._targets.reading import LabelArray
 from sk_quadrant._targets.responses import RESPONSE_METHODS, Response, delegates, first_method
-from sk_quadrant._targets.targets import as_classes
 
 
 def check_classifier(estimator: Any, display: type) -> None:
@@ -44,7 +44,7 @@ def align_to_fit(estimators: Sequence[Any], X: Any, y: Any, label_names: Any) ->
         label_names = encoding.label_names if encoding.positive == 1 else encoding.titles
     y = encoding.align(y)
     if y is not None and encoding.exclusive and encoding.classes.tolist() != [0, 1]:
-        y = encoding.encode(as_classes(y, warn=False), missing_labels="error").values
+        y = encoding.encode(LabelArray(y).classes(), missing_labels="error").values
     return encoding, y, label_names
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sk_quadrant._targets.targets import read_matrix
+from sk_quadrant._targets.reading import LabelArray
 from sk_quadrant._targets.weights import check_sample_weight
 from sk_quadrant.hierarchy._labels import LabelHierarchy
 
@@ -64,8 +64,8 @@ def hierarchical_f1_score(y_true: Any, y_pred: Any, hierarchy: LabelHierarchy, *
     >>> hierarchical_f1_score([[0, 0, 1, 0, 0]], [[0, 0, 0, 0, 1]], hierarchy)
     0.0
     """
-    true = read_matrix(y_true, missing_labels="ignore", name="y_true")
-    predicted = read_matrix(y_pred, missing_labels="error", name="y_pred")
+    true = LabelArray(y_true, "y_true").targets()
+    predicted = LabelArray(y_pred, "y_pred").targets("error")
     if true.values.shape != predicted.values.shape:
         raise ValueError(
             f"y_true and y_pred must have one shape, got {true.values.shape} and {predicted.values.shape}."

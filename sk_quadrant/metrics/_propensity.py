@@ -12,8 +12,8 @@ from sklearn.utils._param_validation import Interval
 from sk_quadrant._parameters import validate_params
 from sk_quadrant._targets.label_names import column_names
 from sk_quadrant._targets.label_values import read_label_values
+from sk_quadrant._targets.reading import LabelArray
 from sk_quadrant._targets.scored import ScoredTargets, check_ranked_targets
-from sk_quadrant._targets.targets import read_matrix
 
 _CONSTRAINTS = {
     "y_true": ["array-like", "sparse matrix"],
@@ -80,7 +80,7 @@ def label_propensities(y_train: Any, *, a: float = 0.55, b: float = 1.5) -> NDAr
     >>> label_propensities([[1, 0], [1, 0], [1, 1], [1, 0]]).round(2)
     array([0.8 , 0.72])
     """
-    targets = read_matrix(y_train, missing_labels="ignore", name="y_train")
+    targets = LabelArray(y_train, "y_train").targets()
     log_n = np.log(np.maximum(targets.n_known(), 1))
     constant = np.maximum(log_n - 1, 0) * (b + 1) ** a
     return np.asarray(1 / (1 + constant * (targets.counts() + b) ** -a))

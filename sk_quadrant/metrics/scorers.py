@@ -18,8 +18,9 @@ from sk_quadrant._namespaces import in_numpy
 from sk_quadrant._parameters import validate_params
 from sk_quadrant._targets.encodings import Binary
 from sk_quadrant._targets.label_names import align_labels
+from sk_quadrant._targets.reading import LabelArray
 from sk_quadrant._targets.responses import find_label_names, positive_probabilities, respond
-from sk_quadrant._targets.targets import as_classes, is_label_matrix, is_target_column, one_class_labels, read_matrix
+from sk_quadrant._targets.targets import one_class_labels
 from sk_quadrant.metrics._calibration import expected_calibration_error
 from sk_quadrant.metrics._f1 import multilabel_f1_score, multilabel_precision_score, multilabel_recall_score
 from sk_quadrant.metrics._log_loss import multilabel_log_loss
@@ -47,7 +48,7 @@ class _MultilabelScorer(_BaseScorer):
         if metadata.get("sample_weight") is not None:
             weight = align_labels(metadata["sample_weight"], names, name="sample_weight")
             metadata = {**metadata, "sample_weight": weight}
-        if is_label_matrix(y_true, "y_true"):
+        if LabelArray(y_true, "y_true").is_matrix:
             response = in_numpy(method(X))
             scores = positive_probabilities(response, estimator) if isinstance(response, list) else response
         else:
@@ -58,7 +59,7 @@ class _MultilabelScorer(_BaseScorer):
         return score
 
     def _warn_of_nan(self, y_true: Any, names: Any) -> None:
-        single = one_class_labels(read_matrix(y_true, missing_labels="ignore", name="y_true"), names)
+        single = one_class_labels(LabelArray(y_true, "y_true").targets(), names)
         warnings.warn(
             f"{self!r} is NaN; labels with a single class in these rows: {single}.",
             UndefinedMetricWarning,
@@ -81,8 +82,9 @@ def _one_label(y_true: Any, X: Any, estimator: Any, method: str) -> tuple[Any, A
     if len(classes) > 2:
         raise ValueError(f"y_true must be labels, or two classes, got a classifier of {len(classes)} classes.")
     encoding = Binary(classes)
-    if not is_target_column(y_true):
-        y_true = (as_classes(y_true, warn=False) == encoding.positive)[:, np.newaxis].astype(np.int64)
+    labels = LabelArray(y_true, "y_true")
+    if not labels.is_target_column:
+        y_true = (labels.classes() == encoding.positive)[:, np.newaxis].astype(np.int64)
     if method == "predict":
         return y_true, (np.asarray(in_numpy(estimator.predict(X))).reshape(-1, 1) == encoding.positive).astype(np.int64)
     return y_true, respond(estimator, X, method, encoding).values

@@ -6,7 +6,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from sk_quadrant._targets.targets import as_classes, count_classes, is_label_matrix, read_matrix
+from sk_quadrant._targets.encodings import recognize
+from sk_quadrant._targets.reading import LabelArray
 
 Y = np.array([[0, 1, 1], [1, 0, 1]])
 KNOWN = np.array([[True, True, False], [False, True, True]])
@@ -28,8 +29,8 @@ UNKNOWN = {
 @pytest.mark.parametrize("y", UNKNOWN.values(), ids=UNKNOWN)
 def test_every_form_of_an_unknown_label_is_masked(y):
     """Targets are 0 there, and hard elsewhere."""
-    assert is_label_matrix(y)
-    targets = read_matrix(y, missing_labels="ignore")
+    assert LabelArray(y).is_matrix
+    targets = LabelArray(y).targets("ignore")
     assert targets.values.dtype == np.uint8
     assert_array_equal(targets.values, np.where(KNOWN, Y, 0))
     assert_array_equal(targets.mask, KNOWN)
@@ -39,13 +40,13 @@ def test_every_form_of_an_unknown_label_is_masked(y):
 def test_unknown_labels_have_to_be_asked_for(y):
     """The message tells how."""
     with pytest.raises(ValueError, match=r"Input y_true contains NaN. Pass missing_labels='ignore'"):
-        read_matrix(y, missing_labels="error", name="y_true")
+        LabelArray(y, "y_true").targets("error")
 
 
 @pytest.mark.parametrize(("given", "kept"), [(np.float16, np.float32), (np.float32, np.float32), (float, float)])
 def test_soft_targets_keep_their_precision(given, kept):
     """Half precision becomes single."""
-    targets = read_matrix(np.array([[0.25, 1.0]], dtype=given), missing_labels="error")
+    targets = LabelArray(np.array([[0.25, 1.0]], dtype=given)).targets("error")
     assert targets.values.dtype == kept
     assert targets.is_soft
 
@@ -53,7 +54,7 @@ def test_soft_targets_keep_their_precision(given, kept):
 def test_sparse_targets_are_csc_without_zeros():
     """Stored zeros are dropped, in a copy."""
     y = sparse.csr_array((np.array([0, 1, 1]), [0, 1, 2], [0, 2, 3]), shape=(2, 3))
-    targets = read_matrix(y, missing_labels="error")
+    targets = LabelArray(y).targets("error")
     assert (targets.values.format, targets.values.nnz, y.nnz) == ("csc", 2, 3)
     assert_array_equal(targets.values.toarray(), y.toarray())
 
@@ -94,7 +95,7 @@ def test_sparse_targets_are_csc_without_zeros():
 def test_what_is_no_label_matrix_is_refused(y, message):
     """An error says what y must be, what came, and what to do."""
     with pytest.raises(ValueError, match=message):
-        read_matrix(y, missing_labels="ignore")
+        LabelArray(y).targets("ignore")
 
 
 @pytest.mark.parametrize(
@@ -112,10 +113,9 @@ def test_what_is_no_label_matrix_is_refused(y, message):
 def test_what_is_no_class_is_refused(y, message):
     """A 1-D y has no unknown classes."""
     with pytest.raises(ValueError, match=message):
-        as_classes(y)
+        LabelArray(y).classes()
 
 
-def test_classes_are_counted_in_their_order():
-    """Sorted, with the rows of each."""
-    classes, counts = count_classes(np.array(["b", "a", "b"]))
-    assert (classes.tolist(), counts.tolist()) == (["a", "b"], [1, 2])
+def test_classes_are_sorted():
+    """The second one of two is the label."""
+    assert recognize(np.array(["b", "a", "b"])).classes.tolist() == ["a", "b"]
