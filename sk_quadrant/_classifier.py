@@ -625,7 +625,7 @@ class QuadrantMultiLabelClassifier(
     def net_(self) -> Any:
         """Trained skorch net, built again from the coefficients after unpickling."""
         check_is_fitted(self)
-        from sk_quadrant._solvers.mini_batch.module_net import net_of
+        from sk_quadrant._solvers.mini_batch.net import net_of
 
         return net_of(self.model_)
 

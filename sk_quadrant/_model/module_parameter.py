@@ -31,7 +31,7 @@ def module_to_dict(module: Any) -> Any:
     """Return a parameter `module` as it is saved: an instance without its tensors, and anything else as it is."""
     if not is_instance(module):
         return module
-    from sk_quadrant._solvers.module_parts import take_apart
+    from sk_quadrant._solvers.own_modules import take_apart
 
     return take_apart(module)
 
@@ -40,6 +40,6 @@ def module_from_dict(module: Any) -> Any:
     """Return the parameter `module` from the result of `module_to_dict`."""
     if not isinstance(module, Mapping):
         return module
-    from sk_quadrant._solvers.module_parts import put_together
+    from sk_quadrant._solvers.own_modules import put_together
 
     return put_together(module)

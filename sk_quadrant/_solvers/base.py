@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,12 +137,17 @@ class FitResult:
         return all(bool(parameter.isfinite().all()) for parameter in self.net.module_.parameters())
 
 
-class Solver(ABC):
+@dataclass(frozen=True)
+class Solver:
     """A training algorithm.
 
     Attributes
     ----------
     name : str
+    solve : callable
+        Function of a `Problem` that returns a `FitResult`. It raises a FloatingPointError if the loss becomes infinite
+        or NaN, and a KeyboardInterrupt if the user interrupts the first iteration or epoch; a later interrupt returns
+        the current weights.
     cannot : mapping of str to str
         Parameters and methods of the estimator that it does not support, with the reason.
     needs_sums_only : bool
@@ -154,20 +158,9 @@ class Solver(ABC):
         Value of ``tol="auto"``.
     """
 
-    name: ClassVar[str]
-    cannot: ClassVar[Mapping[str, str]] = {}
-    needs_sums_only: ClassVar[bool] = False
-    random: ClassVar[bool] = True
-    default_tol: ClassVar[float] = 1e-4
-
-    @abstractmethod
-    def solve(self, problem: Problem) -> FitResult:
-        """Return the solution of a problem.
-
-        Raises
-        ------
-        FloatingPointError
-            If the loss becomes infinite or NaN.
-        KeyboardInterrupt
-            If the user interrupts the first iteration or epoch; a later interrupt returns the current weights.
-        """
+    name: str
+    solve: Callable[[Problem], FitResult]
+    cannot: Mapping[str, str]
+    needs_sums_only: bool = False
+    random: bool = True
+    default_tol: float = 1e-4

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
 from sk_quadrant._namespaces import is_tensor
+from sk_quadrant._solvers import forks  # noqa: F401
 from sk_quadrant._solvers.tensors import SparseRows, as_tensor, torch_dtype
 from sk_quadrant._tensors import numpy_dtype
 
@@ -122,8 +122,8 @@ class Network(nn.Module):
         return scores
 
 
-def initial_layers(sizes: Sequence[int], *, fit_intercept: bool, dtype: Any, seed: int) -> Layers:
-    """Return initial weights (n_out, n_in) and intercepts (n_out,) of each layer.
+def initial_layers(module: Any, seed: int) -> Layers:
+    """Return initial weights (n_out, n_in) and intercepts (n_out,) of each layer of a model.
 
     They are uniform within sqrt(6 / (n_in + n_out)) [1]_, as in scikit-learn's networks.
 
@@ -134,11 +134,10 @@ def initial_layers(sizes: Sequence[int], *, fit_intercept: bool, dtype: Any, see
     """
     rng = np.random.default_rng(seed)
     layers = []
-    for n_in, n_out in pairwise(sizes):
+    for layer in module.layers:
+        n_out, n_in = layer.weight.shape
         bound = math.sqrt(6 / (n_in + n_out))
-        weight = rng.uniform(-bound, bound, (n_out, n_in)).astype(dtype)
-        bias = rng.uniform(-bound, bound, n_out).astype(dtype)
-        layers.append((weight, bias if fit_intercept else np.zeros_like(bias)))
+        layers.append((rng.uniform(-bound, bound, (n_out, n_in)), rng.uniform(-bound, bound, n_out)))
     return layers
 
 
@@ -153,17 +152,14 @@ def read_layers(module: Any, *, copy: bool = True, feature_major: bool = False) 
     feature_major : bool, default=False
         Whether the weights are held feature by feature, the order in which sparse rows are multiplied.
     """
-    order = "F" if feature_major else "C"
-    layers = [(_array(layer.weight, order), _bias(layer)) for layer in module.layers]
-    return [(weight.copy(order="K"), bias.copy()) for weight, bias in layers] if copy else layers
-
-
-def _array(tensor: Tensor, order: Any = "C") -> NDArray[Any]:
-    return np.asarray(tensor.detach().cpu().numpy(), order=order)
-
-
-def _bias(layer: LinearScores) -> NDArray[Any]:
-    return _array(layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias)
+    order: Any = "F" if feature_major else "C"
+    layers = []
+    for layer in module.layers:
+        bias = layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
+        parts = (part.detach().cpu().numpy() for part in (layer.weight, bias))
+        weight, intercept = (np.array(part, order=order) if copy else np.asarray(part, order=order) for part in parts)
+        layers.append((weight, intercept))
+    return layers
 
 
 @torch.no_grad()

@@ -1,8 +1,9 @@
-"""The skorch nets of all solvers: the criterion, which calls the loss, and the training loop."""
+"""The skorch nets of all solvers: the criterion, which calls the loss, and the run of a training loop."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +12,16 @@ from skorch.callbacks import EarlyStopping
 from skorch.utils import to_numpy
 from torch import Tensor, nn
 
-from sk_quadrant._solvers import forks  # noqa: F401
 from sk_quadrant._solvers.tensors import split_targets
 
 if TYPE_CHECKING:
     from sk_quadrant.losses import Loss
 
+Net = TypeVar("Net", bound="LabelNet")
 
-class TrainingFinished(Exception):  # noqa: N818
-    """Raised to end the training loop early, on purpose."""
+
+class TrainingFinished(KeyboardInterrupt):
+    """Raised to end the training loop early, on purpose; skorch ends it by a plain KeyboardInterrupt."""
 
 
 class LossCriterion(nn.Module):
@@ -42,9 +44,29 @@ class LossCriterion(nn.Module):
 
 
 class LabelNet(NeuralNet):
-    """Net that predicts labels; its `predict_proba` applies the link, passed as `predict_nonlinearity`."""
+    """Net that predicts labels; its `predict_proba` applies the link, passed as `predict_nonlinearity`.
+
+    Attributes
+    ----------
+    interrupted_ : bool
+        Whether the user has stopped the training.
+    """
 
     interrupted_ = False
+
+    @classmethod
+    def around(cls: type[Net], module: nn.Module, loss: Loss, device: Any, **options: Any) -> Net:
+        """Return an initialised net around a module and a loss, with further parameters of the class."""
+        net: Net = cls(
+            module,
+            LossCriterion(loss),
+            device=device,
+            train_split=None,
+            predict_nonlinearity=None if loss.link is None else loss.link.inverse,
+            verbose=0,
+            **options,
+        ).initialize()
+        return net
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """Return which scores exceed the natural threshold of the loss."""
@@ -52,29 +74,14 @@ class LabelNet(NeuralNet):
         return np.asarray(scores > self.criterion_.loss.threshold, dtype=np.int64)
 
 
-def net_parameters(module: nn.Module, loss: Loss, device: Any) -> dict[str, Any]:
-    """Return the parameters of a net that do not depend on the solver."""
-    return {
-        "module": module,
-        "criterion": LossCriterion(loss),
-        "device": device,
-        "train_split": None,
-        "predict_nonlinearity": None if loss.link is None else loss.link.inverse,
-        "verbose": 0,
-    }
-
-
-def run(net: LabelNet, data: Any) -> bool:
-    """Run the training loop of a net and return whether it ended early on purpose."""
-    finished = False
-    net.interrupted_ = False
+def run(net: LabelNet, data: Any, fit_loop: Callable[[], Any]) -> bool:
+    """Run the training loop of a net between its notifications, and return whether it ended early on purpose."""
+    net.interrupted_, finished = False, False
     try:
         net.notify("on_train_begin", X=data, y=None)
-        net.fit_loop(data)
-    except TrainingFinished:
-        finished = True
-    except KeyboardInterrupt:  # also how skorch's EarlyStopping ends the loop
-        finished = _has_stopped(net)
+        fit_loop()
+    except KeyboardInterrupt as end:
+        finished = isinstance(end, TrainingFinished) or _has_stopped(net)
         net.interrupted_ = not finished
     net.notify("on_train_end", X=data, y=None)
     return finished

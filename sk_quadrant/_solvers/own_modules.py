@@ -20,6 +20,7 @@ from torch.nn.parameter import is_lazy
 from sk_quadrant._solvers.tensors import as_tensor
 from sk_quadrant._tensors import numpy_dtype
 
+KINDS = ("_parameters", "_buffers")
 PLAIN_DTYPES = (torch.float16, torch.float32, torch.float64)  # floating dtypes that NumPy has
 
 
@@ -71,6 +72,12 @@ def build_own_module(module: Any, inputs: Any, n_labels: int, *, seed: int, devi
         built = built if isinstance(module, type) else _copied(built)
         if any(is_lazy(parameter) for parameter in built.parameters()):
             scores_of_inputs(built, inputs[:2], n_labels)
+    for name, part in built.named_modules():
+        if isinstance(part, nn.Embedding | nn.EmbeddingBag) and part.sparse:
+            raise ValueError(
+                f"The gradient of module's parameter '{name}.weight' is sparse, which the solvers do not support. Use "
+                "sparse=False in its embedding."
+            )
     if not any(parameter.requires_grad for parameter in built.parameters()):
         raise ValueError(
             "module must have a parameter that requires a gradient, got none: nothing could be trained. Unfreeze the "
@@ -219,19 +226,6 @@ def frozen_in_evaluation(module: nn.Module) -> list[str]:
     ]
 
 
-def penalised(module: nn.Module) -> list[nn.Parameter]:
-    """Return the penalised parameters: trained parameters of two axes or more."""
-    return [parameter for parameter in module.parameters() if parameter.requires_grad and parameter.ndim > 1]
-
-
-def read_state(module: nn.Module) -> dict[str, Any]:
-    """Return a copy of the state of a module: parameters, buffers, and extra state."""
-    return {
-        name: value.detach().clone() if isinstance(value, Tensor) else deepcopy(value)
-        for name, value in module.state_dict().items()
-    }
-
-
 def state_arrays(state: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     """Return the tensors of a state as arrays, in single precision if NumPy does not have theirs.
 
@@ -254,3 +248,50 @@ def as_array(tensor: Tensor) -> NDArray[Any]:
         tensor = tensor.float()
     array: NDArray[Any] = tensor.detach().cpu().numpy().copy()
     return array
+
+
+def take_apart(module: nn.Module) -> Any:
+    """Return a module as a dict of its parts; unchanged if it has uninitialised lazy parameters.
+
+    Tensors that are neither parameters nor buffers stay in the module.
+    """
+    tensors = list(dict.fromkeys(tensor for _, _, _, tensor in _places(module)))
+    if any(is_lazy(tensor) for tensor in tensors):
+        return module
+    number = {tensor: k for k, tensor in enumerate(tensors)}
+    places = [(name, kind, key, number[tensor]) for name, kind, key, tensor in _places(module)]
+    skeleton = deepcopy(module, {id(tensor): tensor for tensor in tensors})  # tensors are not copied
+    for name, kind, key, _ in places:
+        getattr(skeleton.get_submodule(name), kind)[key] = None
+    return {
+        "skeleton": skeleton,
+        "places": places,
+        "arrays": [as_array(tensor) for tensor in tensors],
+        "dtypes": [str(tensor.dtype).removeprefix("torch.") for tensor in tensors],
+        "trained": [tensor.requires_grad for tensor in tensors],
+    }
+
+
+def put_together(parts: Any) -> Any:
+    """Return the module from the result of `take_apart`."""
+    if not isinstance(parts, Mapping):
+        return parts
+    module = deepcopy(parts["skeleton"])
+    tensors = [
+        torch.tensor(array).to(getattr(torch, dtype))
+        for array, dtype in zip(parts["arrays"], parts["dtypes"], strict=True)
+    ]
+    for name, kind, key, k in parts["places"]:
+        if kind == "_parameters" and not isinstance(tensors[k], nn.Parameter):
+            tensors[k] = nn.Parameter(tensors[k], requires_grad=parts["trained"][k])
+        getattr(module.get_submodule(name), kind)[key] = tensors[k]
+    return module
+
+
+def _places(module: nn.Module) -> Iterator[tuple[str, str, str, Tensor]]:
+    """Yield submodule, kind and name of each tensor, and the tensor, which may be shared by several names."""
+    for name, part in module.named_modules():
+        for kind in KINDS:
+            for key, tensor in getattr(part, kind).items():
+                if tensor is not None:
+                    yield name, kind, key, tensor

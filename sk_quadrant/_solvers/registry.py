@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any
 
 from sk_quadrant._solvers.base import FitResult, Problem, Solver
 
 LINEAR_ONLY = "which solves linear models only"
-ONE_PENALTY = "whose penalty is the same for all labels"
-ALL_WEIGHTS = "whose steps change the weights of all labels"
 OWN_STEPS = "whose line search finds its own steps"
+NOT_IN_BATCHES = {
+    "C": "whose penalty is the same for all labels",
+    "coef_threshold": "whose steps change the weights of all labels",
+}
 
 
-class LBFGS(Solver):
-    """All rows at once, from zero, without randomness; see `full_batch`."""
+def _full_batch(problem: Problem) -> FitResult:
+    """Use all rows at once, from zero, without randomness; see `full_batch`."""
+    from sk_quadrant._solvers.full_batch.fit import solve
 
-    name = "lbfgs"
-    cannot: ClassVar[Mapping[str, str]] = {
+    return solve(problem)
+
+
+def _mini_batch(problem: Problem, *, optimizer: str, **options: Any) -> FitResult:
+    """Use mini-batches, with an optimizer of PyTorch and its options; see `mini_batch`."""
+    from torch import optim
+
+    from sk_quadrant._solvers.mini_batch.fit import solve
+
+    return solve(problem, getattr(optim, optimizer), **options)
+
+
+LBFGS = Solver(
+    "lbfgs",
+    _full_batch,
+    cannot={
         "hidden_layer_sizes": LINEAR_ONLY,
         "module": LINEAR_ONLY,
         "residual": LINEAR_ONLY,
@@ -27,50 +45,15 @@ class LBFGS(Solver):
         "step",
         "early_stopping": "which goes to the optimum of the penalised objective; choose C by cross-validation instead",
         "partial_fit": "which needs all rows at once",
-    }
-    needs_sums_only = True
-    random = False
-    default_tol = 5e-4  # 40 to 6000 times closer to the optimum than scikit-learn on all sets measured; 1e-3: 8 times
+    },
+    needs_sums_only=True,
+    random=False,
+    default_tol=5e-4,  # 40 to 6000 times closer to the optimum than scikit-learn on all sets measured; 1e-3: 8 times
+)
+ADAMW = Solver("adamw", partial(_mini_batch, optimizer="AdamW"), NOT_IN_BATCHES)
+SGD = Solver("sgd", partial(_mini_batch, optimizer="SGD", momentum=0.9, nesterov=True), NOT_IN_BATCHES)
 
-    def solve(self, problem: Problem) -> FitResult:
-        """Return the solution; see `Solver.solve`."""
-        from sk_quadrant._solvers.full_batch.net import solve
-
-        return solve(problem)
-
-
-class MiniBatchSolver(Solver):
-    """Mini-batches, with an optimizer of PyTorch."""
-
-    optimizer: ClassVar[str]  # in torch.optim
-    options: ClassVar[Mapping[str, Any]] = {}
-    cannot: ClassVar[Mapping[str, str]] = {"C": ONE_PENALTY, "coef_threshold": ALL_WEIGHTS}
-
-    def solve(self, problem: Problem) -> FitResult:
-        """Return the solution; see `Solver.solve`."""
-        from torch import optim
-
-        from sk_quadrant._solvers.mini_batch.fit import solve
-
-        return solve(problem, getattr(optim, self.optimizer), **self.options)
-
-
-class AdamW(MiniBatchSolver):
-    """Adaptive steps."""
-
-    name = "adamw"
-    optimizer = "AdamW"
-
-
-class SGD(MiniBatchSolver):
-    """Nesterov momentum."""
-
-    name = "sgd"
-    optimizer = "SGD"
-    options: ClassVar[Mapping[str, Any]] = {"momentum": 0.9, "nesterov": True}
-
-
-SOLVERS: dict[str, Solver] = {solver.name: solver for solver in (LBFGS(), AdamW(), SGD())}
+SOLVERS: dict[str, Solver] = {solver.name: solver for solver in (LBFGS, ADAMW, SGD)}
 
 
 def solvers_that_can(name: str) -> list[str]:

@@ -72,20 +72,12 @@ class RankData(BatchData):
         Rows of each rank.
     chosen : ndarray of shape (n_chosen,), default=None
         Indices among all rows, None for all.
-    label_smoothing : float, default=None
-        See `BatchData`.
     """
 
     def __init__(
-        self,
-        rows: TrainingRows,
-        exchange: RankExchange,
-        counts: list[int],
-        chosen: NDArray[np.intp] | None = None,
-        *,
-        label_smoothing: float | None = None,
+        self, rows: TrainingRows, exchange: RankExchange, counts: list[int], chosen: NDArray[np.intp] | None = None
     ) -> None:
-        super().__init__(rows, label_smoothing=label_smoothing)
+        super().__init__(rows)
         self.exchange: RankExchange = exchange
         self.ranks, self.counts, self.chosen = exchange.ranks, counts, chosen
         self.first = sum(counts[: self.ranks.rank])
@@ -116,10 +108,6 @@ class RankData(BatchData):
         ]
         return np.concatenate(parts)
 
-    def check_known(self, where: str) -> None:
-        """Do nothing, since rows may be on other ranks; see `BatchData.check_known`."""
-
-    def subset(self, index: NDArray[np.intp], *, label_smoothing: float) -> RankData:
-        """Return some of all rows; see `BatchData.subset`."""
-        chosen = index if self.chosen is None else self.chosen[index]
-        return RankData(self.training_rows, self.exchange, self.counts, chosen, label_smoothing=label_smoothing)
+    def of(self, rows: TrainingRows, index: NDArray[np.intp] | None = None) -> RankData:
+        """Return other rows, or some of those of all ranks; see `BatchData.of`."""
+        return RankData(rows, self.exchange, self.counts, index)

@@ -298,7 +298,7 @@ def minimize(
             stop.set()
             trace.interrupted = True
     if not traces:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt("Training was interrupted before its first iteration.")
     if solved < sums.n_labels:
         traces[-1].interrupted = True
     return reduce(Trace.beside, traces).per_row(problems.space.total_weight)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 from torch import Tensor
 
-from sk_quadrant._solvers.tensors import SparseRows, split_targets, without_ones
+from sk_quadrant._solvers.own_modules import split_values
+from sk_quadrant._solvers.tensors import SparseRows, split_targets
 
 if TYPE_CHECKING:
     from sk_quadrant._solvers.mini_batch.data import BatchData
@@ -27,37 +27,33 @@ class Chunk:
     Parameters
     ----------
     features, y
-        Features, dense ones with a column of ones, and targets, as `BatchData.rows` returns them.
+        Features and targets, as `BatchData.rows` returns them.
     sizes : list of int
         Rows of each batch.
     counts : list of int or None, default=None
         Number of rows of each batch over all processes, None if all are in this process.
+    has_ones : bool
+        Whether the last column of the features is one of ones.
     """
 
-    def __init__(self, features: Any, y: Any, sizes: list[int], counts: list[int] | None = None) -> None:
-        self.features, self.y, self.sizes = features, y, sizes
+    def __init__(
+        self, features: Any, y: dict[str, Tensor], sizes: list[int], counts: list[int] | None = None, *, has_ones: bool
+    ) -> None:
+        self.features, self.y, self.sizes, self.has_ones = features, y, sizes, has_ones
         self.counts = sizes if counts is None else counts
-        self.X = without_ones(features)
+        self.X = features[:, :-1] if has_ones else features
         self.targets, self.mask, self.label_weight, self.row_weight = split_targets(y)
-
-    def __len__(self) -> int:
-        return len(self.sizes)
 
     @property
     def batches(self) -> Iterator[tuple[Any, Any]]:
-        """Features and targets of each batch, as views."""
-        return zip(self.X.split(self.sizes), self._split_y(), strict=True)
+        """Features and targets of each batch, as views; targets without masks and weights are a tensor."""
+        y = self.targets if len(self.y) == 1 else self.y
+        return zip(split_values(self.X, self.sizes), split_values(y, self.sizes), strict=True)
 
     def total_loss(self, loss: Loss) -> float:
         """Return the losses of `scores`, summed over rows."""
         losses = loss.per_sample(self.scores, self.targets, self.mask, self.label_weight)
         return float((losses if self.row_weight is None else losses * self.row_weight).sum(dtype=torch.float64))
-
-    def _split_y(self) -> list[Any]:
-        if not isinstance(self.y, dict):
-            return list(self.y.split(self.sizes))
-        groups = zip(*(part.split(self.sizes) for part in self.y.values()), strict=True)
-        return [dict(zip(self.y, group, strict=True)) for group in groups]
 
     @cached_property
     def scores(self) -> Tensor:
@@ -69,7 +65,7 @@ class Chunk:
         """Of each batch the features, scores, targets, mask, label weights, and row weights as a column."""
         columns = (self.mask, self.label_weight, None if self.row_weight is None else self.row_weight[:, None])
         parts = (self.features, self.scores, self.targets, *columns)
-        empty = [None] * len(self)
+        empty = [None] * len(self.sizes)
         return list(zip(*(empty if part is None else part.split(self.sizes) for part in parts), strict=True))
 
 
@@ -100,37 +96,29 @@ class Mixture:
 
     def of(self, chunk: Chunk) -> Chunk:
         """Return the combinations of a chunk's rows."""
-        return Chunk(self._mix_features(chunk.features), self._mix_targets(chunk), chunk.sizes)
-
-    def _mix_features(self, features: Any) -> Any:
-        if isinstance(features, SparseRows):
-            return features.mixed_with(self.partners, self.share)
-        return self._mix(features, torch.ones_like(features[:, 0]))
-
-    def _mix(self, values: Tensor, weight: Tensor) -> Tensor:
-        """Return weighted combinations of values, (n_rows, n_columns) or (n_rows,), with weights of that shape."""
-        share = torch.from_numpy(self.share).to(values).reshape(-1, *[1] * (values.ndim - 1))
-        partners = torch.from_numpy(self.partners).to(values.device)
-        weight = weight.reshape(*weight.shape, *[1] * (values.ndim - weight.ndim))
-        own, other = share * weight, (1 - share) * weight[partners]
-        total = own + other
-        return (own * values + other * values[partners]) / total.where(total > 0, 1)
-
-    def _mix_targets(self, chunk: Chunk) -> Any:
-        rows = torch.ones_like(chunk.targets[:, 0]) if chunk.row_weight is None else chunk.row_weight
-        ones = torch.ones_like(rows)
-        y = {"targets": chunk.targets}
-        if chunk.mask is None and chunk.label_weight is None:
-            y["targets"] = self._mix(chunk.targets, rows)
-        else:
-            labels = torch.ones_like(chunk.targets) if chunk.label_weight is None else chunk.label_weight
-            labels = labels if chunk.mask is None else labels * chunk.mask
-            y["targets"] = self._mix(chunk.targets, rows[:, None] * labels)
+        features, is_weighted = chunk.features, chunk.mask is not None or chunk.label_weight is not None
+        rows = torch.ones_like(chunk.targets[:, :1]) if chunk.row_weight is None else chunk.row_weight[:, None]
+        labels = torch.ones_like(chunk.targets) if chunk.label_weight is None else chunk.label_weight
+        labels = labels if chunk.mask is None else labels * chunk.mask
+        y = {"targets": self._mix(chunk.targets, rows * labels)}
+        if is_weighted:
             y["label_weight"] = self._mix(labels, rows)
             y["mask"] = y["label_weight"] > 0
         if chunk.row_weight is not None:
-            y["row_weight"] = self._mix(rows, ones)
-        return y if len(y) > 1 else y["targets"]
+            y["row_weight"] = self._mix(rows, torch.ones_like(rows))[:, 0]
+        if isinstance(features, SparseRows):
+            mixed: Any = features.mixed_with(self.partners, self.share)
+        else:
+            mixed = self._mix(features, torch.ones_like(rows))
+        return Chunk(mixed, y, chunk.sizes, has_ones=chunk.has_ones)
+
+    def _mix(self, values: Tensor, weight: Tensor) -> Tensor:
+        """Return combinations of values (n_rows, n_columns) with weights of that shape, or one per row."""
+        share = torch.from_numpy(self.share).to(values)[:, None]
+        partners = torch.from_numpy(self.partners).to(values.device)
+        own, other = share * weight, (1 - share) * weight[partners]
+        total = own + other
+        return (own * values + other * values[partners]) / total.where(total > 0, 1)
 
 
 class Batches:
@@ -198,21 +186,17 @@ class Batches:
 
     def _is_reusable(self) -> bool:
         # the number of rows of a batch that are in this process varies if there are several
-        return (
-            self.data.exchange is None and not sparse.issparse(self.data.X) and torch.device(self.device).type == "cpu"
-        )
+        return self.data.exchange is None and self.data.has_ones and torch.device(self.device).type == "cpu"
 
     def _gather(self, rows: NDArray[np.intp], sizes: list[int], counts: list[int]) -> Chunk:
-        features, y = self.data.rows(rows)
-        y = {key: part.to(self.device) for key, part in y.items()} if isinstance(y, dict) else y.to(self.device)
-        return Chunk(features.to(self.device), y, sizes, counts)
+        return Chunk(*self.data.rows(rows, self.device), sizes, counts, has_ones=self.data.has_ones)
 
     def _overwrite(self, rows: NDArray[np.intp], sizes: list[int], counts: list[int]) -> Chunk:
         chunk = self._chunks.get(tuple(sizes))
         if chunk is None:
             chunk = self._chunks[tuple(sizes)] = self._gather(rows, sizes, counts)
         else:
-            self.data.rows(rows, out=(chunk.features, chunk.y))
+            self.data.rows(rows, self.device, out=(chunk.features, chunk.y))
         return chunk
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections import defaultdict
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -13,15 +13,26 @@ import torch
 from numpy.typing import NDArray
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from skorch.history import History
+from torch import Tensor
 
+from sk_quadrant._solvers.mini_batch.autograd import AutogradSteps
 from sk_quadrant._solvers.mini_batch.batches import Batches, Chunk
-from sk_quadrant._solvers.mini_batch.data import BatchData, Exchange
-from sk_quadrant._solvers.mini_batch.steps import AnalyticSteps, can_step, read_moments, write_moments
-from sk_quadrant._solvers.modules import read_layers, write_layers
-from sk_quadrant._solvers.nets import LabelNet, LossCriterion
-from sk_quadrant._solvers.tensors import SparseRows
+from sk_quadrant._solvers.mini_batch.data import BatchData
+from sk_quadrant._solvers.mini_batch.steps import AnalyticSteps, can_step, key_of, read_moments, write_moments
+from sk_quadrant._solvers.modules import LinearScores, Network, read_layers
+from sk_quadrant._solvers.nets import LabelNet
+from sk_quadrant._solvers.own_modules import (
+    as_values,
+    describe,
+    float_dtype,
+    frozen_in_evaluation,
+    pass_to,
+    scores_in,
+    state_arrays,
+)
 
 if TYPE_CHECKING:
+    from sk_quadrant._model.fitted import FittedModel
     from sk_quadrant._solvers.mini_batch.schedule import Schedule
 
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
@@ -30,7 +41,9 @@ BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 class MultiLabelNet(LabelNet):
     """Net that trains on mini-batches of `BatchData`.
 
-    If no callback needs single batches, an epoch is recorded as one batch and uses `AnalyticSteps`.
+    If no callback needs single batches, an epoch is recorded as one batch. Models of the package then use
+    `AnalyticSteps`. Each epoch of a module of the user seeds PyTorch, so that dropout depends only on the seed and the
+    number of the epoch.
 
     Parameters
     ----------
@@ -46,15 +59,15 @@ class MultiLabelNet(LabelNet):
         If positive, rows are mixed within their batch.
     validation_fraction : float, default=0.0
         Fraction of the rows to hold out, if positive; not used for data with `validation`.
+    micro_batch_size : int or None, default=None
+        Number of rows of a forward pass, None for a whole batch.
     **kwargs
         Parameters of `skorch.NeuralNet`.
 
     Attributes
     ----------
-    best_weights_ : list, dict or None
-        Weights of the best epoch so far, with early stopping.
-    interrupted_ : bool
-        Whether the user has stopped the training.
+    best_weights_ : dict or None
+        State of the module in the best epoch so far, with early stopping.
     frozen_parts_ : tuple of str
         Names of parts of a module of the user that training leaves in evaluation mode.
     """
@@ -68,6 +81,7 @@ class MultiLabelNet(LabelNet):
         schedule: Schedule | None = None,
         mixup_alpha: float = 0.0,
         validation_fraction: float = 0.0,
+        micro_batch_size: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -77,8 +91,8 @@ class MultiLabelNet(LabelNet):
         self.schedule = schedule
         self.mixup_alpha = mixup_alpha
         self.validation_fraction = validation_fraction
+        self.micro_batch_size = micro_batch_size
         self.best_weights_: Any = None
-        self.interrupted_ = False
         self.frozen_parts_: tuple[str, ...] = ()
 
     @property
@@ -88,6 +102,11 @@ class MultiLabelNet(LabelNet):
             ("train_loss", PassthroughScoring("train_loss", on_train=True)),
             ("valid_loss", PassthroughScoring("valid_loss")),
         ]
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the module is one of the user."""
+        return not isinstance(self.module_, LinearScores | Network)
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Return batches, shuffled for training; other data have the iterator of skorch."""
@@ -107,24 +126,33 @@ class MultiLabelNet(LabelNet):
 
     def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any) -> MultiLabelNet:
         """Run the epochs that are not in the history yet."""
+        self.frozen_parts_ = tuple(frozen_in_evaluation(self.module_))
         self.steps_: AnalyticSteps | None = None
-        self.largest_rates_ = [group["lr"] for group in self.optimizer_.param_groups]
+        self.first_rates_ = [group["lr"] for group in self.optimizer_.param_groups]
         if epochs is None:
             epochs = max(0, self.max_epochs - len(self.history))
         try:
             super().fit_loop(X, y, epochs, **fit_params)
         finally:
             del self.steps_
+            self.module_.eval()
         return self
+
+    def _set_training(self, training: bool = True) -> None:
+        super()._set_training(training)
+        for name in self.frozen_parts_:
+            self.module_.get_submodule(name).eval()
 
     def run_single_epoch(self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any) -> None:
         """Go through all batches once."""
         if training and isinstance(iterator, Batches):
+            if self.is_own:
+                torch.manual_seed(int(np.random.SeedSequence([self.seed, len(self.history)]).generate_state(1)[0]))
             iterator.epoch = len(self.history) - 1
             self.rates_ = self._rates(iterator)
             self.history.record("learning_rate", float(self.rates_[-1]))
             self.pending_rates_ = iter(self.rates_.tolist())
-        if isinstance(iterator, Batches) and not self._shows_batches() and self._can_step(iterator):
+        if isinstance(iterator, Batches) and not self._shows_batches():
             self._record_epoch(prefix, len(iterator.data), self._mean_loss(iterator, training=training))
         else:
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
@@ -136,45 +164,20 @@ class MultiLabelNet(LabelNet):
         steps = np.arange(len(batches)) + batches.epoch * len(batches)
         return self.schedule.rates(steps, self.max_epochs * len(batches))
 
-    def _shows_batches(self) -> bool:
-        """Whether a callback, or a method of a subclass, needs single batches."""
-        steps = ("train_step", "train_step_single", "validation_step", "get_loss", "infer")
-        return self._has_hook() or any(getattr(type(self), step) is not getattr(MultiLabelNet, step) for step in steps)
+    def _follow_schedule(self, rate: float) -> None:
+        """Set the learning rate of the step; groups of parameters keep the ratios of their rates."""
+        if self.schedule is None or self.schedule.is_constant:
+            return
+        for group, first in zip(self.optimizer_.param_groups, self.first_rates_, strict=True):
+            group["lr"] = rate * (first / self.schedule.initial)
 
-    def _has_hook(self) -> bool:
+    def _shows_batches(self) -> bool:
         """Whether a callback needs single batches."""
         return any(
             getattr(type(callback), hook, None) is not getattr(Callback, hook)
             for _, callback in self.callbacks_
             for hook in BATCH_HOOKS
         )
-
-    def _can_step(self, batches: Batches) -> bool:
-        return type(self.criterion_) is LossCriterion and can_step(self, batches.data.X, self.device)
-
-    def _mean_loss(self, batches: Batches, *, training: bool) -> float:
-        """Go through all batches once, with steps if training; return the mean loss over rows, each before its step."""
-        exchange = batches.data.exchange
-        steps = self._analytic_steps(exchange) if training else None
-        compute = partial(self._sum_losses, batches, steps)
-        return (compute() if exchange is None else exchange.sum_losses(compute)) / len(batches.data)
-
-    def _sum_losses(self, batches: Batches, steps: AnalyticSteps | None) -> float:
-        """Go through the rows of this process once, with steps if given, and return the sum of their losses."""
-        if steps is None:
-            return sum(self._evaluate(chunk) for chunk in batches.chunks())
-        rates = iter(self.rates_.tolist())
-        return sum(steps.run(chunk, list(islice(rates, len(chunk)))) for chunk in batches.chunks(reuse=True))
-
-    def _analytic_steps(self, exchange: Exchange | None) -> AnalyticSteps:
-        if self.steps_ is None or not self.steps_.are_for(self.module_, self.optimizer_, self.penalty_):
-            self.steps_ = AnalyticSteps(self.module_, self.criterion_.loss, self.optimizer_, self.penalty_, exchange)
-        return self.steps_
-
-    @torch.no_grad()
-    def _evaluate(self, chunk: Chunk) -> float:
-        """Return the sum of the losses of some rows; there may be none."""
-        return float(self.criterion_(self.module_(chunk.X), chunk.y)) * len(chunk.X) if len(chunk.X) else 0.0
 
     def _record_epoch(self, prefix: str, n_rows: int, loss: float) -> None:
         """Write an epoch to the history as if it had been one batch."""
@@ -184,103 +187,111 @@ class MultiLabelNet(LabelNet):
         self.history.record_batch(f"{prefix}_batch_size", n_rows)
         self.history.record(f"{prefix}_batch_count", 1)
 
+    def _mean_loss(self, batches: Batches, *, training: bool) -> float:
+        """Go through all batches once, with steps if training; return the mean loss over rows, each before its step."""
+        self._set_training(training)
+        exchange, compute = batches.data.exchange, partial(self._train if training else self._evaluate, batches)
+        return (compute() if exchange is None else exchange.sum_losses(compute)) / len(batches.data)
+
+    def _train(self, batches: Batches) -> float:
+        """Take a step on each batch and return the sum of the losses of the rows in this process."""
+        steps, rates = self._steps(batches.data), iter(self.rates_.tolist())
+        chunks = batches.chunks(reuse=isinstance(steps, AnalyticSteps))
+        return sum(steps.run(chunk, list(islice(rates, len(chunk.sizes)))) for chunk in chunks)
+
+    def _steps(self, data: BatchData) -> AnalyticSteps | AutogradSteps:
+        if data.exchange is None and not can_step(self, data.X, self.device):
+            return self._autograd()
+        if self.steps_ is None or self.steps_.key != key_of(self.module_, self.optimizer_, self.penalty_):
+            loss = self.criterion_.loss
+            self.steps_ = AnalyticSteps(self.module_, loss, self.optimizer_, self.penalty_, data.exchange)
+        return self.steps_
+
+    def _autograd(self) -> AutogradSteps:
+        return AutogradSteps(
+            self.module_,
+            self.criterion_.loss,
+            self.optimizer_,
+            self.penalty_,
+            self.micro_batch_size,
+            self._follow_schedule,
+        )
+
+    def _evaluate(self, batches: Batches) -> float:
+        """Return the sum of the losses of the rows in this process."""
+        return sum(self._loss_of(chunk) for chunk in batches.chunks())
+
+    @torch.no_grad()
+    def _loss_of(self, chunk: Chunk) -> float:
+        """Return the sum of the losses of some rows; a module of the user sees them in batches."""
+        steps = self._autograd()
+        scores = [steps.scores(*batch) for batch in chunk.batches] if self.is_own else [self.module_(chunk.X)]
+        chunk.scores.copy_(torch.cat(scores))
+        return chunk.total_loss(self.criterion_.loss)
+
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Take a step, at the learning rate of the schedule."""
         self._follow_schedule(next(self.pending_rates_))
         step: dict[str, Any] = super().train_step(batch, **fit_params)
         return step
 
-    def _follow_schedule(self, rate: float) -> None:
-        """Set the learning rate of the step; groups of parameters keep the ratios of their rates."""
-        if self.schedule is None or self.schedule.is_constant:
-            return
-        for group, largest in zip(self.optimizer_.param_groups, self.largest_rates_, strict=True):
-            group["lr"] = rate if largest == self.schedule.initial else rate * (largest / self.schedule.initial)
-
-    def infer(self, x: Any, **fit_params: Any) -> Any:
-        """Return scores; sparse rows are passed to the module unchanged."""
-        if isinstance(x, SparseRows):
-            return self.module_(x.to(self.device), **fit_params)
-        return super().infer(x, **fit_params)
-
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute scores, loss, and the gradient of loss and penalty; the returned loss has no penalty."""
         self._set_training(True)
-        features, targets = batch
-        scores = self.infer(features, **fit_params)
-        loss = self.get_loss(scores, targets, X=features, training=True)
-        objective = loss
-        if self.penalty_:
-            for layer in self.module_.layers:
-                objective = objective + 0.5 * self.penalty_ * layer.weight.square().sum()
-        objective.backward()
-        return {"loss": loss, "y_pred": scores}
+        scores = self._autograd().backward(*batch)
+        return {"loss": self.criterion_(scores, batch[1]), "y_pred": scores}
+
+    @torch.no_grad()
+    def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Compute scores and loss of a batch."""
+        self._set_training(False)
+        scores = self._autograd().scores(*batch)
+        return {"loss": self.criterion_(scores, batch[1]), "y_pred": scores}
+
+    def infer(self, x: Any, **fit_params: Any) -> Any:
+        """Return the scores of a batch, for the methods of prediction of the net."""
+        values = x.to(self.device) if isinstance(x, Tensor) else as_values(x, float_dtype(self.module_), self.device)
+        return scores_in(pass_to(self.module_, values))
+
+    def current_weights(self) -> Any:
+        """Return a copy of the layers, or the module of the user itself."""
+        return self.module_ if self.is_own else read_layers(self.module_)
 
     def description(self) -> tuple[Any, ...]:
-        """Return what determines training, except the data."""
-        seed = () if self.seed_is_free else (self.seed, [_digest(part) for part in self._arrays().values()])
+        """Return what determines training, except the data and the initial state."""
+        groups = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer_.param_groups]
         return (
-            str(self.module_), self.criterion_.loss, type(self.optimizer_).__name__, self.optimizer_.defaults, self.C,
-            self.schedule, self.mixup_alpha, self.validation_fraction, self.batch_size, self.max_epochs, seed,
+            str(self.module_), describe(type(self.module_)), self.criterion_.loss, type(self.optimizer_).__name__,
+            groups, self.C, self.schedule, self.mixup_alpha, self.validation_fraction, self.batch_size,
+            self.micro_batch_size, self.max_epochs, () if self.seed_is_free else self.seed,
         )  # fmt: skip
 
     def progress(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return the state of training, as values for JSON and arrays."""
+        """Return the state of training: seed and history for JSON; module, best module and moments as arrays."""
         history = json.loads(json.dumps(self.history.to_list(), default=lambda value: value.item()))
-        return {"seed": self.seed, "history": history}, self._arrays()
-
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the weights, the moments of the optimizer, and the best weights so far."""
-        weights = {"layer": self.read_weights()}
+        parts = {"module": state_arrays(self.module_.state_dict())}
         if self.best_weights_ is not None:
-            weights["best"] = self.best_weights_
-        arrays = {
-            f"{kind}-{name}": array for kind, part in weights.items() for name, array in self.named_arrays(part).items()
-        }
+            parts["best"] = state_arrays(self.best_weights_)
         for k, moments in enumerate(read_moments(self.optimizer_, self.module_)):
-            arrays |= {f"moment-{k}-{name}": array for name, array in moments.items()}
-        return arrays
+            parts[f"moments{k}"] = moments
+        arrays = {f"{part}-{name}": array for part, named in parts.items() for name, array in named.items()}
+        return {"seed": self.seed, "history": history}, arrays
 
     def restore(self, description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Restore the state that `progress` has returned."""
         self.seed = description["seed"]
         self.history = History(description["history"])
-        of_kind: dict[str, dict[str, NDArray[Any]]] = {"layer": {}, "best": {}, "moment": {}}
+        parts: dict[str, dict[str, Any]] = defaultdict(dict)
         for key, array in arrays.items():
-            kind, name = key.split("-", maxsplit=1)
-            of_kind[kind][name] = array
-        self.best_weights_ = self.weights_from(of_kind["best"]) if of_kind["best"] else None
-        self.write_weights(self.weights_from(of_kind["layer"]))
-        moments: list[dict[str, NDArray[Any]]] = [{} for _ in self.module_.parameters()]
-        for key, array in of_kind["moment"].items():
-            k, name = key.split("-", maxsplit=1)
-            moments[int(k)][name] = array
+            part, name = key.split("-", maxsplit=1)
+            parts[part][name] = torch.as_tensor(array)
+        self.module_.load_state_dict(parts["module"])
+        self.best_weights_ = parts["best"] or None
+        moments = [parts[f"moments{k}"] for k, _ in enumerate(self.module_.parameters())]
         write_moments(self.optimizer_, self.module_, moments)
 
-    def read_weights(self) -> Any:
-        """Return a copy of the weights."""
-        return read_layers(self.module_)
 
-    def current_weights(self) -> Any:
-        """Return the current weights, for a score, which does not keep them."""
-        return read_layers(self.module_)
-
-    def write_weights(self, weights: Any) -> None:
-        """Write weights into the module."""
-        write_layers(self.module_, weights)
-
-    def named_arrays(self, weights: Any) -> dict[str, NDArray[Any]]:
-        """Return weights as arrays by name."""
-        return {
-            f"{k}-{part}": array
-            for k, layer in enumerate(weights)
-            for part, array in zip(("weight", "bias"), layer, strict=True)
-        }
-
-    def weights_from(self, arrays: dict[str, NDArray[Any]]) -> Any:
-        """Return weights from the result of `named_arrays`."""
-        return [(arrays[f"{k}-weight"], arrays[f"{k}-bias"]) for k in range(len(self.module_.layers))]
-
-
-def _digest(array: NDArray[Any]) -> str:
-    return hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest()
+def net_of(model: FittedModel) -> MultiLabelNet:
+    """Return an initialised net, as skorch has it, around the module of a fitted model, on the device of the module."""
+    first = next(model.module.parameters(), None)
+    return MultiLabelNet.around(model.module, model.loss, torch.device("cpu") if first is None else first.device)

@@ -17,19 +17,74 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from sk_quadrant._solvers.modules import ACTIVATIONS, LinearScores, Network
 from sk_quadrant._solvers.own_modules import as_array
-from sk_quadrant._solvers.tensors import SparseRows, without_ones
+from sk_quadrant._solvers.tensors import SparseRows
 
 if TYPE_CHECKING:
     from sk_quadrant._solvers.mini_batch.batches import Chunk
-    from sk_quadrant._solvers.mini_batch.data import Exchange
     from sk_quadrant.losses import Loss
+
+
+class PackedLayer:
+    """A layer whose weights and, below them, intercepts are one tensor, of which its parameters are views.
+
+    Parameters
+    ----------
+    layer : LinearScores
+    is_first : bool
+        Whether its dense inputs are features, with a column of ones.
+
+    Attributes
+    ----------
+    theta, gradient : Tensor of shape (n_in + 1, n_out), (n_in, n_out) without intercepts
+    """
+
+    def __init__(self, layer: LinearScores, *, is_first: bool) -> None:
+        self.theta, views = pack([parameter.detach() for parameter in layer.parameters()])
+        for parameter, view in zip(layer.parameters(), views, strict=True):
+            parameter.data = view
+        self.n_in, self.has_bias = layer.weight.shape[1], layer.bias is not None
+        self.is_direct = is_first or not self.has_bias  # then inputs have a column for each row of theta
+        self.gradient = torch.zeros_like(self.theta)
+        self.weight, self.weight_gradient = self.theta[: self.n_in], self.gradient[: self.n_in]
+
+    def inputs(self, x: Any) -> Any:
+        """Return inputs, with the column of ones of features if the intercepts multiply it."""
+        return x if self.has_bias or isinstance(x, SparseRows) else x[:, : self.n_in]
+
+    def dense_inputs(self, x: Any) -> Tensor:
+        """Return inputs as a dense tensor without the column of ones."""
+        dense: Tensor = x.to_dense() if isinstance(x, SparseRows) else x[:, : self.n_in]
+        return dense
+
+    def forward(self, x: Any, out: Tensor | None = None) -> Tensor:
+        """Return the scores of inputs."""
+        if isinstance(x, SparseRows):
+            scores = x.times(self.weight)
+        elif self.is_direct:
+            return torch.mm(x, self.theta, out=out)
+        else:
+            scores = x @ self.weight
+        if self.has_bias:
+            scores += self.theta[-1]
+        return scores if out is None else out.copy_(scores)
+
+    def backward(self, x: Any, gradient: Tensor, share: float) -> None:
+        """Write a share of the gradient, given inputs and the gradient with respect to the scores."""
+        if isinstance(x, SparseRows):
+            torch.mul(x.transposed_times(gradient), share, out=self.weight_gradient)
+        elif self.is_direct:
+            torch.addmm(self.gradient, x.T, gradient, beta=0, alpha=share, out=self.gradient)
+            return
+        else:
+            torch.addmm(self.weight_gradient, x.T, gradient, beta=0, alpha=share, out=self.weight_gradient)
+        if self.has_bias:
+            torch.mul(gradient.sum(dim=0), share, out=self.gradient[-1])
 
 
 class AnalyticSteps:
     """Steps of an optimizer on a model whose gradient is known in closed form.
 
-    The weights of a layer and, below them, its intercepts become one tensor of shape (n_in + 1, n_out); the parameters
-    of the model are views of it. The same holds for the moments of the optimizer.
+    Parameters and moments of the optimizer are packed, layer by layer; those of the model are views.
 
     Parameters
     ----------
@@ -38,38 +93,20 @@ class AnalyticSteps:
     optimizer : torch.optim.Optimizer
     penalty : float
         Strength of the penalty on the weights.
-    exchange : Exchange or None, default=None
-        Sums over the processes that hold the rows of a batch, None if all are in this process.
+    exchange : object or None, default=None
+        See `BatchData`.
     """
 
-    def __init__(
-        self, module: Any, loss: Loss, optimizer: Optimizer, penalty: float, exchange: Exchange | None = None
-    ) -> None:
-        self.module, self.optimizer, self.loss, self.penalty = module, optimizer, loss, penalty
-        self.exchange = exchange
-        self.has_bias = module.layers[0].bias is not None
-        self.thetas = [pack(layer) for layer in module.layers]
-        self.gradients = [torch.zeros_like(theta) for theta in self.thetas]
-        self.weights = [self._weight(theta) for theta in self.thetas]
-        self.weight_gradients = [self._weight(gradient) for gradient in self.gradients]
+    def __init__(self, module: Any, loss: Loss, optimizer: Optimizer, penalty: float, exchange: Any = None) -> None:
+        self.loss, self.penalty, self.exchange = loss, penalty, exchange
+        self.layers = [PackedLayer(layer, is_first=not k) for k, layer in enumerate(module.layers)]
+        self.hidden = self.layers[:-1]
         self.skips = getattr(module, "skips", [])
         self.activation = ACTIVATIONS[getattr(module, "activation", "identity")]
-        self.update = UPDATES[type(optimizer)](module, optimizer, self.thetas, self.gradients)
+        self.update = UPDATES[type(optimizer)](module, optimizer, self.layers)
+        self.key = key_of(module, optimizer, penalty)
         if exchange is not None:
-            exchange.open(self.gradients)
-
-    def are_for(self, module: Any, optimizer: Optimizer, penalty: float) -> bool:
-        """Whether these are still the steps of a model and an optimizer, whose tensors may have been replaced."""
-        return (
-            module is self.module
-            and optimizer is self.optimizer
-            and penalty == self.penalty
-            and all(is_packed(layer, theta) for layer, theta in zip(module.layers, self.thetas, strict=True))
-            and self.update.is_packed()
-        )
-
-    def _weight(self, theta: Tensor) -> Tensor:
-        return theta[:-1] if self.has_bias else theta
+            exchange.open([layer.gradient for layer in self.layers])
 
     @torch.no_grad()
     def run(self, chunk: Chunk, rates: Sequence[float]) -> float:
@@ -81,120 +118,62 @@ class AnalyticSteps:
         rates : sequence of float
             Learning rate of each batch.
         """
-        run = self._run_linear if len(self.thetas) == 1 and self._extends(chunk.features) else self._run_layers
+        loss_gradient, exchange, penalty, last = self.loss.gradient, self.exchange, self.penalty, self.layers[-1]
+        steps = zip(chunk.views, chunk.counts, rates, strict=True)
         try:
-            run(chunk, rates)
+            for (x, scores, targets, mask, label_weight, row_weight), n_rows, rate in steps:
+                x, tape = self._forward_hidden(x) if self.hidden else (last.inputs(x), None)
+                last.forward(x, scores)
+                gradient = loss_gradient(scores, targets, mask, label_weight)
+                if row_weight is not None:
+                    gradient = gradient * row_weight
+                last.backward(x, gradient, 1 / n_rows)
+                if tape:
+                    self._backward_hidden(gradient @ last.weight.T, tape, 1 / n_rows)
+                if exchange is not None:
+                    exchange.sum_gradients()
+                if penalty:
+                    for layer in self.layers:
+                        layer.weight_gradient.add_(layer.weight, alpha=penalty)
+                self.update(rate)
         finally:
             self.update.finish()
         return chunk.total_loss(self.loss)
 
-    def _extends(self, features: Any) -> bool:
-        """Whether features have a column of ones that the first layer's intercepts multiply."""
-        return self.has_bias and not isinstance(features, SparseRows)
-
-    def _run_linear(self, chunk: Chunk, rates: Sequence[float]) -> None:
-        """Do the same as `_run_layers` for one layer, with the calls inlined, which took a third of the time."""
-        (theta,), (theta_gradient,), (weight,), (weight_gradient,) = (
-            self.thetas, self.gradients, self.weights, self.weight_gradients
-        )  # fmt: skip
-        gradient_of, penalty, update, mm, addmm = self.loss.gradient, self.penalty, self.update, torch.mm, torch.addmm
-        steps = zip(chunk.views, chunk.counts, rates, strict=True)
-        for (x, scores, targets, mask, label_weight, row_weight), n_rows, rate in steps:
-            mm(x, theta, out=scores)
-            gradient = gradient_of(scores, targets, mask, label_weight)
-            if row_weight is not None:
-                gradient = gradient * row_weight
-            addmm(theta_gradient, x.T, gradient, beta=0, alpha=1 / n_rows, out=theta_gradient)
-            if self.exchange is not None:
-                self.exchange.sum_gradients()
-            if penalty:
-                weight_gradient.add_(weight, alpha=penalty)
-            update(rate)
-
-    def _run_layers(self, chunk: Chunk, rates: Sequence[float]) -> None:
-        steps = zip(chunk.views, chunk.counts, rates, strict=True)
-        for (x, scores, targets, mask, label_weight, row_weight), n_rows, rate in steps:
-            tape = self._forward(x, scores)
-            gradient = self.loss.gradient(scores, targets, mask, label_weight)
-            self._backward(gradient if row_weight is None else gradient * row_weight, tape, 1 / n_rows)
-            if self.exchange is not None:
-                self.exchange.sum_gradients()
-            if self.penalty:
-                for weight, weight_gradient in zip(self.weights, self.weight_gradients, strict=True):
-                    weight_gradient.add_(weight, alpha=self.penalty)
-            self.update(rate)
-
-    def _forward(self, features: Any, scores: Tensor) -> list[tuple[Any, Any, Any]]:
-        """Write the scores, and return input, inner values and output of each layer."""
+    def _forward_hidden(self, x: Any) -> tuple[Tensor, list[tuple[Any, ...]]]:
+        """Return the input of the last layer, and of each hidden one input, inner values and output."""
         tape = []
-        x = features
-        for k, skip in enumerate(self.skips):
-            inner = self._affine(k, x)
+        x = self.hidden[0].inputs(x)
+        for layer, skip in zip(self.hidden, self.skips, strict=True):
+            inner = layer.forward(x)
             outputs = self.activation.forward(inner)
-            tape.append((x, inner, outputs))
-            x = outputs + _as_dense(self._inputs(k, x)) if skip else outputs
-        self._affine(len(self.thetas) - 1, x, scores)
-        return [*tape, (x, None, None)]
+            tape.append((layer, skip, x, inner, outputs))
+            x = outputs + layer.dense_inputs(x) if skip else outputs
+        return x, tape
 
-    def _affine(self, k: int, x: Any, out: Tensor | None = None) -> Tensor:
-        if k == 0 and self._extends(x):
-            return torch.mm(x, self.thetas[0], out=out)
-        x = self._inputs(k, x)
-        scores = x.times(self.weights[k]) if isinstance(x, SparseRows) else x @ self.weights[k]
-        if self.has_bias:
-            scores += self.thetas[k][-1]
-        return scores if out is None else out.copy_(scores)
-
-    @staticmethod
-    def _inputs(k: int, x: Any) -> Any:
-        """Return the input of a layer, without the column of ones of features."""
-        return without_ones(x) if k == 0 else x
-
-    def _backward(self, gradient: Tensor, tape: list[tuple[Any, Any, Any]], share: float) -> None:
-        """Write the gradient of the sum of losses times a share, given the gradient with respect to the scores."""
-        passed, last = gradient, len(tape) - 1
-        for k in range(last, -1, -1):
-            x, inner, outputs = tape[k]
-            here = passed if k == last else self.activation.backward(passed, inner, outputs)
-            self._write_gradient(k, here, x, share)
-            if k:
-                down = here @ self.weights[k].T
-                passed = down + passed if k < last and self.skips[k] else down
-
-    def _write_gradient(self, k: int, gradient: Tensor, x: Any, share: float) -> None:
-        theta, weight = self.gradients[k], self.weight_gradients[k]
-        if k == 0 and self._extends(x):
-            torch.addmm(theta, x.T, gradient, beta=0, alpha=share, out=theta)
-        else:
-            if isinstance(x, SparseRows):
-                torch.mul(x.transposed_times(gradient), share, out=weight)
-            else:
-                torch.addmm(weight, self._inputs(k, x).T, gradient, beta=0, alpha=share, out=weight)
-            if self.has_bias:
-                torch.mul(gradient.sum(dim=0), share, out=theta[-1])
+    def _backward_hidden(self, passed: Tensor, tape: list[tuple[Any, ...]], share: float) -> None:
+        """Write a share of the gradient of each hidden layer, given that with respect to the input of the last one."""
+        for layer, skip, x, inner, outputs in reversed(tape):
+            gradient = self.activation.backward(passed, inner, outputs)
+            layer.backward(x, gradient, share)
+            if layer is not self.hidden[0]:
+                down = gradient @ layer.weight.T
+                passed = down + passed if skip else down
 
 
-def _as_dense(x: Any) -> Tensor:
-    """Return rows as a dense tensor."""
-    dense: Tensor = x.to_dense() if isinstance(x, SparseRows) else x
-    return dense
+def pack(tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """Return a weight (n_out, n_in), and a bias if there is one, as a tensor (n_in + 1, n_out), and as views of it."""
+    weight, *bias = tensors
+    n_in = weight.shape[1]
+    packed = torch.cat([weight.T, *(part[None] for part in bias)])
+    return packed, [packed[:n_in].T, *packed[n_in:]]
 
 
-def pack(layer: LinearScores) -> Tensor:
-    """Return weights and intercepts of a layer as one tensor (n_in + 1, n_out), whose memory the layer then uses."""
-    if layer.bias is None:
-        theta = layer.weight.detach().T.contiguous()
-        layer.weight.data = theta.T
-    else:
-        theta = torch.cat([layer.weight.detach().T, layer.bias.detach()[None]])
-        layer.weight.data, layer.bias.data = theta[:-1].T, theta[-1]
-    return theta
-
-
-def is_packed(layer: LinearScores, theta: Tensor) -> bool:
-    """Whether a layer uses the memory of a packed tensor."""
-    weight, bias = layer.weight, layer.bias
-    return weight.data_ptr() == theta.data_ptr() and (bias is None or bias.data_ptr() == theta[-1].data_ptr())
+def key_of(module: Any, optimizer: Optimizer, penalty: float) -> tuple[Any, ...]:
+    """Return what changes if steps must be made anew: model, optimizer, penalty, or the memory of their tensors."""
+    states = (optimizer.state[parameter].values() for parameter in module.parameters())
+    memory = [tensor.data_ptr() for tensors in (module.parameters(), *states) for tensor in tensors]
+    return id(module), id(optimizer), penalty, memory
 
 
 def can_step(net: Any, X: Any, device: Any) -> bool:
@@ -217,37 +196,24 @@ class Update:
     module : LinearScores or Network
     optimizer : torch.optim.Optimizer
         With one group of parameters. Its state is made to use packed memory, too.
-    thetas, gradients : list of Tensor
-        Packed parameters and gradients of each layer.
+    layers : list of PackedLayer
     """
 
     moments: tuple[str, ...]  # names of the optimizer's state that are shaped like parameters
 
-    def __init__(self, module: Any, optimizer: Optimizer, thetas: list[Tensor], gradients: list[Tensor]) -> None:
+    def __init__(self, module: Any, optimizer: Optimizer, layers: list[PackedLayer]) -> None:
         (self.group,) = optimizer.param_groups
-        self.module, self.optimizer, self.thetas, self.gradients = module, optimizer, thetas, gradients
+        self.thetas, self.gradients = [layer.theta for layer in layers], [layer.gradient for layer in layers]
         self.states = [[self._pack_state(layer, optimizer, name) for layer in module.layers] for name in self.moments]
 
     @staticmethod
     def _pack_state(layer: LinearScores, optimizer: Optimizer, name: str) -> Tensor:
         """Return the state of a layer as one tensor whose memory the optimizer's state uses."""
-        weight = optimizer.state[layer.weight].get(name, torch.zeros_like(layer.weight))
-        if layer.bias is None:
-            packed = weight.T.clone()
-        else:
-            bias = optimizer.state[layer.bias].get(name, torch.zeros_like(layer.bias))
-            packed = torch.cat([weight.T, bias[None]])
-            optimizer.state[layer.bias][name] = packed[-1]
-        optimizer.state[layer.weight][name] = packed.T if layer.bias is None else packed[:-1].T
+        states = [(optimizer.state[parameter], parameter) for parameter in layer.parameters()]
+        packed, views = pack([state.get(name, torch.zeros_like(parameter)) for state, parameter in states])
+        for (state, _), view in zip(states, views, strict=True):
+            state[name] = view
         return packed
-
-    def is_packed(self) -> bool:
-        """Whether the optimizer's state still uses the packed memory."""
-        return all(
-            self.optimizer.state[layer.weight][name].data_ptr() == packed.data_ptr()
-            for name, state in zip(self.moments, self.states, strict=True)
-            for layer, packed in zip(self.module.layers, state, strict=True)
-        )
 
     def __call__(self, rate: float) -> None:
         """Take a step at a learning rate."""
@@ -262,15 +228,13 @@ class AdamWUpdate(Update):
 
     moments = ("exp_avg", "exp_avg_sq")
 
-    def __init__(self, module: Any, optimizer: Optimizer, thetas: list[Tensor], gradients: list[Tensor]) -> None:
-        super().__init__(module, optimizer, thetas, gradients)
+    def __init__(self, module: Any, optimizer: Optimizer, layers: list[PackedLayer]) -> None:
+        super().__init__(module, optimizer, layers)
         self.means, self.squares = self.states
-        self.steps = []
-        for parameter in self.group["params"]:
-            state = optimizer.state[parameter]
-            self.steps.append(state.setdefault("step", torch.zeros((), device=thetas[0].device)))
+        zero = torch.zeros((), device=layers[0].theta.device)
+        self.steps = [optimizer.state[parameter].setdefault("step", zero.clone()) for parameter in self.group["params"]]
         self.count = self.steps[0].clone()
-        self.counts = [self.count] * len(thetas)
+        self.counts = [self.count] * len(layers)
         self.beta1, self.beta2 = self.group["betas"]
         self.eps = self.group["eps"]
 

@@ -26,10 +26,24 @@ def fit(X, Y, sample_weight=None, **params):
     return QuadrantMultiLabelClassifier(**defaults | params).fit(X, Y, sample_weight=sample_weight)
 
 
+def autograd_step(net, batch, **fit_params):
+    """Return loss and scores after autograd of the criterion and the penalty."""
+    features, targets = batch
+    scores = net.module_(features)
+    loss = net.criterion_(scores, targets)
+    (loss + 0.5 * net.penalty_ * sum(layer.weight.square().sum() for layer in net.module_.layers)).backward()
+    return {"loss": loss, "y_pred": scores}
+
+
 @pytest.fixture
 def plain_steps(monkeypatch):
-    """Return a function that makes all later training take skorch's own steps, with autograd."""
-    return lambda: monkeypatch.setattr(MultiLabelNet, "_shows_batches", lambda net: True)
+    """Return a function that makes all later training take steps in the loop of skorch, with autograd."""
+
+    def start():
+        monkeypatch.setattr(MultiLabelNet, "_shows_batches", lambda net: True)
+        monkeypatch.setattr(MultiLabelNet, "train_step_single", autograd_step)
+
+    return start
 
 
 def assert_same_model(first, second, rtol=1e-7):

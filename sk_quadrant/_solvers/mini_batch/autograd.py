@@ -1,0 +1,93 @@
+"""Training steps of any module: the loss gives the gradient with respect to the scores, autograd the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from sk_quadrant._solvers.mini_batch.batches import equal_sizes
+from sk_quadrant._solvers.own_modules import call, split_values
+from sk_quadrant._solvers.tensors import split_targets
+
+if TYPE_CHECKING:
+    from sk_quadrant._solvers.mini_batch.batches import Chunk
+    from sk_quadrant.losses import Loss
+
+
+class AutogradSteps:
+    """Steps of an optimizer on a module; the penalty is added to the gradients.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    loss : Loss
+    optimizer : torch.optim.Optimizer
+    penalty : float
+        Strength of the penalty on trained parameters of two axes or more.
+    micro_batch_size : int or None
+        Number of rows of a forward pass, None for a whole batch.
+    set_rate : callable
+        Called with the learning rate of each batch before its step.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: Loss,
+        optimizer: Optimizer,
+        penalty: float,
+        micro_batch_size: int | None,
+        set_rate: Callable[[float], None],
+    ) -> None:
+        self.module, self.loss, self.optimizer, self.penalty = module, loss, optimizer, penalty
+        self.micro_batch_size, self.set_rate = micro_batch_size, set_rate
+        self.penalised = [weight for weight in module.parameters() if weight.requires_grad and weight.ndim > 1]
+
+    def run(self, chunk: Chunk, rates: Sequence[float]) -> float:
+        """Take a step on each batch and return the sum of the losses of rows, each before its step."""
+        for (x, y), scores, rate in zip(chunk.batches, split_values(chunk.scores, chunk.sizes), rates, strict=True):
+            self.set_rate(rate)
+            self.optimizer.zero_grad()
+            scores.copy_(self.backward(x, y))
+            self.optimizer.step()
+        return chunk.total_loss(self.loss)
+
+    def backward(self, x: Any, y: Any) -> Tensor:
+        """Compute the gradient of a batch's mean loss and of the penalty, and return the scores."""
+        n_rows = len(split_targets(y)[0])
+        scores = torch.cat([self._backward_part(*part, n_rows) for part in self._micro_batches(x, y)])
+        if self.penalty:
+            with torch.no_grad():
+                for weight in self.penalised:
+                    weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
+                    weight.grad.add_(weight, alpha=self.penalty)
+        return scores
+
+    def _backward_part(self, x: Any, y: Any, n_rows: int) -> Tensor:
+        """Add the gradient of the losses of some rows, divided by a number, and return their scores."""
+        targets, mask, label_weight, row_weight = split_targets(y)
+        scores = call(self.module, x, tuple(targets.shape))
+        detached = scores.detach()
+        gradient = self.loss.gradient(detached, targets, mask, label_weight) / n_rows
+        if row_weight is not None:
+            gradient *= row_weight[:, None]
+        torch.autograd.backward(scores, gradient.to(scores.dtype))
+        return detached
+
+    @torch.no_grad()
+    def scores(self, x: Any, y: Any) -> Tensor:
+        """Return the scores of a batch."""
+        parts = self._micro_batches(x, y)
+        return torch.cat([call(self.module, part, tuple(split_targets(target)[0].shape)) for part, target in parts])
+
+    def _micro_batches(self, x: Any, y: Any) -> list[tuple[Any, Any]]:
+        """Return inputs and targets of the parts of a batch, of at most `micro_batch_size` rows and similar sizes."""
+        n_rows = len(split_targets(y)[0])
+        if self.micro_batch_size is None or n_rows <= self.micro_batch_size:
+            return [(x, y)]
+        sizes = equal_sizes(n_rows, self.micro_batch_size)
+        return list(zip(split_values(x, sizes), split_values(y, sizes), strict=True))
