@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -38,10 +37,8 @@ class Summary:
         Whether X is sparse.
     encoding : Encoding or None
         Encoding of y, which holds some of the classes only if y is 1-D; None without rows.
-    counts : ndarray of shape (n_labels,) or (n_classes,)
-        Sum of the known targets of each label, or rows of each class.
-    n_known : ndarray of shape (n_labels,) or int
-        Number of known targets.
+    counts : ndarray of shape (n_classes,) or (n_labels, 2)
+        Rows of each class, or absent and present known entries of each label.
     is_soft : bool
         Whether a target is strictly between 0 and 1.
     """
@@ -52,7 +49,6 @@ class Summary:
     is_sparse: bool = False
     encoding: Encoding | None = None
     counts: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    n_known: Any = 0
     is_soft: bool = False
 
 
@@ -94,16 +90,9 @@ def read_part(X: Any, y: Any, sample_weight: Any, *, missing_labels: str) -> Par
     )
     labels = LabelArray(y)
     encoding, targets = read_targets(labels, missing_labels=missing_labels, min_classes=1)
-    summary = partial(Summary, X.shape[0], head, X.dtype, sparse.issparse(X), encoding, is_soft=targets.is_soft)
-    if not encoding.exclusive:
-        return Part(X, targets, sample_weight, summary(targets.counts(), targets.n_known()))
-    n_known = float(targets.n_known().max())
-    if labels.is_target_column:
-        (present,) = targets.counts()
-        return Part(X, targets, sample_weight, summary(np.array([n_known - present, present]), n_known))
-    y = labels.classes()
-    counts = np.bincount(np.searchsorted(encoding.classes, y), minlength=len(encoding.classes))
-    return Part(X, y, sample_weight, summary(counts.astype(np.float64), n_known))
+    about = Summary(X.shape[0], head, X.dtype, sparse.issparse(X), encoding, encoding.count(targets), targets.is_soft)
+    is_final = labels.is_matrix or labels.is_target_column  # other y are encoded when all classes are known
+    return Part(X, targets if is_final else labels.classes(), sample_weight, about)
 
 
 @dataclass(frozen=True)
@@ -121,8 +110,8 @@ class Schema:
         Labels with a known target.
     n_rows, largest : int
         Number of rows of all parts, and of the largest part.
-    class_weight : dict, list of dict or None
-        Class weights, with numbers in place of "balanced".
+    class_weight : ndarray or None
+        Result of `Encoding.read_class_weight`.
     label_smoothing : float
     """
 
@@ -151,7 +140,6 @@ class Schema:
             raise ValueError("X must have at least 1 row, got none in any block.")
         _check_alike(parts)
         encoding, counts = _merge_labels(parts)
-        n_known = np.sum([part.n_known for part in parts], axis=0)
         sizes = [part.n_rows for part in parts]
         return cls(
             head=parts[0].head,
@@ -159,10 +147,10 @@ class Schema:
             dtype=np.result_type(*(part.dtype for part in parts)),
             is_sparse=parts[0].is_sparse,
             is_soft=any(part.is_soft for part in parts),
-            observed=np.broadcast_to(n_known > 0, encoding.n_labels),
+            observed=np.broadcast_to(counts.sum(axis=-1) > 0, encoding.n_labels),
             n_rows=sum(sizes),
             largest=max(sizes),
-            class_weight=encoding.resolve_class_weight(class_weight, counts, n_known),
+            class_weight=None if class_weight is None else encoding.read_class_weight(class_weight, counts),
             label_smoothing=label_smoothing,
         )
 
@@ -220,7 +208,7 @@ def _merge_labels(parts: Sequence[Summary]) -> tuple[Encoding, NDArray[np.float6
             encodings[0].check_same(other)
         return encodings[0], np.sum([part.counts for part in parts], axis=0)
     merged = recognize(np.concatenate([encoding.classes for encoding in encodings]))
-    if any(part.is_soft or part.n_known < part.n_rows for part in parts) and merged.classes.tolist() != [0, 1]:
+    if any(part.is_soft or part.counts.sum() < part.n_rows for part in parts) and merged.classes.tolist() != [0, 1]:
         raise ValueError(
             "Blocks of y must be of one kind, got soft or unknown labels in some and the classes "
             f"{merged.classes.tolist()} in others."

@@ -142,6 +142,7 @@ def read_training_rows(
     encoding: Encoding | None = None,
     classes: Any = None,
     namespace: Namespace | None = None,
+    counts: NDArray[np.float64] | None = None,
 ) -> TrainingRows:
     """Return checked features with the targets of y.
 
@@ -159,6 +160,8 @@ def read_training_rows(
         All classes of a 1-D y, of which y may hold some only.
     namespace : Namespace or None, default=None
         Library and device of the features before they became a tensor.
+    counts : ndarray or None, default=None
+        Counts of classes, or of entries of labels, for "balanced" class weights; None for those of y.
 
     Raises
     ------
@@ -174,6 +177,8 @@ def read_training_rows(
     if targets.n_samples != X.shape[0]:
         raise ValueError(f"X and y must have the same number of rows, got {X.shape[0]} and {targets.n_samples}.")
     weight = check_sample_weight(sample_weight, targets.n_samples, targets.n_labels, names=encoding.label_names)
+    if class_weight is not None:
+        class_weight = encoding.read_class_weight(class_weight, encoding.count(targets) if counts is None else counts)
     targets = weight_targets(targets, encoding, class_weight, weight)
     check_known(*targets.known_weight())
     kind = InputRows if isinstance(X, Inputs) else TrainingRows

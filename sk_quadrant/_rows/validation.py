@@ -64,9 +64,10 @@ def read_validation_rows(estimator: Any, rows: TrainingRows, X: Any, y: Any, sam
             y,
             sample_weight,
             missing_labels=estimator.missing_labels,
-            class_weight=_resolved(estimator.class_weight, rows),
+            class_weight=estimator.class_weight,
             label_smoothing=0.0,
             encoding=rows.encoding,
+            counts=rows.encoding.count(rows.targets),
         )
     except ValueError as error:
         raise ValueError(f"In X_val, y_val and sample_weight_val: {error}") from error
@@ -83,10 +84,3 @@ def _features_like(rows: TrainingRows, estimator: Any, X: Any) -> Any:
     if sparse.issparse(X) == sparse.issparse(rows.X):
         return X
     return X.toarray() if sparse.issparse(X) else sparse.csr_matrix(X)
-
-
-def _resolved(class_weight: Any, rows: TrainingRows) -> Any:
-    """Return class weights with the numbers of the training rows in place of "balanced"."""
-    frequency = rows.encoding.complete(rows.targets.frequency()[np.newaxis])[0]  # of both classes of a binary y
-    n_known = len(rows) if rows.encoding.exclusive else rows.targets.n_known()
-    return rows.encoding.resolve_class_weight(class_weight, frequency * n_known, n_known)

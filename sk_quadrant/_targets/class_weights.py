@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.class_weight import compute_class_weight
 
 
-def class_weights(index: NDArray[np.intp], classes: NDArray[Any], class_weight: Any) -> NDArray[np.float64]:
-    """Return the weight of each row of a 1-D y.
+def class_weights(counts: NDArray[np.float64], classes: NDArray[Any], class_weight: Any) -> NDArray[np.float64]:
+    """Return the weight of each class of a 1-D y, shape (n_classes,).
 
     Parameters
     ----------
-    index : ndarray of shape (n_samples,)
-        Number of the class of each row.
+    counts : ndarray of shape (n_classes,)
+        Number of rows of each class.
     classes : ndarray of shape (n_classes,)
     class_weight : dict or "balanced"
+        "balanced" is ``n_samples / (n_classes * counts)`` with the classes that occur, as in scikit-learn.
 
     Raises
     ------
@@ -30,13 +30,10 @@ def class_weights(index: NDArray[np.intp], classes: NDArray[Any], class_weight: 
         names = classes.tolist()
         if not set(names) <= class_weight.keys():  # a fold may lack some classes
             _check_keys(class_weight, names)
-        return np.asarray(_read(class_weight, names)[index])
+        return _read(class_weight, names)
     if class_weight != "balanced":
         raise ValueError(f"class_weight must be 'balanced', a dict or None for a 1-D y, got {class_weight!r}.")
-    weights = np.ones(len(classes))
-    seen = np.unique(index)
-    weights[seen] = compute_class_weight("balanced", classes=seen, y=index)
-    return np.asarray(weights[index])
+    return np.where(counts > 0, counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1e-300)), 1.0)
 
 
 def label_weights(frequency: NDArray[np.float64], class_weight: Any, names: Any = None) -> NDArray[np.float64]:

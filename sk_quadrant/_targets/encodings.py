@@ -130,25 +130,26 @@ class Encoding(ABC):
         """Return the probabilities of all classes, given those of the columns of targets."""
 
     @abstractmethod
-    def weight_classes(self, targets: Targets, class_weight: Any) -> NDArray[np.float64]:
-        """Return the class weight of each row, (n_samples,), or of each entry, (n_samples, n_labels)."""
+    def count(self, targets: Targets) -> NDArray[np.float64]:
+        """Return the rows of each class, (n_classes,), or absent and present entries of each label, (n_labels, 2)."""
 
-    def resolve_class_weight(self, class_weight: Any, counts: NDArray[np.float64], n_known: Any) -> Any:
-        """Return class weights with numbers in place of "balanced", so that parts of the rows can be weighted.
+    def read_class_weight(self, class_weight: Any, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the weight of each class, or of absent and present entries of each label, in the shape of counts.
 
         Parameters
         ----------
-        class_weight : dict, "balanced", list of these, or None
-        counts : ndarray of shape (n_labels,) or (n_classes,)
-            Sum of the known targets of each label, or rows of each class.
-        n_known : ndarray of shape (n_labels,) or float
-            Number of known targets of each label, or of rows.
+        class_weight : dict, "balanced" or list of these
+        counts : ndarray
+            Result of `count` for all rows, for "balanced".
         """
-        if not isinstance(class_weight, str) or class_weight != "balanced":
-            return class_weight
-        n_seen = np.count_nonzero(counts)
-        weights = np.where(counts > 0, n_known / (n_seen * np.maximum(counts, 1)), 1.0)
-        return dict(zip(self.classes.tolist(), weights.tolist(), strict=True))
+        return class_weights(counts, self.classes, class_weight)
+
+    @abstractmethod
+    def weigh(self, targets: Targets, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the class weight of each row, (n_samples,), or of each entry, (n_samples, n_labels).
+
+        `weights` are those of `read_class_weight`.
+        """
 
     def check_same(self, other: Encoding) -> None:
         """Raise a ValueError unless another y has the same classes, or the same labels in the same order."""
@@ -224,17 +225,21 @@ class Binary(Encoding):
         """Return two columns."""
         return hstack([1 - probabilities, probabilities])
 
-    def weight_classes(self, targets: Targets, class_weight: Any) -> NDArray[np.float64]:
-        """Return the class weight of each row; see `Encoding.weight_classes`."""
-        values, class_weight = targets.dense()[:, 0], self._of_label(class_weight)
-        if targets.is_soft or targets.mask is not None:
-            ((absence, presence),) = label_weights(targets.frequency(), class_weight)
-            return np.asarray(absence + (presence - absence) * values, dtype=np.float64)
-        return class_weights(values.astype(np.intp), self.classes, class_weight)
+    def count(self, targets: Targets) -> NDArray[np.float64]:
+        """Return the rows of each class; see `Encoding.count`."""
+        (present,) = targets.counts()
+        return np.array([targets.n_known()[0] - present, present])[: len(self.classes)]
 
-    def resolve_class_weight(self, class_weight: Any, counts: NDArray[np.float64], n_known: Any) -> Any:
-        """Return class weights with numbers; see `Encoding.resolve_class_weight`."""
-        return super().resolve_class_weight(self._of_label(class_weight), counts, n_known)
+    def read_class_weight(self, class_weight: Any, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the weight of each class; see `Encoding.read_class_weight`."""
+        return super().read_class_weight(self._of_label(class_weight), counts)
+
+    def weigh(self, targets: Targets, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the class weight of each row; see `Encoding.weigh`."""
+        values = targets.dense()[:, 0]
+        if not targets.is_soft:
+            return np.asarray(weights[values.astype(np.intp)])
+        return np.asarray(weights[0] + (weights[1] - weights[0]) * values, dtype=np.float64)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values and arrays; see `Encoding.to_dict`."""
@@ -279,9 +284,13 @@ class Multiclass(Encoding):
         """Return the one-vs-rest probabilities divided by their sum."""
         return probabilities / probabilities.sum(axis=1, keepdims=True)
 
-    def weight_classes(self, targets: Targets, class_weight: Any) -> NDArray[np.float64]:
-        """Return the class weight of each row; see `Encoding.weight_classes`."""
-        return class_weights(targets.dense().argmax(axis=1), self.classes, class_weight)
+    def count(self, targets: Targets) -> NDArray[np.float64]:
+        """Return the rows of each class; see `Encoding.count`."""
+        return targets.counts()
+
+    def weigh(self, targets: Targets, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the class weight of each row; see `Encoding.weigh`."""
+        return np.asarray(weights[targets.dense().argmax(axis=1)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -351,17 +360,19 @@ class MultiLabel(Encoding):
         """Return the probabilities as they are: labels do not exclude each other."""
         return probabilities
 
-    def weight_classes(self, targets: Targets, class_weight: Any) -> NDArray[np.float64]:
-        """Return the weight of absence or presence of each entry; see `Encoding.weight_classes`."""
-        absence, presence = label_weights(targets.frequency(), class_weight, self.names).T
-        return np.asarray(absence + (presence - absence) * targets.dense(), dtype=np.float64)
+    def count(self, targets: Targets) -> NDArray[np.float64]:
+        """Return absent and present entries of each label; see `Encoding.count`."""
+        present = targets.counts()
+        return np.column_stack([targets.n_known() - present, present])
 
-    def resolve_class_weight(self, class_weight: Any, counts: NDArray[np.float64], n_known: Any) -> Any:
-        """Return a list of weights of absence and presence; see `Encoding.resolve_class_weight`."""
-        if class_weight is None:
-            return None
-        weights = label_weights(counts / np.maximum(n_known, 1), class_weight, self.names)
-        return [dict(enumerate(each.tolist())) for each in weights]
+    def read_class_weight(self, class_weight: Any, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the weights of absence and presence of each label; see `Encoding.read_class_weight`."""
+        return label_weights(counts[:, 1] / np.maximum(counts.sum(axis=1), 1), class_weight, self.names)
+
+    def weigh(self, targets: Targets, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the weight of absence or presence of each entry; see `Encoding.weigh`."""
+        absence, presence = weights.T
+        return np.asarray(absence + (presence - absence) * targets.dense(), dtype=np.float64)
 
     @property
     def description(self) -> str:

@@ -72,7 +72,10 @@ def check_sample_weight(
 
 
 def weight_targets(
-    targets: Targets, encoding: Encoding, class_weight: Any, weight: NDArray[np.float64] | None
+    targets: Targets,
+    encoding: Encoding,
+    class_weight: NDArray[np.float64] | None,
+    weight: NDArray[np.float64] | None,
 ) -> Targets:
     """Return targets whose weight is the sample weight times the class weights.
 
@@ -80,19 +83,13 @@ def weight_targets(
     ----------
     targets : Targets
     encoding : Encoding
-    class_weight : dict, "balanced", list of these, or None
-        Weights of the classes of a 1-D y; for a label matrix weights of absent and present labels, {0: w0, 1: w1}, the
-        same for all labels or one dict for each.
+    class_weight : ndarray or None
+        Result of `Encoding.read_class_weight`.
     weight : ndarray or None
         Checked sample weights.
-
-    Raises
-    ------
-    ValueError
-        If a class weight is not a number, negative or of no class.
     """
     if class_weight is not None:
-        factor = encoding.weight_classes(targets, class_weight)
+        factor = encoding.weigh(targets, class_weight)
         weight = factor if weight is None else _product(factor, weight)
     return replace(targets, weight=weight)
 

@@ -233,28 +233,28 @@ def test_a_dict_gives_the_encoding_back(y, scores_of):
 
 
 @every_form
-@pytest.mark.parametrize("class_weight", [None, "balanced"], ids=str)
-def test_class_weights_can_be_resolved_before_the_rows_are_weighted(y, class_weight):
-    """With numbers in place of "balanced", parts of the rows have the weights that they have in the whole."""
+def test_parts_of_the_rows_have_the_class_weights_of_the_whole(y):
+    """Counts of parts add up to those of all rows, from which "balanced" becomes numbers."""
     encoding, targets = read(y)
-    if encoding.exclusive:
-        _, counts = np.unique(y, return_counts=True)
-        resolved = encoding.resolve_class_weight(class_weight, counts.astype(float), N_ROWS)
-    else:
-        resolved = encoding.resolve_class_weight(class_weight, targets.dense().sum(axis=0), targets.n_known())
-    if class_weight is None:
-        assert resolved is None
-        return
     parts = [type(targets)(targets.dense(rows)) for rows in (slice(0, 4), slice(4, None))]
-    weights = np.concatenate([encoding.weight_classes(part, resolved) for part in parts])
-    assert_allclose(weights, encoding.weight_classes(targets, class_weight), rtol=1e-12)
+    counts = sum(encoding.count(part) for part in parts)
+    assert_array_equal(counts, encoding.count(targets))
+    weights = encoding.read_class_weight("balanced", counts)
+    assert_allclose(
+        np.concatenate([encoding.weigh(part, weights) for part in parts]), encoding.weigh(targets, weights), rtol=1e-12
+    )
+
+
+def weigh(encoding, targets, class_weight):
+    """Return the weight of each row or entry."""
+    return encoding.weigh(targets, encoding.read_class_weight(class_weight, encoding.count(targets)))
 
 
 @every_form
 def test_balanced_weights_give_presence_and_absence_half_of_the_weight(y):
     """For classes each has the same weight in total, for labels absence and presence of each have."""
     encoding, targets = read(y)
-    weights, present = encoding.weight_classes(targets, "balanced"), targets.present()
+    weights, present = weigh(encoding, targets, "balanced"), targets.present()
     if encoding.exclusive:
         assert weights.shape == (N_ROWS,)
         totals = [weights[as_dense(y) == each].sum() for each in encoding.classes]
@@ -266,23 +266,19 @@ def test_balanced_weights_give_presence_and_absence_half_of_the_weight(y):
 
 
 def test_balanced_weights_count_known_labels():
-    """Presence and absence of a label have the same weight over its known rows, also if they are resolved first."""
+    """Presence and absence of a label have the same weight over its known rows."""
     known = np.random.default_rng(1).random((N_ROWS, 3)) < 0.6
     y = np.where(known, _matrix, np.nan)
     encoding, targets = read_targets(y, missing_labels="ignore")
-    weights = encoding.weight_classes(targets, "balanced")
+    weights = weigh(encoding, targets, "balanced")
     assert_allclose((weights * (y == 1)).sum(axis=0), known.sum(axis=0) / 2)
     assert_allclose((weights * (y == 0)).sum(axis=0), known.sum(axis=0) / 2)
-    resolved = encoding.resolve_class_weight("balanced", np.nansum(y, axis=0), targets.n_known())
-    assert_allclose(encoding.weight_classes(targets, resolved), weights)
 
 
-def test_a_class_without_rows_has_balanced_weights():
-    """It changes nothing for the others, also where the weights are resolved first."""
+def test_a_class_without_rows_changes_no_balanced_weight():
+    """Two classes share the weight of three rows."""
     encoding, targets = read_targets([0, 2, 2], missing_labels="error", classes=[0, 1, 2])
-    resolved = encoding.resolve_class_weight("balanced", np.array([1.0, 0.0, 2.0]), 3)
-    expected = encoding.weight_classes(targets, "balanced")
-    assert_allclose(encoding.weight_classes(targets, resolved), expected)
+    assert_allclose(weigh(encoding, targets, "balanced"), [1.5, 0.75, 0.75])
 
 
 # cases

@@ -20,6 +20,8 @@ def weight_of(y, class_weight, sample_weight):
     classes = [0, 1, 2] if np.ndim(y) == 1 and y[0] == 0 else None
     encoding, targets = read_targets(y, missing_labels="error", classes=classes)
     weight = check_sample_weight(sample_weight, targets.n_samples, targets.n_labels)
+    if class_weight is not None:
+        class_weight = encoding.read_class_weight(class_weight, encoding.count(targets))
     return weight_targets(targets, encoding, class_weight, weight)
 
 
@@ -45,7 +47,8 @@ def test_weight_2_equals_a_repeated_row(y, class_weight, with_classes):
 def test_sample_weights_multiply_class_weights(y, class_weight):
     """Those of entries as well as those of rows."""
     encoding, targets = read_targets(y, missing_labels="error")
-    factor = encoding.weight_classes(targets, class_weight).reshape(5, -1)
+    weights = encoding.read_class_weight(class_weight, encoding.count(targets))
+    factor = encoding.weigh(targets, weights).reshape(5, -1)
     rows = np.random.default_rng(0).random(5)
     entries = np.random.default_rng(0).random(targets.values.shape)
     assert_allclose(weight_of(y, class_weight, rows).weight.reshape(5, -1), factor * rows[:, None])
