@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,6 @@ from sk_quadrant.displays._panels import (
     check_parts,
     draw_line,
     is_number,
-    merge_style,
     remove_unused,
 )
 
@@ -177,16 +176,18 @@ class LossDisplay(PanelDisplay):
         check_matplotlib(f"{cls.__name__}.from_loss")
         named = _name_losses(loss)
         scores = _score_grid(score_range, n_points)
-        chosen_targets = _check_targets(targets)
-        curves = [[_curve(member, scores, target, held) for target in chosen_targets] for member in named.values()]
+        goals = np.asarray(targets, dtype=np.float64)
+        if goals.ndim != 1 or goals.size == 0 or not ((goals >= 0) & (goals <= 1)).all():
+            raise ValueError(f"targets must be numbers in [0, 1], got {targets}.")
+        curves = np.array([[_curve(each, scores, goal, held) for goal in goals] for each in named.values()])
         display = cls(
             scores,
-            chosen_targets,
-            np.array([[values for values, _ in row] for row in curves]),
-            np.array([[gradient for _, gradient in row] for row in curves]),
-            np.array([_probabilities(member, scores) for member in named.values()]),
-            thresholds=np.array([member.threshold for member in named.values()], dtype=np.float64),
-            bayes_thresholds=np.array([member.bayes_threshold for member in named.values()], dtype=np.float64),
+            goals,
+            curves[:, :, 0],
+            curves[:, :, 1],
+            np.array([_probabilities(each, scores) for each in named.values()]),
+            thresholds=np.array([each.threshold for each in named.values()], dtype=np.float64),
+            bayes_thresholds=np.array([each.bayes_threshold for each in named.values()], dtype=np.float64),
             names=list(named),
         )
         return display.plot(**options)
@@ -223,16 +224,22 @@ class LossDisplay(PanelDisplay):
         self.threshold_lines_: list[Any] = []
         self.bayes_threshold_lines_: list[Any] = []
         for part, row in zip(parts, self.axes_, strict=True):
+            for name, panel, curves in zip(self.names, row, self._curves_of(part), strict=True):
+                panel.set(xlim=(self.scores[0], self.scores[-1]), ylim=self._limits(part))
+                self.lines_[part, name] = self._plot_curves(panel, part, curves, line_kw)
             for j, panel in enumerate(row):
-                self._plot_thresholds(panel, j)
-                draw = self._plot_link if part == "link" else self._plot_curves
-                self.lines_[part, self.names[j]] = draw(panel, part, j, line_kw)
+                self._mark(panel, self.thresholds[j], self.threshold_lines_, NATURAL)
+                self._mark(panel, self.bayes_thresholds[j], self.bayes_threshold_lines_, BAYES)
+                if part == "link":
+                    self._write_probabilities(panel, j)
             for panel in row[::LOSSES_ACROSS]:
                 panel.set_ylabel({"link": "probability"}.get(part, part))
         for top, bottom, name in zip(self.axes_[0], self.axes_[-1], self.names, strict=True):
             top.set_title(name, fontsize="medium", parse_math=False)
             bottom.set_xlabel("score")
-        self.legend_ = self._add_legend(self._legend_handles())
+        curves = next((lines for (part, _), lines in self.lines_.items() if part != "link"), [])
+        handles = [*curves, *self.threshold_lines_[:1], *self.bayes_threshold_lines_[:1]]
+        self.legend_ = self._add_legend(handles)
         return self
 
     def _make_columns(self, ax: Any, n_parts: int) -> None:
@@ -241,101 +248,88 @@ class LossDisplay(PanelDisplay):
         n_columns = min(n_losses, LOSSES_ACROSS) if np.ndim(ax) == 0 else n_losses
         n_blocks = math.ceil(n_losses / n_columns)
         self._make_panels(ax, n_blocks * n_parts * n_columns, n_columns=n_columns, sharey="row")
-        blocks = self.axes_.reshape(n_blocks, n_parts, n_columns)
-        columns = blocks.swapaxes(0, 1).reshape(n_parts, -1)
+        columns = self.axes_.reshape(n_blocks, n_parts, n_columns).swapaxes(0, 1).reshape(n_parts, -1)
         self.axes_ = columns[:, :n_losses]
         if n_blocks > 1:
             remove_unused(self.axes_[-1], columns[:, n_losses:].ravel())
 
-    def _plot_thresholds(self, ax: Axes, j: int) -> None:
-        for threshold, style, lines in (
-            (self.thresholds[j], NATURAL, self.threshold_lines_),
-            (self.bayes_thresholds[j], BAYES, self.bayes_threshold_lines_),
-        ):
-            if self.scores[0] <= threshold <= self.scores[-1]:
-                lines.append(ax.axvline(threshold, zorder=1, **style))
-        ax.set_xlim(self.scores[0], self.scores[-1])
+    def _curves_of(self, part: str) -> FloatArray:
+        """Return the curves of a part, shape (n_losses, n_curves, n_scores)."""
+        return {"loss": self.values, "gradient": self.gradients}.get(part, self.probabilities[:, np.newaxis])
 
-    def _plot_curves(self, ax: Axes, part: str, j: int, line_kw: dict[str, Any] | None) -> list[Any]:
-        curves = self.values if part == "loss" else self.gradients
-        top = _shared_top(curves)
-        low = -0.03 * top if curves.min(initial=0, where=np.isfinite(curves)) >= 0 else -1.05 * top
-        ax.set_ylim(low, 1.05 * top)
+    def _limits(self, part: str) -> tuple[float, float]:
+        """Return the ends of the y axis, shared by all losses; a loss far above the others is cut off."""
+        if part == "link":
+            return -0.03, 1.03
+        curves = self._curves_of(part)
+        tops = np.nanmax(np.abs(curves), axis=(1, 2))
+        top = float(min(tops.max(), 3 * np.median(tops))) or 1.0
+        return -0.03 * top if np.nanmin(curves) >= 0 else -1.05 * top, 1.05 * top
+
+    def _plot_curves(self, ax: Axes, part: str, curves: FloatArray, line_kw: dict[str, Any] | None) -> list[Any]:
+        if np.isnan(curves).all():
+            box = {"facecolor": "white", "edgecolor": "none"}
+            ax.text(0.5, 0.5, f"no {part}", ha="center", va="center", transform=ax.transAxes, bbox=box)
+            return []
+        style = {"color": "black", "linestyle": "-"} if part == "link" else {}
+        labels = [f"y = {target:g}" for target in self.targets]
         return [
-            draw_line(ax, self.scores, curve, i, line_kw, label=f"y = {target:g}")
-            for i, (curve, target) in enumerate(zip(curves[j], self.targets, strict=True))
+            draw_line(ax, self.scores, curve, i, line_kw, label=labels[i], **style) for i, curve in enumerate(curves)
         ]
 
-    def _plot_link(self, ax: Axes, part: str, j: int, line_kw: dict[str, Any] | None) -> list[Any]:
-        ax.set_ylim(-0.03, 1.03)
-        curve = self.probabilities[j]
-        if np.isnan(curve).all():
-            box = {"facecolor": "white", "edgecolor": "none"}
-            ax.text(0.5, 0.5, "no link", ha="center", va="center", transform=ax.transAxes, bbox=box)
-            return []
-        lines = ax.plot(self.scores, curve, **merge_style({"color": "black", "linestyle": "-"}, line_kw))
-        natural, bayes = self.thresholds[j], self.bayes_thresholds[j]
-        self._plot_probability(ax, natural, curve, offset=(-5, 4), ha="right", va="bottom")
-        if not math.isclose(natural, bayes, abs_tol=1e-9):
-            self._plot_probability(ax, bayes, curve, offset=(5, -4), ha="left", va="top")
-        return lines
-
-    def _plot_probability(
-        self, ax: Axes, threshold: float, curve: FloatArray, *, offset: tuple[int, int], **alignment: Any
-    ) -> None:
-        """Mark a threshold on the link and write its probability beside it."""
+    def _mark(self, ax: Axes, threshold: float, lines: list[Any], style: dict[str, Any]) -> None:
         if self.scores[0] <= threshold <= self.scores[-1]:
-            p = float(np.interp(threshold, self.scores, curve))
-            ax.plot([threshold], [p], "o", color="black", markersize=4)
-            ax.annotate(f"{p:.2f}", (threshold, p), offset, textcoords="offset points", fontsize="small", **alignment)
+            lines.append(ax.axvline(threshold, zorder=1, **style))
 
-    def _legend_handles(self) -> list[Any]:
-        """Return the lines of one panel of curves, if there is one, and a line at each kind of threshold."""
-        curves = next((lines for (part, _), lines in self.lines_.items() if part != "link"), [])
-        return [*curves, *self.threshold_lines_[:1], *self.bayes_threshold_lines_[:1]]
+    def _write_probabilities(self, ax: Axes, j: int) -> None:
+        """Mark the thresholds on the link and write their probabilities beside them."""
+        natural, bayes = self.thresholds[j], self.bayes_thresholds[j]
+        marks = [(natural, (-5, 4), "right", "bottom")]
+        if not math.isclose(natural, bayes, abs_tol=1e-9):
+            marks.append((bayes, (5, -4), "left", "top"))
+        for threshold, offset, ha, va in marks:
+            p = float(np.interp(threshold, self.scores, self.probabilities[j], left=np.nan, right=np.nan))
+            if not math.isnan(p):
+                ax.plot([threshold], [p], "o", color="black", markersize=4)
+                place: dict[str, Any] = {"textcoords": "offset points", "ha": ha, "va": va}
+                ax.annotate(f"{p:.2f}", (threshold, p), offset, fontsize="small", **place)
 
 
 def _name_losses(loss: Any) -> dict[str, Any]:
-    """Return the losses by title."""
-    if isinstance(loss, Mapping):
-        named = {str(title): _resolve(member) for title, member in loss.items()}
-    else:
-        members = [
-            _resolve(member)
-            for member in (loss if isinstance(loss, Sequence) and not isinstance(loss, str) else [loss])
-        ]
-        named = {_title(member): member for member in members}
-    if not named:
+    """Return the losses by title, label by label those whose parameters have one value for each label."""
+    members = loss if isinstance(loss, (Mapping, Sequence)) and not isinstance(loss, str) else [loss]
+    if not members:
         raise ValueError("loss must name at least one loss, got none.")
-    return {name: one for title, member in named.items() for name, one in _label_by_label(title, member).items()}
+    if isinstance(members, Mapping):
+        named = {str(title): _resolve(member) for title, member in members.items()}
+    else:
+        named = {_title(member): member for member in map(_resolve, members)}
+    return {title: each for pair in named.items() for title, each in _label_by_label(*pair)}
 
 
-def _label_by_label(title: str, loss: Any) -> dict[str, Any]:
-    """Return the loss of each label, by title, for one whose parameters have one value for each label."""
+def _label_by_label(title: str, loss: Any) -> Iterator[tuple[str, Any]]:
+    """Yield a loss and its title, or those of each label for parameters with one value for each label."""
     parameters = loss.per_label_parameters() if hasattr(loss, "per_label_parameters") else {}
     if not parameters:
-        return {title: loss}
-    n_labels = len(next(iter(parameters.values())))
+        yield title, loss
+        return
+    first, n_labels = title.splitlines()[0], len(next(iter(parameters.values())))
     if n_labels > MOST_LABELS:
-        raise ValueError(f"{title.splitlines()[0]} has parameters for {n_labels} labels; draw some: loss.take([0, 1]).")
-    labels = [
-        dataclasses.replace(loss, **{name: values[j] for name, values in parameters.items()}) for j in range(n_labels)
-    ]
-    first = title.splitlines()[0]
-    return {f"{first}, label {j}\n{_title(one).partition(chr(10))[2]}".strip(): one for j, one in enumerate(labels)}
+        raise ValueError(f"{first} has parameters for {n_labels} labels; draw some: loss.take([0, 1]).")
+    for j in range(n_labels):
+        one = dataclasses.replace(loss, **{name: values[j] for name, values in parameters.items()})
+        yield "\n".join([f"{first}, label {j}", *_title(one).splitlines()[1:]]), one
 
 
 def _resolve(loss: Any) -> Any:
     """Return a loss given by name or as an object."""
-    if not isinstance(loss, str):
-        if not hasattr(loss, "values_and_gradient"):
-            raise TypeError(f"loss must be a name or a Loss, got {type(loss).__name__}.")
-        return loss
     from sk_quadrant.losses import LOSSES
 
-    if loss not in LOSSES:
+    if isinstance(loss, str) and loss in LOSSES:
+        return LOSSES[loss]()
+    if not hasattr(loss, "values_and_gradient"):
         raise ValueError(f"loss must be one of {', '.join(sorted(LOSSES))} or a Loss, got {loss!r}.")
-    return LOSSES[loss]()
+    return loss
 
 
 def _title(loss: Any) -> str:
@@ -355,40 +349,22 @@ def _score_grid(score_range: tuple[float, float], n_points: int) -> FloatArray:
     return np.linspace(low, high, n_points)
 
 
-def _check_targets(targets: Sequence[float]) -> FloatArray:
-    values = np.asarray(targets, dtype=np.float64)
-    if values.ndim != 1 or values.size == 0 or not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(f"targets must be numbers in [0, 1], got {targets}.")
-    return values
-
-
-def _curve(
-    loss: Any, scores: FloatArray, target: float, held: Sequence[tuple[float, float]] | None
-) -> tuple[FloatArray, FloatArray]:
+def _curve(loss: Any, scores: FloatArray, target: float, held: Sequence[tuple[float, float]] | None) -> FloatArray:
     """Return the loss and its gradient at each score of one label, the other labels held constant."""
-    if 0 < target < 1 and not loss.soft_targets:
-        return np.full_like(scores, np.nan), np.full_like(scores, np.nan)
     import torch
 
+    if 0 < target < 1 and not loss.soft_targets:
+        return np.full((2, len(scores)), np.nan)
     if loss.labelwise:
         held = ()
     elif held is None:
         held = ((loss.threshold, 1.0), (loss.threshold, 0.0))
-    rows = np.column_stack([scores, *(np.full_like(scores, score) for score, _ in held)])
-    goals = np.broadcast_to([target, *(goal for _, goal in held)], rows.shape).copy()
-    values, gradient = loss.values_and_gradient(torch.from_numpy(rows), torch.from_numpy(goals))
-    return values[:, 0].numpy(), gradient[:, 0].numpy()
+    rows = torch.tensor([[score, *(score for score, _ in held)] for score in scores], dtype=torch.float64)
+    goals = torch.tensor([target, *(goal for _, goal in held)], dtype=torch.float64).expand(rows.shape)
+    values_and_gradient = loss.values_and_gradient(rows, goals.clone())
+    return np.array([values[:, 0].numpy() for values in values_and_gradient])
 
 
 def _probabilities(loss: Any, scores: FloatArray) -> FloatArray:
     """Return the probabilities of the scores; NaN without a link."""
-    if loss.link is None:
-        return np.full_like(scores, np.nan)
-    probabilities: FloatArray = loss.link.inverse(scores)
-    return probabilities
-
-
-def _shared_top(curves: FloatArray) -> float:
-    """Return the upper end of the axis shared by all losses; a loss far above the others is cut off."""
-    tops = np.nanmax(np.abs(curves), axis=(1, 2))
-    return float(min(tops.max(), 3 * np.median(tops))) or 1.0
+    return np.full(len(scores), np.nan) if loss.link is None else np.asarray(loss.link.inverse(scores))

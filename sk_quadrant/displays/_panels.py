@@ -97,16 +97,15 @@ class PanelDisplay:
         Further options are those of `Figure.subplots`; panels share their axes by default.
         """
         check_matplotlib(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+
         self._is_own = ax is None or (np.ndim(ax) == 0 and n_panels > 1)  # else the user may draw more in the figure
         self._legend_inches = legend_inches
         if self._is_own:
             n_columns = n_columns or (n_panels if n_panels <= 3 else min(math.ceil(math.sqrt(n_panels)), 5))
             n_rows = math.ceil(n_panels / n_columns)
-            self._part = (
-                _new_figure(size[0] * n_columns + legend_inches, size[1] * n_rows + 0.4)
-                if ax is None
-                else _replace_axes(ax)
-            )
+            inches = (size[0] * n_columns + legend_inches, size[1] * n_rows + 0.4)
+            self._part = plt.figure(figsize=inches, layout="constrained") if ax is None else _replace_axes(ax)
             margins = _fixed_margins(self._part, legend_inches)
             grid = {"sharex": True, "sharey": True, "gridspec_kw": margins, **options}
             axes = self._part.subplots(n_rows, n_columns, squeeze=False, **grid).ravel()
@@ -159,10 +158,12 @@ class PanelDisplay:
             self._part.supxlabel(xlabel, fontsize="medium")
             self._part.supylabel(ylabel, fontsize="medium")
             return
-        for ax in self.axes_:
-            place = ax.get_subplotspec()
-            if place is None or not any(_is_below(place, other.get_subplotspec()) for other in self.axes_):
-                ax.set_xlabel((brief or xlabel) if len(self.axes_) > 1 else xlabel)
+        places = {ax: ax.get_subplotspec() for ax in self.axes_}
+        # of the panels of one column of a grid, the last one
+        lowest = {(place.get_gridspec(), place.colspan.start) if place else ax: ax for ax, place in places.items()}
+        for ax in lowest.values():
+            ax.set_xlabel((brief or xlabel) if len(places) > 1 else xlabel)
+        for ax, place in places.items():
             if place is None or place.is_first_col():
                 ax.set_ylabel(ylabel)
 
@@ -171,19 +172,6 @@ class PanelDisplay:
         """Number of letters that fit above a panel."""
         inches = min(ax.get_window_extent().width for ax in self.axes_) / self._part.dpi
         return max(int(11 * inches), 8)  # 11 letters of the size of titles per inch
-
-
-def _is_below(place: Any, other: Any) -> bool:
-    """Return whether another panel of the same grid is below this one."""
-    if other is None or other.get_gridspec() is not place.get_gridspec():
-        return False
-    return bool(other.colspan == place.colspan and other.rowspan.start >= place.rowspan.stop)
-
-
-def _new_figure(width: float, height: float) -> Any:
-    import matplotlib.pyplot as plt
-
-    return plt.figure(figsize=(width, height), layout="constrained")
 
 
 def remove_unused(lowest: AxesArray, unused: AxesArray) -> None:

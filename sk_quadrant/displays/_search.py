@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,9 +86,9 @@ class SearchDisplay(PanelDisplay):
 
     scores: FloatArray
     _: KW_ONLY
-    names: tuple[str, str, str]
-    values: tuple[list[Any], list[Any], list[Any]]
-    best: tuple[int, int, int]
+    names: tuple[str, ...]
+    values: tuple[list[Any], ...]
+    best: tuple[int, ...]
     score_name: str = "score"
     note: str = ""
 
@@ -175,28 +175,30 @@ class SearchDisplay(PanelDisplay):
             If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_results")
-        if len(cv_results["params"]) == 0:
+        candidates = cv_results["params"]
+        if len(candidates) == 0:
             raise ValueError("cv_results must hold at least one candidate, got none.")
-        given = _values_given(cv_results["params"])
-        tried = {name: _in_order(each) for name, each in given.items()}
+        parameters = dict.fromkeys(name for params in candidates for name in params)
+        given = {name: _distinct([params.get(name) for params in candidates]) for name in parameters}
+        tried = {name: _in_order(values) for name, values in given.items()}
         chosen = _choose_parameters(tried, panels=panels, lines=lines, x=x)
+        others = [_last(name) for name, values in tried.items() if len(values) > 1 and name not in chosen]
+        given[""], tried[""] = [""] * len(candidates), [""]  # in place of a parameter
+        places = list(zip(*(map(tried[name].index, given[name]) for name in chosen), strict=True))
         splits = _split_scores(cv_results, metric)
-        values = [tried[name] if name else [""] for name in chosen]
-        scores = np.full((*map(len, values), splits.shape[1]), np.nan)
-        places = _places([given[name] if name else None for name in chosen], values, len(splits))
+        scores = np.full((*(len(tried[name]) for name in chosen), splits.shape[1]), np.nan)
         iteration = np.asarray(cv_results.get("iter", np.zeros(len(splits))))  # of a search with successive halving
         worst_first = np.lexsort((np.nan_to_num(splits.mean(axis=1), nan=-np.inf), iteration))
         for i in worst_first:
             scores[places[i]] = splits[i]
-        others = [_last(name) for name, each in tried.items() if len(each) > 1 and name not in chosen]
         notes = [f"best over {', '.join(others)}"] if others else []
         notes += ["each candidate at its last iteration"] if iteration.any() else []
-        last = np.flatnonzero(iteration == iteration.max())
+        rank = np.where(iteration == iteration.max(), cv_results[f"rank_test_{metric}"], np.inf)
         display = cls(
             scores,
-            names=(_last(chosen[0]), _last(chosen[1]), _last(chosen[2])),
-            values=(values[0], values[1], values[2]),
-            best=places[last[np.argmin(np.asarray(cv_results[f"rank_test_{metric}"])[last])]],
+            names=tuple(map(_last, chosen)),
+            values=tuple(tried[name] for name in chosen),
+            best=places[rank.argmin()],
             score_name=score_name.replace("_", " "),
             note="; ".join(notes),
         )
@@ -226,22 +228,20 @@ class SearchDisplay(PanelDisplay):
         self.lines_: list[list[Any]] = []
         self.bands_: list[list[Any]] = []
         for panel, scores in zip(self.axes_, self.scores, strict=True):
-            lines, bands = zip(
-                *(self._plot_line(panel, x, each, i, line_kw) for i, each in enumerate(scores)), strict=True
-            )
-            self.lines_.append(list(lines))
-            self.bands_.append(list(bands))
+            drawn = [self._plot_line(panel, x, each, i, line_kw) for i, each in enumerate(scores)]
+            self.lines_.append([line for line, _ in drawn])
+            self.bands_.append([band for _, band in drawn])
             if not is_numeric:
                 panel.set_xticks(x, [shorten(_word(value), 18) for value in x_values], rotation=90)
             elif x.min() > 0 and x.max() > LOG_RATIO * x.min():
                 panel.set_xscale("log")
-        handles = [line for line, value in zip(self.lines_[0], line_values, strict=True) if value != ""]
-        for line, value in zip(handles, line_values, strict=False):
+        for line, value in zip(self.lines_[0], line_values, strict=True):
             line.set_label(shorten(_word(value), 24))
         self._plot_best(x)
         if panel_name:
             self._add_titles([f"{panel_name}: {_word(value)}" for value in panels])
         self._name_axes(xlabel=x_name, ylabel=self.score_name)
+        handles = self.lines_[0] if lines_name else []
         self.legend_ = self._add_legend([*handles, self.best_], title=lines_name or None)
         self._add_note(self.note)
         return self
@@ -251,34 +251,20 @@ class SearchDisplay(PanelDisplay):
     ) -> tuple[Any, Any]:
         """Draw the mean over splits, with a gap between numbers and words, and a band around it."""
         tried = np.asarray(np.isfinite(scores).all(axis=1))
-        n_numbers = _count_numbers(self.values[2])
+        n_numbers = sum(map(is_number, self.values[2]))
         gap = [np.count_nonzero(tried[:n_numbers])] if 0 < n_numbers < len(x) else []
-        x, mean, deviation = (
-            np.insert(each, gap, np.nan) for each in (x[tried], scores[tried].mean(axis=1), scores[tried].std(axis=1))
-        )
+        statistics = (x[tried], scores[tried].mean(axis=1), scores[tried].std(axis=1))
+        x, mean, deviation = (np.insert(each, gap, np.nan) for each in statistics)
         line = draw_line(ax, x, mean, i, line_kw, marker="o", markersize=4)
-        color = line.get_color()
-        return line, ax.fill_between(x, mean - deviation, mean + deviation, color=color, alpha=0.15, linewidth=0)
+        style = {"color": line.get_color(), "alpha": 0.15, "linewidth": 0}
+        return line, ax.fill_between(x, mean - deviation, mean + deviation, **style)
 
     def _plot_best(self, x: FloatArray) -> None:
         panel, line, value = self.best
         best = self.scores[self.best].mean()
-        (self.best_,) = self.axes_[panel].plot(
-            x[value],
-            best,
-            "*",
-            color=self.lines_[panel][line].get_color(),
-            markeredgecolor="black",
-            markersize=13,
-            label=f"best: {best:.3f}",
-            zorder=4,
-        )
-
-
-def _values_given(candidates: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return the value of each parameter for each candidate, as numbers and words."""
-    names = dict.fromkeys(name for params in candidates for name in params)
-    return {name: _distinct([params.get(name) for params in candidates]) for name in names}
+        style = {"color": self.lines_[panel][line].get_color(), "markeredgecolor": "black", "markersize": 13}
+        ax = self.axes_[panel]
+        (self.best_,) = ax.plot(x[value], best, "*", label=f"best: {best:.3f}", zorder=4, **style)
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -287,10 +273,11 @@ def _distinct(values: list[Any]) -> list[Any]:
     if len(set(map(str, values))) <= len(set(plain)):
         return plain
     params = [value.get_params() if hasattr(value, "get_params") else {} for value in values]
-    names = dict.fromkeys(name for each in params for name in each)
-    differ = [name for name in names if len({str(each[name]) for each in params if name in each}) > 1]
+    seen: dict[str, set[str]] = {}
+    for name, value in (item for each in params for item in each.items()):
+        seen.setdefault(name, set()).add(str(value))
     return [
-        ", ".join([str(word), *(f"{name}={_word(each[name])}" for name in differ if name in each)])
+        ", ".join([str(word), *(f"{name}={_word(each[name])}" for name in each if len(seen[name]) > 1)])
         if each
         else (word if is_number(word) else str(value))
         for value, word, each in zip(values, plain, params, strict=True)
@@ -305,14 +292,14 @@ def _in_order(values: list[Any]) -> list[Any]:
 
 def _choose_parameters(tried: dict[str, list[Any]], **asked: str | None) -> list[str]:
     """Return the parameters of panels, lines and x axis; empty strings if there are too few."""
-    chosen = {role: None if name is None else _find_parameter(name, list(tried), role) for role, name in asked.items()}
+    chosen = {role: _find_parameter(name, list(tried), role) for role, name in asked.items() if name is not None}
     free = [name for name, values in tried.items() if len(values) > 1 and name not in chosen.values()]
-    if chosen["x"] is None:
-        chosen["x"] = max(free or tried, key=lambda name: _count_numbers(tried[name]), default="")
+    if "x" not in chosen:
+        chosen["x"] = max(free or tried, key=lambda name: sum(map(is_number, tried[name])), default="")
+    rest = (name for name in free if name != chosen["x"])
     for role in ("lines", "panels"):
-        rest = [name for name in free if name not in chosen.values()]
-        chosen[role] = chosen[role] or (rest[0] if rest else "")
-    return [chosen[role] or "" for role in ("panels", "lines", "x")]
+        chosen[role] = chosen.get(role) or next(rest, "")
+    return [chosen[role] for role in ("panels", "lines", "x")]
 
 
 def _find_parameter(name: str, names: list[str], role: str) -> str:
@@ -321,15 +308,6 @@ def _find_parameter(name: str, names: list[str], role: str) -> str:
     if len(found) != 1:
         raise ValueError(f"{role} must be one of the parameters {', '.join(names)}, got {name!r}.")
     return found[0]
-
-
-def _places(given: list[list[Any] | None], values: list[list[Any]], n_candidates: int) -> list[tuple[int, int, int]]:
-    """Return panel, line and value of each candidate."""
-    panels, lines, x = (
-        [0] * n_candidates if each is None else list(map(tried.index, each))
-        for each, tried in zip(given, values, strict=True)
-    )
-    return list(zip(panels, lines, x, strict=True))
 
 
 def _split_scores(cv_results: Mapping[str, Any], metric: str) -> NDArray[np.float64]:
@@ -352,10 +330,6 @@ def _word(value: Any) -> str:
     if not is_number(value):
         return str(value)
     return f"{value:g}" if float(value).is_integer() else f"{value:.3g}"
-
-
-def _count_numbers(values: Sequence[Any]) -> int:
-    return sum(map(is_number, values))
 
 
 def _last(name: str) -> str:
