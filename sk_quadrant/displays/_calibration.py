@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.calibration import calibration_curve
@@ -12,10 +12,7 @@ from sklearn.calibration import calibration_curve
 from sk_quadrant._arrays import FloatArray, IndexArray
 from sk_quadrant.displays._label_display import LabelCurvesDisplay
 from sk_quadrant.displays._labels import known_entries, read_scored_labels
-from sk_quadrant.displays._panels import GREY, check_matplotlib, line_style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from sk_quadrant.displays._panels import GREY, check_choices, line_style
 
 COUNT_LOW, COUNT_HIGH = -0.45, -0.14  # lower part of a panel, in units of its y axis
 STRATEGIES = ("uniform", "quantile")
@@ -91,11 +88,7 @@ class LabelCalibrationDisplay(LabelCurvesDisplay):
 
     curves: dict[str, list[ReliabilityCurve]]
 
-    _scores: ClassVar[str] = "y_prob"
-
-    @classmethod
-    def _ask(cls, estimator: Any, X: Any, *, response_method: str = "predict_proba", **options: Any) -> dict[str, Any]:
-        return super()._ask(estimator, X, response_method=response_method, **options)
+    _response_method: ClassVar[str] = "predict_proba"
 
     @classmethod
     def from_predictions(
@@ -156,16 +149,13 @@ class LabelCalibrationDisplay(LabelCurvesDisplay):
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib(f"{cls.__name__}.from_predictions")
-        if strategy not in STRATEGIES:
-            raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {strategy!r}.")
+        cls._require_matplotlib("from_predictions")
+        check_choices("strategy", [strategy], STRATEGIES)
         if n_bins < 1:
             raise ValueError(f"n_bins must be at least 1, got {n_bins}.")
         choice = {"labels": labels, "max_labels": max_labels, "may_be_empty": True}
         data = read_scored_labels(y_true, y_prob, parameter="y_prob", label_names=label_names, **choice)
         columns = [*([slice(None)] if pooled else []), *data.shown]
-        if not columns:
-            raise ValueError("There is nothing to draw: pooled is False and labels is empty.")
         for inputs in data.inputs.values():
             _check_probabilities(inputs.scores)
         curves = {
@@ -189,7 +179,7 @@ class LabelCalibrationDisplay(LabelCurvesDisplay):
         return [diagonals[0], first_steps[0]]
 
 
-def _plot_reference(ax: Axes, top: int) -> Any:
+def _plot_reference(ax: Any, top: int) -> Any:
     """Draw the diagonal and the ticks: of probabilities above zero, of counts up to `top` below."""
     ax.axhline(0, color=GREY, linewidth=0.6, zorder=1)
     ax.set(xlim=(-0.02, 1.02), ylim=(COUNT_LOW - 0.02, 1.04))
@@ -199,7 +189,7 @@ def _plot_reference(ax: Axes, top: int) -> Any:
     return diagonal
 
 
-def _plot_counts(ax: Axes, curve: ReliabilityCurve, top: int, style: dict[str, Any]) -> Any:
+def _plot_counts(ax: Any, curve: ReliabilityCurve, top: int, style: dict[str, Any]) -> Any:
     shares = np.log1p(curve.counts) / np.log1p(max(top, 1))
     heights = COUNT_LOW + (COUNT_HIGH - COUNT_LOW) * shares
     label = "below: number\nof predictions (log)"

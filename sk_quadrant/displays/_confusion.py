@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,7 @@ from sk_quadrant._targets.scored import check_predicted_targets
 from sk_quadrant.displays._fitted import predict_labels
 from sk_quadrant.displays._label_display import LabelDisplay
 from sk_quadrant.displays._labels import choose_labels, name_labels
-from sk_quadrant.displays._panels import check_matplotlib, check_parts, shorten
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from sk_quadrant.displays._panels import check_choices, shorten
 
 COUNTINGS = ("pairs", "shares")
 MEANINGS = {None: "count", "true": "share of the true label", "pred": "share of the predicted label"}
@@ -28,7 +25,6 @@ COLUMNS = ("precision", "recall", "f1", "support")
 CELL_INCHES = 0.36
 LETTER_INCHES = 0.08  # of the small size of ticks
 DIAGONAL = "0.88"
-LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
 
 
 @dataclass(eq=False, repr=False)
@@ -116,8 +112,8 @@ class LabelConfusionDisplay(LabelDisplay):
     label_names: list[str]
 
     @classmethod
-    def _ask(cls, estimator: Any, X: Any, **options: Any) -> dict[str, Any]:
-        return {"y_pred": predict_labels(estimator, X), **options}
+    def _predict(cls, estimator: Any, X: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
+        return predict_labels(estimator, X), options
 
     @classmethod
     def from_predictions(
@@ -160,9 +156,8 @@ class LabelConfusionDisplay(LabelDisplay):
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib(f"{cls.__name__}.from_predictions")
-        if counting not in COUNTINGS:
-            raise ValueError(f"counting must be one of {', '.join(COUNTINGS)}, got {counting!r}.")
+        cls._require_matplotlib("from_predictions")
+        check_choices("counting", [counting], COUNTINGS)
         inputs = check_predicted_targets(y_true, y_pred, None)
         if not inputs.known.all():
             raise ValueError("y_true must hold 0 and 1, got NaN. Leave out rows with unknown labels.")
@@ -240,29 +235,28 @@ class LabelConfusionDisplay(LabelDisplay):
         ValueError
             If an option is not allowed, or a label is not among `label_names`.
         """
-        if normalize not in MEANINGS:
-            raise ValueError(f"normalize must be None, 'true' or 'pred', got {normalize!r}.")
-        check_parts(parts, PARTS)
+        check_choices("normalize", [normalize], MEANINGS)
+        check_choices("parts", parts, PARTS)
         choice = {"labels": labels, "max_labels": max_labels}
         self.shown_labels_, note = choose_labels(
             self.label_names, self.table["errors"], "most wrong decisions", **choice
         )
-        n_shown = len(self.shown_labels_)
         counts, names = self._shown_counts(normalize, width=24 if ax is None else 14)
+        n_shown = len(self.shown_labels_)
         names = names if "matrix" in parts else names[:n_shown]
         self._make_parts(ax, parts, names)
         self.im_: Any = None
         self.text_: NDArray[np.object_] | None = None
         self.table_text_: NDArray[np.object_] | None = None
         self.colorbar_: Any = None
-        by_part = dict(zip(parts, self.axes_, strict=True))
-        if "matrix" in parts:
-            words = _format_cells(counts, ".2f" if normalize else "")
+        for part, panel in zip(parts, self.axes_, strict=True):
+            if part == "table":
+                self._plot_table(panel)
+                continue
             with_words = n_shown <= 20 if include_values == "auto" else include_values
-            self._plot_matrix(by_part["matrix"], counts, words if with_words else None, [*names[:-1], "missed"], cmap)
+            words = _format_cells(counts, ".2f" if normalize else "") if with_words else None
+            self._plot_matrix(panel, counts, words, [*names[:-1], "missed"], cmap)
             self._add_colorbar(MEANINGS[normalize])
-        if "table" in parts:
-            self._plot_table(by_part["table"])
         self.ax_.set_yticks(range(len(names)), names, fontsize="small")
         self.ax_.set_ylim(len(names) - 0.5, -0.5)
         self.ax_.set_ylabel("true label")
@@ -271,38 +265,33 @@ class LabelConfusionDisplay(LabelDisplay):
 
     def _make_parts(self, ax: Any, parts: Sequence[str], names: list[str]) -> None:
         """Make panels with cells of the same height in all parts, and of the same width in the matrix."""
-        widths = {"matrix": len(names) * CELL_INCHES, "table": len(COLUMNS) * 0.55}
+        inches = {"matrix": len(names) * CELL_INCHES, "table": len(COLUMNS) * 0.55}
+        widths = [inches[part] for part in parts]
         letters = LETTER_INCHES * max(map(len, names))
-        width = sum(widths[part] for part in parts) + letters + 0.8  # 0.8 for the colour bar
-        self._make_panels(
-            ax,
-            len(parts),
-            n_columns=len(parts),
-            size=(width / len(parts), len(names) * CELL_INCHES * 0.8 + letters + 0.3),
-            legend_inches=0.6,  # of the tick labels of the colour bar
-            width_ratios=[widths[part] for part in parts],
-            sharex=False,
-        )
+        width = sum(widths) + letters + 0.8  # 0.8 for the colour bar
+        size = (width / max(len(parts), 1), len(names) * CELL_INCHES * 0.8 + letters + 0.3)
+        options: dict[str, Any] = {"n_columns": len(parts), "width_ratios": widths, "sharex": False}
+        # 0.6 inches for the tick labels of the colour bar
+        self._make_panels(ax, len(parts), size=size, single=size, legend_inches=0.6, **options)
 
     def _shown_counts(self, normalize: str | None, *, width: int) -> tuple[NDArray[Any], list[str]]:
         """Return the matrix with the sums of the labels that are not shown, and the names of its rows."""
-        counts = self.confusion_matrix
         n_labels, shown = len(self.label_names), self.shown_labels_
         others = np.setdiff1d(np.arange(n_labels), shown)
-        groups = [*([j] for j in shown), *([list(others)] if len(others) else []), [n_labels]]
-        counts = np.array([[counts[np.ix_(rows, columns)].sum() for columns in groups] for rows in groups])
+        groups = [*shown, *([others] if len(others) else []), n_labels]
+        rows = np.array([self.confusion_matrix[:, group].reshape(n_labels + 1, -1).sum(axis=1) for group in groups])
+        counts = np.array([rows[:, group].reshape(len(groups), -1).sum(axis=1) for group in groups])
         if normalize is not None:
             totals = counts.sum(axis=1 if normalize == "true" else 0, keepdims=True)
             counts = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
         names = [shorten(self.label_names[j], width) for j in shown]
         return counts, [*names, *([f"{len(others)} other{'s' * (len(others) > 1)}"] if len(others) else []), "no label"]
 
-    def _plot_matrix(self, ax: Axes, counts: NDArray[Any], words: Any, names: list[str], cmap: Any) -> None:
+    def _plot_matrix(self, ax: Any, counts: NDArray[Any], words: Any, names: list[str], cmap: Any) -> None:
         """Draw the confusions; the diagonal and the sums of other labels are much larger and get no colour."""
         n_shown = len(self.shown_labels_)
-        others = np.zeros(len(names), dtype=bool)
-        others[n_shown:-1] = True
-        hidden = np.eye(len(names), dtype=bool) | others | others[:, np.newaxis]
+        hidden = np.eye(len(names), dtype=bool)
+        hidden[n_shown:-1] = hidden[:, n_shown:-1] = True
         confusions = np.ma.masked_array(counts, mask=hidden)
         top = _top(confusions[:n_shown, :n_shown], confusions)
         matrix = ConfusionMatrixDisplay(np.where(hidden, 0, np.minimum(counts, top)), display_labels=names).plot(
@@ -316,27 +305,18 @@ class LabelConfusionDisplay(LabelDisplay):
         )
         matrix.im_.set_data(confusions)
         self.im_, self.text_ = matrix.im_, matrix.text_
-        dark = (matrix.im_.to_rgba(confusions)[..., :3] @ LUMINANCE < 0.45) & ~hidden
         for place, word in [] if words is None else np.ndenumerate(words):
-            matrix.text_[place].set(text=word, color="white" if dark[place] else "black")
+            matrix.text_[place].set_text(word)
         ax.set_facecolor(DIAGONAL)
         ax.set_xlabel("predicted label")
         ax.tick_params(labelsize="small")
 
     def _add_colorbar(self, label: str) -> None:
-        extent, dpi = self.im_.axes.get_window_extent(), self._part.dpi
-        self.colorbar_ = self._part.colorbar(
-            self.im_,
-            ax=list(self.axes_),
-            label=label,
-            extend="max" if self.im_.get_array().max() > self.im_.norm.vmax else "neither",
-            fraction=min(0.04, 0.3 * dpi / extent.width),
-            aspect=30,
-            shrink=min(1.0, 6 * dpi / extent.height),
-            pad=0.02,
-        )
+        is_cut = self.im_.get_array().max() > self.im_.norm.vmax
+        style: dict[str, Any] = {"fraction": 0.04, "aspect": 30, "pad": 0.02, "extend": "max" if is_cut else "neither"}
+        self.colorbar_ = self._part.colorbar(self.im_, ax=list(self.axes_), label=label, **style)
 
-    def _plot_table(self, ax: Axes) -> None:
+    def _plot_table(self, ax: Any) -> None:
         """Draw the ratios of each label with a shade light enough for dark letters, and its support."""
         *ratios, support = (self.table[column][self.shown_labels_] for column in COLUMNS)
         shades = np.column_stack([*ratios, np.full(len(support), np.nan)])

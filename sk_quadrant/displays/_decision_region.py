@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -17,10 +17,7 @@ from sk_quadrant._targets.scored import check_ranked_targets
 from sk_quadrant.displays._feature_grid import grid_rows, hold_features, make_grid, take_two_features
 from sk_quadrant.displays._fitted import align_to_fit, check_classifier, find_thresholds, predict_labels, respond
 from sk_quadrant.displays._labels import choose_labels, name_labels
-from sk_quadrant.displays._panels import COLORS, LEGEND_INCHES, PanelDisplay, check_matplotlib, line_style, shorten
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from sk_quadrant.displays._panels import COLORS, PanelDisplay, line_style, shorten
 
 MIXED_LABELS = 3  # with more colours, mixtures look like other labels
 MAX_POINTS = 400
@@ -183,7 +180,7 @@ class DecisionRegionDisplay(PanelDisplay):
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
+        cls._require_matplotlib("from_estimator")
         check_classifier(estimator, cls)
         encoding, y, label_names = align_to_fit([estimator], X, y, label_names)
         names = name_labels(label_names, encoding.n_labels)
@@ -239,8 +236,7 @@ class DecisionRegionDisplay(PanelDisplay):
             The display itself.
         """
         n_panels = 1 if combined else len(self.label_names)
-        size = (4.2, 3.6) if n_panels == 1 else (2.3, 2.2)
-        self._make_panels(ax, n_panels, size=size, legend_inches=3.0 if combined else LEGEND_INCHES + 0.8)
+        self._make_panels(ax, n_panels, legend_inches=3.0 if combined else 2.2)
         self.surfaces_: list[Any] = []
         self.cut_lines_: list[Any] = []
         handles = self._plot_combined() if combined else self._plot_labels(levels, cmap)
@@ -250,7 +246,7 @@ class DecisionRegionDisplay(PanelDisplay):
         mixed = combined and len(self.label_names) <= MIXED_LABELS
         self.colorbar_ = None if mixed else self._add_colorbar(combined)
         self.legend_ = self._add_legend(handles)
-        self._add_note(*self.notes)
+        self._add_note("; ".join(filter(None, self.notes)))
         return self
 
     def _plot_labels(self, levels: Sequence[float], cmap: Any) -> list[Any]:
@@ -268,7 +264,7 @@ class DecisionRegionDisplay(PanelDisplay):
             lines.append(_legend_line("at " + ", ".join(f"{level:g}" for level in levels), LEVEL))
         return [*lines, *dots]
 
-    def _plot_points(self, ax: Axes, j: int) -> list[Any]:
+    def _plot_points(self, ax: Any, j: int) -> list[Any]:
         """Draw the samples with and without a label."""
         if self.points is None or self.point_labels is None:
             return []
@@ -297,12 +293,12 @@ class DecisionRegionDisplay(PanelDisplay):
     def _plot_number(self, numbers: FloatArray) -> Any:
         return self.ax_.pcolormesh(self.xx0, self.xx1, numbers, cmap="Greys", vmin=0, alpha=0.5, rasterized=True)
 
-    def _plot_cut(self, ax: Axes, j: int, style: dict[str, Any]) -> Any:
+    def _plot_cut(self, ax: Any, j: int, style: dict[str, Any]) -> Any:
         if np.isnan(self.cuts[j]):
             return self._plot_contour(ax, self.decisions[..., j], [0.5], style)
         return self._plot_contour(ax, self.response[..., j], [self.cuts[j]], style)
 
-    def _plot_contour(self, ax: Axes, field: FloatArray, levels: Sequence[float], style: dict[str, Any]) -> Any:
+    def _plot_contour(self, ax: Any, field: FloatArray, levels: Sequence[float], style: dict[str, Any]) -> Any:
         """Draw lines at the levels inside the range of the field; return None without any."""
         inside = [level for level in levels if field.min() < level < field.max()]
         if not inside:

@@ -16,6 +16,7 @@ from sk_quadrant._targets.encodings import Encoding
 from sk_quadrant._targets.label_names import are_compatible, column_names, listed
 from sk_quadrant._targets.reading import LabelArray
 from sk_quadrant._targets.responses import RESPONSE_METHODS, Response, delegates, first_method
+from sk_quadrant.displays._panels import check_choices
 
 
 def check_classifier(estimator: Any, display: type) -> None:
@@ -50,10 +51,7 @@ def align_to_fit(estimators: Sequence[Any], X: Any, y: Any, label_names: Any) ->
 
 def respond(estimator: Any, X: Any, response_method: str = "auto") -> Response:
     """Return the probabilities of a classifier, or its decision function if it has none."""
-    if response_method not in ("auto", *RESPONSE_METHODS):
-        raise ValueError(
-            f"response_method must be one of auto, {', '.join(RESPONSE_METHODS)}, got {response_method!r}."
-        )
+    check_choices("response_method", [response_method], ("auto", *RESPONSE_METHODS))
     methods = RESPONSE_METHODS if response_method == "auto" else (response_method,)
     method = first_method(estimator, methods)
     if method is None:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant.displays._fitted import find_attribute
-from sk_quadrant.displays._panels import PanelDisplay, check_matplotlib, draw_line, is_number, shorten
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from sk_quadrant.displays._panels import PanelDisplay, check_choices, draw_line, is_number, shorten
 
 # Keys of a history that are neither losses nor scores.
 BOOKKEEPING = {"epoch", "dur", "batches", "lr", "learning_rate", "event_lr", "train_batch_count", "valid_batch_count"}
@@ -150,7 +147,7 @@ class LearningHistoryDisplay(PanelDisplay):
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib(f"{cls.__name__}.from_history")
+        cls._require_matplotlib("from_history")
         rows = list(history)
         if not rows:
             raise ValueError("history must hold at least one epoch, got none.")
@@ -185,7 +182,7 @@ class LearningHistoryDisplay(PanelDisplay):
             The display itself.
         """
         parts = {name: curves for name, curves in (("loss", self.losses), ("score", self.scores)) if curves}
-        self._make_panels(ax, len(parts), n_columns=1, size=(4.6, 2.2 if len(parts) > 1 else 3.2), sharey=False)
+        self._make_panels(ax, len(parts), n_columns=1, size=(4.2, 2.2), sharey=False)
         self.lines_: dict[str, Any] = {}
         self.best_: dict[str, Any] = {}
         for panel, (part, curves) in zip(self.axes_, parts.items(), strict=True):
@@ -198,7 +195,7 @@ class LearningHistoryDisplay(PanelDisplay):
         self.legend_ = self._add_legend(list(self.lines_.values()))
         return self
 
-    def _plot_curve(self, ax: Axes, name: str, curve: FloatArray, line_kw: dict[str, Any] | None) -> None:
+    def _plot_curve(self, ax: Any, name: str, curve: FloatArray, line_kw: dict[str, Any] | None) -> None:
         marker = "o" if np.isfinite(curve).sum() == 1 else ""  # a single epoch has no line to show
         style = {"label": shorten(name.replace("_", " "), 24), "marker": marker}
         self.lines_[name] = line = draw_line(ax, self.epochs, curve, len(self.lines_), line_kw, **style)
@@ -213,9 +210,7 @@ def _keys(rows: Sequence[Mapping[str, Any]], keys: Sequence[str] | None) -> list
     """Return the curves to draw, in their order of appearance."""
     present = list(dict.fromkeys(key for row in rows for key in row))
     if keys is not None:
-        unknown = [key for key in keys if key not in present]
-        if unknown:
-            raise ValueError(f"keys must be some of {', '.join(present)}, got {', '.join(unknown)}.")
+        check_choices("keys", keys, present)
         return list(keys)
     found = [key for key in present if key not in BOOKKEEPING and all(is_number(row.get(key, 0.0)) for row in rows)]
     if not found:

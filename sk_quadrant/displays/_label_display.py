@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sk_quadrant.displays._fitted import align_to_fit, check_classifier, respond
-from sk_quadrant.displays._panels import PanelDisplay, check_matplotlib
+from sk_quadrant.displays._panels import PanelDisplay
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -57,14 +57,15 @@ class LabelDisplay(PanelDisplay):
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
+        cls._require_matplotlib("from_estimator")
         estimators = list(estimator.values()) if isinstance(estimator, Mapping) and cls._compares else [estimator]
         for each in estimators:
             check_classifier(each, cls)
         encoding, y, names = align_to_fit(estimators, X, y, label_names)
         if "sample_weight" in options:
             options["sample_weight"] = encoding.align(options["sample_weight"], name="sample_weight")
-        display: Self = cls.from_predictions(y, label_names=names, **cls._ask(estimator, X, **options))
+        predictions, options = cls._predict(estimator, X, **options)
+        display: Self = cls.from_predictions(y, predictions, label_names=names, **options)
         return display
 
     _compares: ClassVar[bool] = False  # several classifiers by name
@@ -72,8 +73,8 @@ class LabelDisplay(PanelDisplay):
 
     @classmethod
     @abstractmethod
-    def _ask(cls, estimator: Any, X: Any, **options: Any) -> dict[str, Any]:
-        """Return the options of `from_predictions`: the predictions of a classifier and the given options."""
+    def _predict(cls, estimator: Any, X: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
+        """Return the predictions of a classifier, and the options of `from_predictions`."""
 
 
 class CurvesDisplay(LabelDisplay):
@@ -81,8 +82,6 @@ class CurvesDisplay(LabelDisplay):
 
     note: str
     lines_: dict[str, list[Any]]
-    _panel_sizes: ClassVar[tuple[tuple[float, float], tuple[float, float]]]  # of a single panel, and of several
-    _legend_width: ClassVar[float]
 
     def plot(self, *, line_kw: dict[str, Any] | None = None, ax: Any = None) -> Self:
         """Draw.
@@ -101,8 +100,7 @@ class CurvesDisplay(LabelDisplay):
             The display itself.
         """
         titles = self._titles()
-        size = self._panel_sizes[len(titles) > 1]
-        self._make_panels(ax, len(titles), size=size, legend_inches=self._legend_width)
+        self._make_panels(ax, len(titles))
         further_handles = self._plot_curves(line_kw)
         self._add_titles(titles)
         self.legend_ = self._add_legend([*(lines[0] for lines in self.lines_.values()), *further_handles])
@@ -127,16 +125,16 @@ class LabelCurvesDisplay(CurvesDisplay):
     panel_names: list[str]
     note: str = ""
 
-    _panel_sizes: ClassVar[tuple[tuple[float, float], tuple[float, float]]] = ((4.2, 4.0), (2.2, 2.4))
-    _legend_width: ClassVar[float] = 1.8
     _compares: ClassVar[bool] = True
-    _scores: ClassVar[str] = "y_score"  # parameter of `from_predictions`
+    _response_method: ClassVar[str] = "auto"
 
     @classmethod
-    def _ask(cls, estimator: Any, X: Any, *, response_method: str = "auto", **options: Any) -> dict[str, Any]:
+    def _predict(
+        cls, estimator: Any, X: Any, *, response_method: str = "", **options: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        method = response_method or cls._response_method
         named = estimator if isinstance(estimator, Mapping) else {type(estimator).__name__: estimator}
-        scores = {name: respond(member, X, response_method).values for name, member in named.items()}
-        return {cls._scores: scores, **options}
+        return {name: respond(member, X, method).values for name, member in named.items()}, options
 
     def _titles(self) -> list[str]:
         return self.panel_names

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,15 +15,11 @@ from sk_quadrant.displays._fitted import find_attribute
 from sk_quadrant.displays._panels import (
     GREY,
     PanelDisplay,
-    check_matplotlib,
-    check_parts,
+    check_choices,
     draw_line,
     is_number,
     remove_unused,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 MOST_LABELS = 12
 LOSSES_ACROSS = 4
@@ -173,7 +169,7 @@ class LossDisplay(PanelDisplay):
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib(f"{cls.__name__}.from_loss")
+        cls._require_matplotlib("from_loss")
         named = _name_losses(loss)
         scores = _score_grid(score_range, n_points)
         goals = np.asarray(targets, dtype=np.float64)
@@ -218,7 +214,7 @@ class LossDisplay(PanelDisplay):
         ValueError
             If a part is unknown, or `ax` holds another number of axes.
         """
-        check_parts(parts, PARTS)
+        check_choices("parts", parts, PARTS)
         self._make_columns(ax, len(parts))
         self.lines_: dict[tuple[str, str], list[Any]] = {}
         self.threshold_lines_: list[Any] = []
@@ -266,7 +262,7 @@ class LossDisplay(PanelDisplay):
         top = float(min(tops.max(), 3 * np.median(tops))) or 1.0
         return -0.03 * top if np.nanmin(curves) >= 0 else -1.05 * top, 1.05 * top
 
-    def _plot_curves(self, ax: Axes, part: str, curves: FloatArray, line_kw: dict[str, Any] | None) -> list[Any]:
+    def _plot_curves(self, ax: Any, part: str, curves: FloatArray, line_kw: dict[str, Any] | None) -> list[Any]:
         if np.isnan(curves).all():
             box = {"facecolor": "white", "edgecolor": "none"}
             ax.text(0.5, 0.5, f"no {part}", ha="center", va="center", transform=ax.transAxes, bbox=box)
@@ -277,11 +273,11 @@ class LossDisplay(PanelDisplay):
             draw_line(ax, self.scores, curve, i, line_kw, label=labels[i], **style) for i, curve in enumerate(curves)
         ]
 
-    def _mark(self, ax: Axes, threshold: float, lines: list[Any], style: dict[str, Any]) -> None:
+    def _mark(self, ax: Any, threshold: float, lines: list[Any], style: dict[str, Any]) -> None:
         if self.scores[0] <= threshold <= self.scores[-1]:
             lines.append(ax.axvline(threshold, zorder=1, **style))
 
-    def _write_probabilities(self, ax: Axes, j: int) -> None:
+    def _write_probabilities(self, ax: Any, j: int) -> None:
         """Mark the thresholds on the link and write their probabilities beside them."""
         natural, bayes = self.thresholds[j], self.bayes_thresholds[j]
         marks = [(natural, (-5, 4), "right", "bottom")]

@@ -23,21 +23,13 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 LINESTYLES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v")
 GREY = "0.45"
-LEGEND_INCHES = 1.4
 
 
-def check_matplotlib(caller: str) -> None:
-    """Raise an ImportError with the installation command if matplotlib is missing."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ImportError(f"{caller} requires matplotlib; install it with `pip install sk-quadrant[plot]`.") from error
-
-
-def check_parts(parts: Sequence[str], allowed: Sequence[str]) -> None:
-    """Raise a ValueError unless `parts` is a non-empty selection of the allowed parts."""
-    if not parts or set(parts) - set(allowed):
-        raise ValueError(f"parts must be some of {', '.join(allowed)}, got {list(parts)}.")
+def check_choices(name: str, choices: Iterable[Any], allowed: Iterable[Any]) -> None:
+    """Raise a ValueError that names a parameter unless all its values are among the allowed ones."""
+    for choice in choices:
+        if choice not in allowed:
+            raise ValueError(f"{name} must be among {', '.join(map(str, allowed))}, got {choice!r}.")
 
 
 def line_style(i: int) -> dict[str, Any]:
@@ -81,30 +73,44 @@ class PanelDisplay:
     figure_: Figure | SubFigure
     legend_: Any
 
+    @classmethod
+    def _require_matplotlib(cls, method: str) -> None:
+        """Raise an ImportError with the installation command if matplotlib is missing."""
+        try:
+            import matplotlib  # noqa: F401
+        except ImportError as error:
+            command = "pip install sk-quadrant[plot]"
+            raise ImportError(f"{cls.__name__}.{method} requires matplotlib; install it with `{command}`.") from error
+
     def _make_panels(
         self,
         ax: Any,
         n_panels: int,
         *,
         n_columns: int | None = None,
-        size: tuple[float, float] = (2.6, 2.3),
-        legend_inches: float = LEGEND_INCHES,
+        size: tuple[float, float] = (2.4, 2.3),
+        single: tuple[float, float] = (4.2, 3.4),
+        legend_inches: float = 2.0,
         **options: Any,
     ) -> None:
         """Keep the panels to draw on, row by row.
 
-        `size` is that of a panel in a new figure, in inches. `n_columns=None` makes a grid slightly wider than high.
-        Further options are those of `Figure.subplots`; panels share their axes by default.
+        `size` is that of a panel in a new figure, `single` that of a single one, in inches. `n_columns=None` makes a
+        grid slightly wider than high. Further options are those of `Figure.subplots`; panels share their axes by
+        default.
         """
-        check_matplotlib(f"{type(self).__name__}.plot")
+        self._require_matplotlib("plot")
         import matplotlib.pyplot as plt
 
+        if n_panels == 0:
+            raise ValueError("There is nothing to draw: choose at least one label, average or part.")
         self._is_own = ax is None or (np.ndim(ax) == 0 and n_panels > 1)  # else the user may draw more in the figure
         self._legend_inches = legend_inches
         if self._is_own:
             n_columns = n_columns or (n_panels if n_panels <= 3 else min(math.ceil(math.sqrt(n_panels)), 5))
             n_rows = math.ceil(n_panels / n_columns)
-            inches = (size[0] * n_columns + legend_inches, size[1] * n_rows + 0.4)
+            width, height = size if n_panels > 1 else single
+            inches = (width * n_columns + legend_inches, height * n_rows + 0.4)
             self._part = plt.figure(figsize=inches, layout="constrained") if ax is None else _replace_axes(ax)
             margins = _fixed_margins(self._part, legend_inches)
             grid = {"sharex": True, "sharey": True, "gridspec_kw": margins, **options}
@@ -144,9 +150,8 @@ class PanelDisplay:
         for ax, name in zip(self.axes_, names, strict=True):
             ax.set_title(shorten(name, self._title_width), fontsize="medium")
 
-    def _add_note(self, *sentences: str) -> None:
-        """Write notes above the panels; axes of the user get no note."""
-        text = "; ".join(sentence for sentence in sentences if sentence)
+    def _add_note(self, text: str) -> None:
+        """Write a note above the panels; axes of the user get no note."""
         if self._is_own and text:
             inches = self._part.bbox.width / self._part.dpi - self._legend_inches
             lines = textwrap.fill(text, max(round(13 * inches), 20))  # 13 small letters per inch

@@ -11,7 +11,7 @@ from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay, auc, precis
 from sk_quadrant._arrays import FloatArray, IndexArray
 from sk_quadrant.displays._label_display import LabelCurvesDisplay
 from sk_quadrant.displays._labels import known_entries, read_scored_labels
-from sk_quadrant.displays._panels import GREY, check_matplotlib, line_style, merge_style, shorten
+from sk_quadrant.displays._panels import GREY, check_choices, line_style, merge_style, shorten
 
 AVERAGES = ("micro", "macro")
 GRID = np.linspace(0, 1, 1001)  # of recalls or false positive rates, for macro averages
@@ -84,14 +84,11 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib(f"{cls.__name__}.from_predictions")
+        cls._require_matplotlib("from_predictions")
         averages = [averages] if isinstance(averages, str) else list(averages)
-        if set(averages) - set(AVERAGES):
-            raise ValueError(f"averages must be some of {', '.join(AVERAGES)}, got {averages}.")
+        check_choices("averages", averages, AVERAGES)
         choice = {"labels": labels, "max_labels": max_labels, "may_be_empty": True}
         data = read_scored_labels(y_true, y_score, sample_weight, label_names=label_names, **choice)
-        if not (averages or len(data.shown)):
-            raise ValueError("There is nothing to draw: averages and labels are empty.")
         curves, notes = {}, {data.note}
         for name, inputs in data.inputs.items():
             micro, *single = map(cls._curve, known_entries(inputs, [slice(None), *range(inputs.n_labels)]))

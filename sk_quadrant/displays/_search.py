@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant.displays._fitted import find_attribute
-from sk_quadrant.displays._panels import PanelDisplay, check_matplotlib, draw_line, is_number, shorten
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from sk_quadrant.displays._panels import PanelDisplay, draw_line, is_number, shorten
 
 LOG_RATIO = 20  # ratio of the largest to the smallest value above which an axis is logarithmic
 
@@ -174,7 +171,7 @@ class SearchDisplay(PanelDisplay):
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib(f"{cls.__name__}.from_results")
+        cls._require_matplotlib("from_results")
         candidates = cv_results["params"]
         if len(candidates) == 0:
             raise ValueError("cv_results must hold at least one candidate, got none.")
@@ -222,7 +219,7 @@ class SearchDisplay(PanelDisplay):
         """
         panel_name, lines_name, x_name = self.names
         panels, line_values, x_values = self.values
-        self._make_panels(ax, len(panels), size=(4.2, 3.2) if len(panels) == 1 else (2.6, 2.8), legend_inches=2.0)
+        self._make_panels(ax, len(panels), size=(2.6, 2.8))
         is_numeric = all(map(is_number, x_values))
         x = np.array(x_values if is_numeric else range(len(x_values)), dtype=np.float64)
         self.lines_: list[list[Any]] = []
@@ -247,7 +244,7 @@ class SearchDisplay(PanelDisplay):
         return self
 
     def _plot_line(
-        self, ax: Axes, x: FloatArray, scores: FloatArray, i: int, line_kw: dict[str, Any] | None
+        self, ax: Any, x: FloatArray, scores: FloatArray, i: int, line_kw: dict[str, Any] | None
     ) -> tuple[Any, Any]:
         """Draw the mean over splits, with a gap between numbers and words, and a band around it."""
         tried = np.asarray(np.isfinite(scores).all(axis=1))

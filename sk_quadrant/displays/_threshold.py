@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from itertools import filterfalse
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +15,7 @@ from sk_quadrant._targets.label_values import read_label_values
 from sk_quadrant.displays._fitted import find_thresholds, predict_labels, respond
 from sk_quadrant.displays._label_display import CurvesDisplay
 from sk_quadrant.displays._labels import known_entries, read_scored_labels
-from sk_quadrant.displays._panels import GREY, check_matplotlib
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from sk_quadrant.displays._panels import GREY, check_choices
 
 N_THRESHOLDS = 101
 AVERAGES = (None, "micro", "macro")
@@ -94,17 +92,14 @@ class ThresholdDisplay(CurvesDisplay):
     score_name: str = "score"
     note: str = ""
 
-    _panel_sizes: ClassVar[tuple[tuple[float, float], tuple[float, float]]] = ((4.2, 3.2), (2.2, 1.9))
-    _legend_width: ClassVar[float] = 1.4
-
     @classmethod
-    def _ask(
-        cls, estimator: Any, X: Any, *, response_method: str = "auto", cuts: Any = None, **options: Any
-    ) -> dict[str, Any]:
+    def _predict(
+        cls, estimator: Any, X: Any, *, response_method: str = "auto", **options: Any
+    ) -> tuple[Any, dict[str, Any]]:
         response = respond(estimator, X, response_method)
-        if cuts is None:
-            cuts = find_thresholds(estimator, response, predict_labels(estimator, X))
-        return {"y_score": response.values, "cuts": cuts, "score_name": response.name, **options}
+        if options.get("cuts") is None:
+            options["cuts"] = find_thresholds(estimator, response, predict_labels(estimator, X))
+        return response.values, {"score_name": response.name, **options}
 
     @classmethod
     def from_predictions(
@@ -179,9 +174,8 @@ class ThresholdDisplay(CurvesDisplay):
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib(f"{cls.__name__}.from_predictions")
-        if average not in AVERAGES:
-            raise ValueError(f"average must be None, 'micro' or 'macro', got {average!r}.")
+        cls._require_matplotlib("from_predictions")
+        check_choices("average", [average], AVERAGES)
         named = _name_metrics(metrics)
         choice = {"labels": labels, "max_labels": max_labels if average is None else np.inf}
         data = read_scored_labels(y_true, y_score, label_names=label_names, **choice)
@@ -209,66 +203,54 @@ class ThresholdDisplay(CurvesDisplay):
         self.lines_ = self._plot_lines(curves, line_kw, drawstyle="steps-post")
         self.cut_lines_: list[Any] = []
         for j, panel in enumerate(self.axes_):
-            self._mark_thresholds(panel, j)
+            self._mark_cuts(panel, j)
         self._name_axes(xlabel=f"threshold of the {self.score_name}", brief="threshold")
         return self.cut_lines_[:1]
 
-    def _mark_thresholds(self, ax: Axes, j: int) -> None:
+    def _mark_cuts(self, ax: Any, j: int) -> None:
         """Mark the threshold of a panel by a line and a dot on each curve, or several by ticks at the lower end."""
-        if self.cuts is None:
-            return
-        cuts = self.cuts[j : j + 1] if len(self.curve_names) == len(self.cuts) else np.unique(self.cuts)
+        cuts = np.array([]) if self.cuts is None else self.cuts
+        cuts = np.unique(cuts[j : j + 1] if len(cuts) == len(self.curve_names) else cuts)
         cuts = cuts[np.isfinite(cuts)]
-        if len(cuts) == 0:
-            return
         if len(cuts) > 1:
-            place: dict[str, Any] = {
-                "color": GREY,
-                "transform": ax.get_xaxis_transform(),
-                "label": "thresholds of the labels",
-            }
-            self.cut_lines_ += ax.plot(cuts, np.zeros(len(cuts)), "|", **place)
-            return
-        self.cut_lines_.append(ax.axvline(cuts[0], color=GREY, linewidth=1.0, zorder=1, label="chosen threshold"))
-        i = np.searchsorted(self.thresholds, cuts[0])
-        for lines in self.lines_.values():
-            ax.plot(cuts, lines[j].get_ydata()[i : i + 1], "o", color=lines[j].get_color(), markersize=4)
+            place = {"color": GREY, "transform": ax.get_xaxis_transform()}
+            self.cut_lines_ += ax.plot(cuts, 0 * cuts, "|", label="thresholds of the labels", **place)
+        elif len(cuts) == 1:
+            self.cut_lines_.append(ax.axvline(cuts[0], color=GREY, linewidth=1.0, zorder=1, label="chosen threshold"))
+            i = np.searchsorted(self.thresholds, cuts[0])
+            for lines in self.lines_.values():
+                height = lines[j].get_ydata()[i : i + 1]
+                ax.plot(cuts, height, "o", color=lines[j].get_color(), markersize=4)
 
 
 def _name_metrics(metrics: Any) -> dict[str, Any]:
     """Return the metrics by their names."""
-    named = metrics
-    if not isinstance(metrics, Mapping):
-        members = [metrics] if isinstance(metrics, str) or callable(metrics) else metrics
-        named = {member if isinstance(member, str) else _name_of(member): member for member in members}
+    named = [metrics] if isinstance(metrics, str) or callable(metrics) else metrics
+    if not isinstance(named, Mapping):
+        named = {_name_of(metric): metric for metric in named}
     if not named:
         raise ValueError("metrics must name at least one metric, got none.")
-    for metric in named.values():
-        if not callable(metric) and metric not in RATIOS:
-            raise ValueError(f"metrics must be some of {', '.join(RATIOS)} or callables, got {metric!r}.")
+    check_choices("metrics that are no callables", filterfalse(callable, named.values()), RATIOS)
     return dict(named)
 
 
 def _name_of(metric: Any) -> str:
-    """Return the name of a callable, partial or not."""
-    return str(getattr(metric, "__name__", getattr(getattr(metric, "func", metric), "__name__", "metric")))
+    """Return a name, or that of a callable, partial or not."""
+    return metric if isinstance(metric, str) else getattr(getattr(metric, "func", metric), "__name__", "metric")
 
 
 def _threshold_grid(thresholds: Any, score: FloatArray, cuts: FloatArray | None) -> FloatArray:
     """Return increasing thresholds that include the chosen ones."""
     if isinstance(thresholds, str):
-        if thresholds != "auto":
-            raise ValueError(f"thresholds must be 'auto' or numbers, got {thresholds!r}.")
-        low, high = float(np.nanmin(score)), float(np.nanmax(score))
+        check_choices("thresholds that are no numbers", [thresholds], ["auto"])
+        low, high = np.min(score), np.max(score)
         ends = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
-        quantiles = np.nanquantile(score, np.linspace(0, 1, N_THRESHOLDS))
-        values = np.concatenate([np.linspace(*ends, N_THRESHOLDS), quantiles])
-    else:
-        values = np.asarray(thresholds, dtype=np.float64).ravel()
-    if cuts is not None:
-        values = np.concatenate([values, cuts[np.isfinite(cuts)]])
+        shares = np.linspace(0, 1, N_THRESHOLDS)
+        thresholds = np.append(np.linspace(*ends, N_THRESHOLDS), np.quantile(score, shares))
+    values = np.asarray(thresholds, dtype=np.float64)
+    values = values if cuts is None else np.append(values, cuts[np.isfinite(cuts)])
     if values.size == 0 or not np.isfinite(values).all():
-        raise ValueError("thresholds must be finite numbers, at least one.")
+        raise ValueError("thresholds must be finite numbers, at least one, or 'auto'.")
     return np.unique(values)
 
 

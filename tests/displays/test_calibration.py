@@ -91,7 +91,7 @@ def test_unknown_labels_have_no_influence(pyplot, make_predictions):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"strategy": "equal"}, "strategy must be one of uniform, quantile, got 'equal'"),
+        ({"strategy": "equal"}, "strategy must be among uniform, quantile, got 'equal'"),
         ({"n_bins": 0}, "n_bins must be at least 1, got 0"),
         ({"pooled": False, "labels": []}, "There is nothing to draw"),
     ],

@@ -153,10 +153,10 @@ def test_values_are_left_out_on_request(pyplot, make_predictions):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"counting": "rows"}, "counting must be one of pairs, shares, got 'rows'"),
-        ({"normalize": "all"}, "normalize must be None, 'true' or 'pred', got 'all'"),
-        ({"parts": ["tables"]}, r"parts must be some of matrix, table, got \['tables'\]"),
-        ({"parts": []}, r"parts must be some of matrix, table, got \[\]"),
+        ({"counting": "rows"}, "counting must be among pairs, shares, got 'rows'"),
+        ({"normalize": "all"}, "normalize must be among None, true, pred, got 'all'"),
+        ({"parts": ["tables"]}, "parts must be among matrix, table, got 'tables'"),
+        ({"parts": []}, "There is nothing to draw: choose at least one"),
     ],
     ids=["counting", "normalize", "part", "no part"],
 )

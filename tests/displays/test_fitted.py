@@ -188,7 +188,7 @@ def test_multiclass_is_refused(pyplot, data):
 
 def test_unknown_response_method_is_refused(pyplot, data, classifier):
     """Check the message for a method that is not offered."""
-    with pytest.raises(ValueError, match=r"response_method must be one of auto, .*, got 'predict'"):
+    with pytest.raises(ValueError, match=r"response_method must be among auto, .*, got 'predict'"):
         ThresholdDisplay.from_estimator(classifier, *data, response_method="predict")
 
 

@@ -93,7 +93,7 @@ def test_skorch_history_is_read(pyplot):
     [
         ([], {}, "history must hold at least one epoch, got none"),
         ([{"dur": 1.0}], {}, "history must hold losses or scores, got dur"),
-        (HISTORY, {"keys": ["f1"]}, "keys must be some of epoch, train_loss, .*, got f1"),
+        (HISTORY, {"keys": ["f1"]}, "keys must be among epoch, train_loss, .*, got 'f1'"),
     ],
     ids=["empty", "no curves", "unknown key"],
 )

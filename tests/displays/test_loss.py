@@ -192,7 +192,7 @@ def test_parts_and_axes_are_chosen(pyplot):
         ("zlpr", {"score_range": (1, 1)}, ValueError, r"score_range must be two finite numbers.*got \(1, 1\)"),
         ("zlpr", {"n_points": 1}, ValueError, "n_points must be at least 2, got 1"),
         ("zlpr", {"targets": [1.5]}, ValueError, r"targets must be numbers in \[0, 1\], got \[1.5\]"),
-        ("zlpr", {"parts": ["links"]}, ValueError, r"parts must be some of loss, gradient, link, got \['links'\]"),
+        ("zlpr", {"parts": ["links"]}, ValueError, "parts must be among loss, gradient, link, got 'links'"),
     ],
     ids=["name", "type", "none", "range", "points", "targets", "parts"],
 )

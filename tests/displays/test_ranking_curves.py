@@ -174,7 +174,7 @@ def test_line_keywords_reach_the_lines(pyplot, make_predictions):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"averages": ["samples"]}, r"averages must be some of micro, macro, got \['samples'\]"),
+        ({"averages": ["samples"]}, "averages must be among micro, macro, got 'samples'"),
         ({"averages": [], "labels": []}, "There is nothing to draw"),
         ({"sample_weight": [1.0]}, "sample_weight must have shape"),
     ],

@@ -232,10 +232,10 @@ def test_line_keywords_reach_the_lines(pyplot, make_predictions):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metrics": ["f2"]}, "metrics must be some of precision, .* or callables, got 'f2'"),
+        ({"metrics": ["f2"]}, "metrics that are no callables must be among precision, .*, got 'f2'"),
         ({"metrics": []}, "metrics must name at least one metric"),
-        ({"average": "samples"}, "average must be None, 'micro' or 'macro', got 'samples'"),
-        ({"thresholds": "all"}, "thresholds must be 'auto' or numbers, got 'all'"),
+        ({"average": "samples"}, "average must be among None, micro, macro, got 'samples'"),
+        ({"thresholds": "all"}, "thresholds that are no numbers must be among auto, got 'all'"),
         ({"thresholds": [np.nan]}, "thresholds must be finite numbers"),
         ({"cuts": [0.1, 0.2, 0.3]}, r"cuts must be one number or have shape \(2,\), got \(3,\)"),
     ],
