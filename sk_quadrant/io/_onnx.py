@@ -1,40 +1,17 @@
-"""Registration of the classifiers of this package with skl2onnx."""
+"""Registration of the classifiers of this package with skl2onnx, and what their conversions have in common."""
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from typing import Any
 
-from sk_quadrant._calibration.classifier import CalibratedMultiLabelClassifierCV
-from sk_quadrant._classifier import QuadrantMultiLabelClassifier
-from sk_quadrant._cross_validation.classifier import QuadrantMultiLabelClassifierCV
-from sk_quadrant._thresholds.classifier import TunedThresholdMultiLabelClassifierCV
-from sk_quadrant._thresholds.fixed import FixedThresholdMultiLabelClassifier
-from sk_quadrant.hierarchy import HierarchicalMultiLabelClassifier
-from sk_quadrant.io import _onnx_classifier as own
-from sk_quadrant.io import _onnx_meta_estimators as meta
+import numpy as np
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, TfidfVectorizer
+from sklearn.utils.validation import check_is_fitted
 
-ZIPMAP = {"zipmap": [True, False]}  # pipelines pass it on to their last step; no effect on multi-label output
-RAW_SCORES = {"raw_scores": [True, False], **ZIPMAP}
-CONVERTERS: dict[Any, tuple[str, Any, Any, Any, dict[str, Any]]] = {  # name, parser, shapes, converter and options
-    QuadrantMultiLabelClassifier: (
-        "SkQuadrantMultiLabelClassifier", own.declare, own.set_shapes, own.convert, RAW_SCORES,
-    ),
-    QuadrantMultiLabelClassifierCV: (
-        "SkQuadrantCV", meta.declare_chosen, meta.set_shapes, meta.convert_chosen, RAW_SCORES,
-    ),
-    CalibratedMultiLabelClassifierCV: (
-        "SkQuadrantCalibrated", meta.declare_calibrated, meta.set_shapes, meta.convert_calibrated, ZIPMAP,
-    ),
-    HierarchicalMultiLabelClassifier: (
-        "SkQuadrantHierarchical", meta.declare_hierarchical, meta.set_shapes, meta.convert_hierarchical, ZIPMAP,
-    ),
-    TunedThresholdMultiLabelClassifierCV: (
-        "SkQuadrantTunedThreshold", meta.declare_tuned, meta.set_shapes, meta.convert_tuned, ZIPMAP,
-    ),
-    FixedThresholdMultiLabelClassifier: (
-        "SkQuadrantFixedThreshold", meta.declare_tuned, meta.set_shapes, meta.convert_tuned, ZIPMAP,
-    ),
-}  # fmt: skip
+from sk_quadrant.io._onnx_models import CONVERSIONS
+from sk_quadrant.io._onnx_values import Graph, dtype_of
 
 
 def register_onnx_converters() -> None:
@@ -70,5 +47,92 @@ def register_onnx_converters() -> None:
     """
     from skl2onnx import update_registered_converter
 
-    for model, (alias, parser, set_shapes, convert, options) in CONVERTERS.items():
-        update_registered_converter(model, alias, set_shapes, convert, parser=parser, options=options)
+    for model, conversion in CONVERSIONS.items():
+        options = {name: [True, False] for name in conversion.options}
+        update_registered_converter(model, conversion.alias, set_shapes, convert, parser=parse, options=options)
+
+
+def parse(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
+    """Declare the outputs of a model, after those of classifiers below it: labels, and probabilities or scores."""
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
+
+    check_is_fitted(model)
+    conversion = CONVERSIONS[type(model)]
+    warn_of_steps(scope)
+    operator = scope.declare_local_operator(conversion.alias, model)
+    operator.inputs.extend(conversion.declare_inputs(scope, model, inputs))
+    if "raw_scores" in conversion.options:
+        only_scores = scope.get_options(model, {}).get("raw_scores", False) or not hasattr(model, "predict_proba")
+    else:
+        only_scores = getattr(model, "response_method_", None) == "decision_function"
+    in_double = any(isinstance(variable.type, DoubleTensorType) for variable in inputs)
+    kinds = {
+        "label": StringTensorType if is_text(encoding_of(model).classes) else Int64TensorType,
+        "scores" if only_scores else "probabilities": DoubleTensorType if in_double else FloatTensorType,
+    }
+    operator.outputs.extend(scope.declare_local_variable(name, kind()) for name, kind in kinds.items())
+    return operator.outputs
+
+
+def set_shapes(operator: Any) -> None:
+    """Set the shapes of the outputs."""
+    encoding, (labels, values) = encoding_of(operator.raw_operator), operator.outputs
+    n_rows = operator.inputs[0].get_first_dimension()
+    labels.type.shape = [n_rows, *encoding.prediction_shape]
+    values.type.shape = [n_rows, *(encoding.decision_shape if values.raw_name == "scores" else encoding.classes.shape)]
+
+
+def convert(scope: Any, operator: Any, container: Any) -> None:
+    """Write the nodes of a model, recorded while code of the package computes with values of a graph."""
+    model, (labels, values), graph = operator.raw_operator, operator.outputs, Graph(scope, container)
+    encoding = encoding_of(model).dense()
+    if encoding.exclusive:  # predictions take classes of the graph
+        classes = encoding.classes if is_text(encoding.classes) else encoding.classes.astype(np.int64)
+        encoding = replace(encoding, classes=graph.constant(classes))
+    decisions, result = CONVERSIONS[type(model)].compute(
+        graph, model, encoding, operator.inputs, values.raw_name == "scores"
+    )
+    graph.output(encoding.decode([decisions]), labels.full_name)
+    graph.output(result.astype(dtype_of(values)), values.full_name)
+
+
+def encoding_of(model: Any) -> Any:
+    """Return the encoding of y of a classifier or meta-estimator."""
+    return model.encoding_ if hasattr(model, "encoding_") else model.model_.encoding
+
+
+def is_text(classes: Any) -> bool:
+    """Return whether classes are strings, and raise unless they are strings or integers."""
+    for kind in (str, int):
+        if all(isinstance(value, kind) for value in classes.tolist()):
+            return kind is str
+    raise TypeError(f"classes_ must be integers or strings, the labels that ONNX knows, got {classes!r}.")
+
+
+def warn_of_steps(scope: Any) -> None:
+    """Warn of the steps before a model whose features differ in ONNX, measured with skl2onnx 1.20."""
+    for operator in scope.operators.values():
+        for what in _differences(operator.raw_operator):
+            warnings.warn(
+                f"skl2onnx computes other features for {type(operator.raw_operator).__name__} {what}. The converted "
+                "model may predict something else. Compare by sk_quadrant.io.verify_onnx, or keep this step out of the "
+                "graph.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+
+def _differences(step: Any) -> list[str]:
+    """Return descriptions of the parameters with which a step differs."""
+    found = []
+    if isinstance(step, (TfidfTransformer, TfidfVectorizer)) and step.sublinear_tf:
+        found.append("with sublinear_tf=True")
+    if isinstance(step, CountVectorizer) and step.analyzer == "word":
+        if step.ngram_range[1] > 1:
+            found.append(
+                f"with ngram_range={step.ngram_range}: it does not join the neighbours of stop words and of words of a "
+                "single letter"
+            )
+        if not all(term.isascii() for term in step.vocabulary_):
+            found.append("with words that are not ASCII, which it does not find in a text")
+    return found

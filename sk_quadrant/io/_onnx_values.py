@@ -147,12 +147,20 @@ class Values(NDArrayOperatorsMixin):
         raise TypeError(f"numpy.{function.__name__} has no counterpart in ONNX here. Use one of {_known()}.")
 
 
+def dtype_of(variable: Any) -> Any:
+    """Return the precision to compute with a variable; NumPy takes integers as doubles."""
+    from skl2onnx.common.data_types import FloatTensorType
+
+    return np.float32 if isinstance(variable.type, FloatTensorType) else np.float64
+
+
 def _in_double(value: Any) -> Any:
     return value if isinstance(value, Values) else np.asarray(value, dtype=np.float64)
 
 
 def _known() -> list[str]:
-    return sorted({ufunc.__name__ for ufunc in (*SIMPLE, *COMPOSED)} | {"clip", "hstack", "take", "where"})
+    functions = {"clip", "hstack", "take", "where"}
+    return sorted(functions | {ufunc.__name__ for ufunc in (*SIMPLE, *COMPOSED)})
 
 
 def _log1p(x: Any) -> Any:
