@@ -76,19 +76,15 @@ class TrainingRows:
     @property
     def nbytes(self) -> int:
         """Size in memory."""
-        parts = (self.X, self.targets.values, self.targets.mask, self.targets.weight)
-        return sum(n_bytes(part) for part in parts)
+        return sum(array.nbytes for array in self.arrays())
 
     def arrays(self) -> list[NDArray[Any]]:
         """Return all arrays that the rows consist of."""
-        X = self.X
-        parts = [X.data, X.indices, X.indptr] if sparse.issparse(X) else [move_to_numpy(X)]
-        return [*parts, *self._target_arrays()]
+        return [*_arrays_of(self.X), *self._target_arrays()]
 
     def _target_arrays(self) -> list[NDArray[Any]]:
-        values = self.targets.values
-        targets = [values.data, values.indices, values.indptr] if sparse.issparse(values) else [values]
-        return [*targets, *(part for part in (self.targets.mask, self.targets.weight) if part is not None)]
+        optional = (part for part in (self.targets.mask, self.targets.weight) if part is not None)
+        return [*_arrays_of(self.targets.values), *optional]
 
     def label_columns(self, labels: NDArray[np.intp]) -> NDArray[Any]:
         """Return the smoothed targets of some labels, shape (n_rows, n_columns)."""
@@ -120,11 +116,6 @@ class InputRows(TrainingRows):
     def dtype(self) -> np.dtype[Any]:
         """Precision of the targets, unless the module has its own."""
         return np.dtype(np.float32)
-
-    @property
-    def nbytes(self) -> int:
-        """Size in memory."""
-        return sum(map(n_bytes, self.arrays()))
 
     def arrays(self) -> list[NDArray[Any]]:
         """Return all arrays that the rows consist of."""
@@ -190,8 +181,5 @@ def smooth(targets: Any, amount: float) -> Any:
     return targets * (1 - amount) + amount / 2
 
 
-def n_bytes(array: Any) -> int:
-    """Return the size of an array or sparse matrix, 0 for None."""
-    if array is None:
-        return 0
-    return int(array.nbytes) if hasattr(array, "nbytes") else int(array.data.nbytes + array.indices.nbytes)
+def _arrays_of(matrix: Any) -> list[NDArray[Any]]:
+    return [matrix.data, matrix.indices, matrix.indptr] if sparse.issparse(matrix) else [move_to_numpy(matrix)]
