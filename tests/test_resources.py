@@ -302,7 +302,7 @@ def test_a_fit_stopped_between_blocks_of_labels_keeps_those_it_has(monkeypatch):
     rows = sparse.csr_array(X)
     whole = QuadrantMultiLabelClassifier().fit(rows, Y)
     monkeypatch.setattr(LabelProblems, "blocks", lambda self, **_: np_blocks())
-    monkeypatch.setattr(LabelProblems, "minimize", interrupting(LabelProblems.minimize, 2))
+    monkeypatch.setattr(stages.Minimization, "run", interrupting(stages.Minimization.run, 2))
     with pytest.warns(ConvergenceWarning, match="interrupted after"):
         stopped = QuadrantMultiLabelClassifier().fit(rows, Y)
     assert_array_equal(stopped.coef_[1:], 0)

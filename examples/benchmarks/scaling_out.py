@@ -26,7 +26,6 @@ from sk_quadrant._rows.parts import Schema, read_part
 from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.full_batch.shard import EvaluationPoint, Shard
 from sk_quadrant._solvers.full_batch.solve import LabelProblems
-from sk_quadrant._solvers.full_batch.sums import local_sums
 from sk_quadrant._targets.encodings import read_targets
 from sk_quadrant.dask import DaskQuadrantMultiLabelClassifier
 from sk_quadrant.distributed._ranks import Ranks
@@ -79,7 +78,7 @@ def measure_one(X, Y, options):
     """Return seconds per evaluation of one process."""
     encoding, targets = read_targets(Y.compute(), missing_labels="error")
     rows = TrainingRows(X.compute(), targets, encoding)
-    sums = local_sums(rows, fit_intercept=True, device=torch.device("cpu"))
+    sums = Shard(rows, fit_intercept=True, device=torch.device("cpu"))
     return seconds_per_evaluation(problems_of(sums), options.repeats)
 
 

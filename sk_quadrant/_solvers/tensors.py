@@ -30,11 +30,22 @@ def torch_dtype(dtype: Any) -> torch.dtype:
     return torch.float32 if dtype == np.float32 else torch.float64
 
 
-def take_labels(matrix: Tensor, labels: Tensor) -> Tensor:
-    """Return some rows of a matrix in its memory order."""
-    if matrix.stride(0) < matrix.stride(1):
-        return matrix.T.index_select(1, labels).T
-    return matrix.index_select(0, labels)
+def take_labels(values: Any, labels: Tensor | None) -> Any:
+    """Return some labels of a tensor, in its memory order, of a tuple or list of such values, or by their `take`.
+
+    None stays None, and without `labels` all are taken.
+    """
+    if labels is None or values is None:
+        return values
+    if isinstance(values, Tensor):
+        if values.ndim == 2 and values.stride(0) < values.stride(1):
+            return values.T.index_select(1, labels).T
+        return values.index_select(0, labels)
+    if isinstance(values, list):
+        return [take_labels(part, labels) for part in values]
+    if isinstance(values, tuple):
+        return type(values)(*(take_labels(part, labels) for part in values))
+    return values.take(labels)
 
 
 class SparseRows:

@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sk_quadrant import QuadrantMultiLabelClassifier
+from sk_quadrant._solvers.full_batch.shard import Shard
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -138,5 +139,5 @@ def test_answers_are_one_however_many_workers(client, problem):
     X, Y, weight = problem
     clf = DaskQuadrantMultiLabelClassifier()
     sums = clf._send(*(da.from_array(part, chunks=101) for part in (X, Y, weight))).row_sums(fit_intercept=True)
-    assert_allclose(sums.size(), [303, 303 * 4, weight.sum(), 303])
+    assert_allclose(sums.total(Shard.size)[0], [303, 303 * 4, weight.sum(), 303])
     assert len(sums.groups) == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -12,41 +12,11 @@ from torch import Tensor
 
 from sk_quadrant._solvers.tensors import as_tensor
 
-if TYPE_CHECKING:
-    from sk_quadrant._solvers.full_batch.rare_columns import RareColumns
-
 PART_ELEMENTS = 2**20  # weights copied at a time
 
 
-class Coefficients(Protocol):
-    """Weights of all labels, (n_labels, n_features), read and written in blocks of labels."""
-
-    @property
-    def n_features(self) -> int:
-        """Number of features."""
-        ...
-
-    @property
-    def n_labels(self) -> int:
-        """Number of labels."""
-        ...
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the weights."""
-        ...
-
-    def take(self, labels: Tensor) -> Tensor:
-        """Return the weights of some labels."""
-        ...
-
-    def put(self, labels: Tensor, weights: Tensor, rare: RareColumns | None) -> None:
-        """Write the weights of some labels; `rare` restores the original columns."""
-        ...
-
-
 class DenseCoefficients:
-    """Weights in a tensor; see `Coefficients`.
+    """Weights in a tensor, read and written in blocks of labels.
 
     Parameters
     ----------
@@ -62,21 +32,16 @@ class DenseCoefficients:
         return self.weight.device
 
     def take(self, labels: Tensor) -> Tensor:
-        """Return some rows of the tensor."""
+        """Return the weights of some labels."""
         return self.weight[labels]
 
-    def put(self, labels: Tensor, weights: Tensor, rare: RareColumns | None) -> None:
-        """Write some rows of the tensor."""
-        if rare is None:
-            self.weight[labels] = weights
-        else:
-            rare.restore(weights, self.weight, labels)
+    def put(self, labels: Tensor, weights: Tensor) -> None:
+        """Write the weights of some labels."""
+        self.weight[labels] = weights
 
 
 class ThresholdedCoefficients:
-    """Sparse weights: small ones are set to 0 block by block, without a dense matrix of all.
-
-    See `Coefficients`.
+    """Sparse weights: small ones are set to 0 block by block, without a dense matrix of all; see `DenseCoefficients`.
 
     Parameters
     ----------
@@ -99,12 +64,8 @@ class ThresholdedCoefficients:
         rows = self.start[labels.cpu().numpy()]
         return as_tensor(rows.toarray() if sparse.issparse(rows) else rows, self.dtype, self.device)
 
-    def put(self, labels: Tensor, weights: Tensor, rare: RareColumns | None) -> None:
+    def put(self, labels: Tensor, weights: Tensor) -> None:
         """Store the large weights of some labels."""
-        if rare is not None:
-            restored = weights.new_empty(len(labels), self.n_features)
-            rare.restore(weights, restored, torch.arange(len(labels), device=self.device))
-            weights = restored
         self._labels.append(labels.cpu().numpy())
         for part in torch.split(weights, max(1, PART_ELEMENTS // self.n_features)):
             array = np.array(part.cpu().numpy(), order="C")
@@ -118,3 +79,6 @@ class ThresholdedCoefficients:
         left = np.setdiff1d(np.arange(n_labels), done)
         rows = sparse.vstack([*self._rows, sparse.csr_matrix(self.start[left])], format="csr")
         return rows[np.argsort(np.concatenate([done, left]))]
+
+
+Coefficients: TypeAlias = DenseCoefficients | ThresholdedCoefficients

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import embedding_bag
@@ -119,14 +118,10 @@ class Compressed:
         first, last = int(offsets[0]), int(offsets[-1])
         return self.indices[first:last], offsets - first, values[first:last]
 
-    def take(self, rows: NDArray[np.intp]) -> Any:
-        """Return some rows as a SciPy array, given their indices."""
-        parts = (self.powers[1].cpu().numpy(), self.indices.cpu().numpy(), self.offsets.cpu().numpy())
-        return sparse.csr_array(parts, shape=self.shape)[rows]
-
-    def to_scipy(self) -> tuple[Any, Any, Any]:
-        """Return values, indices and offsets as arrays, the values in double precision."""
-        return self.powers[1].double().cpu().numpy(), self.indices.cpu().numpy(), self.offsets.cpu().numpy()
+    def to_scipy(self) -> Any:
+        """Return the matrix as a SciPy array in double precision."""
+        parts = (self.powers[1].double().cpu().numpy(), self.indices.cpu().numpy(), self.offsets.cpu().numpy())
+        return sparse.csr_array(parts, shape=self.shape)
 
     def _power(self, power: int) -> Tensor:
         if power not in self.powers:

@@ -141,11 +141,8 @@ class Design(ABC):
         """Return a block of centred rows, with a column of ones if there is an intercept, of a dense design."""
         raise NotImplementedError
 
-    def single(self) -> Design:
-        """Return the same rows in single precision, for a CPU."""
-        return self._to(torch.float32)
-
-    def _to(self, dtype: torch.dtype) -> Self:
+    def to(self, dtype: torch.dtype) -> Self:
+        """Return the same rows in another precision, single for a CPU only."""
         other = copy(self)
         other.dtype = dtype
         other.row_weight = None if self.row_weight is None else self.row_weight.to(dtype)
@@ -322,7 +319,7 @@ class SparseDesign(Design):
 
     def coupling_sums(self, mean: Tensor | None, step: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return sums over the centred rows, fourth powers as infinite; see `Design.coupling_sums`."""
-        X = self._to_scipy()[::step]
+        X = self._by_row.to_scipy()[::step]
         weights = self.weights[::step].double().cpu().numpy()
         gram = torch.as_tensor((X.T @ sparse.diags_array(weights) @ X).toarray(), device=self.device)
         if mean is not None:
@@ -332,25 +329,9 @@ class SparseDesign(Design):
         fourths = torch.full_like(seconds, math.inf)  # many zeros make a heavy tail
         return gram, seconds, fourths, torch.tensor(weights.sum(), device=self.device)
 
-    def double(self) -> SparseDesign:
-        """Return the same rows in double precision."""
-        return self._to(torch.float64)
-
     def convert(self) -> None:
         """Convert the values; see `Design.convert`."""
         self._by_row, self._by_column = self._by_row.to(self.dtype), self._by_column.to(self.dtype)
-
-    def take_rows(self, rows: Tensor) -> SparseDesign:
-        """Return the design of some rows, given their indices."""
-        other = copy(self)
-        other.n_rows = len(rows)
-        other.row_weight = None if self.row_weight is None else self.row_weight[rows]
-        other.weights = self.weights[rows]
-        X = self._by_row.take(rows.cpu().numpy())
-        other._by_row = Compressed(X, self.dtype, self.device)
-        other._by_column = Compressed(self._with_ones(X.T.tocsr()), self.dtype, self.device)
-        other.n_values = X.nnz
-        return other
 
     def _with_ones(self, columns: Any) -> Any:
         """Return the transposed features, with a row of ones if there is an intercept."""
@@ -360,12 +341,9 @@ class SparseDesign(Design):
         parts = np.ones(n, dtype=columns.dtype), np.arange(n, dtype=columns.indices.dtype), np.array([0, n])
         return sparse.vstack([columns, sparse.csr_array(parts, shape=(1, n))], format="csr")
 
-    def _to_scipy(self) -> Any:
-        return sparse.csr_array(self._by_row.to_scipy(), shape=self._by_row.shape)
-
     def inner_products(self, mean: Tensor | None) -> Tensor:
         """Return inner products; see `Design.inner_products`."""
-        X = self._to_scipy()
+        X = self._by_row.to_scipy()
         products = torch.as_tensor((X @ X.T).toarray(), device=self.device)
         if mean is not None:
             mean = mean.double()

@@ -18,9 +18,13 @@ References
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
+
+Evaluate: TypeAlias = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 DECREASE, FLATNESS = 1e-4, 0.9  # c_1 and c_2
 MAX_TRIALS = 30
@@ -69,3 +73,28 @@ class Bracket:
         closed = torch.clamp(step, self.low + 0.1 * width, self.high - 0.1 * width).where(trusted, middle)
         opened = torch.clamp(step, 1.5 * self.low, 10 * self.low)
         return closed.where(bounded, opened)
+
+
+def search(bracket: Bracket, pending: Tensor, evaluate: Evaluate, *, per_label: bool) -> Tensor:
+    """Search steps of the pending groups, and return which found none.
+
+    All groups are evaluated at the first step; later, those that need other steps are evaluated without the rest.
+
+    Parameters
+    ----------
+    bracket : Bracket
+    pending : bool Tensor of shape (n_groups,)
+    evaluate : callable
+        ``evaluate(step, labels)`` returns objective and slope of all groups, given the steps of all and the labels that
+        have moved, None for all labels.
+    per_label : bool
+        Whether each label is a group.
+    """
+    values = bracket.values
+    while pending.any() and bracket.trials < MAX_TRIALS:
+        labels = pending.nonzero()[:, 0] if per_label and bracket.trials else None
+        values, slopes = evaluate(bracket.step.where(pending, 0.0), labels)
+        pending = bracket.update(pending, values, slopes)
+    if values[pending].isnan().any():
+        raise FloatingPointError("the loss became NaN, also after the shortest steps")
+    return pending

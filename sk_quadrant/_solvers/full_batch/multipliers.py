@@ -56,12 +56,12 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.monitor import Monitor, progress_to_tolerance
-from sk_quadrant._solvers.full_batch.trace import Trace
+from sk_quadrant._solvers.full_batch.minimizer import DROP, LabelMinimizer
 from sk_quadrant._solvers.tensors import take_labels
 
 if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.design import SparseDesign
+    from sk_quadrant._solvers.full_batch.monitor import Monitor
     from sk_quadrant._solvers.full_batch.shard import Block
     from sk_quadrant.losses import Loss
 
@@ -73,8 +73,6 @@ STEEP = 50.0  # slope of the dual variables at the corner of a hinge, as a warm 
 DELTA = 0.7
 FORCING = 0.3  # conjugate gradients end when they have reduced the residual to this share
 MOST_PRODUCTS = 20  # of conjugate gradients in a Newton step
-WORTH_TAKING = 0.6  # share of rows with curvature for some label below which the others are left out
-COMPACT = 0.2  # share of labels that are finished at which they are dropped
 ENOUGH_SLOPE = 0.3  # share of the slope that may be left after a line search
 MOST_TRIALS = 10
 PATIENCE = 10  # Newton steps in an outer iteration after which single precision is not enough
@@ -109,7 +107,7 @@ class HingeRows:
     def of(cls, block: Block, loss: Loss, C: Tensor) -> HingeRows:
         """Return the rows of a block of labels, given C of each."""
         design = cast("SparseDesign", block.design)
-        targets, mask, weight = block.targets.rows(slice(0, design.n_rows), design.dtype)
+        targets, mask, weight = block.targets_of(slice(0, design.n_rows), design.dtype)
         costs = C.to(design.dtype)[:, None]
         for factor in (design.row_weight, None if weight is None else weight.T, None if mask is None else mask.T):
             costs = costs if factor is None else costs * factor
@@ -122,8 +120,8 @@ class HingeRows:
 
     def take(self, labels: Tensor) -> HingeRows:
         """Return the rows with some of the labels."""
-        signs, costs = take_labels(self.signs, labels), take_labels(self.costs, labels)
-        return replace(self, C=self.C[labels], signs=signs, costs=costs)
+        C, signs, costs = take_labels([self.C, self.signs, self.costs], labels)
+        return replace(self, C=C, signs=signs, costs=costs)
 
     def scores(self, weights: Tensor) -> Tensor:
         """Return the products of weights with the rows."""
@@ -157,8 +155,7 @@ class HingeRows:
         return between * (self.costs * (kappa / (1 + self.quadratic * kappa))[:, None])
 
 
-@dataclass
-class Iterate:
+class Iterate(NamedTuple):
     """Parameters and dual variables of some labels.
 
     Attributes
@@ -189,37 +186,36 @@ class Iterate:
             return cls(weights, intercept, shortfall.relu_().div_(rows.quadratic), KNOWN * unit)
         return cls(weights, intercept, shortfall.mul_(STEEP).add_(0.5).clamp_(0, rows.largest), LARGE * unit)
 
-    def take(self, labels: Tensor) -> Iterate:
-        """Return the state of some labels."""
-        weights, alpha = take_labels(self.weights, labels), take_labels(self.alpha, labels)
-        return Iterate(weights, self.intercept[labels], alpha, self.kappa[labels])
-
-    def put(self, labels: Tensor, other: Iterate) -> None:
-        """Overwrite the state of some labels."""
-        for name, part in vars(other).items():
-            getattr(self, name)[labels] = part
-
     def to(self, dtype: torch.dtype) -> Iterate:
         """Return a copy in a precision."""
-        return Iterate(**{name: part.to(dtype, copy=True) for name, part in vars(self).items()})
+        return Iterate(*(part.to(dtype, copy=True) for part in self))
 
 
 class IterateEvaluation(NamedTuple):
-    """What is known at a state: 1 - m, p, and the derivatives with respect to weights and intercept."""
+    """What is known at an iterate.
+
+    Attributes
+    ----------
+    shortfall, p, curvature : Tensor of shape (n_labels, n_rows)
+        1 - m, p and d.
+    weights, intercept : Tensor of shape (n_labels, n_features) and (n_labels,)
+        Derivatives.
+    primal, distance, decrement : double Tensor of shape (n_labels,)
+        C times the objective, the duality gap but for the gradient, and the share of the gradient in it.
+    """
 
     shortfall: Tensor
     p: Tensor
+    curvature: Tensor
     weights: Tensor
     intercept: Tensor
-
-    def take(self, labels: Tensor) -> IterateEvaluation:
-        """Return the evaluation of some labels."""
-        shortfall, p, weights = (take_labels(part, labels) for part in (self.shortfall, self.p, self.weights))
-        return IterateEvaluation(shortfall, p, weights, self.intercept[labels])
+    primal: Tensor
+    distance: Tensor
+    decrement: Tensor
 
 
-class MultiplierMinimizer:
-    """A minimisation over a block of labels; labels that have converged are dropped.
+class MultiplierMinimizer(LabelMinimizer):
+    """A minimisation by the method of multipliers; see `LabelMinimizer`. Its objectives are times C.
 
     Parameters
     ----------
@@ -234,15 +230,15 @@ class MultiplierMinimizer:
         A label stops when the duality gap is at most tol^2 times the objective, or .02 tol times that of the hinge.
     max_iter : int
         Newton steps.
-    monitor : Monitor or None, default=None
+    monitor : Monitor
         Progress reports.
 
     Attributes
     ----------
-    solution : Iterate
-    reached : bool Tensor of shape (n_labels,)
-        Which labels have reached the tolerance.
+    state, solution : Iterate
     """
+
+    BY_LABEL = ("rows", "state", "at", "scores", "norms", "computed_at", "steps")
 
     def __init__(
         self,
@@ -253,48 +249,28 @@ class MultiplierMinimizer:
         length: float,
         tol: float,
         max_iter: int,
-        monitor: Monitor | None = None,
+        monitor: Monitor,
     ) -> None:
-        self.rows, self.solution, self.state = rows, state, replace(state)
-        self.length, self.max_iter, self.monitor = length, max_iter, monitor
-        self.share = tol**2 if rows.quadratic else max(tol**2, CORNER * tol)
+        smallest = tol**2 if rows.quadratic else max(tol**2, CORNER * tol)
+        super().__init__(len(constant), smallest, max_iter, monitor)
+        self.rows, self.state, self.length = rows, state, length
+        self.solution = state
         self.eps = torch.finfo(rows.signs.dtype).eps
-        self.labels = torch.arange(len(constant))  # labels that have not been dropped
-        self.done, self.reached = constant.clone(), constant.clone()
+        self._finish(constant)
         self.steps = torch.zeros(len(constant), dtype=torch.int64)  # Newton steps in the outer iteration
         self.computed_at: Tensor | None  # the objective where scores and norms were last computed
         self._compute_scores()
-        self.finished_value = 0.0
-        self.trace = Trace()
-
-    def run(self) -> Trace:
-        """Minimise; see the attributes for the result.
-
-        Raises
-        ------
-        FloatingPointError
-            If the loss becomes infinite or NaN.
-        KeyboardInterrupt
-            If the user stops it before the first iteration. Later, the last iteration is the result.
-        """
-        try:
-            self._iterate()
-        except KeyboardInterrupt:
-            if not self.trace.n_iter:
-                raise
-            self.trace.interrupted = True
-        self._store(~self.done)
-        self.trace.converged = bool(self.reached.all())
-        return self.trace
 
     def _iterate(self) -> None:
         while True:
             self._evaluate()
-            self._finish((self.gap <= self._tolerance()) | self.close)
+            self._accept(self.state)
+            if self.trace.n_iter and self.monitor.is_on:
+                self._report(self._gap() / self.at.primal)
+            self._stop((self._gap() <= self._tolerance()) | self.close)
             if self.done.all() or self.trace.n_iter == self.max_iter:
                 break
-            if float(self.done.double().mean()) > COMPACT:
-                self._compact((~self.done).nonzero()[:, 0])
+            self._drop_finished()
             self._update_multipliers()
             self._newton_step()
             self.steps += 1
@@ -304,24 +280,21 @@ class MultiplierMinimizer:
         """Compute the derivatives, the objective and the duality gap at the present state."""
         rows, state = self.rows, self.state
         shortfall = 1 - rows.signs * self.scores
-        p = rows.dual(state.alpha, state.kappa, shortfall)
-        self.at = IterateEvaluation(shortfall, p, *self._gradient(p))
-        self.primal = total(rows.losses(shortfall).mul_(rows.costs)) + self.norms / 2
+        primal = total(rows.losses(shortfall).mul_(rows.costs)) + self.norms / 2
         if self.computed_at is None:
-            self.computed_at = self.primal
-        if (self.primal < DIGITS * self.computed_at).any():  # scores, a sum over steps, have lost digits
+            self.computed_at = primal
+        if (primal < DIGITS * self.computed_at).any():  # scores, a sum over steps, have lost digits
             self._compute_scores()
             self._evaluate()
             return
-        self.curvature = rows.curvature(p, state.kappa)
-        self.decrement = self._decrement()
-        self.distance = total(rows.gaps(shortfall, p).mul_(rows.costs))
-        self.gap = self.distance + self.decrement
-        if not self.gap.isfinite().all():
+        p = rows.dual(state.alpha, state.kappa, shortfall)
+        curvature, (weights, intercept) = rows.curvature(p, state.kappa), self._gradient(p)
+        # the Hessian is at least the identity among weights, and the curvature of the rows for the intercept
+        decrement = (squares(weights) + intercept.double() ** 2 / self._intercept_curvature(curvature)) / 2
+        distance = total(rows.gaps(shortfall, p).mul_(rows.costs))
+        self.at = IterateEvaluation(shortfall, p, curvature, weights, intercept, primal, distance, decrement)
+        if not self._gap().isfinite().all():
             raise FloatingPointError("the gradient of the loss became infinite or NaN")
-        self.trace.values.append(float((self.primal / rows.C).sum()) + self.finished_value)
-        if self.trace.n_iter and self.monitor is not None and self.monitor.is_on:
-            self._report(self.monitor)
 
     def _compute_scores(self) -> None:
         self.scores = self.rows.scores(self.state.weights) + self.state.intercept[:, None]
@@ -330,47 +303,44 @@ class MultiplierMinimizer:
 
     def _gradient(self, p: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the derivatives with respect to weights and intercepts, given p of all labels or of some."""
-        rows, weights = (self.rows, self.state.weights) if labels is None else (
-            self.rows.take(labels), take_labels(self.state.weights, labels)
-        )  # fmt: skip
+        rows, weights = take_labels([self.rows, self.state.weights], labels)
         sums = rows.design.backward((p * rows.signs).mul_(rows.costs))
         d = rows.design.n_features
         return weights - sums[:, :d], -sums[:, -1] if rows.design.fit_intercept else sums.new_zeros(len(sums))
 
-    def _decrement(self) -> Tensor:
-        """Return an upper bound of the distance to the minimum of the outer iteration, if rows stay where they are.
-
-        The Hessian is at least the identity among weights, and the curvature of the rows for the intercept.
-        """
-        return (squares(self.at.weights) + self.at.intercept.double() ** 2 / self._intercept_curvature()) / 2
-
-    def _intercept_curvature(self) -> Tensor:
+    def _intercept_curvature(self, curvature: Tensor) -> Tensor:
         """Return the curvature of the rows, at least that of one of weight 1: none may be between the bounds."""
         kappa = self.state.kappa
         one = self.rows.C.to(kappa.dtype) * kappa / (1 + self.rows.quadratic * kappa)
-        return self.curvature.sum(dim=1).maximum(one).double()
+        return curvature.sum(dim=1).maximum(one).double()
+
+    def _objectives(self) -> Tensor:
+        return self.at.primal / self.rows.C
+
+    def _reference(self) -> Tensor:
+        return self.at.primal
+
+    def _gap(self) -> Tensor:
+        return self.at.distance + self.at.decrement
 
     def _tolerance(self) -> Tensor:
         """Return the duality gap at which a label stops."""
-        return self.share * self.primal
+        return self.smallest * self.at.primal
 
     def _update_multipliers(self) -> None:
         """Start an outer iteration for the labels that are close enough to their minimum."""
         rows, state, at = self.rows, self.state, self.at
-        change = self._change()
-        ready = (self.decrement <= DELTA**2 * change) & ~self.done
+        ready = (at.decrement <= DELTA**2 * self._change()) & ~self.done
         labels = ready.nonzero()[:, 0]
         if not len(labels):
             return
-        p = take_labels(at.p, labels)
+        some, p, shortfall = take_labels([rows, at.p, at.shortfall], labels)
         state.alpha[labels] = p
         state.kappa[labels] = kappa = self._next_kappa(labels)
-        some = rows.take(labels)
-        shortfall = take_labels(at.shortfall, labels)
         at.p[labels] = p = some.dual(p, kappa, shortfall)
         at.weights[labels], at.intercept[labels] = self._gradient(p, labels)
-        self.curvature[labels] = some.curvature(p, kappa)
-        self.distance[labels] = total(some.gaps(shortfall, p).mul_(some.costs))
+        at.curvature[labels] = some.curvature(p, kappa)
+        at.distance[labels] = total(some.gaps(shortfall, p).mul_(some.costs))
         self.steps[labels] = 0
 
     def _change(self) -> Tensor:
@@ -394,26 +364,25 @@ class MultiplierMinimizer:
         products, lengths = inner(self.state.weights, direction), squares(direction)
         slope = inner(self.at.weights, direction) + self.at.intercept.double() * along.double()
         # half the slope is the decrease of the quadratic model, of which rough equations may miss the other half
-        self.close = solved & (self.distance + self._change() - slope <= self._tolerance())
+        self.close = solved & (self.at.distance + self._change() - slope <= self._tolerance())
         step = self._search(SearchLine(moves, products, lengths, slope))
         column = step.to(moves.dtype)[:, None]
         self.scores.addcmul_(moves, column)
         self.state.weights.addcmul_(direction, column)
-        self.state.intercept += along * column[:, 0]
+        self.state.intercept.add_(along * column[:, 0])
         self.norms += 2 * step * products + step**2 * lengths
 
     def _direction(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the Newton step of weights and intercept, and whether the equations are solved to their tolerance."""
-        rows, at = self.rows, self.at
-        centre = self.curvature.new_zeros(at.weights.shape)
-        total_curvature = self._intercept_curvature().to(centre.dtype)
-        if rows.design.fit_intercept:
-            centre = rows.design.backward(self.curvature)[:, :-1] / total_curvature[:, None]
+        design, at = self.rows.design, self.at
+        centre = torch.zeros_like(at.weights)
+        total_curvature = self._intercept_curvature(at.curvature).to(centre.dtype)
+        if design.fit_intercept:
+            centre = design.backward(at.curvature)[:, :-1] / total_curvature[:, None]
         right = torch.addcmul(-at.weights, centre, at.intercept[:, None]).masked_fill_(self.done[:, None], 0.0)
-        x, solved = NewtonSystem(rows.design, self.curvature, centre, total_curvature).without_idle_rows().solve(right)
+        x, solved = NewtonSystem(at.curvature, centre).solve(design, right)
         along = -at.intercept / total_curvature - inner(centre, x).to(centre.dtype)
-        along = along.masked_fill(self.done, 0.0) if rows.design.fit_intercept else torch.zeros_like(along)
-        return x, along, solved
+        return x, along.masked_fill(self.done | (not design.fit_intercept), 0.0), solved
 
     def _search(self, line: SearchLine) -> Tensor:
         """Return step lengths at most 1 that leave a small slope, by false position."""
@@ -439,61 +408,19 @@ class MultiplierMinimizer:
 
     def _slope(self, line: SearchLine, step: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the slope at some step lengths, of all labels or of some."""
-        rows, alpha, kappa, scores, moves = self.rows, self.state.alpha, self.state.kappa, self.scores, line.moves
-        products, lengths = line.products, line.lengths
-        if labels is not None:
-            rows, kappa, products, lengths = rows.take(labels), kappa[labels], products[labels], lengths[labels]
-            alpha, scores, moves = (take_labels(part, labels) for part in (alpha, scores, moves))
-        ahead = torch.addcmul(scores, moves, step.to(moves.dtype)[:, None])
-        p = rows.dual(alpha, kappa, (1 - rows.signs * ahead))
-        return products + step * lengths - total(p.mul_(rows.signs).mul_(rows.costs).mul_(moves))
+        parts = [self.rows, self.state.alpha, self.state.kappa, self.scores, line]
+        rows, alpha, kappa, scores, line = take_labels(parts, labels)
+        p = rows.dual(alpha, kappa, 1 - rows.signs * torch.addcmul(scores, line.moves, step.to(scores.dtype)[:, None]))
+        return line.products + step * line.lengths - total(p.mul_(rows.signs).mul_(rows.costs).mul_(line.moves))
 
-    def _finish(self, close: Tensor) -> None:
-        """Store the labels that have reached the tolerance, and give up those that rounding keeps from it."""
-        state, finished = self.state, close
-        if state.alpha.dtype == torch.float32:
-            rounding = self.eps * (self.primal if self.rows.quadratic else 4 * total(self.at.p * self.rows.costs))
-            finished = close | (self.gap <= rounding) | (self.steps > PATIENCE)
-        finished = finished & ~self.done
-        state.alpha.copy_(self.at.p.where(close[:, None], state.alpha))
-        self._store(finished)
-        self.done = self.done | finished
-        self.reached[self.labels[close]] = True
-
-    def _store(self, which: Tensor) -> None:
-        here = which.nonzero()[:, 0]
-        if len(here):
-            self.solution.put(self.labels[here], self.state.take(here))
-
-    def _compact(self, keep: Tensor) -> None:
-        """Drop the finished labels."""
-        self.finished_value += float((self.primal / self.rows.C)[self.done].sum())
-        self.rows, self.state, self.at = self.rows.take(keep), self.state.take(keep), self.at.take(keep)
-        self.scores, self.curvature = take_labels(self.scores, keep), take_labels(self.curvature, keep)
-        for name in (
-            "labels",
-            "done",
-            "steps",
-            "close",
-            "norms",
-            "primal",
-            "gap",
-            "distance",
-            "decrement",
-            "computed_at",
-        ):
-            setattr(self, name, getattr(self, name)[keep])
-
-    def _report(self, monitor: Monitor) -> None:
-        objective = self.trace.values[-1]
-        done = self.done | (self.gap <= self._tolerance())
-        share = progress_to_tolerance(self.gap / self.primal, done, self.share, len(self.reached))
-        line = f"iteration {self.trace.n_iter}: objective {objective:.8g}"
-        monitor.step(share, objective, line, self._present)
-
-    def _present(self) -> Iterate:
-        self._store(~self.done)
-        return self.solution
+    def _stop(self, close: Tensor) -> None:
+        """Finish the labels that have reached the tolerance, and give up those that rounding keeps from it."""
+        alpha, at = self.state.alpha, self.at
+        alpha.copy_(at.p.where(close[:, None], alpha))
+        self._finish(close)
+        if alpha.dtype == torch.float32:
+            rounding = self.eps * (at.primal if self.rows.quadratic else 4 * total(at.p * self.rows.costs))
+            self._finish((self._gap() <= rounding) | (self.steps > PATIENCE), reached=False)
 
 
 class SearchLine(NamedTuple):
@@ -505,48 +432,29 @@ class SearchLine(NamedTuple):
     slope: Tensor
 
 
-@dataclass(frozen=True)
-class NewtonSystem:
+class NewtonSystem(NamedTuple):
     """Newton's equations of some labels for the weights, without the intercepts.
 
     Attributes
     ----------
-    design : SparseDesign
     curvature : Tensor of shape (n_labels, n_rows)
         d.
     centre : Tensor of shape (n_labels, n_features)
         Mean of the rows with weights d, 0 without intercepts.
-    total : Tensor of shape (n_labels,)
-        Sum of d.
     """
 
-    design: SparseDesign
     curvature: Tensor
     centre: Tensor
-    total: Tensor
 
-    def take(self, labels: Tensor) -> NewtonSystem:
-        """Return the equations of some labels."""
-        curvature, centre = take_labels(self.curvature, labels), take_labels(self.centre, labels)
-        return replace(self, curvature=curvature, centre=centre, total=self.total[labels]).without_idle_rows()
-
-    def without_idle_rows(self) -> NewtonSystem:
-        """Return the equations without the rows that have no curvature for any label, if they are many."""
-        rows = (self.curvature > 0).any(dim=0).nonzero()[:, 0]
-        if len(rows) > WORTH_TAKING * self.design.n_rows:
-            return self
-        curvature = self.curvature.T.index_select(0, rows).T
-        return replace(self, design=self.design.take_rows(rows), curvature=curvature)
-
-    def times(self, p: Tensor) -> Tensor:
+    def times(self, design: SparseDesign, p: Tensor) -> Tensor:
         """Return (I + (X - 1 m')' D (X - 1 m')) p."""
-        z = self.design.raw_scores(p, slice(0, self.design.n_rows)).mul_(self.curvature)
-        sums = self.design.backward(z)
-        if self.design.fit_intercept:  # X'D z - m 1'D z, since X'D 1 = m 1'D 1
+        z = design.raw_scores(p, slice(0, design.n_rows)).mul_(self.curvature)
+        sums = design.backward(z)
+        if design.fit_intercept:  # X'D z - m 1'D z, since X'D 1 = m 1'D 1
             return torch.addcmul(p, self.centre, sums[:, -1:], value=-1).add_(sums[:, :-1])
         return sums.add_(p)
 
-    def solve(self, right: Tensor) -> tuple[Tensor, Tensor]:
+    def solve(self, design: SparseDesign, right: Tensor) -> tuple[Tensor, Tensor]:
         """Return the solution of conjugate gradients, and which labels have reduced the residual enough.
 
         These drop out.
@@ -559,13 +467,12 @@ class NewtonSystem:
             live = size > goal
             if not live.any():
                 break
-            if float(live.double().mean()) <= 1 - COMPACT:
+            if float(live.double().mean()) <= 1 - DROP:
                 solution[labels] = x
                 keep = live.nonzero()[:, 0]
-                labels, size, goal, live = labels[keep], size[keep], goal[keep], live[keep]
-                x, r, p = (take_labels(part, keep) for part in (x, r, p))
-                system = system.take(keep)
-            q = system.times(p)
+                labels, size, goal, live, *rest = take_labels([labels, size, goal, live, x, r, p, system], keep)
+                x, r, p, system = rest
+            q = system.times(design, p)
             step = (size / inner(p, q)).where(live, 0.0).to(p.dtype)[:, None]
             x.addcmul_(p, step)
             r = r.addcmul(q, step, value=-1)

@@ -8,12 +8,12 @@ used for the labels that the shared approximation does not solve: few rows per f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.preconditioner import Preconditioner, without_flat
+from sk_quadrant._solvers.full_batch.preconditioner import without_flat
 
 if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.objective import Evaluation, Objective
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabelHessian:
-    """The Hessian of each label; see `HessianApproximation`.
+    """The Hessian of each label; see `SharedHessian`.
 
     Attributes
     ----------
@@ -34,25 +34,27 @@ class LabelHessian:
     curvature: ClassVar[Curvature] = None
 
     def is_due(self, iteration: int) -> bool:
-        """Whether to compute the Hessian again; see `HessianApproximation.is_due`."""
+        """Whether to compute the Hessian again after an iteration."""
         return (iteration - 1) % self.every == 0
 
-    def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> Preconditioner:
-        """Return the preconditioner at a point; see `HessianApproximation.precondition`."""
-        return CholeskyPreconditioner(objective.hessian(theta))
+    def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> CholeskyPreconditioner:
+        """Return the preconditioner at a point."""
+        return CholeskyPreconditioner.of(objective.hessian(theta))
 
 
-class CholeskyPreconditioner:
-    r"""Inverse Hessian from the Cholesky factor of each label's Hessian; see `Preconditioner`.
+class CholeskyPreconditioner(NamedTuple):
+    r"""Inverse Hessian from the Cholesky factor of each label's Hessian; see `SharedPreconditioner`.
 
     .. math:: D^{-1/2} H D^{-1/2} + \epsilon I = L L^\top
 
     with D the diagonal of H: at unit diagonal the smallest shift that makes rounding harmless is known [1]_.
 
-    Parameters
+    Attributes
     ----------
-    hessian : double Tensor of shape (n_labels, n_columns, n_columns)
-        Positive semidefinite matrices, which are overwritten.
+    scale : double Tensor of shape (n_labels, n_columns)
+        D^(-1/2).
+    factor : double Tensor of shape (n_labels, n_columns, n_columns)
+        L.
 
     References
     ----------
@@ -60,28 +62,30 @@ class CholeskyPreconditioner:
        :doi:`10.1137/1.9780898718027`
     """
 
-    couples = True
+    scale: Tensor
+    factor: Tensor
 
-    def __init__(self, hessian: Tensor) -> None:
+    @property
+    def couples(self) -> bool:
+        """Whether it includes the correlation of features."""
+        return True
+
+    @classmethod
+    def of(cls, hessian: Tensor) -> CholeskyPreconditioner:
+        """Return the factors of positive semidefinite matrices, which are overwritten."""
         if not hessian.sum().isfinite():
             raise FloatingPointError("the second derivatives are not finite: scale the features of X")
         diagonal = hessian.diagonal(dim1=1, dim2=2)
         diagonal.copy_(without_flat(diagonal))
-        self.scale = diagonal.rsqrt()
-        hessian.mul_(self.scale[:, :, None]).mul_(self.scale[:, None, :])
+        scale = diagonal.rsqrt()
+        hessian.mul_(scale[:, :, None]).mul_(scale[:, None, :])
         shift = 1e3 * torch.finfo(hessian.dtype).eps * hessian.shape[1]  # noise in singular directions stays small
         while True:
             hessian.diagonal(dim1=1, dim2=2).add_(shift)
-            self.factor, failed = torch.linalg.cholesky_ex(hessian)
+            factor, failed = torch.linalg.cholesky_ex(hessian)
             if not failed.any():
-                return
+                return cls(scale, factor)
             shift *= 100
-
-    def take(self, labels: Tensor) -> CholeskyPreconditioner:
-        """Return the preconditioner of some of the labels."""
-        taken = object.__new__(CholeskyPreconditioner)
-        taken.scale, taken.factor = self.scale[labels], self.factor[labels]
-        return taken
 
     def solve(self, gradient: Tensor) -> Tensor:
         """Return the inverse Hessian times the gradient, (n_labels, n_columns)."""

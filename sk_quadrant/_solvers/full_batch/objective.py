@@ -6,31 +6,29 @@ For label j with targets t and row weights v, and the whole label set at once fo
     f(\theta) = \sum_i v_i\, \ell(s_i, t_i) + \frac{1}{2 C_j} \lVert w \rVert^2, \qquad
     \nabla_w f = \sum_i v_i\, \ell'(s_i, t_i)\, (x_i - m) + \frac{w}{C_j}.
 
-The rows enter through the sums of `BlockSums` only.
+The rows enter through the sums of a `Block`, or `ReducedBlock`, only.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sk_quadrant._solvers.full_batch.shard import EvaluationPoint
-from sk_quadrant._solvers.tensors import take_labels
 
 if TYPE_CHECKING:
-    from sk_quadrant._solvers.full_batch.shard import Curvature, LossSums
+    from sk_quadrant._solvers.full_batch.shard import BlockSums, Curvature, LossSums
     from sk_quadrant._solvers.full_batch.space import Space
-    from sk_quadrant._solvers.full_batch.sums import BlockSums
     from sk_quadrant.losses import Loss
 
 
-@dataclass(frozen=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """Value, gradient and curvature of the objective at a point.
 
     Attributes
@@ -45,24 +43,6 @@ class Evaluation:
     values: Tensor
     gradient: Tensor
     curvature: Tensor | None = None
-
-    def take(self, labels: Tensor) -> Evaluation:
-        """Return the evaluation of some labels, each of which is a group."""
-        curvature = None if self.curvature is None else take_labels(self.curvature, labels)
-        return Evaluation(self.values[labels], take_labels(self.gradient, labels), curvature)
-
-    def put(self, labels: Tensor, other: Evaluation) -> None:
-        """Overwrite some labels with another evaluation."""
-        self.values[labels if len(self.values) == len(self.gradient) else slice(None)] = other.values
-        self.gradient[labels] = other.gradient
-        if self.curvature is not None and other.curvature is not None:
-            self.curvature[labels] = other.curvature
-
-    def where(self, groups: Tensor, labels: Tensor, other: Evaluation) -> Evaluation:
-        """Return this evaluation for some groups, whose labels are given as a column, and another elsewhere."""
-        return Evaluation(
-            self.values.where(groups, other.values), self.gradient.where(labels, other.gradient), other.curvature
-        )
 
 
 @dataclass(frozen=True)
@@ -88,11 +68,6 @@ class Objective:
         """Number of labels in the block."""
         return self.rows.n_labels
 
-    @property
-    def has_hessian(self) -> bool:
-        """Whether `hessian` is available: each label has one, from dense rows."""
-        return self.loss.labelwise and self.space.dense
-
     def take(self, labels: Tensor) -> Objective:
         """Return the objective of some of the labels, for a labelwise loss."""
         return replace(self, rows=self.rows.take(labels), loss=self.loss.take(labels), penalty=self.penalty[labels])
@@ -112,25 +87,26 @@ class Objective:
         quadratic loss, where the result is the solution rather than a start. n is the total weight (a weight of 2 is a
         repeated row), or the number of positive weights if that is more, since weights may be scaled to sum to 1.
         """
-        frequency, n = (part.cpu().numpy() for part in self.frequency())
+        frequency, n = (part.cpu().numpy() for part in self.frequency)
         smallest = 0.5 / (n + 1)
         if self.loss.quadratic:
             smallest = np.where((frequency > 0) & (frequency < 1), 0.0, smallest)
         scores = self.loss.constant_scores(np.clip(frequency, smallest, 1 - smallest))
         return torch.from_numpy(np.asarray(scores, dtype=np.float64))
 
+    @cached_property
     def frequency(self) -> tuple[Tensor, Tensor]:
-        """Return the weighted mean of each label's known targets, and the number n behind it, (n_labels,) each."""
+        """Weighted mean of each label's known targets, and the number n behind it, (n_labels,) each."""
         total, weight, n_weighted = self.rows.target_sums()
         return total / weight.clamp(min=1e-300), torch.maximum(weight, n_weighted)
 
+    @property
     def constant_labels(self) -> Tensor:
-        """Return which labels have one and the same target in all their rows, or no row at all."""
-        frequency, _ = self.frequency()
-        constant: Tensor = (frequency == 0) | (frequency == 1)
-        return constant
+        """Labels with an intercept, and one target in all their rows or no row: their optimum is at infinity."""
+        frequency, _ = self.frequency
+        return ((frequency == 0) | (frequency == 1)) & self.space.fit_intercept
 
-    def evaluate(self, theta: Tensor, curvature: Curvature = None) -> Evaluation:
+    def evaluate(self, theta: Tensor, curvature: Curvature = None, *, constant: bool = False) -> Evaluation:
         """Return values and gradient at theta, and the curvature if asked for.
 
         Parameters
@@ -139,14 +115,9 @@ class Objective:
         curvature : {"mean", "diagonal"} or None
             "mean" takes the curvature of a label as the same in all rows, "diagonal" has the exact sum, at the cost
             of two more products.
+        constant : bool, default=False
+            Whether the weights are known to be zero, which saves the product for the scores.
         """
-        return self._evaluate(theta, curvature, constant=False)
-
-    def evaluate_constant(self, theta: Tensor) -> Evaluation:
-        """Return the evaluation, with mean curvature, at a theta without weights: it saves the product for scores."""
-        return self._evaluate(theta, "mean", constant=True)
-
-    def _evaluate(self, theta: Tensor, curvature: Curvature, *, constant: bool) -> Evaluation:
         space, coef = self.space, theta[:, : self.space.n_features]
         centred = space.mean is not None
         sums = self.rows.loss_sums(EvaluationPoint(self.loss, *space.split(theta), curvature, constant, centred))

@@ -15,70 +15,28 @@ data) it is the diagonal. Labels that do not converge so get Newton steps (see `
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
+from sk_quadrant._solvers.full_batch.shard import Shard
+
 if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.objective import Evaluation, Objective
+    from sk_quadrant._solvers.full_batch.shard import RowSums
     from sk_quadrant._solvers.full_batch.space import Space
-    from sk_quadrant._solvers.full_batch.sums import RowSums
 
 MAX_FEATURES = 2000  # an eigendecomposition takes 9 d^3 operations
 ROWS_PER_FEATURE, FEWEST_ROWS = 32, 4096  # enough for the correlation of features without heavy tails
 HEAVY_TAIL = 8.0  # kurtosis; 3 for Gaussian features, 1 / p for a binary feature of frequency p
 
 
-class Preconditioner(Protocol):
-    """Approximate inverse Hessian of each label of a block.
-
-    Attributes
-    ----------
-    couples : bool
-        Whether it includes the correlation of features; otherwise steps along correlated features are too long.
-    """
-
-    @property
-    def couples(self) -> bool:
-        """Whether it includes the correlation of features."""
-        ...
-
-    def take(self, labels: Tensor) -> Preconditioner:
-        """Return the preconditioner of some of the labels."""
-        ...
-
-    def solve(self, gradient: Tensor) -> Tensor:
-        """Return the inverse Hessian times the gradient, (n_labels, n_columns)."""
-        ...
-
-
-class HessianApproximation(Protocol):
-    """An approximation of the Hessians of a block of labels.
-
-    Attributes
-    ----------
-    curvature : {"mean", "diagonal"} or None
-        Curvature that an evaluation has to return where a preconditioner is made.
-    """
-
-    @property
-    def curvature(self) -> Literal["mean", "diagonal"] | None:
-        """Curvature that an evaluation has to return."""
-        ...
-
-    def is_due(self, iteration: int) -> bool:
-        """Whether to make a new preconditioner after an iteration."""
-        ...
-
-    def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> Preconditioner:
-        """Return the preconditioner at a point."""
-        ...
-
-
 @dataclass(frozen=True)
 class SharedHessian:
     """Hessians of all labels with one correlation matrix of the features; see the module docstring.
+
+    An approximation has the `curvature` that an evaluation has to return where a preconditioner is made.
 
     Attributes
     ----------
@@ -100,12 +58,15 @@ class SharedHessian:
         return replace(self, eigenvectors=self.eigenvectors.float(), eigenvalues=self.eigenvalues.float())
 
     def is_due(self, iteration: int) -> bool:
-        """Whether to estimate the curvature again, which soon stays the same; see `HessianApproximation.is_due`."""
+        """Whether to make a new preconditioner after an iteration; the curvature soon stays the same."""
         return iteration in ({1, 2, 4, 8, 16, 32} if self.curvature == "mean" else {2, 6, 18, 54})
 
-    def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> Preconditioner:
-        """Return the preconditioner at a point; see `HessianApproximation.precondition`."""
-        return SharedPreconditioner(self, point.curvature, objective.penalty)  # type: ignore[arg-type]
+    def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> SharedPreconditioner:
+        """Return the preconditioner at a point, where the objective has been evaluated."""
+        curvature: Tensor = point.curvature  # type: ignore[assignment]
+        scale, d = without_flat(curvature).rsqrt(), objective.space.n_features
+        rho = (objective.penalty.to(scale.dtype)[:, None] * scale[:, :d] ** 2).mean(dim=1, keepdim=True).clamp(max=1.0)
+        return SharedPreconditioner(self, scale, rho)
 
 
 def choose_hessian(space: Space, rows: RowSums) -> SharedHessian:
@@ -124,9 +85,9 @@ def choose_hessian(space: Space, rows: RowSums) -> SharedHessian:
     worth = 40 * 4 * space.n_values * n_labels + (2 * space.n_values * d if space.dense else 0)
     if not (space.correlated and (d <= 100 or (d <= MAX_FEATURES and cost < worth))):
         return SharedHessian(None, None, "diagonal")
-    gram, kurtosis = space.mean_coupling(*rows.coupling_sums(space.mean, step))
+    gram, kurtosis = space.mean_coupling(*rows.total(Shard.coupling_sums, space.mean, step))
     if step > 1 and kurtosis > HEAVY_TAIL:
-        gram, kurtosis = space.mean_coupling(*rows.coupling_sums(space.mean, 1))
+        gram, kurtosis = space.mean_coupling(*rows.total(Shard.coupling_sums, space.mean, 1))
     scale = gram.diagonal().sqrt()
     scale = scale.where(scale > 0, 1.0)
     eigenvalues, eigenvectors = torch.linalg.eigh(gram / scale / scale[:, None])
@@ -138,39 +99,30 @@ def choose_hessian(space: Space, rows: RowSums) -> SharedHessian:
     )
 
 
+@dataclass(frozen=True)
 class SharedPreconditioner:
-    """Inverse Hessian from a label's own diagonal and the correlation of the features; see `Preconditioner`.
+    """Inverse Hessian from a label's own diagonal and the correlation of the features; see the module docstring.
 
-    Parameters
+    Attributes
     ----------
     hessian : SharedHessian
-    curvature : Tensor of shape (n_labels, n_columns)
-        Diagonal of the Hessian, penalty included.
-    penalty : double Tensor of shape (n_labels,)
-        Curvature that the penalty adds.
+    scale : Tensor of shape (n_labels, n_columns)
+        D^(-1/2).
+    rho : Tensor of shape (n_labels, 1)
     """
 
-    def __init__(self, hessian: SharedHessian, curvature: Tensor, penalty: Tensor) -> None:
-        self.hessian = hessian
-        self.scale = without_flat(curvature).rsqrt()
-        if hessian.eigenvalues is not None:
-            d = len(hessian.eigenvalues)
-            self.rho = (
-                (penalty.to(curvature.dtype)[:, None] * self.scale[:, :d] ** 2).mean(dim=1, keepdim=True).clamp(max=1.0)
-            )
+    hessian: SharedHessian
+    scale: Tensor
+    rho: Tensor
 
     @property
     def couples(self) -> bool:
-        """Whether there are eigenvectors; see `Preconditioner.couples`."""
+        """Whether it includes the correlation of features; otherwise steps along correlated features are too long."""
         return self.hessian.eigenvectors is not None
 
     def take(self, labels: Tensor) -> SharedPreconditioner:
         """Return the preconditioner of some of the labels."""
-        taken = object.__new__(SharedPreconditioner)
-        taken.hessian, taken.scale = self.hessian, self.scale[labels]
-        if self.hessian.eigenvalues is not None:
-            taken.rho = self.rho[labels]
-        return taken
+        return SharedPreconditioner(self.hessian, self.scale[labels], self.rho[labels])
 
     def solve(self, gradient: Tensor) -> Tensor:
         """Return the inverse Hessian times the gradient, (n_labels, n_columns)."""

@@ -41,14 +41,10 @@ class RowSpace(Space):
         The space of their features.
     """
 
+    correlated = False
     axes: Tensor
     design: Design
     features: Space
-
-    @property
-    def correlated(self) -> bool:
-        """Principal axes are uncorrelated."""
-        return False
 
     def publish(self, theta: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return coef and intercept; see `Space.publish`."""

@@ -30,23 +30,18 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.lbfgs import CERTAIN, COMPACT, is_certain
-from sk_quadrant._solvers.full_batch.line_search import MAX_TRIALS, Bracket
-from sk_quadrant._solvers.full_batch.monitor import Monitor, progress_to_tolerance
-from sk_quadrant._solvers.full_batch.trace import Trace
+from sk_quadrant._solvers.full_batch.line_search import Bracket, search
+from sk_quadrant._solvers.full_batch.minimizer import LabelMinimizer
 from sk_quadrant._solvers.tensors import take_labels
-from sk_quadrant.losses.weighting import weighted
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from sk_quadrant._solvers.full_batch.design import Design
+    from sk_quadrant._solvers.full_batch.monitor import Monitor
     from sk_quadrant._solvers.full_batch.shard import Block
     from sk_quadrant.losses import Loss
 
@@ -55,7 +50,7 @@ ELEMENTS = 2**24  # in all gradients that are kept: 128 MiB in single precision
 
 
 class Gradient(NamedTuple):
-    """A gradient in the span of the rows.
+    """A gradient in the span of the rows, or a direction.
 
     Attributes
     ----------
@@ -71,14 +66,9 @@ class Gradient(NamedTuple):
     scores: Tensor
     intercept: Tensor
 
-    def take(self, labels: Tensor) -> Gradient:
-        """Return the gradient of some labels."""
-        return Gradient(take_labels(self.rows, labels), take_labels(self.scores, labels), self.intercept[labels])
 
-
-@dataclass
-class Point:
-    """Parameters with their scores, losses and derivatives.
+class Point(NamedTuple):
+    """Parameters with their scores and derivatives.
 
     Attributes
     ----------
@@ -90,8 +80,6 @@ class Point:
         Score of the mean row.
     norms : double Tensor of shape (n_labels,)
         Squared norms of the weights.
-    losses : double Tensor of shape (n_labels,), or (1,) for a set-wise loss
-        Weighted sums of the losses.
     residuals : Tensor of shape (n_labels, n_rows)
         Weighted derivatives of the losses.
     """
@@ -100,13 +88,7 @@ class Point:
     scores: Tensor
     intercept: Tensor
     norms: Tensor
-    losses: Tensor
     residuals: Tensor
-
-    def take(self, labels: Tensor) -> Point:
-        """Return the point of some labels, each of which is a group."""
-        rows, scores, residuals = (take_labels(part, labels) for part in (self.rows, self.scores, self.residuals))
-        return Point(rows, scores, self.intercept[labels], self.norms[labels], self.losses[labels], residuals)
 
 
 class RowSpan:
@@ -115,12 +97,9 @@ class RowSpan:
     Parameters
     ----------
     design : Design
-    size : float, default=0.0
-        Number of rows, by their weights, per column.
     """
 
-    def __init__(self, design: Design, *, size: float = 0.0) -> None:
-        self.size = size
+    def __init__(self, design: Design) -> None:
         self.design, self.rows = design, slice(0, design.n_rows)
         self.share = design.weights / design.weights.sum() if design.fit_intercept else None
 
@@ -136,9 +115,8 @@ class RowSpan:
         return z if self.share is None else z.sub_((z @ self.share)[:, None])
 
 
-@dataclass(frozen=True)
-class RowSpanObjective:
-    """The losses of a block of labels as functions of the scores.
+class ScoreLosses(NamedTuple):
+    """The losses of a block of labels, times C, as functions of the scores of all rows.
 
     Attributes
     ----------
@@ -151,43 +129,27 @@ class RowSpanObjective:
     loss: Loss
     C: Tensor
 
-    def take(self, labels: Tensor) -> Self:
-        """Return the objective of some labels."""
-        return replace(self, block=self.block.take(labels), loss=self.loss.take(labels), C=self.C[labels])
-
-    def with_design(self, design: Design) -> Self:
-        """Return the objective of the same rows in another precision."""
-        return replace(self, block=replace(self.block, design=design))
-
     def evaluate(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Return C times the sums of losses, double (n_groups,), and C times their derivatives, like the scores."""
-        rows = slice(0, scores.shape[1])
-        targets, row_weight = self.block.targets.rows(rows, scores.dtype), self.block.design.row_weight
-        losses, derivatives = self.loss.values_and_gradient(scores.T, *targets)
-        if row_weight is not None:
-            weight = row_weight[:, None]
-            losses, derivatives = weighted(losses, None, weight), weighted(derivatives, None, weight)
-        C = self.C.to(scores.dtype)
-        sums = losses.sum(dim=0).double()
-        return sums * (self.C if self.loss.labelwise else self.C[:1]), (derivatives * C).T
+        """Return sums of losses, double (n_groups,), and their derivatives, like the scores."""
+        losses, derivatives, _ = self.block.derivatives(self.loss, scores.T, slice(0, scores.shape[1]))
+        C = self.C if self.loss.labelwise else self.C[:1]
+        return losses.sum(dim=0).double() * C, (derivatives * self.C.to(scores.dtype)).T
 
     def curvature(self, scores: Tensor) -> Tensor:
-        """Return C times the second derivatives of the losses, like the scores."""
-        rows = slice(0, scores.shape[1])
-        curvature = self.loss.curvature(scores.T, *self.block.targets.rows(rows, scores.dtype))
-        row_weight = self.block.design.row_weight
-        if row_weight is not None:
-            curvature = weighted(curvature, None, row_weight[:, None])
+        """Return second derivatives, like the scores."""
+        curvature = self.block.curvature(self.loss, scores.T, slice(0, scores.shape[1]))
         return (curvature * self.C.to(scores.dtype)).T
 
 
-class RowSpanMinimizer:
-    """A minimisation over a block of labels in the span of the rows; labels that have converged are dropped.
+class RowSpanMinimizer(LabelMinimizer):
+    """A minimisation in the span of the rows; see `LabelMinimizer`. Its objectives are times C.
+
+    Labels that have converged stay, with steps of 0: to drop them takes longer.
 
     Parameters
     ----------
     span : RowSpan
-    objective : RowSpanObjective
+    losses : ScoreLosses
     intercept : double Tensor of shape (n_labels,) or None
         Intercepts at the start, where the weights are zero.
     constant : bool Tensor of shape (n_labels,)
@@ -197,173 +159,101 @@ class RowSpanMinimizer:
     tol : float
         A group stops when its estimated distance to the optimum is at most tol^2 times the objective; see `lbfgs`.
     max_iter : int
-    monitor : Monitor or None, default=None
+    monitor : Monitor
         Progress reports.
 
     Attributes
     ----------
     solution : Point
-    whole_objective : RowSpanObjective
-        Objective of all labels.
-    reached : bool Tensor of shape (n_labels,)
-        Which labels have reached the tolerance.
     relative_to : Tensor of shape (n_groups,)
-        Value to which the tolerance is relative, C times an objective.
+        Value to which the tolerance is relative.
     """
 
     def __init__(
         self,
         span: RowSpan,
-        objective: RowSpanObjective,
+        losses: ScoreLosses,
         intercept: Tensor | None,
         constant: Tensor,
         *,
         start: Point | None = None,
         tol: float,
         max_iter: int,
-        monitor: Monitor | None = None,
+        monitor: Monitor,
     ) -> None:
-        self.whole_objective = objective
-        self.span, self.objective = span, objective
-        self.tol, self.max_iter, self.monitor = tol, max_iter, monitor
-        self.per_label = objective.loss.labelwise
-        n_labels = len(objective.C)
-        self.n_groups = n_labels if self.per_label else 1
-        self.labels = torch.arange(n_labels)  # labels that have not been dropped
-        self.most = min(MOST_GRADIENTS, max(FEWEST_GRADIENTS, ELEMENTS // (span.design.n_rows * n_labels)))
-        self.point = self._start(intercept)
-        self.solution = Point(**{name: part.clone() for name, part in vars(self.point).items()})
-        self.reached = torch.zeros(n_labels, dtype=torch.bool)
-        self.done = constant if self.per_label else torch.zeros(1, dtype=torch.bool)
-        self.reached[constant] = self.per_label
+        n_labels, per_label = len(losses.C), losses.loss.labelwise
+        super().__init__(n_labels, tol**2, max_iter, monitor, per_label=per_label)
+        self.span, self.losses = span, losses
+        self.most = min(MOST_GRADIENTS, max(FEWEST_GRADIENTS, ELEMENTS // (self.span.design.n_rows * n_labels)))
+        self.point, self.values = self._start(intercept)
+        self.solution = Point(*(part.clone() for part in self.point))
+        if per_label:
+            self._finish(constant)
         self.relative_to = self._values()
         self.scale = self.relative_to.clamp(min=torch.finfo(torch.float64).tiny)
         if start is not None:
-            self.point = self._continue(start)
+            self.point, self.values = self._continue(start)
         self.noise = 8 * torch.finfo(self.point.scores.dtype).eps
-        self.finished_value = 0.0
-        self.intercept_scale = self.kappa
-        self.trace = Trace()
         self._forget()
 
-    def _start(self, intercept: Tensor | None) -> Point:
-        """Return the point without weights, and set the scale of the intercepts."""
-        design, C = self.span.design, self.objective.C
-        order = (design.n_rows, len(C)) if not design.dense else (len(C), design.n_rows)
-        zeros = torch.zeros(order, dtype=design.dtype)
-        zeros = zeros if design.dense else zeros.T
-        start = C.new_zeros(len(C)) if intercept is None else intercept.double()
+    def _start(self, intercept: Tensor | None) -> tuple[Point, Tensor]:
+        """Return the point without weights and its sums of losses, and set the scale of the intercepts."""
+        design, C = self.span.design, self.losses.C
+        zeros = torch.zeros(design.n_rows, len(C), dtype=design.dtype).T
+        start = torch.zeros_like(C) if intercept is None else intercept.double()
         scores = zeros + start.to(zeros.dtype)[:, None]
-        losses, residuals = self.objective.evaluate(scores)
-        curvature = self._intercept_curvature(scores)
+        values, residuals = self.losses.evaluate(scores)
+        curvature = self.losses.curvature(scores).sum(dim=1).double()  # with respect to the intercepts
         self.kappa = torch.zeros_like(start) if intercept is None else curvature.clamp(min=1e-30).rsqrt()
-        return Point(zeros, scores, start, torch.zeros_like(start), losses, residuals)
+        return Point(zeros, scores, start, torch.zeros_like(start), residuals), values
 
-    def _continue(self, start: Point) -> Point:
-        """Return a point of another precision, evaluated in this one."""
+    def _continue(self, start: Point) -> tuple[Point, Tensor]:
+        """Return a point of another precision and its sums of losses, evaluated in this one."""
         dtype = self.point.rows.dtype
         rows = start.rows.to(dtype)
         scores = self.span.scores(self.span.combination(rows))
         norms = inner(rows, scores)
         scores = scores + start.intercept.to(dtype)[:, None]
-        return Point(rows, scores, start.intercept, norms, *self.objective.evaluate(scores))
-
-    def _intercept_curvature(self, scores: Tensor) -> Tensor:
-        """Return a typical second derivative with respect to the intercepts."""
-        return self.objective.curvature(scores).sum(dim=1).double()
+        values, residuals = self.losses.evaluate(scores)
+        return Point(rows, scores, start.intercept, norms, residuals), values
 
     def _forget(self) -> None:
         """Restart: keep the present gradient only."""
         self.gradients: list[Gradient] = []
-        n_groups = len(self.scale)
-        self.gram = torch.zeros(n_groups, self.most, self.most, dtype=torch.float64)
+        self.gram = torch.zeros(len(self.scale), self.most, self.most, dtype=torch.float64)
         self.steps, self.changes = torch.zeros_like(self.gram), torch.zeros_like(self.gram)  # coefficients, by pair
         self.n_pairs = 0
 
-    def run(self) -> Trace:
-        """Minimise; see the attributes for the result.
-
-        Raises
-        ------
-        FloatingPointError
-            If the loss becomes infinite or NaN.
-        KeyboardInterrupt
-            If the user stops it before the first iteration. Later, the last iteration is the result.
-        """
-        self.trace.values.append(self._total())
-        try:
-            self._iterate()
-        except KeyboardInterrupt:
-            if not self.trace.n_iter:
-                raise
-            self.trace.interrupted = True
-        self._store(~self.done)
-        self.trace.converged = bool(self.reached.all())
-        return self.trace
-
     def _iterate(self) -> None:
+        self._accept(self.point)
         for iteration in range(1, self.max_iter + 1):
             self._add_gradient()
             if iteration > 1 and len(self.gradients) > 1:
                 self._add_change()
-            self._prepare()
             coefficients = self._direction()
-            slope = self._along(coefficients)
+            latest = len(self.gradients) - 1
+            slope = torch.linalg.vecdot(self.gram[:, latest, : latest + 1], coefficients)
             if not slope.isfinite().all():
                 raise FloatingPointError("the gradient of the loss became infinite or NaN")
-            self._finish(self._is_close(slope))
+            close = -slope / 2 <= self.smallest * self._reference()
+            self._finish(close & self._is_certain(self.gram[:, latest, latest] / 2))
             if self.done.all():
                 break
-            if self.per_label and float(self.done.double().mean()) > COMPACT:
-                coefficients, slope = self._compact(coefficients, slope)
             self._step(coefficients, slope)
             self.trace.n_iter = iteration
-            self.trace.values.append(self._total())
-            if self.monitor is not None and self.monitor.is_on:
-                self._report(self.monitor, slope)
-
-    def _report(self, monitor: Monitor, slope: Tensor) -> None:
-        """Report an iteration, given the slope at its start."""
-        objective = self.trace.values[-1]
-        distance, tol = self._distance(slope)
-        share = progress_to_tolerance(distance, self.done, tol, self.n_groups)
-        monitor.step(share, objective, f"iteration {self.trace.n_iter}: objective {objective:.8g}", self._present)
-
-    def _present(self) -> Point:
-        self._store(~self.done)
-        return self.solution
+            self._accept(self.point)
+            if self.monitor.is_on:
+                self._report(-slope / 2 / self._reference())
 
     def _values(self) -> Tensor:
         """Return C times the objective of each group."""
-        return self.point.losses + self.grouped(self.point.norms) / 2
+        return self.values + self.grouped(self.point.norms) / 2
 
     def _objectives(self) -> Tensor:
-        """Return the objective of each group."""
-        return self._values() / (self.objective.C if self.per_label else self.objective.C[:1])
+        return self._values() / (self.losses.C if self.per_label else self.losses.C[:1])
 
-    def _total(self) -> float:
-        return float(self._objectives().sum()) + self.finished_value
-
-    def grouped(self, products: Tensor) -> Tensor:
-        """Return sums over the labels of each group."""
-        return products if self.per_label else products.sum(dim=0, keepdim=True)
-
-    def _spread(self, groups: Tensor) -> Tensor:
-        """Return values of groups as values of labels."""
-        return groups if self.per_label else groups.expand(len(self.labels))
-
-    def _prepare(self) -> None:
-        """Prepare the choice of a direction, given the last gradient."""
-
-    def _is_close(self, slope: Tensor) -> Tensor:
-        """Return which groups have reached the tolerance, given the slope along the direction of L-BFGS."""
-        latest, values, smallest = len(self.gradients) - 1, self._values(), self.tol**2
-        close = -slope / 2 <= smallest * values.abs()
-        return close & is_certain(self.gram[:, latest, latest] / 2, values, self.scale, smallest)
-
-    def _distance(self, slope: Tensor) -> tuple[Tensor, float]:
-        """Return the estimated distance to the optimum, relative to the objective, and its tolerance."""
-        return -slope / 2 / self._values().abs(), self.tol**2
+    def _reference(self) -> Tensor:
+        return self._values().abs()
 
     def _add_change(self) -> None:
         """Complete the last pair: the change from the gradient before the step to the last one."""
@@ -371,23 +261,12 @@ class RowSpanMinimizer:
         self.changes[:, self.n_pairs, self.begin] = -1.0
         self.n_pairs += 1
 
-    def _add_gradient(self, changed: Tensor | None = None) -> None:
-        """Add the gradient at the present point, and its inner products.
-
-        Parameters
-        ----------
-        changed : int Tensor or None, default=None
-            Labels whose gradient has changed; None for all.
-        """
+    def _add_gradient(self) -> None:
+        """Add the gradient at the present point, and its inner products."""
         if len(self.gradients) == self.most:
             self._forget()
-            changed = None
         b = self.point.rows + self.point.residuals
-        if changed is None:
-            z = self.span.scores(self.span.combination(b))
-        else:
-            z = self.gradients[-1].scores.clone()
-            z[changed] = self.span.scores(self.span.combination(take_labels(b, changed)))
+        z = self.span.scores(self.span.combination(b))
         intercept = self.kappa * self.point.residuals.sum(dim=1, dtype=torch.float64)
         self.gradients.append(Gradient(b, z, intercept))
         new = len(self.gradients) - 1
@@ -418,115 +297,77 @@ class RowSpanMinimizer:
             q += steps[:, i] * factor[:, None]
         return -q
 
-    def _along(self, coefficients: Tensor) -> Tensor:
-        """Return the slope of each group along a direction."""
-        k = len(self.gradients)
-        slope: Tensor = torch.linalg.vecdot(self.gram[:, k - 1, :k], coefficients)
-        return slope
-
     def _move(self, coefficients: Tensor) -> Gradient:
         """Return a direction with coefficients of gradients."""
-        spread = self._spread(coefficients) if self.per_label else coefficients.expand(len(self.labels), -1)
-        b, z = (_combine(parts, spread) for parts in zip(*((g.rows, g.scores) for g in self.gradients), strict=True))
-        intercept = torch.stack([g.intercept for g in self.gradients], dim=1)
-        return Gradient(b, z, torch.linalg.vecdot(intercept, spread))
+        spread = self.spread(coefficients)
+        b, z, intercepts = zip(*self.gradients, strict=True)
+        along = torch.linalg.vecdot(torch.stack(intercepts, dim=1), spread)
+        return Gradient(_combine(b, spread), _combine(z, spread), along)
 
     def _step(self, coefficients: Tensor, slope: Tensor) -> None:
         """Move along the direction by a line search and remember the step."""
         b, z, intercept = self._move(coefficients)
         intercept = intercept * self.kappa
         moves = z + intercept.to(z.dtype)[:, None]
-        line = Line(moves, intercept, inner(self.point.rows, z), inner(b, z))
-        first = torch.ones_like(slope)
+        line = Line(moves, inner(self.point.rows, z), inner(b, z))
+        bracket = Bracket(self._values(), slope, torch.finfo(moves.dtype).eps)
         if not self.n_pairs:  # the step of Newton's method along the direction
-            curvature = inner(self.objective.curvature(self.point.scores) * moves, moves) + line.squares
-            first = (-slope / self.grouped(curvature)).where(~self.done, 1.0)
-        step, failed = self._search(line, slope, first)
-        step = step.where(~(failed | self.done), 0.0)
-        column = self._spread(step)
-        self.point.rows = self.point.rows.addcmul(b, column.to(b.dtype)[:, None])
-        self.point.intercept = self.point.intercept + column * intercept
-        self.point.norms = self.point.norms + 2 * column * line.products + column**2 * line.squares
+            curvature = inner(self.losses.curvature(self.point.scores) * moves, moves) + line.squares
+            bracket.step = (-slope / self.grouped(curvature)).where(~self.done, 1.0)
+        failed = self._search(line, bracket)
+        step = bracket.step.masked_fill(failed | self.done, 0.0)
+        column, point = self.spread(step), self.point
+        self.point = point._replace(
+            rows=point.rows.addcmul(b, column.to(b.dtype)[:, None]),
+            intercept=point.intercept + column * intercept,
+            norms=point.norms + 2 * column * line.products + column**2 * line.squares,
+        )
         self.begin = len(self.gradients) - 1
         self.steps[:, self.n_pairs, : len(self.gradients)] = coefficients * step[:, None]
         if failed.any():
-            self._finish(failed & (-slope <= (self.noise * self.scale).minimum(CERTAIN * self._values().abs())))
-            self._finish(failed, reached=False)
+            self._give_up(failed, slope)
 
-    def _search(self, line: Line, slope: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-        """Move the scores by steps that satisfy the weak Wolfe conditions, return them and which groups found none."""
-        start = Point(**vars(self.point))
-        bracket = Bracket(self._values(), slope, torch.finfo(line.moves.dtype).eps)
-        bracket.step = first
-        pending = ~self.done
-        values, slopes, taken = self._values(), slope.clone(), torch.zeros_like(slope)
-        scores, residuals, losses = start.scores, start.residuals, start.losses
-        while pending.any() and bracket.trials < MAX_TRIALS:
-            everybody = not self.per_label or bracket.trials == 0
-            labels = torch.arange(len(self.labels)) if everybody else pending.nonzero()[:, 0]
-            step = self._spread(bracket.step.where(pending, 0.0))[labels]
-            part = self.objective if everybody else self.objective.take(labels)
-            moves, at = (line.moves, start.scores) if everybody else (
-                take_labels(line.moves, labels), take_labels(start.scores, labels)
-            )  # fmt: skip
-            at = at.addcmul(moves, step.to(at.dtype)[:, None])
-            loss, residual = part.evaluate(at)
-            products, squares = line.products[labels], line.squares[labels]
-            value = loss + self.grouped(start.norms[labels] / 2 + step * products + step**2 * squares / 2)
-            along = self.grouped(inner(residual, moves) + products + step * squares)
-            if everybody:
-                scores, residuals, losses, values, slopes = at, residual, loss, value, along
+    def _search(self, line: Line, bracket: Bracket) -> Tensor:
+        """Move the scores by steps that satisfy the weak Wolfe conditions, and return which groups found none."""
+        start, before = self.point, self.values
+        found: list[Tensor] = []  # scores, residuals, sums of losses, objectives and slopes
+
+        def evaluate(step: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+            nonlocal found
+            parts = [self.losses, line, start.scores, start.norms, self.spread(step)]
+            losses, (moves, products, squares), scores, norms, length = take_labels(parts, labels)
+            scores = scores.addcmul(moves, length.to(moves.dtype)[:, None])
+            sums, residuals = losses.evaluate(scores)
+            objectives = sums + self.grouped(norms / 2 + length * products + length**2 * squares / 2)
+            slopes = self.grouped(inner(residuals, moves) + products + length * squares)
+            trial = [scores, residuals, sums, objectives, slopes]
+            if labels is None:
+                found = trial
             else:
-                scores[labels], residuals[labels], losses[labels] = at, residual, loss
-                values[labels], slopes[labels] = value, along
-            taken = bracket.step.where(pending, taken)
-            pending = bracket.update(pending, values, slopes)
-        if pending.any():
-            if values[pending].isnan().any():
-                raise FloatingPointError("the loss became NaN, also after the shortest steps")
-            lost = self._spread(pending)[:, None]
+                for whole, part in zip(found, trial, strict=True):
+                    whole[labels] = part
+            return found[3], found[4]
+
+        failed = search(bracket, ~self.done, evaluate, per_label=self.per_label)
+        scores, residuals, self.values, *_ = found
+        if failed.any():
+            lost = self.spread(failed)[:, None]
             scores, residuals = start.scores.where(lost, scores), start.residuals.where(lost, residuals)
-            losses = start.losses.where(pending, losses)
-        self.point.scores, self.point.residuals, self.point.losses = scores, residuals, losses
-        return taken, pending
-
-    def _finish(self, finished: Tensor, *, reached: bool = True) -> None:
-        finished = finished & ~self.done
-        if not finished.any():
-            return
-        self._store(finished)
-        self.done = self.done | finished
-        self.reached[self.labels[self._spread(finished)]] |= reached
-
-    def _store(self, groups: Tensor) -> None:
-        here = self._spread(groups).nonzero()[:, 0]
-        labels = self.labels[here]
-        for name in ("rows", "scores", "intercept", "norms", "residuals"):
-            getattr(self.solution, name)[labels] = take_labels_of(getattr(self.point, name), here)
+            self.values = before.where(failed, self.values)
+        self.point = start._replace(scores=scores, residuals=residuals)
+        return failed
 
     def squared_norm(self, residuals: Tensor) -> Tensor:
         """Return the squared norm of the part of the gradient that residuals make up, (n_groups,)."""
         b = residuals.to(self.solution.rows.dtype)
-        intercept = self.intercept_scale * b.sum(dim=1, dtype=torch.float64)
+        intercept = self.kappa * b.sum(dim=1, dtype=torch.float64)
         return self.grouped(inner(b, self.span.scores(self.span.combination(b))) + intercept**2)
-
-    def _compact(self, coefficients: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """Drop the finished labels from all tensors."""
-        self.finished_value += float(self._objectives()[self.done].sum())
-        keep = (~self.done).nonzero()[:, 0]
-        self.objective, self.point = self.objective.take(keep), self.point.take(keep)
-        self.gradients = [gradient.take(keep) for gradient in self.gradients]
-        self.gram, self.kappa = self.gram[keep], self.kappa[keep]
-        self.steps, self.changes = self.steps[keep], self.changes[keep]
-        self.labels, self.done, self.scale = self.labels[keep], self.done[keep], self.scale[keep]
-        return coefficients[keep], slope[keep]
 
 
 class Line(NamedTuple):
-    """A direction: the changes of scores and intercepts along it, and its products with the weights and with itself."""
+    """A direction: the changes of scores along it, and its products with the weights and with itself."""
 
     moves: Tensor
-    intercept: Tensor
     products: Tensor
     squares: Tensor
 
@@ -543,8 +384,3 @@ def _combine(parts: tuple[Tensor, ...], coefficients: Tensor) -> Tensor:
     for k, part in enumerate(parts[1:], start=1):
         total.addcmul_(part, columns[:, k])
     return total
-
-
-def take_labels_of(values: Tensor, labels: Tensor) -> Tensor:
-    """Return the values of some labels, which are rows of a matrix or entries of a vector."""
-    return values[labels] if values.ndim == 1 else take_labels(values, labels)

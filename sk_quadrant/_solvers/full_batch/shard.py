@@ -6,10 +6,12 @@ Each method of `Shard` returns such sums as a tuple of tensors; the total is the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import dataclass
 from functools import partial, reduce
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -24,12 +26,10 @@ if TYPE_CHECKING:
     from sk_quadrant._rows.training import TrainingRows
     from sk_quadrant.losses import Loss
 
-SumTensors = tuple[Tensor | None, ...]
-ShardMethod = Callable[..., SumTensors]
+SumTensors: TypeAlias = tuple[Any, ...]  # tensors, or None
+ShardMethod: TypeAlias = Callable[..., SumTensors]
 Curvature = Literal["mean", "diagonal"] | None
 REMEMBERED = 2  # a line search alternates between the labels of a block and some of them
-PANEL_ELEMENTS = 2**18  # derivatives of all rows, for a panel of labels, that stay in cache in products with columns
-NARROWEST = 64  # labels in a panel: a row of weights should fill some cache lines
 
 
 class EvaluationPoint(NamedTuple):
@@ -56,11 +56,6 @@ class EvaluationPoint(NamedTuple):
     constant: bool = False
     centred: bool = False
 
-    def panel(self, labels: slice) -> EvaluationPoint:
-        """Return the same of some of the labels, for a labelwise loss."""
-        loss, coef = self.loss.take(range(labels.start, labels.stop)), self.coef[labels].T.contiguous().T
-        return self._replace(loss=loss, coef=coef, shift=None if self.shift is None else self.shift[labels])
-
     def to(self, device: torch.device) -> EvaluationPoint:
         """Return the same on a device."""
         return self._replace(coef=self.coef.to(device), shift=None if self.shift is None else self.shift.to(device))
@@ -86,19 +81,8 @@ class LossSums(NamedTuple):
     squares: Tensor | None = None
     firsts: Tensor | None = None
 
-    @classmethod
-    def beside(cls, panels: Sequence[LossSums]) -> LossSums:
-        """Return the sums of all labels, given those of panels of labels."""
-        return cls(*(None if parts[0] is None else _beside(parts) for parts in zip(*panels, strict=True)))  # type: ignore[arg-type]
 
-
-def _beside(parts: Sequence[Tensor]) -> Tensor:
-    """Return parts for several labels as one, in their memory order."""
-    return torch.cat([part.T for part in parts], dim=-1).T if parts[0].ndim == 2 else torch.cat(list(parts))
-
-
-@dataclass(frozen=True)
-class BlockTargets:
+class BlockTargets(NamedTuple):
     """Targets of a block of labels, in the same memory order as their scores.
 
     Attributes
@@ -114,44 +98,6 @@ class BlockTargets:
     values: Tensor
     mask: Tensor | None = None
     weight: Tensor | None = None
-
-    def take(self, labels: Tensor) -> BlockTargets:
-        """Return the targets of some labels."""
-        mask, weight = (None if part is None else take_labels(part, labels) for part in (self.mask, self.weight))
-        return BlockTargets(take_labels(self.values, labels), mask, weight)
-
-    @property
-    def are_classes(self) -> bool:
-        """Whether all targets are known, hard, and of the weight of their row."""
-        return self.values.dtype == torch.uint8 and self.mask is None and self.weight is None
-
-    def panel(self, labels: slice) -> BlockTargets:
-        """Return the targets of consecutive labels, which share memory with these."""
-        mask, weight = (None if part is None else part[labels] for part in (self.mask, self.weight))
-        return BlockTargets(self.values[labels], mask, weight)
-
-    def rows(self, rows: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Return values, mask and weight of some rows, each (n_block_rows, n_labels), as losses take them."""
-        mask, weight = (None if part is None else part[:, rows].T for part in (self.mask, self.weight))
-        return self.values[:, rows].T.to(dtype), mask, None if weight is None else weight.to(dtype)
-
-    def sums(self, row_weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the weighted sum of each label's known targets, the sum of their weights, and how many are positive.
-
-        Each is double, of shape (n_labels,).
-        """
-        if row_weight is None and self.weight is None and self.mask is None:
-            # sums of integers are twice as fast
-            exact = torch.int32 if self.values.dtype == torch.uint8 else torch.float64
-            total = self.values.sum(dim=1, dtype=exact).double()
-            n_known = torch.full_like(total, self.values.shape[1])
-            return total, n_known, n_known
-        weight = torch.ones_like(self.values, dtype=torch.float64) if self.weight is None else self.weight.double()
-        if row_weight is not None:
-            weight = weight * row_weight
-        if self.mask is not None:
-            weight = weight * self.mask
-        return (weight * self.values).sum(dim=1), weight.sum(dim=1), (weight > 0).sum(dim=1).double()
 
 
 @dataclass(frozen=True)
@@ -174,60 +120,73 @@ class Block:
 
     def take(self, labels: Tensor) -> Block:
         """Return some of the labels."""
-        return Block(self.design, self.targets.take(labels))
+        return Block(self.design, take_labels(self.targets, labels))
+
+    def targets_of(self, rows: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return targets, mask and weight of some rows, each (n_block_rows, n_labels), as losses take them."""
+        values, mask, weight = (None if part is None else part[:, rows].T for part in self.targets)
+        return values.to(dtype), mask, None if weight is None else weight.to(dtype)  # type: ignore[union-attr]
 
     def target_sums(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return sums of targets, weights and positive weights; see `BlockTargets.sums`."""
-        return self.targets.sums(self.design.row_weight)
+        """Return the weighted sum of each label's known targets, the sum of their weights, and how many are positive.
+
+        Each is double, of shape (n_labels,).
+        """
+        (values, mask, label_weight), row_weight = self.targets, self.design.row_weight
+        if row_weight is None and label_weight is None and mask is None:
+            # sums of integers are twice as fast
+            exact = torch.int32 if values.dtype == torch.uint8 else torch.float64
+            total = values.sum(dim=1, dtype=exact).double()
+            n_known = torch.full_like(total, values.shape[1])
+            return total, n_known, n_known
+        weight = torch.ones_like(values, dtype=torch.float64) if label_weight is None else label_weight.double()
+        for factor in (row_weight, mask):
+            weight = weight if factor is None else weight * factor
+        return (weight * values).sum(dim=1), weight.sum(dim=1), (weight > 0).sum(dim=1).double()
 
     def loss_sums(self, at: EvaluationPoint) -> LossSums:
-        """Return the sums of an evaluation, in one pass over the rows for each panel of labels."""
-        if (n_panels := self._n_panels(at)) == 1:
-            parts = self.design.parts(self.n_labels)
-            return LossSums(*add(in_threads(partial(self._sums_of, at), parts)))  # type: ignore[arg-type]
-        n = self.n_labels
-        panels = [slice(n * k // n_panels, n * (k + 1) // n_panels) for k in range(n_panels)]
-        return LossSums.beside(
-            [Block(self.design, self.targets.panel(labels)).loss_sums(at.panel(labels)) for labels in panels]
-        )
-
-    def _n_panels(self, at: EvaluationPoint) -> int:
-        """Return the number of groups of labels; products with sparse columns gather the derivatives of all rows."""
-        if self.design.dense or self.design.device.type != "cpu" or not at.loss.labelwise:
-            return 1
-        size = max(NARROWEST, PANEL_ELEMENTS // max(1, self.design.n_rows))
-        return max(1, round(self.n_labels / size))
+        """Return the sums of an evaluation, in one pass over the rows."""
+        parts = self.design.parts(self.n_labels)
+        if len(parts) == 1:
+            return self._sums_of(at, parts[0])
+        return LossSums(*add(in_threads(partial(self._sums_of, at), parts)))
 
     def _sums_of(self, at: EvaluationPoint, blocks: Iterable[slice]) -> LossSums:
         """Return the sums of an evaluation over some blocks of rows."""
-        n_groups = self.n_labels if at.loss.labelwise else 1
+        n_groups, needs_curvature = self.n_labels if at.loss.labelwise else 1, at.curvature is not None
         values = torch.zeros(n_groups, dtype=torch.float64, device=at.coef.device)
-        total = None if at.curvature is None else at.coef.new_zeros(self.n_labels)
+        total = at.coef.new_zeros(self.n_labels) if needs_curvature else None
         gradients = self.design.feature_sums(self.n_labels)
         powers = (2, 1) if at.centred else (2,)
         squares = self.design.feature_sums(self.n_labels, powers=powers) if at.curvature == "diagonal" else None
-        constant = self._two_values(at) if at.constant and self.targets.are_classes and at.loss.labelwise else None
         for rows in blocks:
-            targets = self.targets.rows(rows, at.coef.dtype)
-            if constant is None:
-                losses, derivatives, *second = _derivatives(at, self._scores(at, rows).T, targets)
-            else:
-                losses, derivatives, *second = ((targets[0] * rise).add_(absent) for absent, rise in constant)
-            values += self._weighted(rows, losses).sum(dim=0)
-            gradients.add(rows, self._weighted(rows, derivatives).T)
-            if total is not None:
-                curvature = self._weighted(rows, second[0]).T
-                total += curvature.sum(dim=1)
+            losses, slopes, curvature = self.derivatives(
+                at.loss, self._scores(at, rows).T, rows, curvature=needs_curvature
+            )
+            values += losses.sum(dim=0)
+            gradients.add(rows, slopes.T)
+            if total is not None and curvature is not None:
+                total += curvature.T.sum(dim=1)
                 if squares is not None:
-                    squares.add(rows, curvature)
+                    squares.add(rows, curvature.T)
         (gradient,) = gradients.totals()
         return LossSums(values, gradient, total, *([] if squares is None else squares.totals()))
 
-    def _two_values(self, at: EvaluationPoint) -> list[tuple[Tensor, Tensor]]:
-        """Return loss and derivatives of absent labels, and what present ones have more, at constant scores."""
-        targets = at.coef.new_tensor([[0.0], [1.0]]).expand(2, self.n_labels)
-        scores = torch.zeros_like(targets) if at.shift is None else at.shift.expand_as(targets)
-        return [(absent, present - absent) for absent, present in _derivatives(at, scores, (targets, None, None))]
+    def derivatives(
+        self, loss: Loss, scores: Tensor, rows: slice, *, curvature: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return losses of a block of rows, their first derivatives, and the second ones if asked for.
+
+        Each has the weights of the rows, and a row for each row, like the scores, which may be overwritten.
+        """
+        targets = self.targets_of(rows, scores.dtype)
+        second = self._weighted(rows, loss.curvature(scores, *targets)) if curvature else None
+        losses, first = loss.values_and_gradient(scores, *targets)
+        return self._weighted(rows, losses), self._weighted(rows, first), second
+
+    def curvature(self, loss: Loss, scores: Tensor, rows: slice) -> Tensor:
+        """Return the second derivatives of the losses of a block of rows; see `derivatives`."""
+        return self._weighted(rows, loss.curvature(scores, *self.targets_of(rows, scores.dtype)))
 
     def hessian_sums(self, at: EvaluationPoint, mean: Tensor | None, varies: Tensor) -> Tensor:
         """Return the sum of ``h_ij x_i x_i'`` over the rows i, double (n_labels, n_columns, n_columns).
@@ -243,8 +202,7 @@ class Block:
         p = len(varies)
         hessian = torch.zeros(self.n_labels, p, p, dtype=torch.float64, device=at.coef.device)
         for rows in self.design.blocks(p):
-            targets = self.targets.rows(rows, at.coef.dtype)
-            curvature = self._weighted(rows, at.loss.curvature(self._scores(at, rows).T, *targets))
+            curvature = self.curvature(at.loss, self._scores(at, rows).T, rows)
             columns = self.design.augmented(rows, mean) * varies
             for labels in row_blocks(self.n_labels, max(1, BLOCK_ELEMENTS // (1 + columns.numel()))):
                 weighed = columns * curvature.T[labels, :, None]
@@ -266,13 +224,42 @@ class Block:
         return values if weight is None else weighted(values, None, weight[rows, None])
 
 
-def _derivatives(at: EvaluationPoint, scores: Tensor, targets: Any) -> list[Tensor]:
-    """Return the losses, their first derivatives, and the second ones if they are needed."""
-    second = [] if at.curvature is None else [at.loss.curvature(scores, *targets)]
-    return [*at.loss.values_and_gradient(scores, *targets), *second]
+class RowSums(ABC):
+    """Sums over all rows.
+
+    Attributes
+    ----------
+    n_features, n_labels : int
+    dtype : torch.dtype
+        Precision of the features.
+    device : torch.device
+        Device of the sums.
+    dense : bool
+        Whether features are dense.
+    largest : int
+        Number of rows of the largest shard.
+    design : Design or None
+        Design of the rows if all are in the memory of this process.
+    """
+
+    n_features: int
+    n_labels: int
+    dtype: torch.dtype
+    device: torch.device = torch.device("cpu")
+    dense: bool
+    largest: int
+    design: Design | None = None
+
+    @abstractmethod
+    def total(self, method: ShardMethod, *arguments: Any) -> SumTensors:
+        """Return the sum of a method of `Shard` over all shards."""
+
+    @abstractmethod
+    def block(self, labels: Tensor) -> BlockSums:
+        """Return the sums for a block of labels."""
 
 
-class Shard:
+class Shard(RowSums):
     """Training rows in one place: their design, and targets of any of the labels.
 
     Parameters
@@ -282,30 +269,38 @@ class Shard:
     device : torch.device
     """
 
+    design: Design
+
     def __init__(self, rows: TrainingRows, *, fit_intercept: bool, device: torch.device) -> None:
-        self.rows = rows
-        weight = None if rows.targets.weight is None else as_tensor(rows.targets.weight)
-        mask = None if rows.targets.mask is None else as_tensor(rows.targets.mask)
+        self.rows, self.device, self.dtype = rows, device, torch_dtype(rows.dtype)
+        self.n_features, self.n_labels, self.largest = rows.n_features, rows.n_labels, len(rows)
+        weight, mask = (None if part is None else as_tensor(part) for part in (rows.targets.weight, rows.targets.mask))
         row_weight, label_weight = split_weight(weight, mask)
-        dtype = torch_dtype(rows.dtype)
-        self.label_weight = None if label_weight is None else label_weight.to(dtype)
-        self.design = design_of(
-            rows.X,
-            None if row_weight is None else row_weight.to(device, dtype),
-            fit_intercept=fit_intercept,
-            dtype=dtype,
-            device=device,
-        )
+        row_weight = None if row_weight is None else row_weight.to(device, self.dtype)
+        self.label_weight = None if label_weight is None else label_weight.to(self.dtype)
+        self.design = design_of(rows.X, row_weight, fit_intercept=fit_intercept, dtype=self.dtype, device=device)
+        self.dense = self.design.dense
         self._blocks: dict[bytes, Block] = {}
+
+    def with_design(self, design: Design) -> Shard:
+        """Return the same rows with features in other coordinates."""
+        other = copy(self)
+        other.design, other.n_features = design, design.n_features
+        return other
+
+    def total(self, method: ShardMethod, *arguments: Any) -> SumTensors:
+        """Return a sum over the rows of this shard, which are all."""
+        return method(self, *arguments)
 
     def block(self, labels: Tensor) -> Block:
         """Return the rows with the targets of some labels."""
-        index, mask = labels.numpy(), self.rows.targets.mask
-        return Block(self.design, BlockTargets(
-            self._by_label(as_tensor(self.rows.label_columns(index))),
-            None if mask is None else self._by_label(as_tensor(mask[:, index])),
-            None if self.label_weight is None else self._by_label(self.label_weight[:, labels]),
-        ))  # fmt: skip
+        index, targets = labels.numpy(), self.rows.targets
+        columns = (
+            as_tensor(self.rows.label_columns(index)),
+            None if targets.mask is None else as_tensor(targets.mask[:, index]),
+            None if self.label_weight is None else self.label_weight[:, labels],
+        )
+        return Block(self.design, BlockTargets(*(None if part is None else self._by_label(part) for part in columns)))  # type: ignore[arg-type]
 
     def _by_label(self, columns: Tensor) -> Tensor:
         """Return the transpose of a matrix, in the memory order of scores, on the device."""
@@ -382,11 +377,44 @@ def _shard_sums(shard: Shard, method: ShardMethod, arguments: Iterable[Any]) -> 
 
 
 def add(parts: Iterable[SumTensors]) -> SumTensors:
-    """Return the sum of the results of a method for one or more shards; None counts as zero."""
-    return reduce(lambda total, part: tuple(map(_plus, total, part)), parts)
+    """Return the sum of the results of a method for one or more shards, each a tensor or None."""
+    return reduce(lambda total, part: tuple(a if a is None else a + b for a, b in zip(total, part, strict=True)), parts)
 
 
-def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return a + b
+class ReducedBlock(NamedTuple):
+    """Sums for a block of labels, by a reduction over shards; see `Block`.
+
+    Attributes
+    ----------
+    rows : RowSums
+    labels : int Tensor of shape (n_labels,)
+        Numbers of the labels.
+    """
+
+    rows: RowSums
+    labels: Tensor
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+        return len(self.labels)
+
+    def take(self, labels: Tensor) -> ReducedBlock:
+        """Return some of the labels."""
+        return ReducedBlock(self.rows, self.labels[labels])
+
+    def target_sums(self) -> SumTensors:
+        """Return sums of targets, weights and positive weights; see `Block.target_sums`."""
+        return self.rows.total(Shard.target_sums, self.labels)
+
+    def loss_sums(self, at: EvaluationPoint) -> LossSums:
+        """Return the sums of an evaluation; see `Block.loss_sums`."""
+        return LossSums(*self.rows.total(Shard.loss_sums, self.labels, at))
+
+    def hessian_sums(self, at: EvaluationPoint, mean: Tensor | None, varies: Tensor) -> Tensor:
+        """Return Hessians without penalty; see `Block.hessian_sums`."""
+        hessian: Tensor = self.rows.total(Shard.hessian_sums, self.labels, at, mean, varies)[0]
+        return hessian
+
+
+BlockSums: TypeAlias = Block | ReducedBlock

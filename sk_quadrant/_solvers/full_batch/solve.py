@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial, reduce
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -17,16 +17,15 @@ from torch import Tensor
 from sk_quadrant._progress import Progress
 from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.full_batch.coefficients import DenseCoefficients
+from sk_quadrant._solvers.full_batch.design import SparseDesign
 from sk_quadrant._solvers.full_batch.monitor import Monitor
 from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
 from sk_quadrant._solvers.full_batch.objective import Objective
 from sk_quadrant._solvers.full_batch.preconditioner import SharedHessian, choose_hessian
-from sk_quadrant._solvers.full_batch.rare_columns import RareColumns
 from sk_quadrant._solvers.full_batch.row_space import MAX_ROWS, row_space
-from sk_quadrant._solvers.full_batch.row_span import RowSpan
+from sk_quadrant._solvers.full_batch.shard import RowSums, Shard
 from sk_quadrant._solvers.full_batch.space import Space
 from sk_quadrant._solvers.full_batch.stages import Minimization, Options, SinglePrecision
-from sk_quadrant._solvers.full_batch.sums import LocalSums, RowSums, local_sums
 from sk_quadrant._solvers.full_batch.trace import Trace
 from sk_quadrant._solvers.threads import until_interrupted
 from sk_quadrant._targets.weights import check_known
@@ -65,10 +64,6 @@ class LabelProblems:
         1 / C of each label.
     in_single : (Space, Design) or None
         The features in single precision, for the first steps, where that is faster.
-    spans : tuple of RowSpan
-        The span of sparse rows, in single precision first where that is possible.
-    equations : NormalEquations or None
-        The linear systems of a quadratic loss.
     by_multipliers : bool
         Whether the loss is a hinge or modified Huber, of sparse rows, for `multipliers`.
     """
@@ -78,8 +73,6 @@ class LabelProblems:
     loss: Loss
     penalty: Tensor
     in_single: tuple[Space, Design] | None
-    spans: tuple[RowSpan, ...]
-    equations: NormalEquations | None
     by_multipliers: bool
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -95,34 +88,33 @@ class LabelProblems:
     ) -> LabelProblems:
         """Prepare what all labels share; the method of multipliers needs the sparse rows themselves."""
         space = Space.of(rows, fit_intercept=fit_intercept)
-        design = rows.design()
-        if design is not None and not by_multipliers and (reduced := row_space(design, space)) is not None:
+        if isinstance(rows, Shard) and not by_multipliers and (reduced := row_space(rows.design, space)) is not None:
             coordinates, space = reduced
-            rows = cast("LocalSums", rows).with_design(coordinates)
+            rows = rows.with_design(coordinates)
         penalty = torch.from_numpy(1 / np.broadcast_to(np.asarray(C, dtype=np.float64), rows.n_labels)).to(rows.device)
-        single = _in_single_precision(rows, space)
-        spans: tuple[RowSpan, ...] = ()
-        if design is not None and not space.dense:
-            size = space.total_weight / space.n_features
-            spans = tuple(RowSpan(part, size=size) for part in (single and single[1], design) if part)
-        equations = NormalEquations.of(space, rows, penalty) if loss.quadratic else None
-        return cls(rows, space, loss, penalty, single, spans, equations, by_multipliers and bool(spans))
+        return cls(rows, space, loss, penalty, _in_single_precision(rows, space), by_multipliers)
+
+    @property
+    def designs(self) -> list[SparseDesign]:
+        """Sparse rows in memory, in single precision first where that is faster."""
+        designs = (self.in_single and self.in_single[1], self.rows.design)
+        return [design for design in designs if isinstance(design, SparseDesign)]
 
     @property
     def parallel(self) -> bool:
         """Whether blocks of labels may be solved in threads; passes over dense rows are divided by rows."""
-        in_memory = self.rows.design() is not None and self.rows.device.type == "cpu"
-        return in_memory and self.loss.labelwise and not self.space.dense
+        return bool(self.designs) and self.rows.device.type == "cpu" and self.loss.labelwise
 
     @cached_property
-    def hessian(self) -> SharedHessian:
-        """Approximation of the Hessians, for steps outside the span of the rows."""
-        return choose_hessian(self.space, self.rows)
+    def hessian(self) -> SharedHessian | NormalEquations:
+        """Hessians of a quadratic loss where they are cheap, or an approximation; in the space of features."""
+        exact = NormalEquations.of(self.space, self.rows, self.penalty) if self.loss.quadratic else None
+        return exact or choose_hessian(self.space, self.rows)
 
     @cached_property
     def single(self) -> SinglePrecision | None:
-        """The problem in single precision, None for corners, which need double precision."""
-        if self.in_single is None or len(self.loss.continuation()) > 1:
+        """The problem in single precision, None for corners, which need double precision, and if a step is enough."""
+        if self.in_single is None or len(self.loss.continuation()) > 1 or isinstance(self.hessian, NormalEquations):
             return None
         return SinglePrecision(*self.in_single, self.hessian.single())
 
@@ -134,7 +126,8 @@ class LabelProblems:
         n_labels = self.rows.n_labels
         if not self.loss.labelwise:
             return [torch.arange(n_labels)]
-        order = np.argsort(-self.rows.frequency(), kind="stable")
+        total, known = self.rows.total(Shard.label_counts)
+        order = np.argsort(-(total / known.clamp(min=1)).numpy(), kind="stable")
         size = labels_per_block(self.rows.largest, self.space.n_columns, sparse=not self.space.dense)
         if self.parallel and not fewest:
             return self._even_blocks(order, math.ceil(n_labels / size))
@@ -159,32 +152,6 @@ class LabelProblems:
     def objective(self, labels: Tensor) -> Objective:
         """Return the objective of some labels."""
         return Objective(self.space, self.rows.block(labels), self.loss.take(labels), self.penalty[labels])
-
-    def minimize(self, objective: Objective, theta: Tensor, options: Options) -> tuple[Tensor, Trace]:
-        """Minimise over a block of labels, through the continuation of the loss, and return theta and the trace."""
-        if self.by_multipliers:
-            minimization = Minimization(objective, theta, options)
-            minimization.with_multipliers([span.design for span in self.spans])
-            return minimization.theta, minimization.summary()
-        traces = []
-        stages = objective.loss.continuation()
-        corners = len(stages) > 1 or objective.loss.dual is not None
-        for loss in stages:
-            minimization = Minimization(replace(objective, loss=loss), theta, options)
-            minimization.solve_equations(self.equations)
-            minimization.in_row_span(self.spans)
-            if minimization.is_unfinished():
-                with self.lock:  # one thread computes what all share
-                    hessian, single = self.hessian, None if minimization.traces else self.single
-                minimization.run(hessian, single, corners=corners)
-            traces.append(minimization.summary())
-            theta = minimization.theta
-            if traces[-1].interrupted:
-                break
-        trace = reduce(Trace.then, traces)
-        if len(stages) > 1:  # the values before are those of smoothed losses
-            trace.values[-1] = float(objective.evaluate(theta).values.sum())
-        return theta, trace
 
 
 def _suits_multipliers(rows: TrainingRows, loss: Loss, C: NDArray[np.float64], *, cold: bool) -> bool:
@@ -211,12 +178,44 @@ def labels_per_block(n_rows: int, n_columns: int, *, sparse: bool) -> int:
 
 def _in_single_precision(rows: RowSums, space: Space) -> tuple[Space, Design] | None:
     """Return the features in single precision, None if that is slower or not possible."""
-    design = rows.design()
-    if design is None:
+    design = rows.design
+    if design is None or design.n_values * rows.n_labels < WORTH_SINGLE or (single := space.single()) is None:
         return None
-    if design.n_values * rows.n_labels < WORTH_SINGLE or (single := space.single()) is None:
-        return None
-    return single, design.single()
+    return single, design.to(torch.float32)
+
+
+class Parameters(NamedTuple):
+    """Weights and intercepts of all labels, which are read and written in blocks.
+
+    Attributes
+    ----------
+    coef : Coefficients
+    intercept : Tensor of shape (n_labels,) or None
+    """
+
+    coef: Coefficients
+    intercept: Tensor | None
+
+    def put(self, space: Space, labels: Tensor, theta: Tensor) -> None:
+        """Write the parameters of some labels, few at a time so that temporary arrays fit in memory."""
+        size = max(1, BLOCK_ELEMENTS // self.coef.n_features)
+        for some, parameters in zip(torch.split(labels, size), torch.split(theta, size), strict=True):
+            weights, solved = space.publish(parameters)
+            self.coef.put(some, weights)
+            if self.intercept is not None and solved is not None:
+                self.intercept[some] = solved
+
+    def take(self, space: Space, labels: Tensor) -> Tensor:
+        """Return the parameters of some labels, as theta."""
+        return space.theta_of(self.coef.take(labels), None if self.intercept is None else self.intercept[labels])
+
+    def copies(self, *block: Any) -> tuple[Tensor, Tensor | None]:
+        """Return copies of weights and intercepts, with the present ones of a block of labels, as for `put`."""
+        weights = self.coef.take(torch.arange(self.coef.n_labels, device=self.coef.device)).clone()
+        copied = Parameters(DenseCoefficients(weights), None if self.intercept is None else self.intercept.clone())
+        if block:
+            copied.put(*block)
+        return weights, copied.intercept
 
 
 @torch.no_grad()
@@ -257,127 +256,66 @@ def minimize(
     Trace
         What happened, over all labels, with the objective as a mean over the weight of the rows.
     """
-    fit_intercept = intercept is not None
-    rare, by_multipliers = None, False
+    fit_intercept, by_multipliers = intercept is not None, False
     if isinstance(rows, TrainingRows):
-        if (rare := RareColumns.of(rows.X)) is not None:
-            rows = replace(rows, X=rare.X)
         by_multipliers = _suits_multipliers(rows, loss, np.asarray(C), cold=not warm_start)
-        sums: RowSums = local_sums(rows, fit_intercept=fit_intercept, device=coef.device)
+        sums: RowSums = Shard(rows, fit_intercept=fit_intercept, device=coef.device)
     else:
         sums = rows.row_sums(fit_intercept=fit_intercept)
-        check_known(*sums.known_weight())
+        check_known(*(float(part) for part in sums.total(Shard.known_weight)))
     problems = LabelProblems.of(sums, loss, C=C, fit_intercept=fit_intercept, by_multipliers=by_multipliers)
-    progress = progress or Progress(0, "")
+    space, parameters, progress = problems.space, Parameters(coef, intercept), progress or Progress(0, "")
     blocks = problems.blocks(fewest=observe is not None)
     parallel = problems.parallel and len(blocks) > 1 and not progress.is_on and observe is None
     stop = threading.Event()
     traces: list[Trace] = []
     solved = 0
 
-    def solve(labels: Tensor) -> tuple[Tensor, Tensor, Trace]:
+    def stop_with_others(_: Any) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
-        place = partial(_with_block, problems.space, labels, coef=coef, intercept=intercept, rare=rare)
-        within = observe if len(blocks) == 1 else partial(_check, stop) if parallel else None
+
+    def solve(labels: Tensor) -> tuple[Tensor, Tensor, Trace]:
+        stop_with_others(labels)
+        within = observe if len(blocks) == 1 else stop_with_others if parallel else None
+        place = partial(parameters.copies, space, labels)
         monitor = Monitor(progress, within, place, solved / sums.n_labels, len(labels) / sums.n_labels)
         options = Options(tol=tol, max_iter=max_iter, memory=problems.memory(len(labels)), monitor=monitor)
         objective = problems.objective(labels)
         theta = objective.start()
         if warm_start:
-            theta = _warm_start(problems.space, objective, theta, labels, coef, intercept, rare)
-        return labels, *problems.minimize(objective, theta, options)
+            theta = _better_start(objective, theta, parameters.take(space, labels))
+        minimization = Minimization(problems, objective, theta, options)
+        trace = minimization.run()
+        return labels, minimization.theta, trace
 
     for labels, theta, trace in until_interrupted(solve, blocks, stop, parallel=parallel):
         traces.append(trace)
-        _publish(problems.space, labels, theta, coef, intercept, rare)
+        parameters.put(space, labels, theta)
         solved += len(labels)
         if trace.converged:
             progress.step(solved / sums.n_labels, note=f"{solved} of {sums.n_labels} labels")
-        if trace.interrupted or (len(blocks) > 1 and _is_stopped(observe, coef, intercept)):
+        if len(blocks) > 1 and observe is not None and not trace.interrupted:
+            try:
+                observe(parameters.copies)
+            except KeyboardInterrupt:
+                trace.interrupted = True
+        if trace.interrupted:
             stop.set()
-            trace.interrupted = True
     if not traces:
         raise KeyboardInterrupt("Training was interrupted before its first iteration.")
     if solved < sums.n_labels:
         traces[-1].interrupted = True
-    return reduce(Trace.beside, traces).per_row(problems.space.total_weight)
+    return reduce(Trace.beside, traces).per_row(space.total_weight)
 
 
-def _check(stop: threading.Event, _: Any) -> None:
-    """Stop if the user has stopped another block."""
-    if stop.is_set():
-        raise KeyboardInterrupt
-
-
-def _with_block(
-    space: Space,
-    labels: Tensor,
-    theta: Tensor,
-    *,
-    coef: Coefficients,
-    intercept: Tensor | None,
-    rare: RareColumns | None,
-) -> tuple[Tensor, Tensor | None]:
-    """Return copies of weights and intercepts, with the present ones of a block of labels."""
-    present, biases = _copies(coef, intercept)
-    _publish(space, labels, theta, DenseCoefficients(present), biases, rare)
-    return present, biases
-
-
-def _copies(coef: Coefficients, intercept: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    whole = torch.arange(coef.n_labels, device=coef.device)
-    return coef.take(whole).clone(), None if intercept is None else intercept.clone()
-
-
-def _is_stopped(observe: Observe | None, coef: Coefficients, intercept: Tensor | None) -> bool:
-    """Report a block of labels to the observer, and return whether to stop."""
-    if observe is None:
-        return False
-    try:
-        observe(partial(_copies, coef, intercept))
-    except KeyboardInterrupt:
-        return True
-    return False
-
-
-def _publish(
-    space: Space,
-    labels: Tensor,
-    theta: Tensor,
-    coef: Coefficients,
-    intercept: Tensor | None,
-    rare: RareColumns | None,
-) -> None:
-    """Write weights and intercepts, for some labels at a time so that temporary arrays fit in memory."""
-    size = max(1, BLOCK_ELEMENTS // coef.n_features)
-    for some, parameters in zip(torch.split(labels, size), torch.split(theta, size), strict=True):
-        weights, solved = space.publish(parameters)
-        coef.put(some, weights, rare)
-        if intercept is not None and solved is not None:
-            intercept[some] = solved
-
-
-def _warm_start(
-    space: Space,
-    objective: Objective,
-    theta: Tensor,
-    labels: Tensor,
-    coef: Coefficients,
-    intercept: Tensor | None,
-    rare: RareColumns | None,
-) -> Tensor:
-    """Return the better start of each label: the constant one, or the present weights and intercept."""
-    before = coef.take(labels) if rare is None else rare.reduce(coef.take(labels))
-    present = space.theta_of(before, intercept[labels] if intercept is not None else None)
-    return theta.where(_is_better(objective, theta, present), present)
-
-
-def _is_better(objective: Objective, constant: Tensor, present: Tensor) -> Tensor:
-    """Return, as a column, for which labels the constant start is better than the present model.
+def _better_start(objective: Objective, constant: Tensor, present: Tensor) -> Tensor:
+    """Return the better start of each label: without weights, or the present model.
 
     After a change of the data the present model may lie far from the optimum, where the loss has no curvature.
     """
-    gain = objective.evaluate(present).values - objective.evaluate_constant(constant).values
+    gain = objective.evaluate(present).values - objective.evaluate(constant, constant=True).values
     better = ~(gain <= 0)
-    return (better | objective.constant_labels())[:, None] if objective.loss.labelwise else better[:, None]
+    if objective.loss.labelwise:
+        better = better | objective.constant_labels
+    return constant.where(better[:, None], present)

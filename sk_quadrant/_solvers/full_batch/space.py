@@ -14,13 +14,15 @@ from __future__ import annotations
 import math
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
+from sk_quadrant._solvers.full_batch.shard import Shard
+
 if TYPE_CHECKING:
-    from sk_quadrant._solvers.full_batch.sums import RowSums
+    from sk_quadrant._solvers.full_batch.shard import RowSums
 
 
 @dataclass
@@ -45,7 +47,11 @@ class Space:
         Mean that is subtracted from the features, None for no centring.
     variance : Tensor of shape (n_features,)
         Mean square of the centred features, 0 where it is rounding.
+    correlated : bool
+        Whether features may be correlated.
     """
+
+    correlated: ClassVar[bool] = True
 
     n_features: int
     fit_intercept: bool
@@ -68,12 +74,13 @@ class Space:
         FloatingPointError
             If squares of features are not finite.
         """
-        n_rows, n_values, total_weight, n_weighted = rows.size()
-        mean = rows.feature_sums() / total_weight if fit_intercept else None
-        variance = _variance(rows.square_sums(mean), total_weight, mean, dtype=rows.dtype, dense=rows.dense)
+        n_rows, n_values, total_weight, n_weighted = rows.total(Shard.size)[0].tolist()
+        mean = rows.total(Shard.feature_sums)[0] / total_weight if fit_intercept else None
+        (squares,) = rows.total(Shard.square_sums, mean)
+        variance = _variance(squares, total_weight, mean, dtype=rows.dtype, dense=rows.dense)
         return cls(
-            rows.n_features, fit_intercept, rows.dtype, rows.device, rows.dense, n_rows, n_values, total_weight,
-            max(total_weight, n_weighted), mean, variance,
+            rows.n_features, fit_intercept, rows.dtype, rows.device, rows.dense, int(n_rows), int(n_values),
+            total_weight, max(total_weight, n_weighted), mean, variance,
         )  # fmt: skip
 
     @property
@@ -81,21 +88,11 @@ class Space:
         """Number of parameters per label."""
         return self.n_features + self.fit_intercept
 
-    @property
-    def feature_major(self) -> bool:
-        """Whether theta is held feature by feature."""
-        return not self.dense
-
-    @property
-    def correlated(self) -> bool:
-        """Whether features may be correlated."""
-        return True
-
     def zeros(self, n_labels: int) -> Tensor:
         """Return theta of zeros in the memory order of the products."""
-        if self.feature_major:
-            return torch.zeros(self.n_columns, n_labels, dtype=self.dtype, device=self.device).T
-        return torch.zeros(n_labels, self.n_columns, dtype=self.dtype, device=self.device)
+        shape = (n_labels, self.n_columns) if self.dense else (self.n_columns, n_labels)
+        zeros = torch.zeros(shape, dtype=self.dtype, device=self.device)
+        return zeros if self.dense else zeros.T
 
     def split(self, theta: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the weights, and the shift (n_labels,) that is added to the products of raw features."""
@@ -121,9 +118,7 @@ class Space:
         torch.maximum(coef, smallest, out=coef)
         return squares
 
-    def publish(self, theta: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return coef (n_labels, n_features) and intercept (n_labels,) for the raw features."""
-        return self.split(theta)
+    publish = split  # coef (n_labels, n_features) and intercept (n_labels,) for the raw features
 
     def theta_of(self, coef: Tensor, intercept: Tensor | None) -> Tensor:
         """Return theta of coef and intercept: the inverse of `publish`."""
@@ -138,19 +133,18 @@ class Space:
 
         None if it is in single precision, or if a feature would overflow, underflow or become constant there.
         """
-        if self.dtype == torch.float32 or self.device.type != "cpu" or not self._varies_in_single():
+        if self.dtype == torch.float32 or self.device.type != "cpu":
+            return None
+        single = torch.finfo(torch.float32)
+        second = self.variance if self.mean is None else self.variance + self.mean.square()
+        varies = self.variance > 1e4 * single.eps * second
+        in_range = (self.variance > 1e4 * single.tiny) & (self.n_rows * second < 1e-4 * single.max)
+        if not ((self.variance == 0) | (in_range & varies)).all():
             return None
         other = copy(self)
         other.dtype, other.variance = torch.float32, self.variance.float()
         other.mean = None if self.mean is None else self.mean.float()
         return other
-
-    def _varies_in_single(self) -> bool:
-        single = torch.finfo(torch.float32)
-        second = self.variance if self.mean is None else self.variance + self.mean.square()
-        varies = self.variance > 1e4 * single.eps * second
-        in_range = (self.variance > 1e4 * single.tiny) & (self.n_rows * second < 1e-4 * single.max)
-        return bool(((self.variance == 0) | (in_range & varies)).all())
 
     def mean_coupling(self, gram: Tensor, seconds: Tensor, fourths: Tensor, weight: Tensor) -> tuple[Tensor, float]:
         """Return the mean outer product of the centred rows in double precision, and the largest kurtosis.

@@ -9,8 +9,7 @@ r"""The stages of a minimisation; each stage continues with the labels that have
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -18,22 +17,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.lbfgs import Minimizer, reference
+from sk_quadrant._solvers.full_batch.lbfgs import Minimizer
 from sk_quadrant._solvers.full_batch.multipliers import HingeRows, Iterate, MultiplierMinimizer
 from sk_quadrant._solvers.full_batch.newton import LabelHessian
-from sk_quadrant._solvers.full_batch.row_span import RowSpan, RowSpanMinimizer, RowSpanObjective
+from sk_quadrant._solvers.full_batch.row_span import RowSpan, RowSpanMinimizer, ScoreLosses
 from sk_quadrant._solvers.full_batch.trace import Trace
 from sk_quadrant._solvers.tensors import take_labels
 
 if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.design import Design, SparseDesign
+    from sk_quadrant._solvers.full_batch.lbfgs import HessianApproximation
     from sk_quadrant._solvers.full_batch.monitor import Monitor
-    from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
     from sk_quadrant._solvers.full_batch.objective import Evaluation, Objective
-    from sk_quadrant._solvers.full_batch.preconditioner import HessianApproximation, SharedHessian
+    from sk_quadrant._solvers.full_batch.preconditioner import SharedHessian
     from sk_quadrant._solvers.full_batch.row_span import Point
     from sk_quadrant._solvers.full_batch.shard import Block
+    from sk_quadrant._solvers.full_batch.solve import LabelProblems
     from sk_quadrant._solvers.full_batch.space import Space
+    from sk_quadrant.losses import Loss
 
 ATTAINABLE = 3000  # rounding units: smaller relative changes of coefficients are rounding
 ATTAINABLE_IN_SINGLE = 30  # the same in single precision, which double precision checks
@@ -68,6 +69,8 @@ class Minimization:
 
     Parameters
     ----------
+    shared : LabelProblems
+        What all blocks of labels share.
     objective : Objective
     theta : Tensor of shape (n_labels, n_columns)
         Start.
@@ -85,33 +88,64 @@ class Minimization:
         One for each stage.
     """
 
-    def __init__(self, objective: Objective, theta: Tensor, options: Options) -> None:
-        self.objective, self.theta, self.options = objective, theta, options
+    def __init__(self, shared: LabelProblems, objective: Objective, theta: Tensor, options: Options) -> None:
+        self.shared, self.objective, self.theta, self.options = shared, objective, theta, options
         self.tol = max(options.tol, ATTAINABLE * torch.finfo(theta.dtype).eps)
-        self.reached = torch.zeros(objective.n_labels, dtype=torch.bool, device=theta.device)
+        self._begin(objective.loss)
+
+    def _begin(self, loss: Loss) -> None:
+        """Prepare the stages for a loss of the continuation, from the present parameters."""
+        self.objective = replace(self.objective, loss=loss)
+        self.reached = torch.zeros(self.objective.n_labels, dtype=torch.bool, device=self.theta.device)
         self.relative_to: Tensor | None = None
         self.traces: list[Trace] = []
 
-    def run(self, hessian: HessianApproximation, single: SinglePrecision | None, *, corners: bool = False) -> None:
-        """Run the stages, in the space of the features, of a loss with or without corners in its values or slopes."""
-        has_hessian = self.objective.has_hessian and self.objective.space.n_columns <= MAX_HESSIAN_COLUMNS
-        patience = self._patience(corners) if has_hessian else self.options.max_iter
+    def run(self) -> Trace:
+        """Minimise, through the continuation of the loss, and return the trace."""
+        if self.shared.by_multipliers:
+            self._with_multipliers()
+            return self._summary()
+        whole, traces = self.objective, []
+        losses = whole.loss.continuation()
+        has_corners = len(losses) > 1 or whole.loss.dual is not None
+        for loss in losses:
+            self._begin(loss)
+            if self._suits_row_span():
+                self._in_row_span()
+            if self._steps_left():
+                self._in_feature_space(has_corners=has_corners)
+            traces.append(self._summary())
+            if traces[-1].interrupted:
+                break
+        trace = reduce(Trace.then, traces)
+        if len(losses) > 1:  # the values before are those of smoothed losses
+            trace.values[-1] = float(whole.evaluate(self.theta).values.sum())
+        return trace
+
+    def _in_feature_space(self, *, has_corners: bool) -> None:
+        """Take the stages in the space of the features, of a loss with or without corners in its values or slopes."""
+        objective, shared, max_iter = self.objective, self.shared, self.options.max_iter
+        with shared.lock:  # one thread computes what all share
+            hessian, single = shared.hessian, None if self.traces else shared.single
+        has_hessian = (
+            objective.loss.labelwise and objective.space.dense and objective.space.n_columns <= MAX_HESSIAN_COLUMNS
+        )
+        patience = min(self._patience(has_corners), max_iter) if has_hessian else max_iter
         if single is not None:
-            self._in_single_precision(single, max_iter=min(patience, self.options.max_iter))
-        if self.is_unfinished() and self._steps_taken() < patience:
-            left = min(patience, self.options.max_iter) - self._steps_taken()
-            self._with_shared_hessian(hessian, max_iter=left)
-        if self.is_unfinished() and has_hessian:
+            self._in_single_precision(single, max_iter=patience)
+        if self._steps_left() and (left := patience - self._steps_taken()) > 0:
+            self.traces.append(self._continue((~self.reached).nonzero()[:, 0], hessian, max_iter=left))
+        if self._steps_left() and has_hessian:
             self._with_newton_steps()
 
-    def _patience(self, corners: bool) -> int:
+    def _patience(self, has_corners: bool) -> int:
         """Return the number of iterations with the shared Hessian before Newton steps: three of these take as long.
 
         It is more where the Hessian changes much, at corners and without convexity, and without a penalty, where a
         Newton step has rounding errors in weights that the data do not determine.
         """
         objective, (least, most) = self.objective, PATIENCE
-        if corners or not (objective.loss.convex and (objective.penalty > 0).all()):
+        if has_corners or not (objective.loss.convex and (objective.penalty > 0).all()):
             least = most // 2
         return min(max(3 * self._newton_cost(), least), most)
 
@@ -121,99 +155,67 @@ class Minimization:
         hessian = space.n_columns**2 * (space.n_rows + FACTOR_WORK) * n_labels
         return hessian // (2 * space.n_values * n_labels + STEP_WORK)
 
-    def summary(self) -> Trace:
+    def _summary(self) -> Trace:
         """Return the trace of all stages."""
         trace = reduce(Trace.then, self.traces)
         trace.converged = bool(self.reached.all())
         return trace
 
-    def is_unfinished(self) -> bool:
-        """Return whether a label has not reached the tolerance, with iterations left."""
-        interrupted = any(trace.interrupted for trace in self.traces)
-        return not (interrupted or self._steps_left() == 0 or self.reached.all())
-
     def _steps_taken(self) -> int:
         return sum(trace.n_iter for trace in self.traces)
 
     def _steps_left(self) -> int:
-        return self.options.max_iter - self._steps_taken()
+        """Return the number of iterations left, 0 if the user has stopped, or all labels have reached the tolerance."""
+        ended = any(trace.interrupted for trace in self.traces) or bool(self.reached.all())
+        return 0 if ended else self.options.max_iter - self._steps_taken()
 
-    def solve_equations(self, equations: NormalEquations | None) -> None:
-        """Solve for the optimum of a quadratic loss, if all labels have the same rows."""
-        objective = self.objective
-        block = objective.rows
-        targets = getattr(block, "targets", None)
-        if equations is None or targets is None or targets.mask is not None or targets.weight is not None:
-            return
-        n_features = objective.space.n_features
-        started = self.theta[:, :n_features].any()
-        first = objective.evaluate(self.theta) if started else objective.evaluate_constant(self.theta)
-        step = equations.solve(first.gradient[:, :n_features], objective.penalty)
-        if objective.space.fit_intercept:
-            step = step.masked_fill(objective.constant_labels()[:, None], 0.0)
-        self.theta[:, :n_features] -= step.to(self.theta.dtype)
-        last = objective.evaluate(self.theta)
-        left = last.gradient[:, :n_features]
-        decrement = torch.linalg.vecdot(left.double(), equations.solve(left, objective.penalty)) / 2
-        self.relative_to = first.values
-        self.reached = decrement <= self.tol**2 * reference(last.values, first.values, objective.penalty)
-        if objective.space.fit_intercept:
-            self.reached |= objective.constant_labels()
-        self.traces.append(Trace(1, values=[float(first.values.sum()), float(last.values.sum())]))
-        if (monitor := self.options.monitor).is_on:
-            objective_at_end = self.traces[-1].values[-1]
-            line = f"iteration 1: objective {objective_at_end:.8g}"
-            monitor.step(float(self.reached.double().mean()), objective_at_end, line, lambda: self.theta)
-
-    def with_multipliers(self, designs: Sequence[Design]) -> None:
-        """Minimise a loss with a dual by the method of multipliers, in single precision first where possible.
-
-        Rows in single precision are continued in double precision where they do not reach the tolerance.
-        """
+    def _with_multipliers(self) -> None:
+        """Minimise a loss with a dual by the method of multipliers, in double precision where single is not enough."""
         objective, space = self.objective, self.objective.space
-        constant = objective.constant_labels() if space.fit_intercept else torch.zeros_like(self.reached)
         length = max(float(space.variance.sum()), torch.finfo(torch.float32).tiny)
         state: Iterate | None = None
-        left: deque[Design] = deque(designs)
-        while left:
-            design = cast("SparseDesign", left.popleft())
-            more_digits = not left and design.dtype == torch.float32 and design.device.type != "mps"
-            block = replace(cast("Block", objective.rows), design=design)
-            rows = HingeRows.of(block, objective.loss, 1 / objective.penalty)
+        failure: FloatingPointError | None = None
+        for design in self._in_growing_precision():
+            rows = HingeRows.of(
+                replace(cast("Block", objective.rows), design=design), objective.loss, 1 / objective.penalty
+            )
             minimizer = MultiplierMinimizer(
                 rows,
-                self._start_of_multipliers(rows, constant, length) if state is None else state.to(design.dtype),
-                constant,
+                self._start_of_multipliers(rows, length) if state is None else state.to(design.dtype),
+                objective.constant_labels,
                 length=length,
                 tol=self.tol,
                 max_iter=self._steps_left(),
-                monitor=self._monitor(torch.arange(len(constant)), self._theta_of_state),
+                monitor=self._monitor(torch.arange(objective.n_labels), self._theta_of_state),
             )
             try:
                 trace = minimizer.run()
-            except FloatingPointError:  # beyond the range of single precision
-                if more_digits:
-                    left.append(design.double())
-                if not left:
-                    raise
+            except FloatingPointError as error:  # beyond the range of single precision
+                failure = error
                 continue
             if self.traces:
                 self.traces[-1].values[-1] = trace.values[0]
             self.traces.append(trace)
-            state = minimizer.solution
-            self.reached = minimizer.reached
-            if trace.interrupted:
+            state, self.reached, failure = minimizer.solution, minimizer.reached, None
+            if not self._steps_left():
                 break
-            if more_digits and self.is_unfinished():
-                left.append(design.double())
+        if failure is not None:
+            raise failure
         self.theta = self._theta_of_state(minimizer.solution)
 
-    def _start_of_multipliers(self, rows: HingeRows, constant: Tensor, length: float) -> Iterate:
+    def _in_growing_precision(self) -> Iterator[SparseDesign]:
+        """Yield the sparse rows, in single precision where possible, and in double precision."""
+        yield from self.shared.designs
+        last = self.shared.designs[-1]
+        if last.dtype == torch.float32 and last.device.type != "mps":
+            yield last.to(torch.float64)
+
+    def _start_of_multipliers(self, rows: HingeRows, length: float) -> Iterate:
         """Return the first iterate: at zero intercepts if weights are zero, but for constant labels."""
         weights, shift = self.objective.space.split(self.theta)
         cold = not weights.any()
         intercept = weights.new_zeros(len(weights)) if shift is None else shift
-        intercept = intercept.where(constant, 0.0) if cold else intercept
+        intercept = intercept.where(self.objective.constant_labels, 0.0) if cold else intercept
         dtype = rows.design.dtype
         return Iterate.start(rows, weights.to(dtype, copy=True), intercept.to(dtype), length, cold=cold)
 
@@ -222,70 +224,66 @@ class Minimization:
         state = state.to(self.theta.dtype)
         return self.objective.space.theta_of(state.weights, state.intercept)
 
-    def _suits_row_span(self, span: RowSpan) -> bool:
+    def _suits_row_span(self) -> bool:
         """Whether the span of the rows contains the optimum and the start, and is faster."""
-        objective = self.objective
-        if span.size >= 1:
+        objective, space, penalty = self.objective, self.objective.space, self.objective.penalty
+        if not self.shared.designs or space.n_counted >= space.n_features:
             return False
-        started = self.theta[:, : objective.space.n_features].any()
-        penalty = objective.penalty
         same = objective.loss.labelwise or bool((penalty == penalty[0]).all())
+        started = self.theta[:, : space.n_features].any()
         return objective.loss.convex and same and bool((penalty > 0).all()) and not started
 
-    def in_row_span(self, spans: Sequence[RowSpan]) -> None:
-        """Minimise in the span of the rows if that is faster, first in single precision where possible."""
-        if not (spans and self.is_unfinished() and self._suits_row_span(spans[-1])):
-            return
-        before: tuple[Point, Tensor] | None = None  # solution, and its labels
-        for span in spans:
-            labels = (~self.reached).nonzero()[:, 0]
-            minimizer = self._row_span_minimizer(span, labels, before)
+    def _in_row_span(self) -> None:
+        """Minimise in the span of the rows, first in single precision where possible."""
+        labels, start = torch.arange(self.objective.n_labels), None
+        for design in self.shared.designs:
+            before, labels = labels, (~self.reached).nonzero()[:, 0]
+            start = None if start is None else take_labels(start, torch.searchsorted(before, labels))
+            minimizer = self._row_span_minimizer(design, labels, start)
             try:
                 self.traces.append(minimizer.run())
             except FloatingPointError:  # beyond the range of single precision
                 continue
-            before = minimizer.solution, labels
+            start = minimizer.solution
             self._take_from_row_span(minimizer, labels)
-            if not self.is_unfinished():
+            if not self._steps_left():
                 break
 
-    def _row_span_minimizer(
-        self, span: RowSpan, labels: Tensor, before: tuple[Point, Tensor] | None
-    ) -> RowSpanMinimizer:
-        """Return the minimiser over some labels, which continues from a solution of these and other labels."""
-        objective, fit_intercept = self.objective, self.objective.space.fit_intercept
-        block = replace(cast("Block", objective.rows), design=span.design)
-        local = RowSpanObjective(block, objective.loss, 1 / objective.penalty)
-        if len(labels) < objective.n_labels:
-            local = local.take(labels)
-        start = None if before is None else before[0]
-        if before is not None and objective.loss.labelwise:
-            start = before[0].take(torch.searchsorted(before[1], labels))
-        constant = objective.constant_labels() if fit_intercept else torch.zeros_like(self.reached)
-        attainable = ATTAINABLE_IN_SINGLE * torch.finfo(torch.float32).eps if span.design.dtype == torch.float32 else 0
+    def _row_span_minimizer(self, design: Design, labels: Tensor, start: Point | None) -> RowSpanMinimizer:
+        """Return the minimiser over some labels, which continues from a point."""
+        objective, theta, span = self.objective, self.theta, RowSpan(design)
+        attainable = ATTAINABLE_IN_SINGLE * torch.finfo(torch.float32).eps if design.dtype == torch.float32 else 0
         return RowSpanMinimizer(
             span,
-            local,
-            self.theta[labels, -1] if fit_intercept else None,
-            constant[labels],
+            self._score_losses(design, labels),
+            theta[labels, -1] if objective.space.fit_intercept else None,
+            objective.constant_labels[labels],
             start=start,
             tol=max(self.tol, attainable),
             max_iter=self._steps_left(),
             monitor=self._monitor(labels, lambda point: self._theta_of(span, point, labels)),
         )
 
+    def _score_losses(self, design: Design, labels: Tensor) -> ScoreLosses:
+        """Return the losses of some labels as functions of the scores, in the precision of a design."""
+        objective = self.objective
+        losses = ScoreLosses(
+            replace(cast("Block", objective.rows), design=design), objective.loss, 1 / objective.penalty
+        )
+        return losses if len(labels) == objective.n_labels else take_labels(losses, labels)
+
     def _take_from_row_span(self, minimizer: RowSpanMinimizer, labels: Tensor) -> None:
         """Take the solution, and check it in the precision of the data."""
-        C, solution = 1 / self.objective.penalty, minimizer.solution
+        C = 1 / self.objective.penalty
         if self.relative_to is None:
             self.relative_to = minimizer.relative_to / (C if self.objective.loss.labelwise else C[:1])
-        self.theta[labels] = self._theta_of(minimizer.span, solution, labels)
-        if not minimizer.trace.interrupted and self.tol >= minimizer.tol:
+        self.theta[labels] = self._theta_of(minimizer.span, minimizer.solution, labels)
+        if not minimizer.trace.interrupted and self.tol**2 >= minimizer.smallest:
             self.reached[labels] = minimizer.reached & self._confirms(minimizer, labels)
 
     def _theta_of(self, span: RowSpan, point: Point, labels: Tensor) -> Tensor:
         """Return the parameters of some labels at a point in the span of the rows."""
-        space, theta = self.objective.space, take_labels(self.theta, labels).clone()
+        space, theta = self.objective.space, self.theta[labels]
         theta[:, : space.n_features] = span.combination(point.rows).to(theta.dtype)
         if space.fit_intercept:
             theta[:, -1] = point.intercept.to(theta.dtype)
@@ -314,7 +312,7 @@ class Minimization:
         scores = design.raw_scores(coef, slice(0, design.n_rows))
         if shift is not None:
             scores = scores + shift[:, None]
-        losses, residuals = minimizer.whole_objective.with_design(design).evaluate(scores)
+        losses, residuals = self._score_losses(design, labels).evaluate(scores)
         decrement = minimizer.squared_norm(residuals - solution.residuals) / 2
         values = losses + minimizer.grouped(solution.norms) / 2
         return self._is_small(decrement, values, minimizer.relative_to).expand(len(labels))
@@ -324,24 +322,30 @@ class Minimization:
         return decrement <= self.tol**2 * torch.minimum(DISAGREEMENT**2 * start, values.abs())
 
     def _in_single_precision(self, single: SinglePrecision, *, max_iter: int) -> None:
-        rows = replace(self.objective.rows, design=single.design)  # type: ignore[type-var]
+        rows = replace(cast("Block", self.objective.rows), design=single.design)
         objective = replace(self.objective, space=single.space, rows=rows)
-        tol = max(self.tol, ATTAINABLE_IN_SINGLE * torch.finfo(torch.float32).eps)
-        monitor = self._monitor(torch.arange(objective.n_labels), lambda theta: theta)
-        options = {"tol": tol, "max_iter": max_iter, "noise": 0.0, "monitor": monitor}
-        minimizer = self._minimizer(objective, single.hessian, self.theta.float(), **options)
+        minimizer = Minimizer(
+            objective,
+            single.hessian,
+            self.theta.float(),
+            tol=max(self.tol, ATTAINABLE_IN_SINGLE * torch.finfo(torch.float32).eps),
+            max_iter=max_iter,
+            memory=self.options.memory,
+            monitor=self._monitor(torch.arange(objective.n_labels), lambda solution: solution.theta),
+            noise=0.0,
+        )
         try:
             trace = minimizer.run()
         except FloatingPointError:  # beyond the range of single precision
             return
-        self.theta, self.relative_to = minimizer.solution.to(self.theta.dtype), minimizer.relative_to
+        self.theta, self.relative_to = minimizer.solution.theta.to(self.theta.dtype), minimizer.relative_to
         self.traces.append(trace)
         if trace.interrupted:
             return
         point = self.objective.evaluate(self.theta, "mean")
         trace.values[-1] = float(point.values.sum())
-        if tol == self.tol:
-            difference = point.gradient - minimizer.gradient
+        if self.tol**2 >= minimizer.smallest:
+            difference = point.gradient - minimizer.solution.gradient
             self.reached = minimizer.reached & self._is_negligible(difference, point, minimizer.relative_to)
 
     def _is_negligible(self, difference: Tensor, point: Evaluation, relative_to: Any) -> Tensor:
@@ -357,9 +361,6 @@ class Minimization:
             decrement = decrement.sum(dim=0, keepdim=True)
         return self._is_small(decrement / 2, point.values, relative_to).expand(self.objective.n_labels)
 
-    def _with_shared_hessian(self, hessian: HessianApproximation, *, max_iter: int) -> None:
-        self.traces.append(self._continue((~self.reached).nonzero()[:, 0], hessian, max_iter=max_iter))
-
     def _with_newton_steps(self) -> None:
         traces, max_iter = [], self._steps_left()
         hessian = LabelHessian(every=min(1 + self._newton_cost(), 3))
@@ -374,17 +375,19 @@ class Minimization:
         """Continue with some labels and return the trace."""
         objective, theta, scale = self.objective, self.theta, self.relative_to
         if len(labels) < objective.n_labels:
-            objective, theta = objective.take(labels), take_labels(theta, labels)
-            scale = None if scale is None else scale[labels]
-        monitor = self._monitor(labels, lambda part: part)
-        minimizer = self._minimizer(
-            objective, hessian, theta, tol=self.tol, max_iter=max_iter, scale=scale, monitor=monitor
+            objective, theta, scale = take_labels([objective, theta, scale], labels)
+        minimizer = Minimizer(
+            objective,
+            hessian,
+            theta,
+            tol=self.tol,
+            max_iter=max_iter,
+            memory=self.options.memory,
+            monitor=self._monitor(labels, lambda solution: solution.theta),
+            scale=scale,
         )
         trace = minimizer.run()
-        self.theta[labels], self.reached[labels] = minimizer.solution, minimizer.reached
+        self.theta[labels], self.reached[labels] = minimizer.solution.theta, minimizer.reached
         if self.relative_to is None:
             self.relative_to = minimizer.relative_to
         return trace
-
-    def _minimizer(self, objective: Objective, hessian: HessianApproximation, theta: Tensor, **how: Any) -> Minimizer:
-        return Minimizer(objective, hessian, theta, memory=self.options.memory, **how)

@@ -14,6 +14,7 @@ from sk_quadrant import (
     TunedThresholdMultiLabelClassifierCV,
 )
 from sk_quadrant._solvers.full_batch.coefficients import ThresholdedCoefficients  # memory shows from the inside only
+from sk_quadrant._solvers.full_batch.stages import Minimization
 
 RNG = np.random.default_rng(0)
 TEXT = sparse.random(200, 150, 0.05, "csr", random_state=0)
@@ -157,17 +158,15 @@ def test_an_interrupted_fit_keeps_what_was_solved(monkeypatch):
     """Press Ctrl-C in the second of several blocks of labels."""
     X, Y = TEXT.toarray(), TAGS
     monkeypatch.setattr("sk_quadrant._solvers.full_batch.solve.BLOCK_ELEMENTS", 151)
-    from sk_quadrant._solvers.full_batch.solve import LabelProblems
-
-    solve, calls = LabelProblems.minimize, []
+    run, calls = Minimization.run, []
 
     def interrupted(self, *args):
         calls.append(args)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return solve(self, *args)
+        return run(self, *args)
 
-    monkeypatch.setattr(LabelProblems, "minimize", interrupted)
+    monkeypatch.setattr(Minimization, "run", interrupted)
     with pytest.warns(match="Training was interrupted"):
         model = fit(X, Y)
     assert model.coef_.shape == (9, 150)

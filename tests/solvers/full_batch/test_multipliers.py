@@ -166,21 +166,11 @@ def test_a_step_is_that_of_the_hessian(rows, minimizers, monkeypatch):
     minimizer = minimizers[-1]
     found, along, _ = minimizer._direction()
     columns = np.column_stack([X.toarray(), np.ones(len(Y))])
-    for label, d in enumerate(minimizer.curvature.numpy()):
+    for label, d in enumerate(minimizer.at.curvature.numpy()):
         hessian = columns.T @ (columns * d[:, None]) + np.diag([1.0] * 130 + [0.0])
         gradient = np.append(minimizer.at.weights[label], minimizer.at.intercept[label])
         expected = np.linalg.solve(hessian, -gradient)
         assert_allclose(np.append(found[label], along[label]), expected, atol=1e-8 * np.abs(expected).max())
-
-
-@pytest.mark.parametrize("loss", HINGES)
-def test_rows_without_curvature_change_no_step(loss, rows, monkeypatch):
-    """They are left out once they are many."""
-    X, Y = rows
-    expected = fit(loss, X, Y, tol=1e-5)
-    monkeypatch.setattr(multipliers, "WORTH_TAKING", 0.0)
-    found = fit(loss, X, Y, tol=1e-5)
-    assert_allclose(found.coef_, expected.coef_, atol=1e-9)
 
 
 def test_a_warm_start_of_the_squared_hinge_takes_fewer_steps(rows):

@@ -8,7 +8,6 @@ from sklearn.datasets import make_multilabel_classification
 from sklearn.linear_model import RidgeClassifier
 
 from sk_quadrant import QuadrantMultiLabelClassifier
-from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
 
 FORMATS = {"dense": np.asarray, "sparse": sparse.csr_array}
 
@@ -112,11 +111,3 @@ def test_a_constant_label_keeps_its_start(rows):
     clf = QuadrantMultiLabelClassifier("squared_error").fit(X, Y)
     assert not clf.coef_[1].any()
     assert clf.n_iter_ == 1
-
-
-def test_the_factor_is_of_all_labels():
-    """Equations without a Cholesky factor say so."""
-    import torch
-
-    singular = torch.zeros(2, 2, dtype=torch.float64)
-    assert not NormalEquations(singular, torch.zeros(3, dtype=torch.float64)).usable

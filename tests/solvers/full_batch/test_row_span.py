@@ -64,7 +64,7 @@ def test_the_optimum_is_that_of_the_features(loss, options, rows, in_row_span, m
     ((minimizer, trace),) = in_row_span
     assert trace.converged
     assert minimizer.reached.all()
-    monkeypatch.setattr(stages.Minimization, "_suits_row_span", lambda self, span: False)
+    monkeypatch.setattr(stages.Minimization, "_suits_row_span", lambda self: False)
     expected = fit(loss, X.toarray(), Y, weight, tol=1e-10, **options)
     assert len(in_row_span) == 1
     assert_allclose(found.coef_, expected.coef_, atol=2e-5 * np.abs(expected.coef_).max())

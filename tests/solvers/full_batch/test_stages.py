@@ -1,7 +1,6 @@
 """Steps in single precision, which are to save time and to leave the answer to double precision."""
 
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,8 +18,8 @@ from sk_quadrant._solvers.full_batch import solve, stages
 from sk_quadrant._solvers.full_batch.compressed import Compressed
 from sk_quadrant._solvers.full_batch.design import SingleRows
 from sk_quadrant._solvers.full_batch.objective import Objective
+from sk_quadrant._solvers.full_batch.shard import Shard
 from sk_quadrant._solvers.full_batch.space import Space
-from sk_quadrant._solvers.full_batch.sums import local_sums
 from sk_quadrant._targets.encodings import read_targets
 from sk_quadrant.losses import LOSSES
 
@@ -45,14 +44,13 @@ def rows():
 def precisions(monkeypatch):
     """Return the precisions in which the objective is evaluated, in turn."""
     seen = []
-    for name in ("evaluate", "evaluate_constant"):
-        evaluate = getattr(Objective, name)
+    evaluate = Objective.evaluate
 
-        def recorded(self, theta, *args, evaluate=evaluate):
-            seen.append(theta.dtype.itemsize)
-            return evaluate(self, theta, *args)
+    def recorded(self, theta, *args, **options):
+        seen.append(theta.dtype.itemsize)
+        return evaluate(self, theta, *args, **options)
 
-        monkeypatch.setattr(Objective, name, recorded)
+    monkeypatch.setattr(Objective, "evaluate", recorded)
     return seen
 
 
@@ -149,7 +147,7 @@ def test_a_feature_that_only_double_precision_sees_varying(as_format, rows, roug
     spaces = []
     for features in (X, rows[0]):
         data = TrainingRows(as_format(features), targets, encoding)
-        sums = local_sums(data, fit_intercept=True, device=torch.device("cpu"))
+        sums = Shard(data, fit_intercept=True, device=torch.device("cpu"))
         spaces.append(Space.of(sums, fit_intercept=True).single())
     assert spaces[0] is None
     assert spaces[1] is not None
@@ -199,9 +197,9 @@ def test_steps_beyond_the_range_of_single_precision_are_taken_again(rows, roughl
     """A loss that is not finite in single precision is minimised in double precision."""
     evaluate = Objective.evaluate
 
-    def overflow(self, theta, *args):
-        point = evaluate(self, theta, *args)
-        return replace(point, values=point.values * np.inf) if theta.dtype.itemsize == 4 else point
+    def overflow(self, theta, *args, **options):
+        point = evaluate(self, theta, *args, **options)
+        return point._replace(values=point.values * np.inf) if theta.dtype.itemsize == 4 else point
 
     X, Y = rows
     expected = QuadrantMultiLabelClassifier(tol=1e-6, max_iter=1000).fit(X, Y)
