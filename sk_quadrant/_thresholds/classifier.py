@@ -27,9 +27,9 @@ from sk_quadrant._targets.responses import respond
 from sk_quadrant._targets.targets import Targets, one_class_labels
 from sk_quadrant._thresholds.base import ThresholdClassifier
 from sk_quadrant._thresholds.constraints import Constraint
-from sk_quadrant._thresholds.held_out import HeldOut, fit_and_score, fixed_thresholds, rows_held_out, score
+from sk_quadrant._thresholds.held_out import HeldOut, constant_as_infinite, fixed_thresholds, rows_held_out
 from sk_quadrant._thresholds.scoring import Scoring
-from sk_quadrant._thresholds.search import Metric, tune_thresholds
+from sk_quadrant._thresholds.search import TuningObjective, tune_thresholds
 from sk_quadrant.metrics.scorers import get_scorer
 
 
@@ -336,9 +336,9 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         n_fits = 0 if splits[0].train is None else len(splits) + bool(self.refit)
         with Fits(self, n_fits, data) as fits:
             classifier, scores = self._train(data, splits, method, fits)
-        metric, held_out = scoring.hold_out(data, rows_held_out(splits), scores, rule)
+        objective, held_out = scoring.hold_out(data, rows_held_out(splits), scores, rule)
         with verbosity(self.verbose):
-            tuned = self._tune(metric, constraint, held_out, fixed_thresholds(data, splits))
+            tuned = self._tune(objective, constraint, held_out, fixed_thresholds(data, splits))
         if not np.isfinite(tuned["best_score_"]):
             single = one_class_labels(Targets(held_out.targets.astype(np.uint8), held_out.known), encoding.names)
             raise ValueError(
@@ -428,18 +428,18 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         return Constraint.of(self.constraint, self.confidence)
 
     def _tune(
-        self, metric: Metric, constraint: Constraint | None, held_out: HeldOut, fixed: FloatArray
+        self, objective: TuningObjective, constraint: Constraint | None, held_out: HeldOut, fixed: FloatArray
     ) -> dict[str, Any]:
         """Return the attributes that the search determines."""
         thresholds, pooled = tune_thresholds(
-            constraint or metric,
+            constraint or objective,
             held_out,
             fixed=fixed,
             shared=self.scope == "shared" or self.rule is not None,
             min_positives=self.min_positives,
             max_passes=self.max_passes,
         )
-        best_score = metric.value(held_out, thresholds)
+        best_score = objective.value(held_out, thresholds)
         met = {} if constraint is None else {"constraint_met_": constraint.met(held_out, thresholds, pooled)}
         return {"best_threshold_": thresholds, "pooled_": pooled, "best_score_": best_score, **met}
 
@@ -472,3 +472,13 @@ def _check_fitted(estimator: Any) -> None:
         raise NotFittedError(
             f"With cv='prefit' or FrozenEstimator, `estimator` must be fitted, got an unfitted {estimator}."
         ) from error
+
+
+def fit_and_score(estimator: Any, data: FitData, split: Split, method: str, step: Any) -> FloatArray:
+    """Return the held-out scores of the estimator fitted to the training rows of a split."""
+    return score(data.fit(estimator, split.train, step=step), data, split, method)
+
+
+def score(classifier: Any, data: FitData, split: Split, method: str) -> FloatArray:
+    """Return the held-out scores of a split, infinite for labels with a single class in its training rows."""
+    return constant_as_infinite(data.respond(classifier, split, method).values, data, split)

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.stats import beta
 
 from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
-from sk_quadrant._thresholds.exact_search import Curve
-
-if TYPE_CHECKING:
-    from sk_quadrant._thresholds.held_out import HeldOut
+from sk_quadrant._thresholds.curves import Curve
+from sk_quadrant._thresholds.held_out import HeldOut
 
 CONSTRAINED = ("precision", "recall")
 N_HALVINGS = 30
@@ -83,7 +81,7 @@ class Constraint:
     def tune(
         self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
     ) -> FloatArray:
-        """Return the thresholds that meet the constraint with the highest recall, or precision; see `Metric`.
+        """Return the thresholds that meet the constraint with the highest recall, or precision; see `Search`.
 
         Groups that cannot meet a precision are never predicted; groups that cannot meet a recall always are.
         """
@@ -100,7 +98,7 @@ class Constraint:
 
     def met(self, held_out: HeldOut, thresholds: FloatArray, pooled: BoolArray) -> BoolArray:
         """Return which labels meet the constraint; labels that share a threshold are counted together."""
-        counts = np.array(held_out.counts(thresholds)) * _rows_per_weight(held_out)
+        counts = held_out.counts(held_out.scores > thresholds) * _rows_per_weight(held_out)
         together = np.ones_like(pooled) if self.average == "micro" else pooled
         counts[:, together] = counts[:, together].sum(axis=1, keepdims=True)
         return self._keeps(*counts)
@@ -158,4 +156,4 @@ class Constraint:
 def _rows_per_weight(held_out: HeldOut) -> float:
     """Return the factor that makes weights sum to the effective number of rows, (sum w)^2 / sum w^2."""
     weight = held_out.row_weight()
-    return 1.0 if weight is None else float(weight.sum() / (weight @ weight))
+    return float(weight.sum() / (weight @ weight))

@@ -20,20 +20,17 @@ from sk_quadrant._targets.encodings import Encoding, MultiLabel
 from sk_quadrant._targets.targets import Targets
 from sk_quadrant._targets.weights import check_sample_weight
 from sk_quadrant._thresholds.held_out import HeldOut
-from sk_quadrant._thresholds.ruled_search import COUNT_METRICS, RuledMetric
-from sk_quadrant._thresholds.search import METRICS, Metric
+from sk_quadrant._thresholds.metrics import METRICS
+from sk_quadrant._thresholds.rules import Rule
+from sk_quadrant._thresholds.search import TuningObjective
 from sk_quadrant.metrics.scorers import get_scorer, multilabel_f1_scorer
 
 if TYPE_CHECKING:
     from sk_quadrant._meta_estimator import FitData
-    from sk_quadrant._thresholds.rules import Rule
 
 
 def _function(scorer: Any) -> Any:
     return getattr(scorer, "_score_func", None)
-
-
-MULTILABEL_F1 = _function(multilabel_f1_scorer())  # f1_score where all labels are known
 
 
 def _formula(scorer: Any) -> tuple[Any, Any, dict[str, Any]]:
@@ -42,7 +39,9 @@ def _formula(scorer: Any) -> tuple[Any, Any, dict[str, Any]]:
     options.pop("pos_label", None)
     if options.get("zero_division") in ("warn", 0):
         options.pop("zero_division")
-    function = f1_score if _function(scorer) is MULTILABEL_F1 else _function(scorer)
+    function = _function(scorer)
+    if function is _function(multilabel_f1_scorer()):  # f1_score where all labels are known
+        function = f1_score
     return function, getattr(scorer, "_sign", None), options
 
 
@@ -82,13 +81,15 @@ class Scoring:
             )
         return cls(scorer, params, name)
 
-    def hold_out(self, data: FitData, rows: IndexArray, scores: FloatArray, rule: Rule) -> tuple[Metric, HeldOut]:
+    def hold_out(
+        self, data: FitData, rows: IndexArray, scores: FloatArray, rule: Rule
+    ) -> tuple[TuningObjective, HeldOut]:
         """Return the metric of the label sets of a rule, and the held-out scores and targets of some rows."""
         params = _check_method_params(data.X, self.params, indices=rows)
         targets, mask = data.targets.present(rows), data.targets.mask
         if self.name is None:
             of_predictions = self._metric_of(data, rows, params)
-            return RuledMetric(rule, lambda _, sets: of_predictions(sets)), HeldOut(scores, targets)
+            return TuningObjective(lambda _, sets: of_predictions(sets), rule), HeldOut(scores, targets)
         names = data.encoding.label_names
         weight = check_sample_weight(params.get("sample_weight"), rows.size, scores.shape[1], names=names)
         known = None if mask is None else mask[rows]
@@ -100,9 +101,7 @@ class Scoring:
                 )
             known = weight > 0 if known is None else known & (weight > 0)
             targets = targets & known
-        held_out = HeldOut(scores, targets, known, weight)
-        metric = METRICS[self.name] if rule.is_plain else RuledMetric(rule, COUNT_METRICS[self.name])
-        return metric, held_out.without_idle_rows()
+        return TuningObjective(METRICS[self.name], rule), HeldOut(scores, targets, known, weight).without_idle_rows()
 
     def _metric_of(self, data: FitData, rows: IndexArray, params: Mapping[str, Any]) -> Callable[[BoolArray], float]:
         """Return the scorer as a function of the predictions of some rows, -inf for values that are not finite."""

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import binomtest
 
 from sk_quadrant._thresholds.constraints import Constraint, lower_bound
-from sk_quadrant._thresholds.coordinate_search import all_thresholds
+from sk_quadrant._thresholds.curves import all_thresholds
 from sk_quadrant._thresholds.held_out import HeldOut
 
 CASES = list(product(["precision", "recall"], [0.5, 0.8, 0.95], [None, 0.8]))
@@ -23,7 +23,7 @@ def held_out_of(seed, n_samples=60, n_labels=2, weighted=False):
 
 def precision_and_recall(held_out, thresholds):
     """Return both for all labels counted together, a precision of 0 without predictions."""
-    found, predicted, positive = (count.sum() for count in held_out.counts(thresholds))
+    found, predicted, positive = (count.sum() for count in held_out.counts(held_out.scores > thresholds))
     return found / predicted if predicted else 0.0, found / positive
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sk_quadrant._thresholds.expected_f1 import SetsOfLabel, _quadrature, expected_f1_sets
+from sk_quadrant._thresholds.expected_f1 import _quadrature, expected_f1_sets
 
 KINDS = {
     "any": lambda rng, n: rng.beta(0.5, 0.7, n),
@@ -96,17 +96,3 @@ def test_single_precision_and_no_rows_are_taken():
     probabilities = np.random.default_rng(0).random((20, 5)).astype(np.float32)
     assert_array_equal(expected_f1_sets(probabilities), expected_f1_sets(probabilities.astype(np.float64)))
     assert expected_f1_sets(np.empty((0, 4))).shape == (0, 4)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    ("n_labels", "bounds"), [(1, (0, None)), (2, (1, 1)), (7, (0, None)), (7, (2, 4)), (40, (0, 30))]
-)
-def test_sets_at_any_probability_of_a_label_are_those_of_all_probabilities(kind, n_labels, bounds):
-    """Also where it equals another one, and at the ends."""
-    rng = np.random.default_rng(n_labels)
-    probabilities, label = KINDS[kind](rng, (30, n_labels)), n_labels // 2
-    sets = SetsOfLabel(probabilities, label, *bounds)
-    for probability in (0.0, 0.1, 0.25, 0.6, 1.0):
-        probabilities[:, label] = probability
-        assert_array_equal(sets.at(np.full(30, probability)), expected_f1_sets(probabilities, *bounds))

@@ -7,10 +7,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import accuracy_score, f1_score, hamming_loss
 
-from sk_quadrant._thresholds.coordinate_search import all_thresholds
+from sk_quadrant._thresholds.curves import all_thresholds
 from sk_quadrant._thresholds.held_out import HeldOut
-from sk_quadrant._thresholds.ruled_search import COUNT_METRICS, RuledMetric, _RuledState, sets_along
+from sk_quadrant._thresholds.metrics import METRICS as COUNT_METRICS
 from sk_quadrant._thresholds.rules import Rule, margins, shifted
+from sk_quadrant._thresholds.search import TuningObjective, _State, sets_along
 
 METRICS = {
     "f1_macro": lambda y, p, w: f1_score(y, p, average="macro", zero_division=0, sample_weight=w),
@@ -74,8 +75,8 @@ def test_each_step_takes_the_best_of_all_thresholds_of_a_label(name, rule, kind)
     weight = rng.integers(1, 4, 25).astype(float) if kind == "weighted" else None
     known = rng.random((25, 4)) < 0.8 if kind == "unknown" else None
     held_out = HeldOut(scores, targets & known if known is not None else targets, known, weight)
-    metric = RuledMetric(rule, COUNT_METRICS[name])
-    state = _RuledState(metric, held_out, thresholds)
+    metric = TuningObjective(COUNT_METRICS[name], rule)
+    state = _State(metric, held_out, thresholds)
     before = state.value
     state.improve(np.array([2]))
     tried = np.unique(np.concatenate([scores[:, 2] - m for m in margins(scores, thresholds).T] + [scores[:, 2]]))
@@ -95,7 +96,7 @@ def test_values_are_those_of_scikit_learn(name, weighted):
     targets = rng.random((30, 4)) < scores
     weight = rng.random(30) if weighted else None
     rule, thresholds = Rule(1, 2), np.full(4, 0.6)
-    value = RuledMetric(rule, COUNT_METRICS[name]).value(HeldOut(scores, targets, None, weight), thresholds)
+    value = TuningObjective(COUNT_METRICS[name], rule).value(HeldOut(scores, targets, None, weight), thresholds)
     assert value == pytest.approx(METRICS[name](targets, rule.decide(scores, thresholds), weight), abs=1e-12)
 
 
@@ -106,25 +107,14 @@ def test_rules_that_cannot_be_kept_are_refused(rule):
         rule.check(4)
 
 
-@pytest.mark.parametrize("rule", [Rule(1, 2), Rule(name="expected_f1"), Rule(1, 3, "expected_f1")], ids=str)
-def test_sets_of_one_label_are_those_of_all_thresholds(rule):
-    """At any threshold of the label, given those of the others, inf and -inf among them."""
-    rng = np.random.default_rng(0)
-    scores, thresholds, rows = rng.random((50, 5)), np.array([0.5, 0.3, np.inf, 0.6, -np.inf]), np.arange(10, 50)
-    sets = rule.sets_of_label(scores, thresholds, 1)
-    for threshold in (-np.inf, 0.0, 0.2, 0.5, 0.9, np.inf):
-        thresholds[1] = threshold
-        assert_array_equal(sets(threshold, rows), rule.decide(scores[rows], thresholds))
-
-
 @pytest.mark.parametrize("group", [[0, 1, 2, 3, 4], [1, 3]], ids=["all labels", "two labels"])
 @pytest.mark.parametrize("rule", [Rule(1, 2), Rule(2), Rule(name="expected_f1"), Rule(1, 3, "expected_f1")], ids=str)
 def test_sets_along_the_thresholds_of_a_group_are_those_of_each_threshold(rule, group):
     """Rows that are skipped, because their set is the same at a lower and a higher threshold, have the right sets."""
     rng = np.random.default_rng(1)
     held_out = HeldOut(rng.beta(0.5, 1, (200, 5)), rng.random((200, 5)) < 0.3)
-    state = _RuledState(RuledMetric(rule, COUNT_METRICS["f1_micro"]), held_out, np.full(5, 0.4))
+    state = _State(TuningObjective(COUNT_METRICS["f1_micro"], rule), held_out, np.full(5, 0.4))
     thresholds, group = np.append(np.linspace(0, 1, 33), np.inf), np.array(group)
-    found = dict(sets_along(state._sets_of_group(group), thresholds, 200))
+    found = dict(sets_along(lambda k, rows: state.sets_at(group, thresholds[k], rows), thresholds.size, 200))
     for k, threshold in enumerate(thresholds):
-        assert_array_equal(found[k], rule.decide(held_out.scores, state._with(group, threshold)))
+        assert_array_equal(found[k], rule.decide(held_out.scores, np.where(np.isin(range(5), group), threshold, 0.4)))

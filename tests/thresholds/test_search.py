@@ -10,12 +10,12 @@ from hypothesis.extra.numpy import arrays
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, f1_score, hamming_loss, precision_recall_curve
 
-from sk_quadrant._thresholds.exact_search import between
+from sk_quadrant._thresholds.curves import between
 from sk_quadrant._thresholds.held_out import HeldOut
-from sk_quadrant._thresholds.ruled_search import RuledMetric
-from sk_quadrant._thresholds.rules import Rule
-from sk_quadrant._thresholds.search import METRICS, tune_thresholds
+from sk_quadrant._thresholds.metrics import METRICS
+from sk_quadrant._thresholds.search import TuningObjective, tune_thresholds
 
+OBJECTIVES = {name: TuningObjective(metric) for name, metric in METRICS.items()}
 EXACT = ["f1_macro", "f1_micro", "neg_hamming_loss"]
 NAMES = sorted(METRICS)
 
@@ -34,7 +34,7 @@ def tune(metric, held_out, *, shared=False, min_positives=0, fixed=None, max_pas
     """Return tuned thresholds and the pooled labels, with every label tuned by default."""
     fixed = np.full(held_out.n_labels, np.nan) if fixed is None else fixed
     options = {"shared": shared, "min_positives": min_positives, "max_passes": max_passes}
-    return tune_thresholds(METRICS.get(metric, metric), held_out, fixed=fixed, **options)
+    return tune_thresholds(OBJECTIVES.get(metric, metric), held_out, fixed=fixed, **options)
 
 
 def every_threshold(scores):
@@ -106,19 +106,19 @@ def test_no_other_threshold_of_a_single_label_is_better(name, seed):
     """The end of a coordinate search: brute force over each label in turn."""
     held_out = small_problem(seed, n_samples=30, n_labels=4)
     thresholds, _ = tune(name, held_out)
-    value = METRICS[name].value(held_out, thresholds)
+    value = OBJECTIVES[name].value(held_out, thresholds)
     for j in range(held_out.n_labels):
         for threshold in every_threshold(held_out.scores[:, j]):
             other = np.where(np.arange(held_out.n_labels) == j, threshold, thresholds)
-            assert METRICS[name].value(held_out, other) <= value + 1e-12
+            assert OBJECTIVES[name].value(held_out, other) <= value + 1e-12
 
 
 @pytest.mark.parametrize("name", ["f1_samples", "accuracy"])
 def test_coordinate_search_is_not_worse_than_the_exact_thresholds_it_starts_from(name):
     """Its value is at least that of the thresholds for F1 and for the Hamming loss."""
     held_out = informative_problem()
-    value = METRICS[name].value(held_out, tune(name, held_out)[0])
-    assert value >= max(METRICS[name].value(held_out, tune(start, held_out)[0]) for start in EXACT)
+    value = OBJECTIVES[name].value(held_out, tune(name, held_out)[0])
+    assert value >= max(OBJECTIVES[name].value(held_out, tune(start, held_out)[0]) for start in EXACT)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -128,7 +128,7 @@ def test_value_is_that_of_scikit_learn(name, seed):
     held_out = small_problem(seed, n_samples=40, n_labels=5)
     thresholds = np.linspace(0.1, 0.9, 5)
     expected = sklearn_value(name, held_out.targets, held_out.scores > thresholds, held_out.weight)
-    assert METRICS[name].value(held_out, thresholds) == pytest.approx(expected, abs=1e-12)
+    assert OBJECTIVES[name].value(held_out, thresholds) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["label", "shared"])
@@ -145,7 +145,7 @@ def test_thresholds_are_never_nan_and_their_value_is_true(name, shared, scores, 
     thresholds, _ = tune(name, held_out, shared=shared, min_positives=min_positives)
     assert not np.isnan(thresholds).any()
     expected = sklearn_value(name, targets, scores > thresholds)
-    assert METRICS[name].value(held_out, thresholds) == pytest.approx(expected, abs=1e-12)
+    assert OBJECTIVES[name].value(held_out, thresholds) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["label", "shared"])
@@ -155,7 +155,7 @@ def test_an_increasing_map_of_scores_changes_no_prediction(name, shared):
     held_out = informative_problem(n_samples=60)
     mapped = HeldOut(np.exp(held_out.scores), held_out.targets)
     thresholds, mapped_thresholds = tune(name, held_out, shared=shared)[0], tune(name, mapped, shared=shared)[0]
-    np.testing.assert_array_equal(held_out.predictions(thresholds), mapped.predictions(mapped_thresholds))
+    np.testing.assert_array_equal(held_out.scores > thresholds, mapped.scores > mapped_thresholds)
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["label", "shared"])
@@ -171,7 +171,7 @@ def test_unknown_entries_have_no_influence(name, shared):
     two = HeldOut(noisy[9:], (held_out.targets & known)[9:], known[9:])
     thresholds, other = tune(name, one, shared=shared)[0], tune(name, two, shared=shared)[0]
     np.testing.assert_array_equal(thresholds, other)
-    assert METRICS[name].value(one, thresholds) == METRICS[name].value(two, thresholds)
+    assert OBJECTIVES[name].value(one, thresholds) == OBJECTIVES[name].value(two, thresholds)
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -282,9 +282,9 @@ class TestRareLabels:
     def test_no_other_shared_threshold_is_better(self, held_out, name):
         """Brute force over the scores of the pooled labels."""
         thresholds, _ = tune(name, held_out, min_positives=5)
-        value = METRICS[name].value(held_out, thresholds)
+        value = OBJECTIVES[name].value(held_out, thresholds)
         for threshold in every_threshold(held_out.scores[:, 3:]):
-            assert METRICS[name].value(held_out, np.append(thresholds[:3], [threshold] * 3)) <= value + 1e-12
+            assert OBJECTIVES[name].value(held_out, np.append(thresholds[:3], [threshold] * 3)) <= value + 1e-12
 
     def test_a_single_one_takes_the_best_threshold_for_all_labels(self, held_out):
         """Two positives are no sample: the threshold is the one of scope="shared", the others keep their own."""
@@ -308,11 +308,11 @@ class TestRareLabels:
         np.testing.assert_array_equal(thresholds[[1, 3, 4, 5]], fixed[[1, 3, 4, 5]])
         assert not pooled.any()
         values = [
-            METRICS[name].value(held_out, np.array([a, -np.inf, b, np.inf, np.inf, np.inf]))
+            OBJECTIVES[name].value(held_out, np.array([a, -np.inf, b, np.inf, np.inf, np.inf]))
             for a in every_threshold(held_out.scores[:, 0])[::4]
             for b in every_threshold(held_out.scores[:, 2])[::4]
         ]
-        assert METRICS[name].value(held_out, thresholds) >= max(values) - 1e-12
+        assert OBJECTIVES[name].value(held_out, thresholds) >= max(values) - 1e-12
 
     def test_pooling_improves_rare_labels_on_rows_not_seen(self):
         """Tuned on three positives a label and judged by many, F1 gains several points over lucky thresholds."""
@@ -325,14 +325,14 @@ class TestRareLabels:
             held_out = HeldOut(scores[0], tuning)
             own, shared = (tune("f1_macro", held_out, min_positives=minimum)[0] for minimum in (0, 5))
             later = HeldOut(scores[1], test)
-            gains.append(METRICS["f1_macro"].value(later, shared) - METRICS["f1_macro"].value(later, own))
+            gains.append(OBJECTIVES["f1_macro"].value(later, shared) - OBJECTIVES["f1_macro"].value(later, own))
         assert np.mean(gains) > 0.02
         assert np.mean(gains) > 3 * np.std(gains) / np.sqrt(len(gains))
 
 
 def called(metric):
     """Return a metric of predictions, which has to be called."""
-    return RuledMetric(Rule(), lambda _, predicted: metric(predicted))
+    return TuningObjective(lambda _, predicted: metric(predicted))
 
 
 class TestMetricsThatAreCalled:
@@ -343,7 +343,9 @@ class TestMetricsThatAreCalled:
         held_out = informative_problem(n_samples=50, n_labels=4)
         metric = called(lambda predicted: f1_score(held_out.targets, predicted, average="micro"))
         thresholds, _ = tune(metric, held_out)
-        assert metric.value(held_out, thresholds) == METRICS["f1_micro"].value(held_out, tune("f1_micro", held_out)[0])
+        assert metric.value(held_out, thresholds) == OBJECTIVES["f1_micro"].value(
+            held_out, tune("f1_micro", held_out)[0]
+        )
 
     def test_no_other_threshold_of_a_single_label_is_better(self):
         """With up to 64 thresholds a label, all of them are tried."""
