@@ -26,26 +26,19 @@ if TYPE_CHECKING:
 class LinearScores(nn.Module):
     """Linear model that starts at zero, so that its results do not depend on a seed.
 
+    The weights are held feature by feature, the order in which batches of sparse rows gather them.
+
     Parameters
     ----------
     n_features, n_labels : int
     fit_intercept : bool
     dtype : torch.dtype
-    feature_major : bool, default=True
-        Whether the weights are held feature by feature, the order in which batches of sparse rows gather them.
     """
 
-    def __init__(
-        self, n_features: int, n_labels: int, *, fit_intercept: bool, dtype: torch.dtype, feature_major: bool = True
-    ) -> None:
+    def __init__(self, n_features: int, n_labels: int, *, fit_intercept: bool, dtype: torch.dtype) -> None:
         super().__init__()
-        shape = (n_features, n_labels) if feature_major else (n_labels, n_features)
-        weight = torch.zeros(shape, dtype=dtype)
-        self.weight = nn.Parameter(weight.T if feature_major else weight)
-        if fit_intercept:
-            self.bias = nn.Parameter(torch.zeros(n_labels, dtype=dtype))
-        else:
-            self.register_parameter("bias", None)
+        self.weight = nn.Parameter(torch.zeros(n_features, n_labels, dtype=dtype).T)
+        self.bias = nn.Parameter(torch.zeros(n_labels, dtype=dtype)) if fit_intercept else None
 
     @property
     def layers(self) -> Sequence[LinearScores]:
@@ -141,24 +134,20 @@ def initial_layers(module: Any, seed: int) -> Layers:
     return layers
 
 
-def read_layers(module: Any, *, copy: bool = True, feature_major: bool = False) -> Layers:
-    """Return weights and intercepts of each layer as arrays.
+def read_layers(module: Any, *, feature_major: bool = False) -> Layers:
+    """Return copies of weights and intercepts of each layer as arrays.
 
     Parameters
     ----------
     module : LinearScores or Network
-    copy : bool, default=True
-        Whether to copy; otherwise arrays may share the memory of the model.
     feature_major : bool, default=False
         Whether the weights are held feature by feature, the order in which sparse rows are multiplied.
     """
-    order: Any = "F" if feature_major else "C"
     layers = []
     for layer in module.layers:
         bias = layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
-        parts = (part.detach().cpu().numpy() for part in (layer.weight, bias))
-        weight, intercept = (np.array(part, order=order) if copy else np.asarray(part, order=order) for part in parts)
-        layers.append((weight, intercept))
+        weight = np.array(layer.weight.detach().cpu().numpy(), order="F" if feature_major else "C")
+        layers.append((weight, bias.detach().cpu().numpy().copy()))
     return layers
 
 
@@ -171,9 +160,7 @@ def write_layers(module: Any, layers: Layers) -> None:
             layer.bias.copy_(as_tensor(bias))
 
 
-def build_module(
-    architecture: Architecture, n_features: int, n_labels: int, dtype: Any, *, feature_major: bool = True
-) -> Any:
+def build_module(architecture: Architecture, n_features: int, n_labels: int, dtype: Any) -> Any:
     """Return the untrained module of an architecture: a linear one if there is no hidden layer.
 
     Parameters
@@ -181,12 +168,10 @@ def build_module(
     architecture : Architecture
     n_features, n_labels : int
     dtype : numpy.dtype
-    feature_major : bool, default=True
-        See `LinearScores`.
     """
     options: dict[str, Any] = {"fit_intercept": architecture.fit_intercept, "dtype": torch_dtype(dtype)}
     if not architecture.hidden_layer_sizes:
-        return LinearScores(n_features, n_labels, feature_major=feature_major, **options)
+        return LinearScores(n_features, n_labels, **options)
     sizes = (n_features, *architecture.hidden_layer_sizes, n_labels)
     return Network(sizes, activation=architecture.activation, residual=architecture.residual, **options)
 

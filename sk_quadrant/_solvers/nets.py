@@ -68,10 +68,16 @@ class LabelNet(NeuralNet):
         ).initialize()
         return net
 
+    @property
+    def loss(self) -> Loss:
+        """The loss that the criterion calls."""
+        loss: Loss = self.criterion_.loss
+        return loss
+
     def predict(self, X: Any) -> NDArray[np.int64]:
         """Return which scores exceed the natural threshold of the loss."""
         scores = np.concatenate([to_numpy(part) for part in self.forward_iter(X, training=False)])
-        return np.asarray(scores > self.criterion_.loss.threshold, dtype=np.int64)
+        return np.asarray(scores > self.loss.threshold, dtype=np.int64)
 
 
 def run(net: LabelNet, data: Any, fit_loop: Callable[[], Any]) -> bool:

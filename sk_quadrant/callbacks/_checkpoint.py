@@ -100,7 +100,7 @@ class Checkpoint(Callback):
         """
         if len(net.history) % self.every == 0:
             description, arrays = net.progress()
-            text = json.dumps(description | {"arrays": sorted(arrays)})
+            text = json.dumps(description | {"arrays": sorted(arrays)}, default=np.generic.item)
             self._do(lambda: self._write({"description": np.array(text), **arrays}))
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:

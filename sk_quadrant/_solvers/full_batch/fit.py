@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import sparse
+from torch import Tensor
 
 from sk_quadrant._progress import Progress
 from sk_quadrant._rows.training import TrainingRows
@@ -16,21 +17,24 @@ from sk_quadrant._solvers.base import FitResult, Observe, Problem
 from sk_quadrant._solvers.full_batch.coefficients import DenseCoefficients, ThresholdedCoefficients
 from sk_quadrant._solvers.full_batch.solve import minimize
 from sk_quadrant._solvers.full_batch.trace import Trace
-from sk_quadrant._solvers.modules import build_module, read_layers, write_layers
+from sk_quadrant._solvers.modules import build_module, write_layers
 from sk_quadrant._solvers.tensors import torch_dtype
 from sk_quadrant._solvers.threads import fit_threads
 
 
 def solve(problem: Problem) -> FitResult:
     """Return the solution of a problem; see `Solver`."""
-    rows, thresholded, order = problem.rows, problem.coef_threshold > 0, {"feature_major": problem.rows.is_sparse}
+    rows, thresholded = problem.rows, problem.coef_threshold > 0
     n_features = 0 if thresholded else rows.n_features  # the module then holds the intercepts alone
-    module = build_module(problem.architecture, n_features, rows.n_labels, rows.dtype, **order)
+    module = build_module(problem.architecture, n_features, rows.n_labels, rows.dtype)
+    if not rows.is_sparse:  # dense ones are multiplied label by label
+        module.weight.data = module.weight.data.contiguous()
     if problem.start is not None:
-        ((weight, bias),) = problem.start
-        write_layers(module, [(weight[:, :n_features], bias)])
-    module.to(problem.device if isinstance(rows, TrainingRows) else "cpu")  # where the sums over shards are
-    coefficients: Any = _thresholded(problem) if thresholded else DenseCoefficients(module.weight)
+        ((weight, intercept),) = problem.start
+        write_layers(module, [(weight[:, :n_features], intercept)])
+    device = problem.device if isinstance(rows, TrainingRows) else torch.device("cpu")  # where sums over shards are
+    module.to(device)
+    coefficients: Any = _thresholded(problem, device) if thresholded else DenseCoefficients(module.weight.data)
     reports = Reports(problem.observe, has_weights=not thresholded) if problem.observe else None
 
     def fit() -> Trace:
@@ -50,16 +54,28 @@ def solve(problem: Problem) -> FitResult:
 
     net, trace, finished = _with_callbacks(problem, module, fit) if problem.callbacks else (None, fit(), False)
     stopped = reports is not None and reports.stopped
-    layers = read_layers(module, copy=False, **order)
     return FitResult(
         net,
-        [(coefficients.to_csr(), layers[0][1])] if thresholded else layers,
+        [_layer(coefficients.to_csr() if thresholded else module.weight.detach().cpu().numpy(), module.bias)],
         trace.n_iter,
         trace.values,
         [{"epoch": epoch, "objective": value} for epoch, value in enumerate(trace.values)],
         converged=trace.converged or finished or stopped,
         interrupted=trace.interrupted and not stopped,
     )
+
+
+def _thresholded(problem: Problem, device: torch.device) -> ThresholdedCoefficients:
+    """Return the storage for weights with a threshold."""
+    rows = problem.rows
+    empty: Any = sparse.csr_matrix((rows.n_labels, rows.n_features), dtype=rows.dtype)
+    weight = empty if problem.start is None else problem.start[0][0]
+    return ThresholdedCoefficients(weight, problem.coef_threshold, torch_dtype(rows.dtype), device)
+
+
+def _layer(weight: Any, bias: Tensor | None) -> tuple[Any, Any]:
+    """Return weights and intercepts as arrays."""
+    return weight, np.zeros(weight.shape[0], weight.dtype) if bias is None else bias.detach().cpu().numpy()
 
 
 @dataclass
@@ -75,30 +91,20 @@ class Reports:
 
         def layers() -> list[tuple[Any, Any]]:
             weight, bias = solution()
-            weight = weight.cpu().numpy()
-            return [(weight, np.zeros(len(weight), weight.dtype) if bias is None else bias.cpu().numpy())]
+            return [_layer(weight.cpu().numpy(), bias)]
 
         self.stopped = self.observe(layers if self.has_weights else None)
         if self.stopped:
             raise KeyboardInterrupt
 
 
-def _thresholded(problem: Problem) -> ThresholdedCoefficients:
-    """Return the storage for weights with a threshold."""
-    rows, start = problem.rows, problem.start
-    empty: Any = sparse.csr_matrix((rows.n_labels, rows.n_features), dtype=rows.dtype)
-    device = problem.device if isinstance(rows, TrainingRows) else torch.device("cpu")
-    weight = empty if start is None else start[0][0]
-    return ThresholdedCoefficients(weight, problem.coef_threshold, torch_dtype(rows.dtype), device)
-
-
 def _with_callbacks(problem: Problem, module: Any, fit: Callable[[], Trace]) -> tuple[Any, Trace, bool]:
     """Run a fit as one epoch, of one batch, of a net; return net, trace, and whether a callback has ended the fit."""
     from sk_quadrant._solvers.nets import LabelNet, run
 
-    net = LabelNet.around(module, problem.loss, problem.device, max_epochs=1, callbacks=problem.callbacks)
-    net.optimizer_ = None
     rows, traces = problem.rows, []
+    net = LabelNet.around(module, problem.loss, module.weight.device, max_epochs=1, callbacks=problem.callbacks)
+    net.optimizer_ = None
 
     def epoch() -> None:
         data, batch = {"dataset_train": rows, "dataset_valid": None}, {"batch": (rows, None), "training": True}

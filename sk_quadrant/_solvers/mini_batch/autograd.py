@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from sk_quadrant._solvers.mini_batch.batches import equal_sizes
 from sk_quadrant._solvers.own_modules import call, split_values
@@ -15,37 +14,21 @@ from sk_quadrant._solvers.tensors import split_targets
 
 if TYPE_CHECKING:
     from sk_quadrant._solvers.mini_batch.batches import Chunk
-    from sk_quadrant.losses import Loss
 
 
 class AutogradSteps:
-    """Steps of an optimizer on a module; the penalty is added to the gradients.
+    """Steps of the optimizer of a net; the penalty is added to the gradients.
 
     Parameters
     ----------
-    module : torch.nn.Module
-    loss : Loss
-    optimizer : torch.optim.Optimizer
-    penalty : float
-        Strength of the penalty on trained parameters of two axes or more.
-    micro_batch_size : int or None
-        Number of rows of a forward pass, None for a whole batch.
-    set_rate : callable
-        Called with the learning rate of each batch before its step.
+    net : MultiLabelNet
+        Net with module, loss, optimizer, penalty on trained parameters of two axes or more, and `micro_batch_size`.
     """
 
-    def __init__(
-        self,
-        module: nn.Module,
-        loss: Loss,
-        optimizer: Optimizer,
-        penalty: float,
-        micro_batch_size: int | None,
-        set_rate: Callable[[float], None],
-    ) -> None:
-        self.module, self.loss, self.optimizer, self.penalty = module, loss, optimizer, penalty
-        self.micro_batch_size, self.set_rate = micro_batch_size, set_rate
-        self.penalised = [weight for weight in module.parameters() if weight.requires_grad and weight.ndim > 1]
+    def __init__(self, net: Any) -> None:
+        self.module, self.loss, self.optimizer, self.penalty = net.module_, net.loss, net.optimizer_, net.penalty_
+        self.micro_batch_size, self.set_rate = net.micro_batch_size, net.set_rate
+        self.penalised = [weight for weight in self.module.parameters() if weight.requires_grad and weight.ndim > 1]
 
     def run(self, chunk: Chunk, rates: Sequence[float]) -> float:
         """Take a step on each batch and return the sum of the losses of rows, each before its step."""

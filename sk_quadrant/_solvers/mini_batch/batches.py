@@ -30,17 +30,16 @@ class Chunk:
         Features and targets, as `BatchData.rows` returns them.
     sizes : list of int
         Rows of each batch.
-    counts : list of int or None, default=None
-        Number of rows of each batch over all processes, None if all are in this process.
+    counts : list of int
+        Number of rows of each batch over all processes.
     has_ones : bool
         Whether the last column of the features is one of ones.
     """
 
     def __init__(
-        self, features: Any, y: dict[str, Tensor], sizes: list[int], counts: list[int] | None = None, *, has_ones: bool
+        self, features: Any, y: dict[str, Tensor], sizes: list[int], counts: list[int], *, has_ones: bool
     ) -> None:
-        self.features, self.y, self.sizes, self.has_ones = features, y, sizes, has_ones
-        self.counts = sizes if counts is None else counts
+        self.features, self.y, self.sizes, self.counts, self.has_ones = features, y, sizes, counts, has_ones
         self.X = features[:, :-1] if has_ones else features
         self.targets, self.mask, self.label_weight, self.row_weight = split_targets(y)
 
@@ -110,7 +109,7 @@ class Mixture:
             mixed: Any = features.mixed_with(self.partners, self.share)
         else:
             mixed = self._mix(features, torch.ones_like(rows))
-        return Chunk(mixed, y, chunk.sizes, has_ones=chunk.has_ones)
+        return Chunk(mixed, y, chunk.sizes, chunk.counts, has_ones=chunk.has_ones)
 
     def _mix(self, values: Tensor, weight: Tensor) -> Tensor:
         """Return combinations of values (n_rows, n_columns) with weights of that shape, or one per row."""
@@ -167,11 +166,12 @@ class Batches:
         """
         order, start = self._order(), 0
         rng = np.random.default_rng([self.seed or 0, self.epoch, 1]) if self.mixup_alpha else None
+        # the number of rows of a batch that are in this process varies if there are several
+        reuse &= self.data.exchange is None and self.data.has_ones and torch.device(self.device).type == "cpu"
         for sizes in self._sizes_of_chunks():
             rows = order[start : start + sum(sizes)]
             start += len(rows)
-            gather = self._overwrite if reuse and self._is_reusable() else self._gather
-            chunk = gather(*self.data.in_process(rows, sizes), sizes)
+            chunk = self._chunk(rows, sizes, reuse=reuse)
             yield chunk if rng is None else Mixture(sizes, self.mixup_alpha, rng).of(chunk)
 
     def _sizes_of_chunks(self) -> list[list[int]]:
@@ -184,19 +184,15 @@ class Batches:
             return np.arange(len(self.data))
         return np.random.default_rng([self.seed, self.epoch]).permutation(len(self.data))
 
-    def _is_reusable(self) -> bool:
-        # the number of rows of a batch that are in this process varies if there are several
-        return self.data.exchange is None and self.data.has_ones and torch.device(self.device).type == "cpu"
-
-    def _gather(self, rows: NDArray[np.intp], sizes: list[int], counts: list[int]) -> Chunk:
-        return Chunk(*self.data.rows(rows, self.device), sizes, counts, has_ones=self.data.has_ones)
-
-    def _overwrite(self, rows: NDArray[np.intp], sizes: list[int], counts: list[int]) -> Chunk:
-        chunk = self._chunks.get(tuple(sizes))
-        if chunk is None:
-            chunk = self._chunks[tuple(sizes)] = self._gather(rows, sizes, counts)
-        else:
+    def _chunk(self, rows: NDArray[np.intp], sizes: list[int], *, reuse: bool) -> Chunk:
+        chunk = self._chunks.get(tuple(sizes)) if reuse else None
+        if chunk is not None:
             self.data.rows(rows, self.device, out=(chunk.features, chunk.y))
+            return chunk
+        here, sizes_here = self.data.in_process(rows, sizes)
+        chunk = Chunk(*self.data.rows(here, self.device), sizes_here, sizes, has_ones=self.data.has_ones)
+        if reuse:
+            self._chunks[tuple(sizes)] = chunk
         return chunk
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from functools import partial
 from itertools import islice
@@ -16,8 +15,9 @@ from skorch.history import History
 from torch import Tensor
 
 from sk_quadrant._solvers.mini_batch.autograd import AutogradSteps
-from sk_quadrant._solvers.mini_batch.batches import Batches, Chunk
+from sk_quadrant._solvers.mini_batch.batches import Batches
 from sk_quadrant._solvers.mini_batch.data import BatchData
+from sk_quadrant._solvers.mini_batch.schedule import Schedule
 from sk_quadrant._solvers.mini_batch.steps import AnalyticSteps, can_step, key_of, read_moments, write_moments
 from sk_quadrant._solvers.modules import LinearScores, Network, read_layers
 from sk_quadrant._solvers.nets import LabelNet
@@ -33,8 +33,8 @@ from sk_quadrant._solvers.own_modules import (
 
 if TYPE_CHECKING:
     from sk_quadrant._model.fitted import FittedModel
-    from sk_quadrant._solvers.mini_batch.schedule import Schedule
 
+CONSTANT = Schedule(1.0)
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 
@@ -53,8 +53,8 @@ class MultiLabelNet(LabelNet):
         Source of the order of rows.
     seed_is_free : bool, default=False
         Whether the seed is arbitrary: resumed training then continues with the seed of the checkpoint.
-    schedule : Schedule or None, default=None
-        Learning rate of each step, None for `lr`.
+    schedule : Schedule, default=CONSTANT
+        Learning rate of each step; that of the optimizer if it is constant.
     mixup_alpha : float, default=0.0
         If positive, rows are mixed within their batch.
     validation_fraction : float, default=0.0
@@ -78,7 +78,7 @@ class MultiLabelNet(LabelNet):
         C: float = np.inf,
         seed: int = 0,
         seed_is_free: bool = False,
-        schedule: Schedule | None = None,
+        schedule: Schedule = CONSTANT,
         mixup_alpha: float = 0.0,
         validation_fraction: float = 0.0,
         micro_batch_size: int | None = None,
@@ -151,7 +151,6 @@ class MultiLabelNet(LabelNet):
             iterator.epoch = len(self.history) - 1
             self.rates_ = self._rates(iterator)
             self.history.record("learning_rate", float(self.rates_[-1]))
-            self.pending_rates_ = iter(self.rates_.tolist())
         if isinstance(iterator, Batches) and not self._shows_batches():
             self._record_epoch(prefix, len(iterator.data), self._mean_loss(iterator, training=training))
         else:
@@ -159,17 +158,16 @@ class MultiLabelNet(LabelNet):
 
     def _rates(self, batches: Batches) -> NDArray[np.float64]:
         """Return the learning rate of each step of the current epoch."""
-        if self.schedule is None or self.schedule.is_constant:
+        if self.schedule.is_constant:
             return np.full(len(batches), self.optimizer_.param_groups[-1]["lr"])
         steps = np.arange(len(batches)) + batches.epoch * len(batches)
         return self.schedule.rates(steps, self.max_epochs * len(batches))
 
-    def _follow_schedule(self, rate: float) -> None:
-        """Set the learning rate of the step; groups of parameters keep the ratios of their rates."""
-        if self.schedule is None or self.schedule.is_constant:
-            return
-        for group, first in zip(self.optimizer_.param_groups, self.first_rates_, strict=True):
-            group["lr"] = rate * (first / self.schedule.initial)
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate of a step; groups of parameters keep the ratios of their rates."""
+        if not self.schedule.is_constant:
+            for group, first in zip(self.optimizer_.param_groups, self.first_rates_, strict=True):
+                group["lr"] = float(rate * (first / self.schedule.initial))
 
     def _shows_batches(self) -> bool:
         """Whether a callback needs single batches."""
@@ -200,52 +198,39 @@ class MultiLabelNet(LabelNet):
         return sum(steps.run(chunk, list(islice(rates, len(chunk.sizes)))) for chunk in chunks)
 
     def _steps(self, data: BatchData) -> AnalyticSteps | AutogradSteps:
-        if data.exchange is None and not can_step(self, data.X, self.device):
-            return self._autograd()
-        if self.steps_ is None or self.steps_.key != key_of(self.module_, self.optimizer_, self.penalty_):
-            loss = self.criterion_.loss
-            self.steps_ = AnalyticSteps(self.module_, loss, self.optimizer_, self.penalty_, data.exchange)
+        if data.exchange is None and not can_step(self, data.X):
+            return AutogradSteps(self)
+        if self.steps_ is None or self.steps_.key != key_of(self):
+            self.steps_ = AnalyticSteps(self, data.exchange)
         return self.steps_
 
-    def _autograd(self) -> AutogradSteps:
-        return AutogradSteps(
-            self.module_,
-            self.criterion_.loss,
-            self.optimizer_,
-            self.penalty_,
-            self.micro_batch_size,
-            self._follow_schedule,
-        )
-
-    def _evaluate(self, batches: Batches) -> float:
-        """Return the sum of the losses of the rows in this process."""
-        return sum(self._loss_of(chunk) for chunk in batches.chunks())
-
     @torch.no_grad()
-    def _loss_of(self, chunk: Chunk) -> float:
-        """Return the sum of the losses of some rows; a module of the user sees them in batches."""
-        steps = self._autograd()
-        scores = [steps.scores(*batch) for batch in chunk.batches] if self.is_own else [self.module_(chunk.X)]
-        chunk.scores.copy_(torch.cat(scores))
-        return chunk.total_loss(self.criterion_.loss)
+    def _evaluate(self, batches: Batches) -> float:
+        """Return the sum of the losses of the rows in this process; a module of the user sees them in batches."""
+        steps, total = AutogradSteps(self), 0.0
+        for chunk in batches.chunks():
+            parts = [steps.scores(*batch) for batch in chunk.batches] if self.is_own else [self.module_(chunk.X)]
+            chunk.scores.copy_(torch.cat(parts))
+            total += chunk.total_loss(self.loss)
+        return total
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Take a step, at the learning rate of the schedule."""
-        self._follow_schedule(next(self.pending_rates_))
+        self.set_rate(self.rates_[len(self.history[-1, "batches"]) - 1])
         step: dict[str, Any] = super().train_step(batch, **fit_params)
         return step
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute scores, loss, and the gradient of loss and penalty; the returned loss has no penalty."""
         self._set_training(True)
-        scores = self._autograd().backward(*batch)
+        scores = AutogradSteps(self).backward(*batch)
         return {"loss": self.criterion_(scores, batch[1]), "y_pred": scores}
 
     @torch.no_grad()
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute scores and loss of a batch."""
         self._set_training(False)
-        scores = self._autograd().scores(*batch)
+        scores = AutogradSteps(self).scores(*batch)
         return {"loss": self.criterion_(scores, batch[1]), "y_pred": scores}
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
@@ -261,21 +246,20 @@ class MultiLabelNet(LabelNet):
         """Return what determines training, except the data and the initial state."""
         groups = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer_.param_groups]
         return (
-            str(self.module_), describe(type(self.module_)), self.criterion_.loss, type(self.optimizer_).__name__,
+            str(self.module_), describe(type(self.module_)), self.loss, type(self.optimizer_).__name__,
             groups, self.C, self.schedule, self.mixup_alpha, self.validation_fraction, self.batch_size,
             self.micro_batch_size, self.max_epochs, () if self.seed_is_free else self.seed,
         )  # fmt: skip
 
     def progress(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the state of training: seed and history for JSON; module, best module and moments as arrays."""
-        history = json.loads(json.dumps(self.history.to_list(), default=lambda value: value.item()))
         parts = {"module": state_arrays(self.module_.state_dict())}
         if self.best_weights_ is not None:
             parts["best"] = state_arrays(self.best_weights_)
         for k, moments in enumerate(read_moments(self.optimizer_, self.module_)):
             parts[f"moments{k}"] = moments
         arrays = {f"{part}-{name}": array for part, named in parts.items() for name, array in named.items()}
-        return {"seed": self.seed, "history": history}, arrays
+        return {"seed": self.seed, "history": self.history.to_list()}, arrays
 
     def restore(self, description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Restore the state that `progress` has returned."""

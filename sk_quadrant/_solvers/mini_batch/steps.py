@@ -6,7 +6,7 @@ steps of skorch with autograd, with a few tensor operations each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,6 @@ from sk_quadrant._solvers.tensors import SparseRows
 
 if TYPE_CHECKING:
     from sk_quadrant._solvers.mini_batch.batches import Chunk
-    from sk_quadrant.losses import Loss
 
 
 class PackedLayer:
@@ -39,8 +38,9 @@ class PackedLayer:
     """
 
     def __init__(self, layer: LinearScores, *, is_first: bool) -> None:
-        self.theta, views = pack([parameter.detach() for parameter in layer.parameters()])
-        for parameter, view in zip(layer.parameters(), views, strict=True):
+        self.parameters = list(layer.parameters())
+        self.theta, views = pack([parameter.detach() for parameter in self.parameters])
+        for parameter, view in zip(self.parameters, views, strict=True):
             parameter.data = view
         self.n_in, self.has_bias = layer.weight.shape[1], layer.bias is not None
         self.is_direct = is_first or not self.has_bias  # then inputs have a column for each row of theta
@@ -88,23 +88,19 @@ class AnalyticSteps:
 
     Parameters
     ----------
-    module : LinearScores or Network
-    loss : Loss
-    optimizer : torch.optim.Optimizer
-    penalty : float
-        Strength of the penalty on the weights.
-    exchange : object or None, default=None
+    net : MultiLabelNet
+        Net with a module of type `LinearScores` or `Network`.
+    exchange : object or None
         See `BatchData`.
     """
 
-    def __init__(self, module: Any, loss: Loss, optimizer: Optimizer, penalty: float, exchange: Any = None) -> None:
-        self.loss, self.penalty, self.exchange = loss, penalty, exchange
+    def __init__(self, net: Any, exchange: Any) -> None:
+        module, self.loss, self.penalty, self.exchange = net.module_, net.loss, net.penalty_, exchange
         self.layers = [PackedLayer(layer, is_first=not k) for k, layer in enumerate(module.layers)]
-        self.hidden = self.layers[:-1]
-        self.skips = getattr(module, "skips", [])
+        self.hidden, self.skips = self.layers[:-1], getattr(module, "skips", [])
         self.activation = ACTIVATIONS[getattr(module, "activation", "identity")]
-        self.update = UPDATES[type(optimizer)](module, optimizer, self.layers)
-        self.key = key_of(module, optimizer, penalty)
+        self.step = STEPS[type(net.optimizer_)](net.optimizer_, self.layers)
+        self.key = key_of(net)
         if exchange is not None:
             exchange.open([layer.gradient for layer in self.layers])
 
@@ -120,24 +116,21 @@ class AnalyticSteps:
         """
         loss_gradient, exchange, penalty, last = self.loss.gradient, self.exchange, self.penalty, self.layers[-1]
         steps = zip(chunk.views, chunk.counts, rates, strict=True)
-        try:
-            for (x, scores, targets, mask, label_weight, row_weight), n_rows, rate in steps:
-                x, tape = self._forward_hidden(x) if self.hidden else (last.inputs(x), None)
-                last.forward(x, scores)
-                gradient = loss_gradient(scores, targets, mask, label_weight)
-                if row_weight is not None:
-                    gradient = gradient * row_weight
-                last.backward(x, gradient, 1 / n_rows)
-                if tape:
-                    self._backward_hidden(gradient @ last.weight.T, tape, 1 / n_rows)
-                if exchange is not None:
-                    exchange.sum_gradients()
-                if penalty:
-                    for layer in self.layers:
-                        layer.weight_gradient.add_(layer.weight, alpha=penalty)
-                self.update(rate)
-        finally:
-            self.update.finish()
+        for (x, scores, targets, mask, label_weight, row_weight), n_rows, rate in steps:
+            x, tape = self._forward_hidden(x) if self.hidden else (last.inputs(x), None)
+            last.forward(x, scores)
+            gradient = loss_gradient(scores, targets, mask, label_weight)
+            if row_weight is not None:
+                gradient = gradient * row_weight
+            last.backward(x, gradient, 1 / n_rows)
+            if tape:
+                self._backward_hidden(gradient @ last.weight.T, tape, 1 / n_rows)
+            if exchange is not None:
+                exchange.sum_gradients()
+            if penalty:
+                for layer in self.layers:
+                    layer.weight_gradient.add_(layer.weight, alpha=penalty)
+            self.step(rate)
         return chunk.total_loss(self.loss)
 
     def _forward_hidden(self, x: Any) -> tuple[Tensor, list[tuple[Any, ...]]]:
@@ -169,103 +162,75 @@ def pack(tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
     return packed, [packed[:n_in].T, *packed[n_in:]]
 
 
-def key_of(module: Any, optimizer: Optimizer, penalty: float) -> tuple[Any, ...]:
+def key_of(net: Any) -> tuple[Any, ...]:
     """Return what changes if steps must be made anew: model, optimizer, penalty, or the memory of their tensors."""
-    states = (optimizer.state[parameter].values() for parameter in module.parameters())
-    memory = [tensor.data_ptr() for tensors in (module.parameters(), *states) for tensor in tensors]
-    return id(module), id(optimizer), penalty, memory
+    parameters = list(net.module_.parameters())
+    states = (net.optimizer_.state[parameter].values() for parameter in parameters)
+    memory = [tensor.data_ptr() for tensors in (parameters, *states) for tensor in tensors]
+    return id(net.module_), id(net.optimizer_), net.penalty_, memory
 
 
-def can_step(net: Any, X: Any, device: Any) -> bool:
-    """Whether the steps of a skorch net on such features are those of `AnalyticSteps`."""
+def can_step(net: Any, X: Any) -> bool:
+    """Whether the steps of a net on such features are those of `AnalyticSteps`."""
+    device = torch.device(net.device).type
     return (
-        type(net.module_) in (LinearScores, Network)
-        and type(net.optimizer_) in UPDATES
+        isinstance(net.module_, LinearScores | Network)
         and len(net.optimizer_.param_groups) == 1
         and all(parameter.requires_grad for parameter in net.module_.parameters())
-        and (not sparse.issparse(X) or torch.device(device).type == "cpu")
-        and (not isinstance(net.optimizer_, AdamW) or fused_kernel_works(torch.device(device).type))
+        and (not sparse.issparse(X) or device == "cpu")
+        and (not isinstance(net.optimizer_, AdamW) or fused_kernel_works(device))
     )
 
 
-class Update:
-    """Steps of an optimizer on packed parameters, by kernels rather than by its own method.
-
-    Parameters
-    ----------
-    module : LinearScores or Network
-    optimizer : torch.optim.Optimizer
-        With one group of parameters. Its state is made to use packed memory, too.
-    layers : list of PackedLayer
-    """
-
-    moments: tuple[str, ...]  # names of the optimizer's state that are shaped like parameters
-
-    def __init__(self, module: Any, optimizer: Optimizer, layers: list[PackedLayer]) -> None:
-        (self.group,) = optimizer.param_groups
-        self.thetas, self.gradients = [layer.theta for layer in layers], [layer.gradient for layer in layers]
-        self.states = [[self._pack_state(layer, optimizer, name) for layer in module.layers] for name in self.moments]
-
-    @staticmethod
-    def _pack_state(layer: LinearScores, optimizer: Optimizer, name: str) -> Tensor:
-        """Return the state of a layer as one tensor whose memory the optimizer's state uses."""
-        states = [(optimizer.state[parameter], parameter) for parameter in layer.parameters()]
-        packed, views = pack([state.get(name, torch.zeros_like(parameter)) for state, parameter in states])
-        for (state, _), view in zip(states, views, strict=True):
+def pack_states(optimizer: Optimizer, layers: list[PackedLayer], name: str) -> list[Tensor]:
+    """Return the state of each layer as one tensor, whose memory the state of the optimizer then uses."""
+    packed = []
+    for layer in layers:
+        states = [optimizer.state[parameter] for parameter in layer.parameters]
+        pairs = zip(states, layer.parameters, strict=True)
+        theta, views = pack([state.get(name, torch.zeros_like(parameter)) for state, parameter in pairs])
+        for state, view in zip(states, views, strict=True):
             state[name] = view
-        return packed
-
-    def __call__(self, rate: float) -> None:
-        """Take a step at a learning rate."""
-        raise NotImplementedError
-
-    def finish(self) -> None:
-        """Update the state of the optimizer as its own method would."""
+        packed.append(theta)
+    return packed
 
 
-class AdamWUpdate(Update):
-    """AdamW, by the fused kernel that `torch.optim.AdamW` calls."""
+def adamw_step(optimizer: Optimizer, layers: list[PackedLayer]) -> Callable[[float], None]:
+    """Return a step of AdamW at a rate, by the fused kernel that `torch.optim.AdamW` calls."""
+    (group,) = optimizer.param_groups
+    means, squares = (pack_states(optimizer, layers, name) for name in ("exp_avg", "exp_avg_sq"))
+    zero, states = torch.zeros((), device=layers[0].theta.device), [optimizer.state[p] for p in group["params"]]
+    counts = torch.stack([state.get("step", zero) for state in states])
+    for state, count in zip(states, counts, strict=True):
+        state["step"] = count
+    thetas, gradients = [layer.theta for layer in layers], [layer.gradient for layer in layers]
+    steps, (beta1, beta2), eps = [counts[0]] * len(layers), group["betas"], group["eps"]
 
-    moments = ("exp_avg", "exp_avg_sq")
-
-    def __init__(self, module: Any, optimizer: Optimizer, layers: list[PackedLayer]) -> None:
-        super().__init__(module, optimizer, layers)
-        self.means, self.squares = self.states
-        zero = torch.zeros((), device=layers[0].theta.device)
-        self.steps = [optimizer.state[parameter].setdefault("step", zero.clone()) for parameter in self.group["params"]]
-        self.count = self.steps[0].clone()
-        self.counts = [self.count] * len(layers)
-        self.beta1, self.beta2 = self.group["betas"]
-        self.eps = self.group["eps"]
-
-    def __call__(self, rate: float) -> None:
-        """Take a step at a learning rate."""
-        self.count.add_(1)
+    def step(rate: float) -> None:
+        counts.add_(1)
         torch._fused_adamw_(
-            self.thetas, self.gradients, self.means, self.squares, [], self.counts, lr=rate, beta1=self.beta1,
-            beta2=self.beta2, weight_decay=0.0, eps=self.eps, amsgrad=False, maximize=False,
+            thetas, gradients, means, squares, [], steps, lr=rate, beta1=beta1, beta2=beta2, weight_decay=0.0, eps=eps,
+            amsgrad=False, maximize=False,
         )  # fmt: skip
 
-    def finish(self) -> None:
-        """Write the number of steps to the optimizer's state."""
-        for step in self.steps:
-            step.copy_(self.count)
+    return step
 
 
-class NesterovUpdate(Update):
-    """Stochastic gradient descent with Nesterov momentum."""
+def nesterov_step(optimizer: Optimizer, layers: list[PackedLayer]) -> Callable[[float], None]:
+    """Return a step of stochastic gradient descent with Nesterov momentum at a rate."""
+    (group,) = optimizer.param_groups
+    momentum, buffers = group["momentum"], pack_states(optimizer, layers, "momentum_buffer")
+    parts = [(layer.theta, layer.gradient, buffer) for layer, buffer in zip(layers, buffers, strict=True)]
 
-    moments = ("momentum_buffer",)
-
-    def __call__(self, rate: float) -> None:
-        """Take a step at a learning rate."""
-        momentum = self.group["momentum"]
-        for theta, gradient, buffer in zip(self.thetas, self.gradients, *self.states, strict=True):
+    def step(rate: float) -> None:
+        for theta, gradient, buffer in parts:
             buffer.mul_(momentum).add_(gradient)
             theta.add_(gradient, alpha=-rate).add_(buffer, alpha=-rate * momentum)
 
+    return step
 
-UPDATES: dict[type[Optimizer], type[Update]] = {AdamW: AdamWUpdate, SGD: NesterovUpdate}
+
+STEPS: dict[type[Optimizer], Callable[..., Callable[[float], None]]] = {AdamW: adamw_step, SGD: nesterov_step}
 
 
 @lru_cache

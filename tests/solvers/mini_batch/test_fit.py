@@ -152,7 +152,7 @@ def test_mixed_targets_have_the_mixed_loss(kind):
         parts["targets"] = parts["targets"] * parts["mask"]
     features = torch.cat([random(12, 3), torch.ones(12, 1, dtype=torch.float64)], dim=1)
     sizes = [5, 4, 3]
-    chunk = Chunk(features, parts, sizes, has_ones=True)
+    chunk = Chunk(features, parts, sizes, sizes, has_ones=True)
     mixture = Mixture(sizes, 0.7, np.random.default_rng(0))
     mixed = mixture.of(chunk)
 
