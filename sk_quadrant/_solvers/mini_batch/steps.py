@@ -47,10 +47,6 @@ class PackedLayer:
         self.gradient = torch.zeros_like(self.theta)
         self.weight, self.weight_gradient = self.theta[: self.n_in], self.gradient[: self.n_in]
 
-    def inputs(self, x: Any) -> Any:
-        """Return inputs, with the column of ones of features if the intercepts multiply it."""
-        return x if self.has_bias or isinstance(x, SparseRows) else x[:, : self.n_in]
-
     def dense_inputs(self, x: Any) -> Tensor:
         """Return inputs as a dense tensor without the column of ones."""
         dense: Tensor = x.to_dense() if isinstance(x, SparseRows) else x[:, : self.n_in]
@@ -98,6 +94,7 @@ class AnalyticSteps:
         module, self.loss, self.penalty, self.exchange = net.module_, net.loss, net.penalty_, exchange
         self.layers = [PackedLayer(layer, is_first=not k) for k, layer in enumerate(module.layers)]
         self.hidden, self.skips = self.layers[:-1], getattr(module, "skips", [])
+        self.weights = [(layer.weight, layer.weight_gradient) for layer in self.layers]
         self.activation = ACTIVATIONS[getattr(module, "activation", "identity")]
         self.step = STEPS[type(net.optimizer_)](net.optimizer_, self.layers)
         self.key = key_of(net)
@@ -114,10 +111,12 @@ class AnalyticSteps:
         rates : sequence of float
             Learning rate of each batch.
         """
-        loss_gradient, exchange, penalty, last = self.loss.gradient, self.exchange, self.penalty, self.layers[-1]
+        loss_gradient, penalty, hidden, last = self.loss.gradient, self.penalty, self.hidden, self.layers[-1]
+        has_unused_ones = chunk.has_ones and not last.has_bias
         steps = zip(chunk.views, chunk.counts, rates, strict=True)
         for (x, scores, targets, mask, label_weight, row_weight), n_rows, rate in steps:
-            x, tape = self._forward_hidden(x) if self.hidden else (last.inputs(x), None)
+            x = x[:, :-1] if has_unused_ones else x
+            x, tape = self._forward_hidden(x) if hidden else (x, None)
             last.forward(x, scores)
             gradient = loss_gradient(scores, targets, mask, label_weight)
             if row_weight is not None:
@@ -125,18 +124,17 @@ class AnalyticSteps:
             last.backward(x, gradient, 1 / n_rows)
             if tape:
                 self._backward_hidden(gradient @ last.weight.T, tape, 1 / n_rows)
-            if exchange is not None:
-                exchange.sum_gradients()
+            if self.exchange is not None:
+                self.exchange.sum_gradients()
             if penalty:
-                for layer in self.layers:
-                    layer.weight_gradient.add_(layer.weight, alpha=penalty)
+                for weight, weight_gradient in self.weights:
+                    weight_gradient.add_(weight, alpha=penalty)
             self.step(rate)
         return chunk.total_loss(self.loss)
 
     def _forward_hidden(self, x: Any) -> tuple[Tensor, list[tuple[Any, ...]]]:
         """Return the input of the last layer, and of each hidden one input, inner values and output."""
         tape = []
-        x = self.hidden[0].inputs(x)
         for layer, skip in zip(self.hidden, self.skips, strict=True):
             inner = layer.forward(x)
             outputs = self.activation.forward(inner)
