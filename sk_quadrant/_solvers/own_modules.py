@@ -226,22 +226,6 @@ def frozen_in_evaluation(module: nn.Module) -> list[str]:
     ]
 
 
-def state_arrays(state: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Return the tensors of a state as arrays, in single precision if NumPy does not have theirs.
-
-    Raises
-    ------
-    TypeError
-        If the state holds anything but tensors.
-    """
-    for name, value in state.items():
-        if not isinstance(value, Tensor):
-            raise TypeError(
-                f"Checkpoint saves tensors only, but the state of module has {name} of type {type(value).__name__}."
-            )
-    return {name: as_array(value) for name, value in state.items()}
-
-
 def as_array(tensor: Tensor) -> NDArray[Any]:
     """Return a tensor as a new array, in single precision if NumPy does not have its precision."""
     if tensor.is_floating_point() and tensor.dtype not in PLAIN_DTYPES:

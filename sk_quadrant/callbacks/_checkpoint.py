@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import joblib
+import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
-from sk_quadrant._arrays import row_blocks
+DIGEST_SIZE = 16  # bytes
 
 
 class Checkpoint(Callback):
     """Save the state of training after epochs, and resume from it when the same fit is started again.
 
     If the process dies, run the same program again: `fit` resumes after the last saved epoch, and its coefficients are
-    those of an uninterrupted fit, bit for bit on the CPU. The file holds plain arrays. Its name is a hash of data and
-    parameters, so that other fits, such as those of a grid search, ignore it; it is removed after training. The state
-    of other callbacks is not saved.
+    those of an uninterrupted fit, bit for bit on the CPU. The file holds tensors and plain values, and is read without
+    running code from it. Its name is a hash of data and parameters, so that other fits, such as those of a grid search,
+    ignore it; it is removed after training. The state of other callbacks is not saved.
 
     Parameters
     ----------
@@ -71,6 +73,8 @@ class Checkpoint(Callback):
         ------
         ValueError
             If the solver does not train by epochs, `every` is below 1, or the file is truncated or altered.
+        TypeError
+            If the state of a module holds anything but tensors.
         OSError
             If the folder cannot be written.
         """
@@ -78,10 +82,14 @@ class Checkpoint(Callback):
             raise ValueError("Checkpoint needs a solver that trains by epochs, such as 'adamw'.")
         if self.every < 1:
             raise ValueError(f"every must be at least 1, got {self.every}.")
-        self.path_ = Path(self.folder) / f"{fingerprint(net, X)}.npz"
-        self._do(lambda: self.path_.parent.mkdir(parents=True, exist_ok=True))
+        others = [name for name, part in net.module_.state_dict().items() if not isinstance(part, torch.Tensor)]
+        if others:
+            raise TypeError(f"Checkpoint saves tensors only, but the state of module has {others[0]!r}, which is none.")
+        self.path_ = Path(self.folder) / f"{joblib.hash((net.description(), X.arrays()))}.pt"
+        with explained(self.path_):
+            self.path_.parent.mkdir(parents=True, exist_ok=True)
         if self.path_.exists():
-            net.restore(*read(self.path_))
+            net.restore(read(self.path_))
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Save the state of training every `every` epochs; skorch calls it.
@@ -99,9 +107,8 @@ class Checkpoint(Callback):
             If the file cannot be written; the last complete one is kept.
         """
         if len(net.history) % self.every == 0:
-            description, arrays = net.progress()
-            text = json.dumps(description | {"arrays": sorted(arrays)}, default=np.generic.item)
-            self._do(lambda: self._write({"description": np.array(text), **arrays}))
+            with explained(self.path_):
+                write(self.path_, net.progress())
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Remove the file after training, unless it was interrupted; skorch calls it.
@@ -114,35 +121,42 @@ class Checkpoint(Callback):
             Not used.
         """
         if not net.interrupted_:
-            self._do(lambda: self.path_.unlink(missing_ok=True))
-
-    def _write(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Replace the file atomically, so that it is complete at any time."""
-        new = self.path_.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            with new.open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.path_)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            raise
-
-    def _do(self, action: Any) -> None:
-        try:
-            action()
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"the checkpoint could not be written: {error.strerror or error}. The last complete one, if any, is "
-                "kept, and the same fit resumes from it",
-                str(self.path_),
-            ) from error
+            with explained(self.path_):
+                self.path_.unlink(missing_ok=True)
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return the description and the arrays of a file.
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Say what an error of the operating system means for training."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"the checkpoint could not be written: {error.strerror or error}. The last complete one, if any, is kept, "
+            "and the same fit resumes from it",
+            str(path),
+        ) from error
+
+
+def write(path: Path, progress: dict[str, Any]) -> None:
+    """Replace a file atomically, so that it is complete at any time."""
+    buffer, new = BytesIO(), path.with_suffix(f".{os.getpid()}.tmp")
+    torch.save(progress, buffer)
+    try:
+        with new.open("wb") as file:
+            file.write(digest(buffer.getvalue()))
+            file.write(buffer.getvalue())
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the content of a file.
 
     Raises
     ------
@@ -150,26 +164,13 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         If the file is truncated or altered.
     """
     with path.open("rb") as file:
-        try:
-            with np.load(file, allow_pickle=False) as saved:
-                arrays = {name: saved[name] for name in saved.files}
-            description = json.loads(str(arrays.pop("description")))
-            if description.pop("arrays") != sorted(arrays):
-                raise ValueError(f"it holds only the arrays {sorted(arrays)}")
-        except Exception as error:  # a corrupt archive can raise anything
-            raise ValueError(
-                f"{path} is truncated, altered or not a checkpoint ({type(error).__name__}: {error}). Remove it to "
-                "train from the start."
-            ) from error
-    return description, arrays
+        expected, content = file.read(DIGEST_SIZE), file.read()
+    if digest(content) != expected:
+        raise ValueError(f"{path} is truncated, altered or not a checkpoint. Remove it to train from the start.")
+    progress: dict[str, Any] = torch.load(BytesIO(content), "cpu", weights_only=True)
+    return progress
 
 
-def fingerprint(net: NeuralNet, data: Any) -> str:
-    """Return a hash of the data and of the parameters of a net."""
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(repr(net.description()).encode())
-    for array in data.arrays():
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        for rows in row_blocks(len(array), 4096):  # other memory orders are copied block by block
-            digest.update(np.ascontiguousarray(array[rows]).tobytes())
-    return digest.hexdigest()
+def digest(content: bytes) -> bytes:
+    """Return a hash."""
+    return hashlib.blake2b(content, digest_size=DIGEST_SIZE).digest()

@@ -9,6 +9,7 @@ import textwrap
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 from sklearn.base import clone
 from skorch.callbacks import Callback
@@ -181,7 +182,7 @@ def test_a_disk_that_fails_is_reported_and_the_last_good_file_kept(number, words
     assert info.value.errno == number
     monkeypatch.undo()
     (file,) = tmp_path.iterdir()
-    assert file.suffix == ".npz"
+    assert file.suffix == ".pt"
     continued = make_classifier(tmp_path).fit(*data)
     np.testing.assert_array_equal(continued.coef_, make_classifier(tmp_path / "whole").fit(*data).coef_)
 
@@ -201,7 +202,7 @@ def test_a_truncated_file_is_reported_before_training(share, file, data):
     file.write_bytes(content[: int(share * len(content))])
     clf = make_classifier(file.parent)
     with pytest.raises(
-        ValueError, match=r"\.npz is truncated, altered or not a checkpoint .* Remove it to train from the start"
+        ValueError, match=r"\.pt is truncated, altered or not a checkpoint. Remove it to train from the start"
     ):
         clf.fit(*data)
     assert not hasattr(clf, "coef_")
@@ -209,22 +210,28 @@ def test_a_truncated_file_is_reported_before_training(share, file, data):
     clf.fit(*data)
 
 
-def test_no_altered_array_goes_unnoticed(file):
-    """A changed bit anywhere makes the file be refused, or changes nothing that is read from it."""
-    content, (description, arrays) = file.read_bytes(), _checkpoint.read(file)
-    refused = 0
+def test_no_altered_bit_goes_unnoticed(file):
+    """A changed bit anywhere makes the file be refused."""
+    content = file.read_bytes()
     for position in range(0, len(content), 23):
         file.write_bytes(content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :])
-        try:
-            found, others = _checkpoint.read(file)
-        except ValueError as error:
-            assert "is truncated, altered or not a checkpoint" in str(error)  # noqa: PT017
-            refused += 1
-        else:
-            assert found == description
-            assert others.keys() == arrays.keys()
-            assert all(np.array_equal(others[name], array) for name, array in arrays.items())
-    assert refused > 10
+        with pytest.raises(ValueError, match="is truncated, altered or not a checkpoint"):
+            _checkpoint.read(file)
+
+
+def test_a_state_that_is_no_tensor_is_refused_before_training(data, tmp_path):
+    """A module with other state could not be restored from tensors."""
+
+    class Stateful(torch.nn.Linear):
+        def get_extra_state(self):
+            return {"calls": 3}
+
+        def set_extra_state(self, state):
+            pass
+
+    clf = make_classifier(tmp_path, module=Stateful(2, 2))
+    with pytest.raises(TypeError, match="saves tensors only, but the state of module has '_extra_state'"):
+        clf.fit(*data)
 
 
 def test_a_folder_that_cannot_be_made_is_reported_before_training(data, tmp_path):

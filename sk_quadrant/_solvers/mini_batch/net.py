@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import json
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -18,17 +18,17 @@ from sk_quadrant._solvers.mini_batch.autograd import AutogradSteps
 from sk_quadrant._solvers.mini_batch.batches import Batches
 from sk_quadrant._solvers.mini_batch.data import BatchData
 from sk_quadrant._solvers.mini_batch.schedule import Schedule
-from sk_quadrant._solvers.mini_batch.steps import AnalyticSteps, can_step, key_of, read_moments, write_moments
+from sk_quadrant._solvers.mini_batch.steps import AnalyticSteps, can_step, key_of, read_moments
 from sk_quadrant._solvers.modules import LinearScores, Network, read_layers
 from sk_quadrant._solvers.nets import LabelNet
 from sk_quadrant._solvers.own_modules import (
+    as_array,
     as_values,
     describe,
     float_dtype,
     frozen_in_evaluation,
     pass_to,
     scores_in,
-    state_arrays,
 )
 
 if TYPE_CHECKING:
@@ -243,36 +243,34 @@ class MultiLabelNet(LabelNet):
         return self.module_ if self.is_own else read_layers(self.module_)
 
     def description(self) -> tuple[Any, ...]:
-        """Return what determines training, except the data and the initial state."""
+        """Return what determines training, except the data, as plain values and arrays."""
         groups = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer_.param_groups]
-        return (
-            str(self.module_), describe(type(self.module_)), self.loss, type(self.optimizer_).__name__,
-            groups, self.C, self.schedule, self.mixup_alpha, self.validation_fraction, self.batch_size,
-            self.micro_batch_size, self.max_epochs, () if self.seed_is_free else self.seed,
+        parameters = (
+            str(self.module_), describe(type(self.module_)), repr(self.loss), type(self.optimizer_).__name__, groups,
+            self.C, self.schedule, self.mixup_alpha, self.validation_fraction, self.batch_size, self.micro_batch_size,
+            self.max_epochs,
         )  # fmt: skip
+        if self.seed_is_free:
+            return parameters
+        state = [as_array(part) for part in self.module_.state_dict().values()]
+        return *parameters, self.seed, state, read_moments(self.optimizer_, self.module_)
 
-    def progress(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return the state of training: seed and history for JSON; module, best module and moments as arrays."""
-        parts = {"module": state_arrays(self.module_.state_dict())}
-        if self.best_weights_ is not None:
-            parts["best"] = state_arrays(self.best_weights_)
-        for k, moments in enumerate(read_moments(self.optimizer_, self.module_)):
-            parts[f"moments{k}"] = moments
-        arrays = {f"{part}-{name}": array for part, named in parts.items() for name, array in named.items()}
-        return {"seed": self.seed, "history": self.history.to_list()}, arrays
+    def progress(self) -> dict[str, Any]:
+        """Return the state of training, as tensors and plain values."""
+        return {
+            "seed": self.seed,
+            "history": json.dumps(self.history.to_list(), default=np.generic.item),
+            "module": self.module_.state_dict(),
+            "best": self.best_weights_,
+            "moments": self.optimizer_.state_dict()["state"],
+        }
 
-    def restore(self, description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+    def restore(self, progress: dict[str, Any]) -> None:
         """Restore the state that `progress` has returned."""
-        self.seed = description["seed"]
-        self.history = History(description["history"])
-        parts: dict[str, dict[str, Any]] = defaultdict(dict)
-        for key, array in arrays.items():
-            part, name = key.split("-", maxsplit=1)
-            parts[part][name] = torch.as_tensor(array)
-        self.module_.load_state_dict(parts["module"])
-        self.best_weights_ = parts["best"] or None
-        moments = [parts[f"moments{k}"] for k, _ in enumerate(self.module_.parameters())]
-        write_moments(self.optimizer_, self.module_, moments)
+        self.seed, self.best_weights_ = progress["seed"], progress["best"]
+        self.history = History(json.loads(progress["history"]))
+        self.module_.load_state_dict(progress["module"])
+        self.optimizer_.load_state_dict(self.optimizer_.state_dict() | {"state": progress["moments"]})
 
 
 def net_of(model: FittedModel) -> MultiLabelNet:
