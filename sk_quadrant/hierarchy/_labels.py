@@ -97,14 +97,7 @@ class LabelHierarchy:
     @cached_property
     def upwards(self) -> tuple[int, ...]:
         """Labels that have a parent, the deepest first."""
-        depth = {-1: -1}
-        for label in range(self.n_labels):
-            path = [label]
-            while path[-1] not in depth:
-                path.append(self.parents[path[-1]])
-            for above, each in zip(path[::-1], path[-2::-1], strict=False):
-                depth[each] = depth[above] + 1
-        order = sorted(range(self.n_labels), key=lambda label: -depth[label])
+        order = np.argsort(-self._ancestors.sum(axis=1), kind="stable").tolist()
         return tuple(label for label in order if self.parents[label] >= 0)
 
     def close(self, y: Any) -> Any:
@@ -134,11 +127,7 @@ class LabelHierarchy:
         if sparse.issparse(y):
             closed = ((y @ type(y)(self._ancestors)) > 0).astype(y.dtype)
             return follow_sparse_interface(type(y)(closed))
-        closed = np.array(y)
-        for label in self.upwards:
-            parent = self.parents[label]
-            closed[:, parent] = np.where(closed[:, label] == 1, 1, closed[:, parent])
-        return closed
+        return np.where((y == 1) @ self._ancestors > 0, 1, y).astype(y.dtype)
 
     def prune(self, y: Any) -> Any:
         """Return label sets without the labels whose parent is absent.
@@ -214,7 +203,14 @@ class LabelHierarchy:
     @cached_property
     def _ancestors(self) -> Any:
         """1 where the column is the label of the row or above it."""
-        return sparse.csr_array(self.close(np.eye(self.n_labels, dtype=np.int64)))
+        parents, labels = np.asarray(self.parents), np.arange(self.n_labels)
+        ancestors, above = sparse.eye_array(self.n_labels, dtype=np.int64, format="csr"), parents
+        while (above >= 0).any():
+            is_below = above >= 0
+            entries = np.ones(is_below.sum(), dtype=np.int64), (labels[is_below], above[is_below])
+            ancestors = ancestors + sparse.csr_array(entries, shape=ancestors.shape)
+            above = np.where(is_below, parents[above], -1)
+        return ancestors
 
     def _check(self, values: Any) -> None:
         if len(values.shape) != 2 or values.shape[1] != self.n_labels:

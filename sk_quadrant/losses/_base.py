@@ -442,25 +442,17 @@ class Loss(ABC):
         self, scores: Tensor, targets: Tensor, mask: Tensor | None, weight: Tensor | None, reduction: str
     ) -> None:
         """Raise unless shapes and types fit each other."""
-        shape = scores.shape
-        if targets.shape == shape and mask is None and weight is None and shape and reduction == "mean":
-            self.check_n_labels(shape[-1])
-            return
-        name, rows = type(self).__name__, shape[:-1]
+        name, shape = type(self).__name__, tuple(scores.shape)
         check_reduction(reduction, name)
         if not shape:
             raise ValueError(f"{name}: scores must have shape (..., n_labels), got ().")
-        for part, tensor, shapes in (
-            ("targets", targets, [shape]),
-            ("mask", mask, [shape]),
-            ("weight", weight, [shape, rows]),
-        ):
-            if tensor is not None and tensor.shape not in shapes:
-                allowed = " or ".join(str(tuple(one)) for one in shapes)
-                raise ValueError(
-                    f"{name}: {part} must have shape {allowed} for scores of shape {tuple(shape)}, got "
-                    f"{tuple(tensor.shape)}."
-                )
+        for part, tensor in (("targets", targets), ("mask", mask), ("weight", weight)):
+            is_weight = part == "weight"
+            if tensor is None or tensor.shape == shape or (is_weight and tensor.shape == shape[:-1]):
+                continue
+            allowed = f"{shape} or {shape[:-1]}" if is_weight else shape
+            found = tuple(tensor.shape)
+            raise ValueError(f"{name}: {part} must have shape {allowed} for scores of shape {shape}, got {found}.")
         if mask is not None and str(mask.dtype) != "torch.bool":
             raise TypeError(f"{name}: mask must be boolean, got {mask.dtype}. Use mask.bool().")
         self.check_n_labels(shape[-1])
@@ -835,8 +827,6 @@ class LabelwiseLoss(Loss):
     def gradient(
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
-        if mask is None and weight is None:
-            return self.per_label_gradient(scores, targets)
         return weighted(self.per_label_gradient(*known(scores, targets, mask)), mask, weight)
 
     def curvature(

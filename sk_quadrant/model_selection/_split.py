@@ -15,7 +15,45 @@ from sk_quadrant._targets.encodings import read_targets
 from sk_quadrant._targets.stratification import stratified_folds, stratified_parts
 
 
-class MultilabelStratifiedKFold(_BaseKFold):
+class _LabelSplitter:
+    """Splitter of rows by their labels."""
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[IndexArray, IndexArray]]:
+        """Yield the rows to train on and the rows to test on, for each split.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Only the number of rows is used.
+        y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels) or (n_samples,), default=None
+            Labels, NaN where unknown, probabilities for soft labels; or classes. They cannot be left out.
+        groups : object, default=None
+            Not used.
+
+        Yields
+        ------
+        train : ndarray
+            Indices of the rows to train on.
+        test : ndarray
+            Indices of the rows to test on.
+
+        Raises
+        ------
+        ValueError
+            If `y` is not passed or has another form, or there are too few rows.
+        """
+        if groups is not None:
+            warnings.warn(
+                f"The groups parameter is ignored by {type(self).__name__}. Use a splitter of groups, such as "
+                "sklearn.model_selection.GroupKFold.",
+                UserWarning,
+                stacklevel=3,
+            )
+        splits: Iterator[tuple[IndexArray, IndexArray]] = super().split(X, y, groups)  # type: ignore[misc]
+        yield from splits
+
+
+class MultilabelStratifiedKFold(_LabelSplitter, _BaseKFold):
     """K folds that spread the positives of every label.
 
     Each row belongs to the stratum of the rarest of its positive labels, and every stratum is divided as evenly as its
@@ -61,33 +99,6 @@ class MultilabelStratifiedKFold(_BaseKFold):
     def __init__(self, n_splits: int = 5, *, shuffle: bool = False, random_state: Any = None) -> None:
         super().__init__(n_splits=n_splits, shuffle=shuffle, random_state=random_state)
 
-    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[IndexArray, IndexArray]]:
-        """Yield the rows to train on and the rows to test on, for each fold.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Only the number of rows is used.
-        y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels) or (n_samples,), default=None
-            Labels, NaN where unknown, probabilities for soft labels; or classes. They cannot be left out.
-        groups : object, default=None
-            Not used.
-
-        Yields
-        ------
-        train : ndarray
-            Indices of the rows to train on.
-        test : ndarray
-            Indices of the rows to test on.
-
-        Raises
-        ------
-        ValueError
-            If `y` is not passed or has another form, or there are fewer rows than folds.
-        """
-        _warn_of_groups(self, groups)
-        yield from super().split(X, y, groups)
-
     def _iter_test_masks(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[Any]:
         is_positive = _read_labels(y)
         order = check_random_state(self.random_state).permutation(is_positive.shape[0]) if self.shuffle else None
@@ -96,7 +107,7 @@ class MultilabelStratifiedKFold(_BaseKFold):
             yield fold == k
 
 
-class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
+class MultilabelStratifiedShuffleSplit(_LabelSplitter, BaseShuffleSplit):
     """Random splits in which both parts have their share of the positives of every label.
 
     Each row belongs to the stratum of the rarest of its positive labels, and both parts take rows in proportion to
@@ -137,33 +148,6 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
         super().__init__(n_splits=n_splits, test_size=test_size, train_size=train_size, random_state=random_state)
         self._default_test_size = 0.1
 
-    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[IndexArray, IndexArray]]:
-        """Yield the rows to train on and the rows to test on, for each split.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Only the number of rows is used.
-        y : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_labels) or (n_samples,), default=None
-            Labels, NaN where unknown, probabilities for soft labels; or classes. They cannot be left out.
-        groups : object, default=None
-            Not used.
-
-        Yields
-        ------
-        train : ndarray
-            Indices of the rows to train on.
-        test : ndarray
-            Indices of the rows to test on.
-
-        Raises
-        ------
-        ValueError
-            If `y` is not passed or has another form, or a part would have no row.
-        """
-        _warn_of_groups(self, groups)
-        yield from super().split(X, y, groups)
-
     def _iter_indices(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[IndexArray, IndexArray]]:
         is_positive = _read_labels(y)
         n_train, n_test = _validate_shuffle_split(
@@ -184,13 +168,3 @@ def _read_labels(y: Any) -> Any:
         )
     _, targets = read_targets(y, missing_labels="ignore", min_classes=1)
     return targets.values >= 0.5
-
-
-def _warn_of_groups(splitter: Any, groups: Any) -> None:
-    if groups is not None:
-        warnings.warn(
-            f"The groups parameter is ignored by {type(splitter).__name__}. Use a splitter of groups, such as "
-            "sklearn.model_selection.GroupKFold.",
-            UserWarning,
-            stacklevel=4,
-        )
