@@ -92,8 +92,8 @@ def convert(scope: Any, operator: Any, container: Any) -> None:
     decisions, result = CONVERSIONS[type(model)].compute(
         graph, model, encoding, operator.inputs, values.raw_name == "scores"
     )
-    graph.output(encoding.decode([decisions]), labels.full_name)
-    graph.output(result.astype(dtype_of(values)), values.full_name)
+    graph.node("Identity", encoding.decode([decisions]), outputs=[labels.full_name])
+    graph.node("Identity", result.astype(dtype_of(values)), outputs=[values.full_name])
 
 
 def encoding_of(model: Any) -> Any:

@@ -64,26 +64,19 @@ class Graph:
             self.container.add_initializer(name, tensor.data_type, None, tensor)
         return Values(self, name)
 
-    def node(self, kind: str, *inputs: Any, **attributes: Any) -> Values:
-        """Return the result of a node; numbers and arrays among its inputs become constants."""
-        name = self.scope.get_unique_variable_name(kind.lower())
-        self._add(kind, inputs, name, attributes)
-        return Values(self, name)
+    def node(self, kind: str, *inputs: Any, outputs: list[str] | None = None, **attributes: Any) -> Values:
+        """Return the first result of a node; numbers and arrays among its inputs become constants."""
+        outputs = outputs or [self.scope.get_unique_variable_name(kind.lower())]
+        names = [(value if isinstance(value, Values) else self.constant(value)).name for value in inputs]
+        unique = self.scope.get_unique_operator_name(kind)
+        self.container.add_node(kind, names, outputs, op_version=None, name=unique, **attributes)
+        return Values(self, outputs[0])
 
     def sort(self, values: Values, n: int, *, descending: bool = False) -> tuple[Values, Values]:
         """Return the first n sorted values along the last axis and their indices; ties keep their order."""
         names = [self.scope.get_unique_variable_name(name) for name in ("sorted", "places")]
-        self._add("TopK", (values, np.array([n])), names, {"axis": -1, "largest": int(descending)})
-        return Values(self, names[0]), Values(self, names[1])
-
-    def output(self, values: Values, name: str) -> None:
-        """Declare values as an output of the graph."""
-        self._add("Identity", (values,), name, {})
-
-    def _add(self, kind: str, inputs: tuple[Any, ...], outputs: str | list[str], attributes: dict[str, Any]) -> None:
-        names = [(value if isinstance(value, Values) else self.constant(value)).name for value in inputs]
-        unique = self.scope.get_unique_operator_name(kind)
-        self.container.add_node(kind, names, outputs, op_version=None, name=unique, **attributes)
+        first = self.node("TopK", values, np.array([n]), outputs=names, axis=-1, largest=int(descending))
+        return first, Values(self, names[1])
 
 
 class Values(NDArrayOperatorsMixin):

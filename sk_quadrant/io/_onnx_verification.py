@@ -99,16 +99,12 @@ def _run(model_onnx: Any, X: Any) -> dict[str, NDArray[Any]]:
             "model_onnx must have the outputs 'label' and 'probabilities' or 'scores' of a classifier of this package, "
             f"got {names}."
         )
-    return dict(zip(names, session.run(names, _inputs(session.get_inputs(), X)), strict=True))
-
-
-def _inputs(inputs: Any, X: Any) -> dict[str, Any]:
-    if len(inputs) == 1:
-        return {inputs[0].name: _tensor(X, inputs[0])}
-    names = [each.name for each in inputs]
-    if not hasattr(X, "columns") or not set(names) <= set(X.columns):
-        raise ValueError(f"X must be a DataFrame with the columns {names}, the inputs of model_onnx.")
-    return {each.name: _tensor(X[each.name], each) for each in inputs}
+    inputs = {each.name: each for each in session.get_inputs()}
+    is_frame = len(inputs) > 1
+    if is_frame and not inputs.keys() <= set(getattr(X, "columns", ())):
+        raise ValueError(f"X must be a DataFrame with the columns {list(inputs)}, the inputs of model_onnx.")
+    feeds = {name: _tensor(X[name] if is_frame else X, each) for name, each in inputs.items()}
+    return dict(zip(names, session.run(names, feeds), strict=True))
 
 
 def _tensor(values: Any, description: Any) -> NDArray[Any]:

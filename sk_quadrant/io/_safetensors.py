@@ -177,22 +177,18 @@ def _description(model: QuadrantMultiLabelClassifier) -> dict[str, Any]:
     return {
         "loss": loss_to_dict(model.loss_),
         "kind": encoding.kind,
-        "classes": encoding.classes.tolist(),
+        "classes": encoding.classes,
         "classes_dtype": str(encoding.classes.dtype),
-        "label_names": _listed(encoding.label_names),
+        "label_names": encoding.label_names,
         "sparse_output": getattr(encoding, "container", None) is not None,
-        "unobserved": _listed(getattr(encoding, "unobserved", None)),
-        "feature_names": _listed(getattr(model, "feature_names_in_", None)),
+        "unobserved": getattr(encoding, "unobserved", None),
+        "feature_names": getattr(model, "feature_names_in_", None),
         "fit_intercept": model.model_.architecture.fit_intercept,
         "order": model.model_.order,
         "n_features": model.n_features_in_,
         "n_iter": model.n_iter_,
         "parameters": {name: value for name, value in sorted(parameters.items()) if _is_plain(value)},
     }
-
-
-def _listed(array: NDArray[Any] | None) -> list[Any] | None:
-    return None if array is None else array.tolist()
 
 
 def _as_json(value: Any) -> Any:
@@ -215,8 +211,6 @@ def _read(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, str]]:
     """Return arrays and metadata of a safetensors file."""
     from safetensors import SafetensorError, safe_open
 
-    with open(path, "rb"):  # a missing file raises its own error
-        pass
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
@@ -239,16 +233,14 @@ def _model(arrays: Arrays, metadata: Mapping[str, str]) -> QuadrantMultiLabelCla
     encoding: dict[str, Any] = {
         "kind": values["kind"],
         "classes": np.array(values["classes"], dtype=values["classes_dtype"]),
+        "label_names": _as_array(values["label_names"], object),
     }
-    if values["kind"] != "multiclass":
-        encoding["label_names"] = _as_objects(values["label_names"])
     if values["kind"] == "multilabel":
         encoding["container"] = "csr_matrix" if values["sparse_output"] else None
-        unobserved = values.get("unobserved")
-        encoding["unobserved"] = None if unobserved is None else np.array(unobserved, dtype=bool)
+        encoding["unobserved"] = _as_array(values.get("unobserved"), bool)
     parameters = {"loss": values["loss"], **values["parameters"]}
     model = QuadrantMultiLabelClassifier(**parameters | {"loss": loss_from_dict(parameters["loss"])})
-    feature_names = _as_objects(values["feature_names"])
+    feature_names = _as_array(values["feature_names"], object)
     arrays = _with_coef(arrays, values)
     _check_arrays(arrays, encoding_from_dict(encoding), feature_names)
     fitted = {
@@ -283,8 +275,8 @@ def _with_coef(arrays: Arrays, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: array for name, array in arrays.items() if not name.startswith("coef.")} | {"coef": coef}
 
 
-def _as_objects(values: list[Any] | None) -> NDArray[np.object_] | None:
-    return None if values is None else np.array(values, dtype=object)
+def _as_array(values: list[Any] | None, dtype: type) -> NDArray[Any] | None:
+    return None if values is None else np.array(values, dtype=dtype)
 
 
 def _check_arrays(arrays: Mapping[str, Any], encoding: Encoding, feature_names: NDArray[np.object_] | None) -> None:
