@@ -1,9 +1,15 @@
-"""Averages over labels."""
+"""What metrics share: constraints of their input, and averages over labels."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils._param_validation import StrOptions
+
+INPUTS: dict[str, Any] = {"y_true": ["array-like", "sparse matrix"], "sample_weight": ["array-like", None]}
+PROBABILITIES = {**INPUTS, "y_proba": ["array-like"], "average": [StrOptions({"micro", "macro"}), None]}
 
 
 def average_labels(

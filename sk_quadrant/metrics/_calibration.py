@@ -12,17 +12,14 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sk_quadrant._namespaces import give
 from sk_quadrant._parameters import validate_params
 from sk_quadrant._targets.scored import ScoredTargets, check_probabilistic_targets
-from sk_quadrant.metrics._averaging import average_labels
+from sk_quadrant.metrics._averaging import PROBABILITIES, average_labels
 
 
 @validate_params(
     {
-        "y_true": ["array-like", "sparse matrix"],
-        "y_proba": ["array-like"],
+        **PROBABILITIES,
         "n_bins": [Interval(Integral, 1, None, closed="left")],
         "strategy": [StrOptions({"uniform", "quantile"})],
-        "average": [StrOptions({"micro", "macro"}), None],
-        "sample_weight": ["array-like", None],
     },
 )
 def expected_calibration_error(
@@ -152,9 +149,6 @@ def _quantiles(values: NDArray[Any], weight: NDArray[np.float64], n_bins: int) -
     bins = np.arange(1, n_bins)
     if not len(values):
         return np.zeros(len(bins))
-    if weight.min() == weight.max():  # several times faster than the general case
-        ranks = -(-len(values) * bins // n_bins) - 1
-        return np.asarray(np.sort(values)[ranks])
     order = np.argsort(values)
     cumulative_weight = np.cumsum(weight[order])
     levels = cumulative_weight[-1] * bins / n_bins

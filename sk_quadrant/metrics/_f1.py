@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -16,38 +15,20 @@ from sklearn.utils._param_validation import Options, StrOptions
 from sk_quadrant._namespaces import give
 from sk_quadrant._parameters import validate_params
 from sk_quadrant._targets.scored import ScoredTargets, check_predicted_targets
+from sk_quadrant.metrics._averaging import INPUTS
 
 _CONSTRAINTS = {
-    "y_true": ["array-like", "sparse matrix"],
+    **INPUTS,
     "y_pred": ["array-like", "sparse matrix"],
     "average": [StrOptions({"micro", "macro", "weighted", "samples"}), None],
-    "sample_weight": ["array-like", None],
     "zero_division": [StrOptions({"warn"}), Options(Real, {0.0, 1.0}), "nan"],
 }
-
-
-@dataclass(frozen=True)
-class _Counts:
-    """Weights of true positives, of predictions and of positives, each of one shape."""
-
-    hits: NDArray[np.float64]
-    predicted: NDArray[np.float64]
-    positive: NDArray[np.float64]
-
-
-Fraction = Callable[[_Counts], tuple[NDArray[np.float64], NDArray[np.float64]]]
-
-
-def _precision(counts: _Counts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return counts.hits, counts.predicted
-
-
-def _recall(counts: _Counts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return counts.hits, counts.positive
-
-
-def _f1(counts: _Counts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return 2 * counts.hits, counts.predicted + counts.positive
+# Numerator and denominator, from the weights of true positives, of predictions and of positives.
+FRACTIONS: dict[str, Callable[..., tuple[NDArray[np.float64], NDArray[np.float64]]]] = {
+    "multilabel_precision_score": lambda hits, predicted, positive: (hits, predicted),
+    "multilabel_recall_score": lambda hits, predicted, positive: (hits, positive),
+    "multilabel_f1_score": lambda hits, predicted, positive: (2 * hits, predicted + positive),
+}
 
 
 @validate_params(_CONSTRAINTS)
@@ -112,7 +93,7 @@ def multilabel_f1_score(
     >>> multilabel_f1_score(y_true, [[1, 0], [0, 1], [0, 1]], average=None).round(2).tolist()
     [0.67, 1.0]
     """
-    return _score(_f1, "multilabel_f1_score", y_true, y_pred, average, sample_weight, zero_division)
+    return _score("multilabel_f1_score", y_true, y_pred, average, sample_weight, zero_division)
 
 
 @validate_params(_CONSTRAINTS)
@@ -172,7 +153,7 @@ def multilabel_precision_score(
     >>> multilabel_precision_score([[1, 0], [0, np.nan], [0, 1]], [[1, 0], [1, 1], [0, 1]], average="micro")
     0.666...
     """
-    return _score(_precision, "multilabel_precision_score", y_true, y_pred, average, sample_weight, zero_division)
+    return _score("multilabel_precision_score", y_true, y_pred, average, sample_weight, zero_division)
 
 
 @validate_params(_CONSTRAINTS)
@@ -232,51 +213,44 @@ def multilabel_recall_score(
     >>> multilabel_recall_score([[1, 0], [1, np.nan], [0, 1]], [[1, 0], [0, 1], [0, 1]], average="micro")
     0.666...
     """
-    return _score(_recall, "multilabel_recall_score", y_true, y_pred, average, sample_weight, zero_division)
+    return _score("multilabel_recall_score", y_true, y_pred, average, sample_weight, zero_division)
 
 
 def _score(
-    fraction: Fraction, name: str, y_true: Any, y_pred: Any, average: str | None, sample_weight: Any, zero_division: Any
+    name: str, y_true: Any, y_pred: Any, average: str | None, sample_weight: Any, zero_division: Any
 ) -> float | NDArray[np.float64]:
     inputs = check_predicted_targets(y_true, y_pred, sample_weight)
     counts = _count(inputs, axis=1 if average == "samples" else 0)
     if average == "micro":
-        counts = _Counts(*(np.atleast_1d(np.sum(part)) for part in (counts.hits, counts.predicted, counts.positive)))
-    total = _known_weight(inputs, average)
-    numerator, denominator = fraction(counts)
-    values = np.full(len(numerator), 0.0 if zero_division == "warn" else float(zero_division))
+        counts = counts.sum(axis=1, keepdims=True)
+    *parts, known = counts
+    numerator, denominator = FRACTIONS[name](*parts)
+    values = np.full(len(known), 0.0 if zero_division == "warn" else float(zero_division))
     np.divide(numerator, denominator, out=values, where=denominator > 0)
-    if zero_division == "warn" and ((denominator == 0) & (total > 0)).any():
+    if zero_division == "warn" and ((denominator == 0) & (known > 0)).any():
         warnings.warn(
             f"{name} is set to 0 where it is undefined: a label or row has nothing to divide by. Set zero_division.",
             UndefinedMetricWarning,
             stacklevel=4,  # the caller, past the wrapper that validates parameters
         )
-    values[total == 0] = np.nan
+    values[known == 0] = np.nan
     if average is None:
         return give(inputs.namespace, values)  # type: ignore[no-any-return]
-    weight = {"weighted": counts.positive, "samples": inputs.row_weight}.get(average, np.ones(len(values)))
+    positive = parts[-1]
+    weight = {"weighted": positive, "samples": inputs.row_weight}.get(average, np.ones(len(values)))
     return _mean(values, weight)
 
 
-def _count(inputs: ScoredTargets, axis: int) -> _Counts:
-    """Return the counts of each label (axis 0) or row (axis 1)."""
+def _count(inputs: ScoredTargets, axis: int) -> NDArray[np.float64]:
+    """Return the weights of true positives, of predictions, of positives and of all, by label (axis 0) or row."""
     parts = []
     for block in inputs.row_blocks():
         weight, present, predicted = block.weight, block.targets == 1, block.scores == 1
         # the weight of a row has no influence on its own fraction
         weight = weight if axis == 0 or inputs.sample_weight.ndim == 2 else block.known.astype(np.float64)
-        parts.append([np.sum(weight * entries, axis=axis) for entries in (present & predicted, predicted, present)])
-    each = zip(*parts, strict=True)
-    return _Counts(*(np.concatenate(part) if axis else np.sum(part, axis=0) for part in each))
-
-
-def _known_weight(inputs: ScoredTargets, average: str | None) -> NDArray[np.float64]:
-    """Return the weight of the known entries of each label, of each row, or of all."""
-    if average == "samples":
-        return np.asarray(np.count_nonzero(inputs.known, axis=1), dtype=np.float64)
-    by_label = np.sum([block.weight.sum(axis=0) for block in inputs.row_blocks()], axis=0)
-    return np.asarray([by_label.sum()] if average == "micro" else by_label)
+        counted = (present & predicted, predicted, present, block.known)
+        parts.append([np.sum(weight * entries, axis=axis) for entries in counted])
+    return np.concatenate(parts, axis=1) if axis else np.sum(parts, axis=0)
 
 
 def _mean(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:

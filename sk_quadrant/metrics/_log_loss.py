@@ -7,22 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlog1py, xlogy
-from sklearn.utils._param_validation import StrOptions
 
 from sk_quadrant._namespaces import give
 from sk_quadrant._parameters import validate_params
 from sk_quadrant._targets.scored import ScoredTargets, check_probabilistic_targets
-from sk_quadrant.metrics._averaging import average_labels
+from sk_quadrant.metrics._averaging import PROBABILITIES, average_labels
 
 
-@validate_params(
-    {
-        "y_true": ["array-like", "sparse matrix"],
-        "y_proba": ["array-like"],
-        "average": [StrOptions({"micro", "macro"}), None],
-        "sample_weight": ["array-like", None],
-    },
-)
+@validate_params(PROBABILITIES)
 def multilabel_log_loss(
     y_true: Any, y_proba: Any, *, average: str | None = "micro", sample_weight: Any = None
 ) -> float | NDArray[np.float64]:

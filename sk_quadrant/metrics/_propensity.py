@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,9 @@ from sk_quadrant._targets.label_names import column_names
 from sk_quadrant._targets.label_values import read_label_values
 from sk_quadrant._targets.reading import LabelArray
 from sk_quadrant._targets.scored import ScoredTargets, check_ranked_targets
+from sk_quadrant.metrics._ranking import RANKING, n_places
 
-_CONSTRAINTS = {
-    "y_true": ["array-like", "sparse matrix"],
-    "y_score": ["array-like"],
-    "propensities": ["array-like"],
-    "k": [Interval(Integral, 1, None, closed="left")],
-    "normalize": ["boolean"],
-    "sample_weight": ["array-like", None],
-}
+_CONSTRAINTS = {**RANKING, "propensities": ["array-like"], "normalize": ["boolean"]}
 
 
 @validate_params(
@@ -151,8 +145,7 @@ def psp_at_k_score(
     0.5
     """
     inputs, gains = _check(y_true, y_score, propensities, k, sample_weight)
-    scale = 1 / np.maximum(np.minimum(k, np.count_nonzero(inputs.known, axis=1)), 1)
-    return _ratio(inputs, gains, int(k), np.ones(int(k)), scale, normalize)
+    return _score(inputs, gains, np.ones(k), n_places(inputs, k), normalize)
 
 
 @validate_params(_CONSTRAINTS)
@@ -223,10 +216,9 @@ def psndcg_at_k_score(
     0.5
     """
     inputs, gains = _check(y_true, y_score, propensities, k, sample_weight)
-    discount = 1 / np.log2(np.arange(int(k)) + 2)
-    n_relevant = np.minimum(np.count_nonzero(inputs.targets, axis=1), k)
-    scale = 1 / np.cumsum(discount)[np.maximum(n_relevant, 1) - 1]
-    return _ratio(inputs, gains, int(k), discount, scale, normalize)
+    discount = 1 / np.log2(np.arange(k) + 2)
+    n_relevant = np.clip(np.count_nonzero(inputs.targets, axis=1), 1, k)
+    return _score(inputs, gains, discount, np.cumsum(discount)[n_relevant - 1], normalize)
 
 
 def _check(
@@ -241,43 +233,34 @@ def _check(
     return inputs, 1 / values
 
 
-def _ratio(
-    inputs: ScoredTargets,
-    gains: NDArray[np.float64],
-    k: int,
-    discount: NDArray[np.float64],
-    scale: NDArray[np.float64],
-    normalize: bool,
+def _score(
+    inputs: ScoredTargets, gains: NDArray[Any], discount: NDArray[Any], scale: NDArray[Any], normalize: bool
 ) -> float:
-    """Return the mean of scaled, discounted gains over rows; with `normalize` divided by the best possible mean."""
+    """Return the mean over rows of discounted gains, divided by `scale`, and by the best mean if `normalize`."""
 
-    def mean(by_gain: bool) -> float:
-        rows = [_discounted(block, gains, k, discount, by_gain) for block in inputs.row_blocks()]
-        return float(np.average(np.concatenate(rows) * scale, weights=inputs.row_weight))
+    def mean(*, best: bool) -> float:
+        rows = [_discounted(block, gains, discount, best=best) for block in inputs.row_blocks()]
+        return float(np.average(np.concatenate(rows) / scale, weights=inputs.row_weight))
 
-    value = mean(by_gain=False)
+    value = mean(best=False)
     if not normalize:
         return value
-    largest = mean(by_gain=True)
+    largest = mean(best=True)
     return value / largest if largest else 0.0
 
 
-def _discounted(
-    block: ScoredTargets, gains: NDArray[np.float64], k: int, discount: NDArray[np.float64], by_gain: bool
-) -> NDArray[np.float64]:
-    """Return the expected discounted gain of the first k labels of each row, ranked by scores, or by gains."""
+def _discounted(block: ScoredTargets, gains: NDArray[Any], discount: NDArray[Any], *, best: bool) -> NDArray[Any]:
+    """Return the expected discounted gain of the first labels of each row, ranked by scores, or by gains if `best`."""
     gain = gains * (block.targets == 1)
-    scores = np.where(block.known, gain if by_gain else block.scores, np.nan)
+    scores = np.where(block.known, gain if best else block.scores, np.nan)
     order = np.argsort(-scores, axis=1)  # unknown labels, NaN, are last
-    scores, gain = np.take_along_axis(scores, order, axis=1), np.take_along_axis(gain, order, axis=1)
-    places = np.zeros(scores.shape[1])
-    places[:k] = discount
+    scores, gain = (np.take_along_axis(values, order, axis=1) for values in (scores, gain))
+    places = np.zeros(scores.shape)
+    places[:, : len(discount)] = discount
     # Tied labels share the discounts of their places: the expected value over all orders.
     is_first = np.ones(scores.shape, dtype=bool)
     is_first[:, 1:] = scores[:, 1:] != scores[:, :-1]
-    group = np.cumsum(is_first, axis=1) - 1 + np.arange(len(scores))[:, None] * scores.shape[1]
-    size = scores.size
-    shared = np.bincount(group.ravel(), np.broadcast_to(places, scores.shape).ravel(), minlength=size)
-    count = np.bincount(group.ravel(), minlength=size)
-    total: NDArray[np.float64] = np.sum(gain * (shared / np.maximum(count, 1))[group], axis=1)
-    return total
+    first = np.flatnonzero(is_first)
+    n_tied = np.diff(first, append=scores.size)
+    shared = np.repeat(np.add.reduceat(places.ravel(), first) / n_tied, n_tied)
+    return np.asarray(np.sum(gain * shared.reshape(scores.shape), axis=1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -14,16 +13,12 @@ from sklearn.utils._param_validation import Interval, Options
 
 from sk_quadrant._parameters import validate_params
 from sk_quadrant._targets.scored import ScoredTargets, check_ranked_targets
+from sk_quadrant.metrics._averaging import INPUTS
 
-_CONSTRAINTS = {
-    "y_true": ["array-like", "sparse matrix"],
-    "y_score": ["array-like"],
-    "k": [Interval(Integral, 1, None, closed="left")],
-    "sample_weight": ["array-like", None],
-}
+RANKING = {**INPUTS, "y_score": ["array-like"], "k": [Interval(Integral, 1, None, closed="left")]}
 
 
-@validate_params(_CONSTRAINTS)
+@validate_params(RANKING)
 def precision_at_k_score(y_true: Any, y_score: Any, *, k: int = 1, sample_weight: Any = None) -> float:
     r"""Mean share of relevant labels among the k labels with the highest scores of each row.
 
@@ -84,11 +79,11 @@ def precision_at_k_score(y_true: Any, y_score: Any, *, k: int = 1, sample_weight
     0.5
     """
     inputs = check_ranked_targets(y_true, y_score, sample_weight)
-    top = _top_labels(inputs, k)
-    return float(np.average(top.n_hits / np.maximum(top.n_labels, 1), weights=inputs.row_weight))
+    precision = _top_hits(inputs, k) / n_places(inputs, k)
+    return float(np.average(precision, weights=inputs.row_weight))
 
 
-@validate_params({**_CONSTRAINTS, "zero_division": [Options(Real, {0.0, 1.0}), "nan"]})
+@validate_params({**RANKING, "zero_division": [Options(Real, {0.0, 1.0}), "nan"]})
 def recall_at_k_score(
     y_true: Any, y_score: Any, *, k: int = 1, sample_weight: Any = None, zero_division: float = np.nan
 ) -> float:
@@ -152,10 +147,9 @@ def recall_at_k_score(
     1.0
     """
     inputs = check_ranked_targets(y_true, y_score, sample_weight)
-    top = _top_labels(inputs, k)
     n_relevant = np.count_nonzero(inputs.targets, axis=1)
     recall = np.full(len(n_relevant), float(zero_division))
-    np.divide(top.n_hits, n_relevant, out=recall, where=n_relevant > 0)
+    np.divide(_top_hits(inputs, k), n_relevant, out=recall, where=n_relevant > 0)
     weight = np.where(np.isnan(recall), 0.0, inputs.row_weight)
     if not weight.any():
         warnings.warn(
@@ -168,30 +162,25 @@ def recall_at_k_score(
     return float(np.average(np.nan_to_num(recall), weights=weight))
 
 
-@dataclass(frozen=True)
-class _Top:
-    """Number of labels with the k highest scores of each row, and the expected number of relevant ones."""
-
-    n_labels: NDArray[np.int64]
-    n_hits: NDArray[np.float64]
+def n_places(inputs: ScoredTargets, k: int) -> NDArray[np.int64]:
+    """Return the number of labels among the first k of each row, at least 1."""
+    return np.asarray(np.clip(np.count_nonzero(inputs.known, axis=1), 1, k))
 
 
-def _top_labels(inputs: ScoredTargets, k: int) -> _Top:
-    """Find the k highest scores of each row among the known labels."""
+def _top_hits(inputs: ScoredTargets, k: int) -> NDArray[np.float64]:
+    """Return the expected number of relevant labels among the k highest scores of each row."""
     inputs.check_k(k)
-    tops = [_top_of_block(block, int(k)) for block in inputs.row_blocks()]
-    return _Top(np.concatenate([top.n_labels for top in tops]), np.concatenate([top.n_hits for top in tops]))
+    return np.concatenate([_hits_of_block(block, k) for block in inputs.row_blocks()])
 
 
-def _top_of_block(block: ScoredTargets, k: int) -> _Top:
+def _hits_of_block(block: ScoredTargets, k: int) -> NDArray[np.float64]:
     scores = np.where(block.known, block.scores, -np.inf)
     relevant = block.targets == 1
-    n_labels = np.minimum(k, np.count_nonzero(block.known, axis=1))
     kth_score = np.partition(scores, -k, axis=1)[:, -k, np.newaxis]
     is_above = scores > kth_score
     is_tied = (scores == kth_score) & block.known
     # Tied labels share the remaining places with equal probability.
-    n_places = n_labels - np.count_nonzero(is_above, axis=1)
-    share = n_places / np.maximum(1, np.count_nonzero(is_tied, axis=1))
+    n_left = np.minimum(k, np.count_nonzero(block.known, axis=1)) - np.count_nonzero(is_above, axis=1)
+    share = n_left / np.maximum(1, np.count_nonzero(is_tied, axis=1))
     n_hits = np.count_nonzero(is_above & relevant, axis=1) + share * np.count_nonzero(is_tied & relevant, axis=1)
-    return _Top(n_labels, n_hits)
+    return np.asarray(n_hits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,8 @@ class _MultilabelScorer(_BaseScorer):
             raise error from _reason(estimator, self._response_method)
         names = find_label_names(estimator)
         y_true = align_labels(in_numpy(y_true), names)
-        if metadata.get("sample_weight") is not None:
-            weight = align_labels(metadata["sample_weight"], names, name="sample_weight")
-            metadata = {**metadata, "sample_weight": weight}
+        if "sample_weight" in metadata:
+            metadata["sample_weight"] = align_labels(metadata["sample_weight"], names, name="sample_weight")
         if LabelArray(y_true, "y_true").is_matrix:
             response = in_numpy(method(X))
             scores = positive_probabilities(response, estimator) if isinstance(response, list) else response
@@ -154,7 +154,8 @@ def make_multilabel_scorer(
     return _MultilabelScorer(score_func, 1 if greater_is_better else -1, kwargs, response_method)
 
 
-_RANKING_RESPONSE = ("decision_function", "predict_proba")
+_from_scores = partial(make_multilabel_scorer, response_method=("decision_function", "predict_proba"))
+_from_predictions = partial(make_multilabel_scorer, response_method="predict")
 
 neg_multilabel_log_loss_scorer = make_multilabel_scorer(multilabel_log_loss, greater_is_better=False)
 neg_expected_calibration_error_scorer = make_multilabel_scorer(expected_calibration_error, greater_is_better=False)
@@ -232,7 +233,7 @@ def precision_at_k_scorer(k: int = 1) -> _MultilabelScorer:
     >>> precision_at_k_scorer(3)
     make_multilabel_scorer(precision_at_k_score, response_method=('decision_function', 'predict_proba'), k=3)
     """
-    return make_multilabel_scorer(precision_at_k_score, response_method=_RANKING_RESPONSE, k=k)
+    return _from_scores(precision_at_k_score, k=k)
 
 
 def recall_at_k_scorer(k: int = 1) -> _MultilabelScorer:
@@ -259,7 +260,7 @@ def recall_at_k_scorer(k: int = 1) -> _MultilabelScorer:
     >>> recall_at_k_scorer(3)
     make_multilabel_scorer(recall_at_k_score, response_method=('decision_function', 'predict_proba'), k=3)
     """
-    return make_multilabel_scorer(recall_at_k_score, response_method=_RANKING_RESPONSE, k=k)
+    return _from_scores(recall_at_k_score, k=k)
 
 
 def psp_at_k_scorer(propensities: Any, k: int = 1) -> _MultilabelScorer:
@@ -288,7 +289,7 @@ def psp_at_k_scorer(propensities: Any, k: int = 1) -> _MultilabelScorer:
     >>> from sk_quadrant.metrics import psp_at_k_scorer
     >>> scorer = psp_at_k_scorer([0.9, 0.5], k=2)
     """
-    return make_multilabel_scorer(psp_at_k_score, response_method=_RANKING_RESPONSE, propensities=propensities, k=k)
+    return _from_scores(psp_at_k_score, propensities=propensities, k=k)
 
 
 def psndcg_at_k_scorer(propensities: Any, k: int = 1) -> _MultilabelScorer:
@@ -317,7 +318,7 @@ def psndcg_at_k_scorer(propensities: Any, k: int = 1) -> _MultilabelScorer:
     >>> from sk_quadrant.metrics import psndcg_at_k_scorer
     >>> scorer = psndcg_at_k_scorer([0.9, 0.5], k=2)
     """
-    return make_multilabel_scorer(psndcg_at_k_score, response_method=_RANKING_RESPONSE, propensities=propensities, k=k)
+    return _from_scores(psndcg_at_k_score, propensities=propensities, k=k)
 
 
 def multilabel_f1_scorer(average: str = "macro", zero_division: Any = 0.0) -> _MultilabelScorer:
@@ -347,9 +348,7 @@ def multilabel_f1_scorer(average: str = "macro", zero_division: Any = 0.0) -> _M
     >>> from sk_quadrant.metrics import multilabel_f1_scorer
     >>> scorer = multilabel_f1_scorer("micro")
     """
-    return make_multilabel_scorer(
-        multilabel_f1_score, response_method="predict", average=average, zero_division=zero_division
-    )
+    return _from_predictions(multilabel_f1_score, average=average, zero_division=zero_division)
 
 
 def multilabel_precision_scorer(average: str = "macro", zero_division: Any = 0.0) -> _MultilabelScorer:
@@ -379,9 +378,7 @@ def multilabel_precision_scorer(average: str = "macro", zero_division: Any = 0.0
     >>> from sk_quadrant.metrics import multilabel_precision_scorer
     >>> scorer = multilabel_precision_scorer("micro")
     """
-    return make_multilabel_scorer(
-        multilabel_precision_score, response_method="predict", average=average, zero_division=zero_division
-    )
+    return _from_predictions(multilabel_precision_score, average=average, zero_division=zero_division)
 
 
 def multilabel_recall_scorer(average: str = "macro", zero_division: Any = 0.0) -> _MultilabelScorer:
@@ -411,6 +408,4 @@ def multilabel_recall_scorer(average: str = "macro", zero_division: Any = 0.0) -
     >>> from sk_quadrant.metrics import multilabel_recall_scorer
     >>> scorer = multilabel_recall_scorer("micro")
     """
-    return make_multilabel_scorer(
-        multilabel_recall_score, response_method="predict", average=average, zero_division=zero_division
-    )
+    return _from_predictions(multilabel_recall_score, average=average, zero_division=zero_division)
