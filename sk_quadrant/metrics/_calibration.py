@@ -137,9 +137,8 @@ def _sum_gaps(inputs: ScoredTargets, edges: NDArray[np.float64]) -> tuple[NDArra
 
 def _quantile_edges(inputs: ScoredTargets, n_bins: int, *, is_pooled: bool) -> NDArray[np.float64]:
     """Return the inner edges of bins of equal weight, shape (n_bins - 1, n_labels), or (n_bins - 1, 1) if pooled."""
-    if is_pooled:
-        return _quantiles(inputs.scores.ravel(), inputs.weight.ravel(), n_bins)[:, np.newaxis]
-    columns = zip(inputs.scores.T, inputs.weight.T, strict=True)
+    shape = (-1, 1 if is_pooled else inputs.n_labels)
+    columns = zip(inputs.scores.reshape(shape).T, inputs.weight.reshape(shape).T, strict=True)
     return np.column_stack([_quantiles(scores, weight, n_bins) for scores, weight in columns])
 
 

@@ -84,18 +84,14 @@ def multilabel_log_loss(
     True
     """
     inputs = check_probabilistic_targets(y_true, y_proba, sample_weight)
-    losses = np.zeros(inputs.n_labels)
-    weights = np.zeros(inputs.n_labels)
-    for block in inputs.row_blocks():
-        weight = block.weight
-        losses += np.sum(weight * _entry_losses(block), axis=0)
-        weights += np.sum(weight, axis=0)
+    losses, weights = np.sum([_sum_losses(block) for block in inputs.row_blocks()], axis=0)
     return give(inputs.namespace, average_labels(losses, weights, average))  # type: ignore[no-any-return]
 
 
-def _entry_losses(block: ScoredTargets) -> NDArray[Any]:
-    """Return the loss of each entry."""
+def _sum_losses(block: ScoredTargets) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the weighted sum of the losses of each label, and the weights."""
     eps = np.finfo(block.scores.dtype).eps
     proba = np.clip(block.scores, eps, 1 - eps)
-    targets = block.targets.astype(np.float64, copy=False)
-    return np.asarray(-xlogy(targets, proba) - xlog1py(1 - targets, -proba))
+    targets, weight = block.targets.astype(np.float64, copy=False), block.weight
+    losses = -xlogy(targets, proba) - xlog1py(1 - targets, -proba)
+    return np.sum(weight * losses, axis=0), np.sum(weight, axis=0)
