@@ -35,10 +35,9 @@ class RankExchange:
     def sum_gradients(self) -> None:
         """Sum the gradients; see `Exchange.sum_gradients`."""
         torch.cat([gradient.flatten() for gradient in self.gradients], out=self.sent[:-2])
-        start, sums = 0, self._sum()
-        for gradient in self.gradients:
-            gradient.copy_(sums[start : start + gradient.numel()].view_as(gradient))
-            start += gradient.numel()
+        sums = self._sum()[:-2].split([gradient.numel() for gradient in self.gradients])  # type: ignore[no-untyped-call]
+        for gradient, total in zip(self.gradients, sums, strict=True):
+            gradient.copy_(total.view_as(gradient))
 
     def sum_losses(self, compute: Callable[[], float]) -> float:
         """Sum losses; see `Exchange.sum_losses`."""
@@ -100,13 +99,9 @@ class RankData(BatchData):
 
     def presence(self) -> NDArray[np.bool_]:
         """Return which labels are present in the rows of all ranks; see `BatchData.presence`."""
-        packed = self.ranks.gather(np.packbits(super().presence()))  # a bit for each label and row
-        shapes = [(rows, self.training_rows.n_labels) for rows in self.counts]
-        parts = [
-            np.unpackbits(part, count=rows * n_labels).reshape(rows, n_labels).astype(bool)
-            for part, (rows, n_labels) in zip(packed, shapes, strict=True)
-        ]
-        return np.concatenate(parts)
+        packed = self.ranks.gather(np.packbits(super().presence(), axis=1))  # a bit for each label and row
+        n_labels = self.training_rows.n_labels
+        return np.unpackbits(np.concatenate(packed), axis=1, count=n_labels).astype(bool)
 
     def of(self, rows: TrainingRows, index: NDArray[np.intp] | None = None) -> RankData:
         """Return other rows, or some of those of all ranks; see `BatchData.of`."""

@@ -137,7 +137,8 @@ def _fit(ranks: Ranks, model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     if ranks.rank:
         model.verbose = 0
     start = warm_start_of(model)
-    own = ranks.attempt(lambda: OwnRows(model, X, y if start is None else start.encoding.align(y), sample_weight))
+    y = y if start is None else ranks.attempt(lambda: start.encoding.align(y))
+    own = ranks.attempt(lambda: OwnRows(ranks, model, X, y, sample_weight))
     everybody = ranks.gather((own.summaries, sample_weight is not None))
     if len({weighted for summaries, weighted in everybody if summaries}) > 1:
         raise ValueError("sample_weight must be passed on all ranks or on none, got it on some.")
@@ -146,11 +147,8 @@ def _fit(ranks: Ranks, model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     validate_data(model, schema.head, skip_check_array=True, reset=start is None)
     if solver_of(model).random and model.random_state is None:
         model.random_state = ranks.share(None if ranks.rank else check_random_state(None).randint(2**31 - 1))
-    rows = ShardedRows.of(
-        schema,
-        row_sums=partial(_row_sums, ranks, model, own, schema),
-        batch_data=partial(_batch_data, ranks, model, own, schema, counts),
-    )
+    batch_data = partial(own.batch_data, schema, counts)
+    rows = ShardedRows.of(schema, row_sums=partial(own.row_sums, schema), batch_data=batch_data)
     result = fit_rows(model, rows, start=start)
     if result.interrupted:
         raise KeyboardInterrupt  # the other ranks cannot know, so that there is no model that all of them have
@@ -158,11 +156,12 @@ def _fit(ranks: Ranks, model: Any, X: Any, y: Any, sample_weight: Any) -> Any:
 
 
 class OwnRows:
-    """The rows of this rank, in memory or on disk.
+    """The rows of this rank, in memory or on disk, as a part of those of all ranks.
 
     Parameters
     ----------
-    estimator : QuadrantMultiLabelClassifier
+    ranks : Ranks
+    model : QuadrantMultiLabelClassifier
     X, y, sample_weight
         As in `fit_distributed`.
 
@@ -172,42 +171,38 @@ class OwnRows:
         Summaries of the parts.
     """
 
-    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
-        on_disk = reads_chunks(estimator)
-        chunk_size = estimator.batch_size if on_disk else None
-        chunks = Chunks(X, y, sample_weight, chunk_size=chunk_size, missing_labels=estimator.missing_labels)
+    def __init__(self, ranks: Ranks, model: Any, X: Any, y: Any, sample_weight: Any) -> None:
+        on_disk = reads_chunks(model)
+        chunk_size = model.batch_size if on_disk else None
+        chunks = Chunks(X, y, sample_weight, chunk_size=chunk_size, missing_labels=model.missing_labels)
+        self.ranks, self.model = ranks, model
         self.parts: Iterable[Part] = chunks if on_disk else list(chunks)
         self.summaries = [part.summary for part in self.parts]
 
-    def in_memory(self, schema: Schema) -> TrainingRows:
+    def row_sums(self, schema: Schema, *, fit_intercept: bool) -> RankSums:
+        """Return the sums over the rows of all ranks, for training on all rows at once."""
+
+        def shards() -> Iterable[Shard]:
+            device = resolve_device(self.model.device)
+            if isinstance(self.parts, Chunks) and self.summaries:
+                return ChunkShards(self.parts, schema, fit_intercept, device)  # reads them in every iteration
+            return [Shard(self._in_memory(schema), fit_intercept=fit_intercept, device=device)]
+
+        return RankSums(self.ranks, schema, self.ranks.attempt(shards))
+
+    def batch_data(self, schema: Schema, counts: list[int]) -> RankData:
+        """Return the rows of this rank as a part of the rows of all ranks, for training by batches."""
+        rows = self.ranks.attempt(lambda: self._in_memory(schema, for_batches=True))
+        check_known(*np.sum(self.ranks.gather(rows.targets.known_weight()), axis=0))
+        return RankData(rows, RankExchange(self.ranks), counts)
+
+    def _in_memory(self, schema: Schema, *, for_batches: bool = False) -> TrainingRows:
         """Return the training rows, possibly none."""
+        solver, device = self.model.solver, self.model.device
+        if for_batches and schema.is_sparse and resolve_device(device).type != "cpu":
+            raise ValueError(
+                f"device must be 'cpu' for sparse X with solver={solver!r} on several ranks, got {device!r}."
+            )
         for part in self.parts:
             return schema.rows(part)
         return schema.no_rows()
-
-    def shards(self, schema: Schema, device: str, *, fit_intercept: bool) -> Iterable[Shard]:
-        """Return the shards; those on disk are read again in every iteration."""
-        if isinstance(self.parts, Chunks) and self.summaries:
-            return ChunkShards(self.parts, schema, fit_intercept, resolve_device(device))
-        return [Shard(self.in_memory(schema), fit_intercept=fit_intercept, device=resolve_device(device))]
-
-
-def _row_sums(ranks: Ranks, model: Any, own: OwnRows, schema: Schema, *, fit_intercept: bool) -> RankSums:
-    """Return the sums over the rows of all ranks, for training on all rows at once."""
-    shards = ranks.attempt(lambda: own.shards(schema, model.device, fit_intercept=fit_intercept))
-    return RankSums(ranks, schema, shards)
-
-
-def _batch_data(ranks: Ranks, model: Any, own: OwnRows, schema: Schema, counts: list[int]) -> RankData:
-    """Return the rows of this rank as a part of the rows of all ranks, for training by batches."""
-    rows = ranks.attempt(lambda: own.in_memory(schema))
-    ranks.attempt(lambda: _check_sparse(model, schema))
-    check_known(*np.sum(ranks.gather(rows.targets.known_weight()), axis=0))
-    return RankData(rows, RankExchange(ranks), counts)
-
-
-def _check_sparse(model: Any, schema: Schema) -> None:
-    if schema.is_sparse and resolve_device(model.device).type != "cpu":
-        raise ValueError(
-            f"device must be 'cpu' for sparse X with solver={model.solver!r} on several ranks, got {model.device!r}."
-        )
