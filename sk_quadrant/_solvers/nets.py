@@ -63,6 +63,7 @@ class LabelNet(NeuralNet):
             device=device,
             train_split=None,
             predict_nonlinearity=None if loss.link is None else loss.link.inverse,
+            callbacks__print_log=None,
             verbose=0,
             **options,
         ).initialize()

@@ -42,7 +42,7 @@ def seeded(seed: int, device: Any) -> Iterator[None]:
         yield
 
 
-def build_own_module(module: Any, inputs: Any, n_labels: int, *, seed: int, device: Any) -> nn.Module:
+def build_own_module(module: Any, inputs: Any, n_labels: int) -> nn.Module:
     """Return a module to train: a copy of an instance, or the result of a function of (n_features, n_labels).
 
     Parameters
@@ -51,27 +51,23 @@ def build_own_module(module: Any, inputs: Any, n_labels: int, *, seed: int, devi
     inputs : Inputs
         Rows, for the number of features and for lazy modules, whose sizes follow from their first call.
     n_labels : int
-    seed : int
-        Seed for initial weights.
-    device : torch.device
 
     Raises
     ------
     TypeError
         If the function does not return a module.
     ValueError
-        If no parameter can be trained.
+        If no parameter can be trained, or has sparse gradients.
     """
-    with seeded(seed, device):
-        built = module if isinstance(module, nn.Module) else module(inputs.n_features, n_labels)
-        if not isinstance(built, nn.Module):
-            raise TypeError(
-                "module must be a torch.nn.Module or a callable (n_features, n_labels) that returns one, got a "
-                f"callable that returns {type(built).__name__}."
-            )
-        built = built if isinstance(module, type) else _copied(built)
-        if any(is_lazy(parameter) for parameter in built.parameters()):
-            scores_of_inputs(built, inputs[:2], n_labels)
+    built = module if isinstance(module, nn.Module) else module(inputs.n_features, n_labels)
+    if not isinstance(built, nn.Module):
+        raise TypeError(
+            "module must be a torch.nn.Module or a callable (n_features, n_labels) that returns one, got a callable "
+            f"that returns {type(built).__name__}."
+        )
+    built = built if isinstance(module, type) else _copied(built)
+    if any(is_lazy(parameter) for parameter in built.parameters()):
+        scores_of_inputs(built, inputs[:2], n_labels)
     for name, part in built.named_modules():
         if isinstance(part, nn.Embedding | nn.EmbeddingBag) and part.sparse:
             raise ValueError(
@@ -102,14 +98,11 @@ def check_param_groups(groups: Sequence[Any], module: nn.Module, optimizer: type
     known = set(signature(optimizer).parameters) - {"params"}
     names = [name for name, _ in module.named_parameters()]
     for group in groups:
-        if not (isinstance(group, list | tuple) and len(group) == 2 and isinstance(group[0], str)):
+        is_pair = isinstance(group, list | tuple) and len(group) == 2
+        if not (is_pair and isinstance(group[0], str) and isinstance(group[1], Mapping) and known.issuperset(group[1])):
             raise ValueError(
-                f"param_groups must be a list of (pattern of names, dict of options of the optimizer), got {group!r}."
-            )
-        if not isinstance(group[1], Mapping) or not known.issuperset(group[1]):
-            raise ValueError(
-                f"param_groups must have a dict with options of {optimizer.__name__} for {group[0]!r}, such as "
-                f"'lr' and 'weight_decay', got {group[1]!r}."
+                f"param_groups must be a list of (pattern of names, dict with options of {optimizer.__name__}, such as "
+                f"'lr' and 'weight_decay'), got {group!r}."
             )
         if not any(fnmatch(name, group[0]) for name in names):
             raise ValueError(

@@ -558,7 +558,7 @@ MESSAGES = {
     "strengths of labels": ({"C": [1.0, 2.0]}, r"C=\[1.0, 2.0\] is not possible with solver='adamw'"),
     "group without a match": ({"param_groups": [("encoder.*", {})]}, "'encoder.*', which matches no parameter"),
     "group of the wrong form": ({"param_groups": ["layer.*"]}, "must be a list of"),
-    "unknown option": ({"param_groups": [("layer.*", {"rate": 1})]}, "options of AdamW for 'layer.*'"),
+    "unknown option": ({"param_groups": [("layer.*", {"rate": 1})]}, "options of AdamW, .*'rate': 1"),
     "groups without a module": ({"module": None, "param_groups": [("*", {})]}, "needs a module"),
     "micro-batches without a module": ({"module": None, "micro_batch_size": 3}, "needs a module"),
     "one column of scores": ({"module": lambda *_: nn.Linear(N_WORDS, 1)}, r"must return scores of shape.*\(30, 1\)"),

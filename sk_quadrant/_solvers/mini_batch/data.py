@@ -32,7 +32,7 @@ class BatchData(Dataset[Any]):
     index : ndarray of shape (n_rows,), default=None
         Indices of the rows, None for all.
     precision : torch.dtype, default=None
-        Precision of a module, None for that of the rows.
+        Precision of a module of the user, whose rows are of type `InputRows`; None for other models.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class BatchData(Dataset[Any]):
     ) -> None:
         self.training_rows, self.index, self.precision = rows, index, precision
         self.X, targets = rows.X, rows.targets
-        self.has_ones = not sparse.issparse(self.X)
+        self.has_ones = precision is None and not sparse.issparse(self.X)
         self.dtype = torch_dtype(rows.dtype) if precision is None else torch.promote_types(precision, torch.float32)
         weight = None if targets.weight is None else as_tensor(targets.weight, dtype=self.dtype)
         self.mask = None if targets.mask is None else as_tensor(targets.mask)
@@ -73,7 +73,10 @@ class BatchData(Dataset[Any]):
     @property
     def elements_per_row(self) -> float:
         """Count of numbers in a row of features and targets."""
-        features = self.X.nnz / max(1, self.X.shape[0]) if sparse.issparse(self.X) else self.X.shape[1]
+        if self.precision is not None:
+            features = self.X.numbers_per_row
+        else:
+            features = self.X.nnz / max(1, self.X.shape[0]) if sparse.issparse(self.X) else self.X.shape[1]
         return float(features + self.training_rows.n_labels)
 
     def arrays(self) -> list[NDArray[Any]]:
@@ -140,7 +143,8 @@ class BatchData(Dataset[Any]):
         Returns
         -------
         features : Tensor of shape (n_rows, n_features + 1) or SparseRows of shape (n_rows, n_features)
-            Dense features have a last column of ones, for the intercept.
+            Dense features have a last column of ones, for the intercept. Inputs of a module of the user are as it takes
+            them.
         targets : dict of Tensor
             "targets" and, if there are any, "mask" and "label_weight" of the same shape, and "row_weight" of shape
             (n_rows,), with mean 1 over all rows.
@@ -153,6 +157,8 @@ class BatchData(Dataset[Any]):
         return self._features(index, device, features), targets
 
     def _features(self, index: NDArray[np.intp], device: Any, out: Any) -> Any:
+        if self.precision is not None:
+            return as_values(self.X[index].values, self.precision, device)
         if sparse.issparse(self.X):
             return SparseRows(self.X[index], self.dtype).to(device)
         features = as_tensor(self.X)
@@ -177,21 +183,3 @@ class BatchData(Dataset[Any]):
         if "row_weight" in y:
             y["row_weight"] /= self.mean_weight
         return {name: part.to(device) for name, part in y.items()}
-
-
-class ModuleData(BatchData):
-    """Rows, of the type `InputRows`, for a module of the user, whose precision is that of floating inputs."""
-
-    precision: torch.dtype
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.has_ones = False
-
-    @property
-    def elements_per_row(self) -> float:
-        """Count of numbers in a row of inputs and targets."""
-        return float(self.X.numbers_per_row + self.training_rows.n_labels)
-
-    def _features(self, index: NDArray[np.intp], device: Any, out: Any) -> Any:
-        return as_values(self.X[index].values, self.precision, device)

@@ -15,7 +15,7 @@ from sk_quadrant._progress import Progress
 from sk_quadrant._rows.training import TrainingRows
 from sk_quadrant._solvers.base import FitResult, Problem
 from sk_quadrant._solvers.mini_batch.callbacks import Ending, EpochReport, epoch_row
-from sk_quadrant._solvers.mini_batch.data import BatchData, ModuleData
+from sk_quadrant._solvers.mini_batch.data import BatchData
 from sk_quadrant._solvers.mini_batch.net import MultiLabelNet
 from sk_quadrant._solvers.mini_batch.schedule import Schedule
 from sk_quadrant._solvers.mini_batch.steps import read_moments, write_moments
@@ -104,9 +104,9 @@ def _module_and_data(problem: Problem, optimizer: type[torch.optim.Optimizer]) -
     else:
         module = problem.start
         if module is None:
-            module = build_own_module(problem.module, rows.X, rows.n_labels, seed=problem.seed, device=problem.device)
+            module = build_own_module(problem.module, rows.X, rows.n_labels)
         check_param_groups(problem.param_groups or [], module, optimizer)
-        data = ModuleData(rows, precision=float_dtype(module))
+        data = BatchData(rows, precision=float_dtype(module))
     validation = problem.validation
     data.validation = data.of(validation) if isinstance(validation, TrainingRows) else validation
     return module, data

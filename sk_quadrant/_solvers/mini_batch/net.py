@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
+from skorch.callbacks import Callback
 from skorch.history import History
 from torch import Tensor
 
-from sk_quadrant._solvers.mini_batch.autograd import AutogradSteps
 from sk_quadrant._solvers.mini_batch.batches import Batches
 from sk_quadrant._solvers.mini_batch.data import BatchData
 from sk_quadrant._solvers.mini_batch.schedule import Schedule
-from sk_quadrant._solvers.mini_batch.steps import AnalyticSteps, can_step, key_of, read_moments
+from sk_quadrant._solvers.mini_batch.steps import AnalyticSteps, AutogradSteps, can_step, key_of, read_moments
 from sk_quadrant._solvers.modules import LinearScores, Network, read_layers
 from sk_quadrant._solvers.nets import LabelNet
 from sk_quadrant._solvers.own_modules import (
@@ -96,14 +95,6 @@ class MultiLabelNet(LabelNet):
         self.frozen_parts_: tuple[str, ...] = ()
 
     @property
-    def _default_callbacks(self) -> list[tuple[str, Callback]]:
-        return [
-            ("epoch_timer", EpochTimer()),
-            ("train_loss", PassthroughScoring("train_loss", on_train=True)),
-            ("valid_loss", PassthroughScoring("valid_loss")),
-        ]
-
-    @property
     def is_own(self) -> bool:
         """Whether the module is one of the user."""
         return not isinstance(self.module_, LinearScores | Network)
@@ -119,20 +110,15 @@ class MultiLabelNet(LabelNet):
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
         """Return the rows to train on and those held out, None if there are none."""
-        if isinstance(X, BatchData) and self.validation_fraction:
-            return X.divide(self.validation_fraction, self.seed)
-        split: tuple[Any, Any] = super().get_split_datasets(X, y, **fit_params)
-        return split
+        return X.divide(self.validation_fraction, self.seed) if self.validation_fraction else (X, None)
 
     def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any) -> MultiLabelNet:
         """Run the epochs that are not in the history yet."""
         self.frozen_parts_ = tuple(frozen_in_evaluation(self.module_))
         self.steps_: AnalyticSteps | None = None
         self.first_rates_ = [group["lr"] for group in self.optimizer_.param_groups]
-        if epochs is None:
-            epochs = max(0, self.max_epochs - len(self.history))
         try:
-            super().fit_loop(X, y, epochs, **fit_params)
+            super().fit_loop(X, y, max(0, self.max_epochs - len(self.history)), **fit_params)
         finally:
             del self.steps_
             self.module_.eval()
@@ -145,16 +131,17 @@ class MultiLabelNet(LabelNet):
 
     def run_single_epoch(self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any) -> None:
         """Go through all batches once."""
-        if training and isinstance(iterator, Batches):
+        if training:
             if self.is_own:
                 torch.manual_seed(int(np.random.SeedSequence([self.seed, len(self.history)]).generate_state(1)[0]))
             iterator.epoch = len(self.history) - 1
             self.rates_ = self._rates(iterator)
             self.history.record("learning_rate", float(self.rates_[-1]))
-        if isinstance(iterator, Batches) and not self._shows_batches():
-            self._record_epoch(prefix, len(iterator.data), self._mean_loss(iterator, training=training))
-        else:
+        if iterator is None or self._shows_batches():
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+        else:  # recorded as one batch
+            loss = np.float64(self._mean_loss(iterator, training=training))
+            super().run_single_epoch([[iterator.data]], training, prefix, lambda _: {"loss": loss})
 
     def _rates(self, batches: Batches) -> NDArray[np.float64]:
         """Return the learning rate of each step of the current epoch."""
@@ -176,14 +163,6 @@ class MultiLabelNet(LabelNet):
             for _, callback in self.callbacks_
             for hook in BATCH_HOOKS
         )
-
-    def _record_epoch(self, prefix: str, n_rows: int, loss: float) -> None:
-        """Write an epoch to the history as if it had been one batch."""
-        if prefix == "train":
-            self.history.new_batch()
-        self.history.record_batch(f"{prefix}_loss", loss)
-        self.history.record_batch(f"{prefix}_batch_size", n_rows)
-        self.history.record(f"{prefix}_batch_count", 1)
 
     def _mean_loss(self, batches: Batches, *, training: bool) -> float:
         """Go through all batches once, with steps if training; return the mean loss over rows, each before its step."""
