@@ -53,10 +53,6 @@ class Compressed:
     def _bag(self) -> bool:
         return self.powers[1].dtype == torch.float32 and self.powers[1].device.type == "cpu"
 
-    def empty(self, n_rows: int, n: int) -> Tensor:
-        """Return an uninitialised dense matrix of the same precision."""
-        return torch.empty(n_rows, n, dtype=self.powers[1].dtype, device=self.powers[1].device)
-
     def times(self, dense: Tensor, *, rows: slice = slice(None), power: int = 1) -> Tensor:
         """Return ``X[rows] ** power @ dense`` with the power taken value by value.
 

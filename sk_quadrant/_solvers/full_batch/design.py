@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import math
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -31,20 +30,8 @@ WORTH_TRIANGLE = 128  # columns from which products of one triangle, in four blo
 BLOCK_ELEMENTS = 2**18  # of a block of rows: 1 MiB in single precision, which stays in cache
 
 
-class FeatureSums(Protocol):
-    """Sums over rows of features times a factor, which is given block by block."""
-
-    def add(self, rows: slice, factor: Tensor) -> None:
-        """Add a block of rows with its factor of shape (n_labels, n_block_rows)."""
-        ...
-
-    def totals(self) -> list[Tensor]:
-        """Return the sums over all rows, (n_labels, n_columns), one for each power of the features."""
-        ...
-
-
-class Design(ABC):
-    """Weighted rows of features, used through products.
+class WeightedRows:
+    """The part that dense and sparse designs share.
 
     Parameters
     ----------
@@ -66,7 +53,7 @@ class Design(ABC):
         Row weights, also where all are 1.
     """
 
-    dense: bool
+    dense: ClassVar[bool]
 
     def __init__(
         self,
@@ -88,75 +75,17 @@ class Design(ABC):
         """Sum of the row weights."""
         return float(self.weights.sum(dtype=torch.float64))
 
-    @abstractmethod
-    def blocks(self, n_labels: int) -> Iterator[slice]:
-        """Yield blocks of rows whose scores for this number of labels fit in the cache."""
-
-    def parts(self, n_labels: int) -> list[Sequence[slice]]:
-        """Return the blocks in groups that may be processed in parallel, each with separate sums."""
-        return [list(self.blocks(n_labels))]
-
-    @abstractmethod
-    def raw_scores(self, coef: Tensor, rows: slice) -> Tensor:
-        """Return ``coef @ X[rows].T``, shape (n_labels, n_block_rows)."""
-
-    @abstractmethod
-    def feature_sums(self, n_labels: int, *, powers: tuple[int, ...] = (1,)) -> FeatureSums:
-        """Return an accumulator of ``factor @ [X, 1] ** power``, with the column of ones if there is an intercept.
-
-        Parameters
-        ----------
-        n_labels : int
-        powers : tuple of int, default=(1,)
-        """
-
-    def backward(self, factor: Tensor, *, power: int = 1) -> Tensor:
-        """Return ``factor @ [X, 1] ** power``, given a factor of shape (n_labels, n_rows); see `feature_sums`."""
-        accumulator = self.feature_sums(len(factor), powers=(power,))
-        for rows in self.blocks(len(factor)):
-            accumulator.add(rows, factor[:, rows])
-        (sums,) = accumulator.totals()
-        return sums
-
-    def power_sums(self, power: int) -> Tensor:
-        """Return the weighted sums of the raw features to a power, shape (n_features,)."""
-        return self.backward(self.weights[None], power=power)[0, : self.n_features]
-
-    @abstractmethod
-    def square_sums(self, mean: Tensor | None) -> Tensor:
-        """Return the weighted sums of the squared features, (n_features,), of dense ones centred by the mean."""
-
-    @abstractmethod
-    def coupling_sums(self, mean: Tensor | None, step: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return sums over every step-th row, weighted and centred: outer products, squares, fourth powers, weights.
-
-        The first in double precision, (n_features, n_features), the last a number, the others of shape (n_features,).
-        """
-
-    @abstractmethod
-    def inner_products(self, mean: Tensor | None) -> Tensor:
-        """Return the inner products of the centred rows in double precision, shape (n_rows, n_rows)."""
-
-    def augmented(self, rows: slice, mean: Tensor | None) -> Tensor:
-        """Return a block of centred rows, with a column of ones if there is an intercept, of a dense design."""
-        raise NotImplementedError
-
     def to(self, dtype: torch.dtype) -> Self:
         """Return the same rows in another precision, single for a CPU only."""
         other = copy(self)
         other.dtype = dtype
         other.row_weight = None if self.row_weight is None else self.row_weight.to(dtype)
         other.weights = self.weights.to(dtype)
-        other.convert()
         return other
 
-    @abstractmethod
-    def convert(self) -> None:
-        """Convert the features to the precision `dtype`."""
 
-
-class DenseDesign(Design):
-    """Design held as a tensor of shape (n_rows, n_features); see `Design`."""
+class DenseDesign(WeightedRows):
+    """Design held as a tensor of shape (n_rows, n_features)."""
 
     dense = True
 
@@ -165,13 +94,13 @@ class DenseDesign(Design):
         self.X = X
 
     def blocks(self, n_labels: int) -> Iterator[slice]:
-        """Yield blocks of rows; see `Design.blocks`."""
+        """Yield blocks of rows whose scores for this number of labels fit in the cache."""
         size = self._rows_per_block(n_labels)
         for start in range(0, max(1, self.n_rows), size):  # without rows one empty block, so that sums are zeros
             yield slice(start, min(start + size, self.n_rows))
 
     def parts(self, n_labels: int) -> list[Sequence[slice]]:
-        """Return groups of blocks; see `Design.parts`."""
+        """Return the blocks in groups that may be processed in parallel, each with separate sums."""
         work = 2 * self.n_values * n_labels if self.device.type == "cpu" else 0
         return divide(list(self.blocks(n_labels)), work)
 
@@ -180,24 +109,33 @@ class DenseDesign(Design):
         return max(64, min(4 * BLOCK_ELEMENTS // self.n_features, 2 * BLOCK_ELEMENTS // n_labels))
 
     def raw_scores(self, coef: Tensor, rows: slice) -> Tensor:
-        """Return scores; see `Design.raw_scores`."""
+        """Return ``coef @ X[rows].T``, shape (n_labels, n_block_rows)."""
         return coef @ self.X[rows].T
 
-    def feature_sums(self, n_labels: int, *, powers: tuple[int, ...] = (1,)) -> FeatureSums:
-        """Return an accumulator; see `Design.feature_sums`."""
+    def feature_sums(self, n_labels: int, *, powers: tuple[int, ...] = (1,)) -> DenseFeatureSums:
+        """Return an accumulator of ``factor @ [X, 1] ** power``, with the column of ones if there is an intercept."""
         return DenseFeatureSums(self, n_labels, powers)
 
+    def backward(self, factor: Tensor, *, power: int = 1) -> Tensor:
+        """Return ``factor @ [X, 1] ** power``, given a factor of shape (n_labels, n_rows); see `feature_sums`."""
+        accumulator = self.feature_sums(len(factor), powers=(power,))
+        for rows in self.blocks(len(factor)):
+            accumulator.add(rows, factor[:, rows])
+        return accumulator.totals()[0]
+
     def augmented(self, rows: slice, mean: Tensor | None) -> Tensor:
-        """Return a block; see `Design.augmented`."""
+        """Return a block of centred rows, with a column of ones if there is an intercept."""
         block = self.X[rows] if mean is None else self.X[rows] - mean
         return torch.cat([block, block.new_ones(len(block), 1)], dim=1) if self.fit_intercept else block
 
-    def convert(self) -> None:
-        """Convert rows when they are used; see `Design.convert`."""
-        self.X = SingleRows(self.X)  # type: ignore[assignment]
+    def to(self, dtype: torch.dtype) -> Self:
+        """Return the same rows in single precision, converted when they are used."""
+        other = super().to(dtype)
+        other.X = SingleRows(self.X)  # type: ignore[assignment]
+        return other
 
     def inner_products(self, mean: Tensor | None) -> Tensor:
-        """Return inner products; see `Design.inner_products`."""
+        """Return the inner products of the centred rows in double precision, shape (n_rows, n_rows)."""
         products = torch.zeros(self.n_rows, self.n_rows, dtype=torch.float64, device=self.device)
         size = max(1, BLOCK_ELEMENTS // self.n_rows)
         for start in range(0, self.n_features, size):
@@ -209,16 +147,19 @@ class DenseDesign(Design):
         return products
 
     def square_sums(self, mean: Tensor | None) -> Tensor:
-        """Return sums of squares; see `Design.square_sums`."""
+        """Return the weighted sums of the squared features, (n_features,), centred by the mean."""
         if mean is None:
-            return self.power_sums(2)
+            return self.backward(self.weights[None], power=2)[0, : self.n_features]
         total = torch.zeros_like(mean)
         for rows in self.blocks(1):
             total += self.weights[rows] @ (self.X[rows] - mean).square_()
         return total
 
     def coupling_sums(self, mean: Tensor | None, step: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return sums over the centred rows; see `Design.coupling_sums`."""
+        """Return sums over every step-th row, weighted and centred: outer products, squares, fourth powers, weights.
+
+        The first in double precision, (n_features, n_features), the last a number, the others of shape (n_features,).
+        """
         gram = torch.zeros(self.n_features, self.n_features, dtype=torch.float64, device=self.device)
         seconds, fourths = torch.zeros(2, self.n_features, dtype=self.dtype, device=self.device)
         X, weights = self.X[::step], self.weights[::step]
@@ -259,7 +200,7 @@ class SingleRows:
 
 
 class DenseFeatureSums:
-    """Sums that are updated block by block, while the block is in cache; see `FeatureSums`."""
+    """Sums that are updated block by block, while the block is in cache; see `DenseDesign.feature_sums`."""
 
     def __init__(self, design: DenseDesign, n_labels: int, powers: tuple[int, ...]) -> None:
         self.design = design
@@ -267,7 +208,7 @@ class DenseFeatureSums:
         self.sums = {power: torch.zeros(shape, dtype=design.dtype, device=design.device) for power in powers}
 
     def add(self, rows: slice, factor: Tensor) -> None:
-        """Add a block of rows; see `FeatureSums.add`."""
+        """Add a block of rows with its factor of shape (n_labels, n_block_rows)."""
         d, block = self.design.n_features, self.design.X[rows]
         for power, total in self.sums.items():
             total[:, :d].addmm_(factor, block if power == 1 else block**power)
@@ -275,12 +216,12 @@ class DenseFeatureSums:
                 total[:, -1] += factor.sum(dim=1)
 
     def totals(self) -> list[Tensor]:
-        """Return the sums; see `FeatureSums.totals`."""
+        """Return the sums over all rows, (n_labels, n_columns), one for each power of the features."""
         return list(self.sums.values())
 
 
-class SparseDesign(Design):
-    """Design held as compressed rows and columns, multiplied without a dense copy; see `Design`."""
+class SparseDesign(WeightedRows):
+    """Design held as compressed rows and columns, multiplied without a dense copy; see `DenseDesign`."""
 
     dense = False
 
@@ -297,28 +238,32 @@ class SparseDesign(Design):
         self.n_values = len(self._by_row.indices)
 
     def blocks(self, n_labels: int) -> Iterator[slice]:
-        """Yield blocks of rows; see `Design.blocks`."""
+        """Yield blocks of rows; see `DenseDesign.blocks`."""
         size = BLOCK_ELEMENTS >> (n_labels - 1).bit_length()  # few sizes: products cache a tensor for each block
         yield from row_blocks(self.n_rows, max(256, size))
 
     def raw_scores(self, coef: Tensor, rows: slice) -> Tensor:
-        """Return scores; see `Design.raw_scores`."""
+        """Return scores; see `DenseDesign.raw_scores`."""
         return self._by_row.times(coef.T, rows=rows).T
 
-    def feature_sums(self, n_labels: int, *, powers: tuple[int, ...] = (1,)) -> FeatureSums:
-        """Return an accumulator; see `Design.feature_sums`."""
-        return SparseFeatureSums(self._by_column, self.n_rows, n_labels, powers)
+    def parts(self, n_labels: int) -> list[list[slice]]:
+        """Return the blocks as one group; labels are divided among threads."""
+        return [list(self.blocks(n_labels))]
+
+    def feature_sums(self, n_labels: int, *, powers: tuple[int, ...] = (1,)) -> SparseFeatureSums:
+        """Return an accumulator; see `DenseDesign.feature_sums`."""
+        return SparseFeatureSums(self, n_labels, powers)
 
     def backward(self, factor: Tensor, *, power: int = 1) -> Tensor:
         """Return sums over all rows, without a copy of a factor in the memory order of scores."""
         return self._by_column.times(factor.T, power=power).T
 
     def square_sums(self, mean: Tensor | None) -> Tensor:
-        """Return sums of squares, not centred; see `Design.square_sums`."""
-        return self.power_sums(2)
+        """Return sums of squares, not centred; see `DenseDesign.square_sums`."""
+        return self.backward(self.weights[None], power=2)[0, : self.n_features]
 
     def coupling_sums(self, mean: Tensor | None, step: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return sums over the centred rows, fourth powers as infinite; see `Design.coupling_sums`."""
+        """Return sums over the centred rows, fourth powers as infinite; see `DenseDesign.coupling_sums`."""
         X = self._by_row.to_scipy()[::step]
         weights = self.weights[::step].double().cpu().numpy()
         gram = torch.as_tensor((X.T @ sparse.diags_array(weights) @ X).toarray(), device=self.device)
@@ -329,9 +274,11 @@ class SparseDesign(Design):
         fourths = torch.full_like(seconds, math.inf)  # many zeros make a heavy tail
         return gram, seconds, fourths, torch.tensor(weights.sum(), device=self.device)
 
-    def convert(self) -> None:
-        """Convert the values; see `Design.convert`."""
-        self._by_row, self._by_column = self._by_row.to(self.dtype), self._by_column.to(self.dtype)
+    def to(self, dtype: torch.dtype) -> Self:
+        """Return the same rows in another precision."""
+        other = super().to(dtype)
+        other._by_row, other._by_column = self._by_row.to(dtype), self._by_column.to(dtype)
+        return other
 
     def _with_ones(self, columns: Any) -> Any:
         """Return the transposed features, with a row of ones if there is an intercept."""
@@ -342,7 +289,7 @@ class SparseDesign(Design):
         return sparse.vstack([columns, sparse.csr_array(parts, shape=(1, n))], format="csr")
 
     def inner_products(self, mean: Tensor | None) -> Tensor:
-        """Return inner products; see `Design.inner_products`."""
+        """Return inner products; see `DenseDesign.inner_products`."""
         X = self._by_row.to_scipy()
         products = torch.as_tensor((X @ X.T).toarray(), device=self.device)
         if mean is not None:
@@ -353,19 +300,22 @@ class SparseDesign(Design):
 
 
 class SparseFeatureSums:
-    """Sums computed once the factors of all rows are known: columns are compressed over all rows; see `FeatureSums`."""
+    """Sums computed once the factors of all rows are known, as columns are compressed; see `DenseFeatureSums`."""
 
-    def __init__(self, columns: Compressed, n_rows: int, n_labels: int, powers: tuple[int, ...]) -> None:
-        self.columns, self.powers = columns, powers
-        self.factors = columns.empty(n_rows, n_labels)
+    def __init__(self, design: SparseDesign, n_labels: int, powers: tuple[int, ...]) -> None:
+        self.design, self.powers = design, powers
+        self.factors = torch.empty(design.n_rows, n_labels, dtype=design.dtype, device=design.device)
 
     def add(self, rows: slice, factor: Tensor) -> None:
-        """Keep a block of rows; see `FeatureSums.add`."""
+        """Keep a block of rows; see `DenseFeatureSums.add`."""
         self.factors[rows] = factor.T
 
     def totals(self) -> list[Tensor]:
-        """Return the sums; see `FeatureSums.totals`."""
-        return [self.columns.times(self.factors, power=power).T for power in self.powers]
+        """Return the sums; see `DenseFeatureSums.totals`."""
+        return [self.design.backward(self.factors.T, power=power) for power in self.powers]
+
+
+Design: TypeAlias = DenseDesign | SparseDesign
 
 
 def design_of(

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from sk_quadrant._solvers.full_batch.line_search import Bracket, search
-from sk_quadrant._solvers.full_batch.minimizer import SEPARABLE, LabelMinimizer
+from sk_quadrant._solvers.full_batch.minimizer import SEPARABLE, LabelMinimizer, Limits
 from sk_quadrant._solvers.full_batch.newton import LabelHessian
 from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
 from sk_quadrant._solvers.full_batch.objective import Evaluation
@@ -41,7 +41,6 @@ from sk_quadrant._solvers.full_batch.preconditioner import SharedHessian
 from sk_quadrant._solvers.tensors import take_labels
 
 if TYPE_CHECKING:
-    from sk_quadrant._solvers.full_batch.monitor import Monitor
     from sk_quadrant._solvers.full_batch.objective import Objective
     from sk_quadrant._solvers.full_batch.shard import Curvature
 
@@ -75,26 +74,19 @@ class Minimizer(LabelMinimizer):
     hessian : HessianApproximation
     theta : Tensor of shape (n_labels, n_columns)
         Start.
-    tol : float
+    limits : Limits
         A group stops when its estimated distance to the optimum, half its squared Newton decrement, is at most tol^2
         times the objective.
-    max_iter : int
     memory : int
         Number of curvature pairs.
-    monitor : Monitor
-        Progress reports.
     scale : Tensor of shape (n_groups,), default=None
         Value to which the tolerance is relative, by default the objective at the start.
     noise : float, default=None
         A group in which no step decreases the objective has converged if its slope is at most this times the scale and
         small relative to the objective. By default a power of the rounding unit.
-
-    Attributes
-    ----------
-    relative_to : Tensor of shape (n_groups,)
-        Value to which the tolerance is relative.
     """
 
+    solution: Solution
     BY_LABEL = ("objective", "preconditioner", "scale", "theta", "point", "damping", "pairs")
 
     def __init__(
@@ -103,21 +95,24 @@ class Minimizer(LabelMinimizer):
         hessian: HessianApproximation,
         theta: Tensor,
         *,
-        tol: float,
-        max_iter: int,
+        limits: Limits,
         memory: int,
-        monitor: Monitor,
         scale: Tensor | None = None,
         noise: float | None = None,
     ) -> None:
         n_labels, per_label = objective.n_labels, objective.loss.labelwise
-        super().__init__(n_labels, tol**2, max_iter, monitor, per_label=per_label, device=theta.device)
+        super().__init__(n_labels, limits, per_label=per_label, device=theta.device)
         self.objective, self.hessian, self.theta = objective, hessian, theta
         self.noise = torch.finfo(theta.dtype).eps ** 0.7 if noise is None else noise  # 1e-11, in single precision 1e-5
         self.memory, self.pairs = memory, list[Pair]()
         self.solution = Solution(theta.clone(), torch.zeros_like(theta))
         self.damping = torch.ones(self.n_groups, dtype=torch.float64, device=theta.device)
         self.relative_to = scale
+
+    @property
+    def parameters(self) -> Tensor:
+        """Theta of the solution; see `LabelMinimizer.parameters`."""
+        return self.solution.theta
 
     def _iterate(self) -> None:
         self._evaluate_start()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,17 +25,22 @@ CERTAIN = 1e-3  # distance to the optimum, relative to the objective, that is co
 TINY = 1e-30
 
 
+class Limits(NamedTuple):
+    """Where a minimisation ends, and its progress reports."""
+
+    tol: float
+    max_iter: int
+    monitor: Monitor
+
+
 class LabelMinimizer(ABC):
     """A minimisation over a block of labels; labels that have converged are dropped.
 
     Parameters
     ----------
     n_labels : int
-    smallest : float
-        Distance to the optimum, relative to the objective, at which a group stops.
-    max_iter : int
-    monitor : Monitor
-        Progress reports.
+    limits : Limits
+        A group stops at a distance of tol^2 to the optimum, relative to the objective.
     per_label : bool, default=True
         Whether each label is a group.
     device : torch.device, default=None
@@ -51,27 +56,21 @@ class LabelMinimizer(ABC):
     reached : bool Tensor of shape (n_labels,)
         Which labels have reached the tolerance.
     scale : Tensor of shape (n_groups,)
-        Objective at the start.
+        Objective at the start; that of the rows' span is times C.
+    relative_to : Tensor of shape (n_groups,)
+        Value to which the tolerance is relative, not times C.
     trace : Trace
     """
 
     BY_LABEL: ClassVar[tuple[str, ...]] = ()  # further attributes of which finished labels are dropped
     solution: Any
     scale: Tensor
+    relative_to: Tensor | None = None
     noise: float  # slope, relative to the scale, that is rounding
 
-    def __init__(
-        self,
-        n_labels: int,
-        smallest: float,
-        max_iter: int,
-        monitor: Monitor,
-        *,
-        per_label: bool = True,
-        device: Any = None,
-    ) -> None:
+    def __init__(self, n_labels: int, limits: Limits, *, per_label: bool = True, device: Any = None) -> None:
         self.per_label, self.n_groups = per_label, n_labels if per_label else 1
-        self.smallest, self.max_iter, self.monitor = smallest, max_iter, monitor
+        self.smallest, self.max_iter, self.monitor = limits.tol**2, limits.max_iter, limits.monitor
         self.labels = torch.arange(n_labels, device=device)
         self.reached = torch.zeros(n_labels, dtype=torch.bool, device=device)
         self.done = self.reached[: self.n_groups].clone()
@@ -97,6 +96,11 @@ class LabelMinimizer(ABC):
         self._store()
         self.trace.converged = bool(self.reached.all())
         return self.trace
+
+    @property
+    @abstractmethod
+    def parameters(self) -> Tensor:
+        """Theta of the solution, (n_labels, n_columns)."""
 
     @abstractmethod
     def _iterate(self) -> None:
@@ -169,6 +173,6 @@ class LabelMinimizer(ABC):
         line = f"iteration {self.trace.n_iter}: objective {objective:.8g}{groups}"
         self.monitor.step(share, objective, line, self._present)
 
-    def _present(self) -> Any:
+    def _present(self) -> Tensor:
         self._store()
-        return self.solution
+        return self.parameters

@@ -56,13 +56,13 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.minimizer import DROP, LabelMinimizer
+from sk_quadrant._solvers.full_batch.minimizer import DROP, LabelMinimizer, Limits
 from sk_quadrant._solvers.tensors import take_labels
 
 if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.design import SparseDesign
-    from sk_quadrant._solvers.full_batch.monitor import Monitor
     from sk_quadrant._solvers.full_batch.shard import Block
+    from sk_quadrant._solvers.full_batch.space import Space
     from sk_quadrant.losses import Loss
 
 FIRST, LARGE, GROWTH = 2.0, 10.0, 2.0  # kappa C, for rows of length 1; it grows to LARGE in any case
@@ -224,20 +224,20 @@ class MultiplierMinimizer(LabelMinimizer):
         Start, which is overwritten.
     constant : bool Tensor of shape (n_labels,)
         Labels whose optimum is at infinity; they keep the start.
+    space : Space
+        Space of the features.
     length : float
         Mean squared length of the centred rows.
-    tol : float
+    limits : Limits
         A label stops when the duality gap is at most tol^2 times the objective, or .02 tol times that of the hinge.
-    max_iter : int
-        Newton steps.
-    monitor : Monitor
-        Progress reports.
+        Iterations are Newton steps.
 
     Attributes
     ----------
     state, solution : Iterate
     """
 
+    solution: Iterate
     BY_LABEL = ("rows", "state", "at", "scores", "norms", "computed_at", "steps")
 
     def __init__(
@@ -246,20 +246,25 @@ class MultiplierMinimizer(LabelMinimizer):
         state: Iterate,
         constant: Tensor,
         *,
+        space: Space,
         length: float,
-        tol: float,
-        max_iter: int,
-        monitor: Monitor,
+        limits: Limits,
     ) -> None:
-        smallest = tol**2 if rows.quadratic else max(tol**2, CORNER * tol)
-        super().__init__(len(constant), smallest, max_iter, monitor)
-        self.rows, self.state, self.length = rows, state, length
+        super().__init__(len(constant), limits)
+        self.smallest = max(self.smallest, 0 if rows.quadratic else CORNER * limits.tol)
+        self.rows, self.state, self.space, self.length = rows, state, space, length
         self.solution = state
         self.eps = torch.finfo(rows.signs.dtype).eps
         self._finish(constant)
         self.steps = torch.zeros(len(constant), dtype=torch.int64)  # Newton steps in the outer iteration
         self.computed_at: Tensor | None  # the objective where scores and norms were last computed
         self._compute_scores()
+
+    @property
+    def parameters(self) -> Tensor:
+        """Theta of the solution; see `LabelMinimizer.parameters`."""
+        state = self.solution.to(self.space.dtype)
+        return self.space.theta_of(state.weights, state.intercept)
 
     def _iterate(self) -> None:
         while True:

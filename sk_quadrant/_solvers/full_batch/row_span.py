@@ -36,13 +36,13 @@ import torch
 from torch import Tensor
 
 from sk_quadrant._solvers.full_batch.line_search import Bracket, search
-from sk_quadrant._solvers.full_batch.minimizer import LabelMinimizer
+from sk_quadrant._solvers.full_batch.minimizer import LabelMinimizer, Limits
 from sk_quadrant._solvers.tensors import take_labels
 
 if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.design import Design
-    from sk_quadrant._solvers.full_batch.monitor import Monitor
     from sk_quadrant._solvers.full_batch.shard import Block
+    from sk_quadrant._solvers.full_batch.space import Space
     from sk_quadrant.losses import Loss
 
 MOST_GRADIENTS, FEWEST_GRADIENTS = 24, 6  # most that are kept: then L-BFGS restarts
@@ -150,47 +150,45 @@ class RowSpanMinimizer(LabelMinimizer):
     ----------
     span : RowSpan
     losses : ScoreLosses
-    intercept : double Tensor of shape (n_labels,) or None
-        Intercepts at the start, where the weights are zero.
+    theta : Tensor of shape (n_labels, n_columns)
+        Start, where the weights are zero.
     constant : bool Tensor of shape (n_labels,)
         Labels whose optimum is at infinity; they keep the start.
+    space : Space
+        Space of the features.
     start : Point or None, default=None
         Point to continue from, None for zero weights.
-    tol : float
+    limits : Limits
         A group stops when its estimated distance to the optimum is at most tol^2 times the objective; see `lbfgs`.
-    max_iter : int
-    monitor : Monitor
-        Progress reports.
 
     Attributes
     ----------
     solution : Point
-    relative_to : Tensor of shape (n_groups,)
-        Value to which the tolerance is relative.
     """
+
+    solution: Point
 
     def __init__(
         self,
         span: RowSpan,
         losses: ScoreLosses,
-        intercept: Tensor | None,
+        theta: Tensor,
         constant: Tensor,
         *,
+        space: Space,
         start: Point | None = None,
-        tol: float,
-        max_iter: int,
-        monitor: Monitor,
+        limits: Limits,
     ) -> None:
         n_labels, per_label = len(losses.C), losses.loss.labelwise
-        super().__init__(n_labels, tol**2, max_iter, monitor, per_label=per_label)
-        self.span, self.losses = span, losses
+        super().__init__(n_labels, limits, per_label=per_label)
+        self.span, self.losses, self.space = span, losses, space
         self.most = min(MOST_GRADIENTS, max(FEWEST_GRADIENTS, ELEMENTS // (self.span.design.n_rows * n_labels)))
-        self.point, self.values = self._start(intercept)
+        self.point, self.values = self._start(theta[:, -1] if space.fit_intercept else None)
         self.solution = Point(*(part.clone() for part in self.point))
         if per_label:
             self._finish(constant)
-        self.relative_to = self._values()
-        self.scale = self.relative_to.clamp(min=torch.finfo(torch.float64).tiny)
+        self.relative_to = self._objectives()
+        self.scale = self._values().clamp(min=torch.finfo(torch.float64).tiny)
         if start is not None:
             self.point, self.values = self._continue(start)
         self.noise = 8 * torch.finfo(self.point.scores.dtype).eps
@@ -223,6 +221,15 @@ class RowSpanMinimizer(LabelMinimizer):
         self.gram = torch.zeros(len(self.scale), self.most, self.most, dtype=torch.float64)
         self.steps, self.changes = torch.zeros_like(self.gram), torch.zeros_like(self.gram)  # coefficients, by pair
         self.n_pairs = 0
+
+    @property
+    def parameters(self) -> Tensor:
+        """Theta of the solution; see `LabelMinimizer.parameters`."""
+        theta, space = self.space.zeros(len(self.reached)), self.space
+        theta[:, : space.n_features] = self.span.combination(self.solution.rows)
+        if space.fit_intercept:
+            theta[:, -1] = self.solution.intercept
+        return theta
 
     def _iterate(self) -> None:
         self._accept(self.point)

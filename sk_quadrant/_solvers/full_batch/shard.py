@@ -11,13 +11,20 @@ from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import dataclass
 from functools import partial, reduce
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor
 
 from sk_quadrant._arrays import row_blocks
-from sk_quadrant._solvers.full_batch.design import BLOCK_ELEMENTS, Design, design_of, mirrored, triangle_blocks
+from sk_quadrant._solvers.full_batch.design import (
+    BLOCK_ELEMENTS,
+    DenseDesign,
+    Design,
+    design_of,
+    mirrored,
+    triangle_blocks,
+)
 from sk_quadrant._solvers.tensors import as_tensor, take_labels, torch_dtype
 from sk_quadrant._solvers.threads import in_threads
 from sk_quadrant.losses.weighting import split_weight, weighted
@@ -201,9 +208,10 @@ class Block:
         """
         p = len(varies)
         hessian = torch.zeros(self.n_labels, p, p, dtype=torch.float64, device=at.coef.device)
-        for rows in self.design.blocks(p):
+        design = cast(DenseDesign, self.design)
+        for rows in design.blocks(p):
             curvature = self.curvature(at.loss, self._scores(at, rows).T, rows)
-            columns = self.design.augmented(rows, mean) * varies
+            columns = design.augmented(rows, mean) * varies
             for labels in row_blocks(self.n_labels, max(1, BLOCK_ELEMENTS // (1 + columns.numel()))):
                 weighed = columns * curvature.T[labels, :, None]
                 for some in triangle_blocks(p):
@@ -324,7 +332,7 @@ class Shard(RowSums):
 
     def feature_sums(self) -> SumTensors:
         """Return the weighted sums of the features."""
-        return (self.design.power_sums(1),)
+        return (self.design.backward(self.design.weights[None])[0, : self.n_features],)
 
     def square_sums(self, mean: Tensor | None) -> SumTensors:
         """Return the weighted sums of the squared features; see `Design.square_sums`."""

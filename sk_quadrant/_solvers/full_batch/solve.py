@@ -25,7 +25,7 @@ from sk_quadrant._solvers.full_batch.preconditioner import SharedHessian, choose
 from sk_quadrant._solvers.full_batch.row_space import MAX_ROWS, row_space
 from sk_quadrant._solvers.full_batch.shard import RowSums, Shard
 from sk_quadrant._solvers.full_batch.space import Space
-from sk_quadrant._solvers.full_batch.stages import Minimization, Options, SinglePrecision
+from sk_quadrant._solvers.full_batch.stages import Minimization
 from sk_quadrant._solvers.full_batch.trace import Trace
 from sk_quadrant._solvers.threads import until_interrupted
 from sk_quadrant._targets.weights import check_known
@@ -110,13 +110,6 @@ class LabelProblems:
         """Hessians of a quadratic loss where they are cheap, or an approximation; in the space of features."""
         exact = NormalEquations.of(self.space, self.rows, self.penalty) if self.loss.quadratic else None
         return exact or choose_hessian(self.space, self.rows)
-
-    @cached_property
-    def single(self) -> SinglePrecision | None:
-        """The problem in single precision, None for corners, which need double precision, and if a step is enough."""
-        if self.in_single is None or len(self.loss.continuation()) > 1 or isinstance(self.hessian, NormalEquations):
-            return None
-        return SinglePrecision(*self.in_single, self.hessian.single())
 
     def blocks(self, *, fewest: bool) -> list[Tensor]:
         """Return the indices of the labels of each block, frequent labels first for a labelwise loss.
@@ -280,12 +273,11 @@ def minimize(
         within = observe if len(blocks) == 1 else stop_with_others if parallel else None
         place = partial(parameters.copies, space, labels)
         monitor = Monitor(progress, within, place, solved / sums.n_labels, len(labels) / sums.n_labels)
-        options = Options(tol=tol, max_iter=max_iter, memory=problems.memory(len(labels)), monitor=monitor)
         objective = problems.objective(labels)
         theta = objective.start()
         if warm_start:
             theta = _better_start(objective, theta, parameters.take(space, labels))
-        minimization = Minimization(problems, objective, theta, options)
+        minimization = Minimization(problems, objective, theta, tol=tol, max_iter=max_iter, monitor=monitor)
         trace = minimization.run()
         return labels, minimization.theta, trace
 

@@ -9,17 +9,19 @@ r"""The stages of a minimisation; each stage continues with the labels that have
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import reduce
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
 from sk_quadrant._solvers.full_batch.lbfgs import Minimizer
+from sk_quadrant._solvers.full_batch.minimizer import LabelMinimizer, Limits
 from sk_quadrant._solvers.full_batch.multipliers import HingeRows, Iterate, MultiplierMinimizer
 from sk_quadrant._solvers.full_batch.newton import LabelHessian
+from sk_quadrant._solvers.full_batch.preconditioner import SharedHessian
 from sk_quadrant._solvers.full_batch.row_span import RowSpan, RowSpanMinimizer, ScoreLosses
 from sk_quadrant._solvers.full_batch.trace import Trace
 from sk_quadrant._solvers.tensors import take_labels
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.lbfgs import HessianApproximation
     from sk_quadrant._solvers.full_batch.monitor import Monitor
     from sk_quadrant._solvers.full_batch.objective import Evaluation, Objective
-    from sk_quadrant._solvers.full_batch.preconditioner import SharedHessian
-    from sk_quadrant._solvers.full_batch.row_span import Point
     from sk_quadrant._solvers.full_batch.shard import Block
     from sk_quadrant._solvers.full_batch.solve import LabelProblems
     from sk_quadrant._solvers.full_batch.space import Space
@@ -46,24 +46,6 @@ MAX_HESSIAN_COLUMNS = 1000  # a Hessian takes n d^2 operations, its factor d^3 /
 HESSIAN_ELEMENTS = 2**22  # Hessians held at a time: 32 MiB
 
 
-@dataclass(frozen=True)
-class Options:
-    """Stopping criteria; see `Minimizer`. The tolerance is at least 3000 rounding units of the data."""
-
-    tol: float
-    max_iter: int
-    memory: int
-    monitor: Monitor
-
-
-class SinglePrecision(NamedTuple):
-    """The features and the shared Hessian in single precision."""
-
-    space: Space
-    design: Design
-    hessian: SharedHessian
-
-
 class Minimization:
     """A minimisation over a block of labels, stage by stage.
 
@@ -74,7 +56,10 @@ class Minimization:
     objective : Objective
     theta : Tensor of shape (n_labels, n_columns)
         Start.
-    options : Options
+    tol : float
+        It is at least 3000 rounding units of the data.
+    max_iter : int
+    monitor : Monitor
 
     Attributes
     ----------
@@ -88,9 +73,18 @@ class Minimization:
         One for each stage.
     """
 
-    def __init__(self, shared: LabelProblems, objective: Objective, theta: Tensor, options: Options) -> None:
-        self.shared, self.objective, self.theta, self.options = shared, objective, theta, options
-        self.tol = max(options.tol, ATTAINABLE * torch.finfo(theta.dtype).eps)
+    def __init__(
+        self,
+        shared: LabelProblems,
+        objective: Objective,
+        theta: Tensor,
+        *,
+        tol: float,
+        max_iter: int,
+        monitor: Monitor,
+    ) -> None:
+        self.shared, self.objective, self.theta, self.monitor = shared, objective, theta, monitor
+        self.tol, self.max_iter = max(tol, ATTAINABLE * torch.finfo(theta.dtype).eps), max_iter
         self._begin(objective.loss)
 
     def _begin(self, loss: Loss) -> None:
@@ -124,15 +118,15 @@ class Minimization:
 
     def _in_feature_space(self, *, has_corners: bool) -> None:
         """Take the stages in the space of the features, of a loss with or without corners in its values or slopes."""
-        objective, shared, max_iter = self.objective, self.shared, self.options.max_iter
+        objective, shared = self.objective, self.shared
         with shared.lock:  # one thread computes what all share
-            hessian, single = shared.hessian, None if self.traces else shared.single
-        has_hessian = (
-            objective.loss.labelwise and objective.space.dense and objective.space.n_columns <= MAX_HESSIAN_COLUMNS
-        )
-        patience = min(self._patience(has_corners), max_iter) if has_hessian else max_iter
-        if single is not None:
-            self._in_single_precision(single, max_iter=patience)
+            hessian = shared.hessian
+        small = objective.space.dense and objective.space.n_columns <= MAX_HESSIAN_COLUMNS
+        has_hessian = objective.loss.labelwise and small
+        patience = min(self._patience(has_corners), self.max_iter) if has_hessian else self.max_iter
+        is_smooth = len(shared.loss.continuation()) == 1  # corners need double precision
+        if shared.in_single is not None and is_smooth and isinstance(hessian, SharedHessian) and not self.traces:
+            self._in_single_precision(*shared.in_single, hessian.single(), max_iter=patience)
         if self._steps_left() and (left := patience - self._steps_taken()) > 0:
             self.traces.append(self._continue((~self.reached).nonzero()[:, 0], hessian, max_iter=left))
         if self._steps_left() and has_hessian:
@@ -167,41 +161,51 @@ class Minimization:
     def _steps_left(self) -> int:
         """Return the number of iterations left, 0 if the user has stopped, or all labels have reached the tolerance."""
         ended = any(trace.interrupted for trace in self.traces) or bool(self.reached.all())
-        return 0 if ended else self.options.max_iter - self._steps_taken()
+        return 0 if ended else self.max_iter - self._steps_taken()
+
+    def _attempt(self, minimizer: LabelMinimizer, labels: Tensor, *, is_last: bool = False) -> bool:
+        """Minimise over some labels and take the solution, unless it is beyond the range of single precision."""
+        try:
+            trace = self._run(minimizer, labels)
+        except FloatingPointError:
+            if is_last:
+                raise
+            return False
+        self.traces.append(trace)
+        return True
+
+    def _run(self, minimizer: LabelMinimizer, labels: Tensor) -> Trace:
+        """Minimise over some labels, take the solution, and return the trace."""
+        trace = minimizer.run()
+        self.theta[labels] = minimizer.parameters.to(self.theta.dtype)
+        self.reached[labels] = minimizer.reached
+        if self.relative_to is None:
+            self.relative_to = minimizer.relative_to
+        return trace
 
     def _with_multipliers(self) -> None:
         """Minimise a loss with a dual by the method of multipliers, in double precision where single is not enough."""
-        objective, space = self.objective, self.objective.space
+        objective, space, labels = self.objective, self.objective.space, torch.arange(self.objective.n_labels)
         length = max(float(space.variance.sum()), torch.finfo(torch.float32).tiny)
         state: Iterate | None = None
-        failure: FloatingPointError | None = None
         for design in self._in_growing_precision():
-            rows = HingeRows.of(
-                replace(cast("Block", objective.rows), design=design), objective.loss, 1 / objective.penalty
-            )
+            block = replace(cast("Block", objective.rows), design=design)
+            rows = HingeRows.of(block, objective.loss, 1 / objective.penalty)
             minimizer = MultiplierMinimizer(
                 rows,
                 self._start_of_multipliers(rows, length) if state is None else state.to(design.dtype),
                 objective.constant_labels,
+                space=space,
                 length=length,
-                tol=self.tol,
-                max_iter=self._steps_left(),
-                monitor=self._monitor(torch.arange(objective.n_labels), self._theta_of_state),
+                limits=self._limits(labels),
             )
-            try:
-                trace = minimizer.run()
-            except FloatingPointError as error:  # beyond the range of single precision
-                failure = error
-                continue
-            if self.traces:
-                self.traces[-1].values[-1] = trace.values[0]
-            self.traces.append(trace)
-            state, self.reached, failure = minimizer.solution, minimizer.reached, None
-            if not self._steps_left():
-                break
-        if failure is not None:
-            raise failure
-        self.theta = self._theta_of_state(minimizer.solution)
+            before = self.traces[-1:]
+            if self._attempt(minimizer, labels, is_last=design.dtype == torch.float64 or design.device.type == "mps"):
+                state = minimizer.solution
+                for trace in before:
+                    trace.values[-1] = self.traces[-1].values[0]
+                if not self._steps_left():
+                    break
 
     def _in_growing_precision(self) -> Iterator[SparseDesign]:
         """Yield the sparse rows, in single precision where possible, and in double precision."""
@@ -219,11 +223,6 @@ class Minimization:
         dtype = rows.design.dtype
         return Iterate.start(rows, weights.to(dtype, copy=True), intercept.to(dtype), length, cold=cold)
 
-    def _theta_of_state(self, state: Iterate) -> Tensor:
-        """Return the parameters of a state of the method of multipliers."""
-        state = state.to(self.theta.dtype)
-        return self.objective.space.theta_of(state.weights, state.intercept)
-
     def _suits_row_span(self) -> bool:
         """Whether the span of the rows contains the optimum and the start, and is faster."""
         objective, space, penalty = self.objective, self.objective.space, self.objective.penalty
@@ -235,69 +234,43 @@ class Minimization:
 
     def _in_row_span(self) -> None:
         """Minimise in the span of the rows, first in single precision where possible."""
-        labels, start = torch.arange(self.objective.n_labels), None
+        objective = self.objective
+        labels, start = torch.arange(objective.n_labels), None
         for design in self.shared.designs:
             before, labels = labels, (~self.reached).nonzero()[:, 0]
-            start = None if start is None else take_labels(start, torch.searchsorted(before, labels))
-            minimizer = self._row_span_minimizer(design, labels, start)
-            try:
-                self.traces.append(minimizer.run())
-            except FloatingPointError:  # beyond the range of single precision
-                continue
-            start = minimizer.solution
-            self._take_from_row_span(minimizer, labels)
-            if not self._steps_left():
-                break
-
-    def _row_span_minimizer(self, design: Design, labels: Tensor, start: Point | None) -> RowSpanMinimizer:
-        """Return the minimiser over some labels, which continues from a point."""
-        objective, theta, span = self.objective, self.theta, RowSpan(design)
-        attainable = ATTAINABLE_IN_SINGLE * torch.finfo(torch.float32).eps if design.dtype == torch.float32 else 0
-        return RowSpanMinimizer(
-            span,
-            self._score_losses(design, labels),
-            theta[labels, -1] if objective.space.fit_intercept else None,
-            objective.constant_labels[labels],
-            start=start,
-            tol=max(self.tol, attainable),
-            max_iter=self._steps_left(),
-            monitor=self._monitor(labels, lambda point: self._theta_of(span, point, labels)),
-        )
+            minimizer = RowSpanMinimizer(
+                RowSpan(design),
+                self._score_losses(design, labels),
+                self.theta[labels],
+                objective.constant_labels[labels],
+                space=objective.space,
+                start=None if start is None else take_labels(start, torch.searchsorted(before, labels)),
+                limits=self._limits(labels, dtype=design.dtype),
+            )
+            if self._attempt(minimizer, labels):
+                start = minimizer.solution
+                if not self.traces[-1].interrupted:
+                    self.reached[labels] &= self._confirms(minimizer, labels)
+                if not self._steps_left():
+                    break
 
     def _score_losses(self, design: Design, labels: Tensor) -> ScoreLosses:
         """Return the losses of some labels as functions of the scores, in the precision of a design."""
-        objective = self.objective
-        losses = ScoreLosses(
-            replace(cast("Block", objective.rows), design=design), objective.loss, 1 / objective.penalty
-        )
-        return losses if len(labels) == objective.n_labels else take_labels(losses, labels)
+        block, loss = replace(cast("Block", self.objective.rows), design=design), self.objective.loss
+        losses = ScoreLosses(block, loss, 1 / self.objective.penalty)
+        return take_labels(losses, labels if len(labels) < block.n_labels else None)  # type: ignore[no-any-return]
 
-    def _take_from_row_span(self, minimizer: RowSpanMinimizer, labels: Tensor) -> None:
-        """Take the solution, and check it in the precision of the data."""
-        C = 1 / self.objective.penalty
-        if self.relative_to is None:
-            self.relative_to = minimizer.relative_to / (C if self.objective.loss.labelwise else C[:1])
-        self.theta[labels] = self._theta_of(minimizer.span, minimizer.solution, labels)
-        if not minimizer.trace.interrupted and self.tol**2 >= minimizer.smallest:
-            self.reached[labels] = minimizer.reached & self._confirms(minimizer, labels)
+    def _limits(self, labels: Tensor, max_iter: int | None = None, *, dtype: torch.dtype = torch.float64) -> Limits:
+        """Return the limits of a minimisation over some labels in a precision, by default of all iterations left."""
 
-    def _theta_of(self, span: RowSpan, point: Point, labels: Tensor) -> Tensor:
-        """Return the parameters of some labels at a point in the span of the rows."""
-        space, theta = self.objective.space, self.theta[labels]
-        theta[:, : space.n_features] = span.combination(point.rows).to(theta.dtype)
-        if space.fit_intercept:
-            theta[:, -1] = point.intercept.to(theta.dtype)
-        return theta
-
-    def _monitor(self, labels: Tensor, convert: Callable[[Any], Tensor]) -> Monitor:
-        """Return the progress reports of some labels; `convert` returns parameters, given a solution."""
-
-        def place(solution: Any) -> Tensor:
+        def place(parameters: Tensor) -> Tensor:
             theta = self.theta.clone()
-            theta[labels] = convert(solution).to(theta.dtype)
+            theta[labels] = parameters.to(theta.dtype)
             return theta
 
-        return self.options.monitor.part(len(labels) / self.objective.n_labels, place)
+        tol = max(self.tol, ATTAINABLE_IN_SINGLE * torch.finfo(dtype).eps)
+        monitor = self.monitor.part(len(labels) / self.objective.n_labels, place)
+        return Limits(tol, self._steps_left() if max_iter is None else max_iter, monitor)
 
     def _confirms(self, minimizer: RowSpanMinimizer, labels: Tensor) -> Tensor:
         """Return for which labels the derivatives in the precision of the data agree with those of the minimiser.
@@ -312,43 +285,36 @@ class Minimization:
         scores = design.raw_scores(coef, slice(0, design.n_rows))
         if shift is not None:
             scores = scores + shift[:, None]
-        losses, residuals = self._score_losses(design, labels).evaluate(scores)
+        score_losses = self._score_losses(design, labels)
+        losses, residuals = score_losses.evaluate(scores)
         decrement = minimizer.squared_norm(residuals - solution.residuals) / 2
         values = losses + minimizer.grouped(solution.norms) / 2
-        return self._is_small(decrement, values, minimizer.relative_to).expand(len(labels))
+        C = score_losses.C[: len(values)]
+        return self._is_small(decrement / C, values / C, minimizer)
 
-    def _is_small(self, decrement: Tensor, values: Tensor, start: Tensor) -> Tensor:
-        """Return where a decrement is negligible, relative to the objective at the start and now."""
-        return decrement <= self.tol**2 * torch.minimum(DISAGREEMENT**2 * start, values.abs())
+    def _is_small(self, decrement: Tensor, values: Tensor, minimizer: LabelMinimizer) -> Tensor:
+        """Return where a decrement is negligible, relative to the objective at the start of a minimiser and now."""
+        small = decrement <= self.tol**2 * torch.minimum(
+            DISAGREEMENT**2 * cast("Tensor", minimizer.relative_to), values.abs()
+        )
+        return (small & (self.tol**2 >= minimizer.smallest)).expand(len(minimizer.reached))
 
-    def _in_single_precision(self, single: SinglePrecision, *, max_iter: int) -> None:
-        rows = replace(cast("Block", self.objective.rows), design=single.design)
-        objective = replace(self.objective, space=single.space, rows=rows)
+    def _in_single_precision(self, space: Space, design: Design, hessian: SharedHessian, *, max_iter: int) -> None:
+        rows, labels = replace(cast("Block", self.objective.rows), design=design), torch.arange(self.objective.n_labels)
         minimizer = Minimizer(
-            objective,
-            single.hessian,
+            replace(self.objective, space=space, rows=rows),
+            hessian,
             self.theta.float(),
-            tol=max(self.tol, ATTAINABLE_IN_SINGLE * torch.finfo(torch.float32).eps),
-            max_iter=max_iter,
-            memory=self.options.memory,
-            monitor=self._monitor(torch.arange(objective.n_labels), lambda solution: solution.theta),
+            limits=self._limits(labels, max_iter, dtype=torch.float32),
+            memory=self.shared.memory(len(labels)),
             noise=0.0,
         )
-        try:
-            trace = minimizer.run()
-        except FloatingPointError:  # beyond the range of single precision
-            return
-        self.theta, self.relative_to = minimizer.solution.theta.to(self.theta.dtype), minimizer.relative_to
-        self.traces.append(trace)
-        if trace.interrupted:
-            return
-        point = self.objective.evaluate(self.theta, "mean")
-        trace.values[-1] = float(point.values.sum())
-        if self.tol**2 >= minimizer.smallest:
-            difference = point.gradient - minimizer.solution.gradient
-            self.reached = minimizer.reached & self._is_negligible(difference, point, minimizer.relative_to)
+        if self._attempt(minimizer, labels) and not self.traces[-1].interrupted:
+            point = self.objective.evaluate(self.theta, "mean")
+            self.traces[-1].values[-1] = float(point.values.sum())
+            self.reached &= self._is_negligible(point.gradient - minimizer.solution.gradient, point, minimizer)
 
-    def _is_negligible(self, difference: Tensor, point: Evaluation, relative_to: Any) -> Tensor:
+    def _is_negligible(self, difference: Tensor, point: Evaluation, minimizer: Minimizer) -> Tensor:
         """Return for which labels a difference of gradients is negligible.
 
         It moves the optimum by a Newton step, whose decrement is largest where only the penalty has curvature.
@@ -359,7 +325,7 @@ class Minimization:
         decrement += (difference[:, n_features:].square() / curvature[:, n_features:]).sum(dim=1)
         if not self.objective.loss.labelwise:
             decrement = decrement.sum(dim=0, keepdim=True)
-        return self._is_small(decrement / 2, point.values, relative_to).expand(self.objective.n_labels)
+        return self._is_small(decrement / 2, point.values, minimizer)
 
     def _with_newton_steps(self) -> None:
         traces, max_iter = [], self._steps_left()
@@ -373,21 +339,14 @@ class Minimization:
 
     def _continue(self, labels: Tensor, hessian: HessianApproximation, *, max_iter: int) -> Trace:
         """Continue with some labels and return the trace."""
-        objective, theta, scale = self.objective, self.theta, self.relative_to
-        if len(labels) < objective.n_labels:
-            objective, theta, scale = take_labels([objective, theta, scale], labels)
+        some = labels if len(labels) < self.objective.n_labels else None
+        objective, theta, scale = take_labels([self.objective, self.theta, self.relative_to], some)
         minimizer = Minimizer(
             objective,
             hessian,
             theta,
-            tol=self.tol,
-            max_iter=max_iter,
-            memory=self.options.memory,
-            monitor=self._monitor(labels, lambda solution: solution.theta),
+            limits=self._limits(labels, max_iter),
+            memory=self.shared.memory(self.objective.n_labels),
             scale=scale,
         )
-        trace = minimizer.run()
-        self.theta[labels], self.reached[labels] = minimizer.solution.theta, minimizer.reached
-        if self.relative_to is None:
-            self.relative_to = minimizer.relative_to
-        return trace
+        return self._run(minimizer, labels)
