@@ -335,25 +335,17 @@ def count_confusions(y_true: FloatArray, y_pred: FloatArray, counting: str) -> N
     truth, predicted = (sparse.csr_array(labels, dtype=np.float64) for labels in (y_true, y_pred))
     found = truth * predicted
     missed, wrong = truth - found, predicted - found
-    n_true, n_predicted, n_missed, n_wrong = (labels.sum(axis=1) for labels in (truth, predicted, missed, wrong))
-    matrix = np.zeros((truth.shape[1] + 1, truth.shape[1] + 1))
-    exchanged = (n_missed > 0) & (n_wrong > 0)
-    share = np.ones(len(n_wrong)) if counting == "pairs" else 1 / np.maximum(n_wrong, 1)
-    matrix[:-1, :-1] += _pair_counts(missed, wrong, exchanged, share)
+    n_true, n_missed, n_wrong = (labels.sum(axis=1) for labels in (truth, missed, wrong))
     surplus = (n_missed == 0) & (n_wrong > 0)
-    blamed = surplus & (n_true > 0) & (counting == "pairs")
-    matrix[:-1, :-1] += _pair_counts(truth, wrong, blamed, share)
+    blamed = surplus & (counting == "pairs")
+    unlabelled = (n_true == 0) | (surplus & ~blamed)
+    share = np.where((n_missed > 0) & (counting == "shares"), 1 / np.maximum(n_wrong, 1), 1.0)
+    # Each sample counts for all pairs of its rows and its columns.
+    rows = sparse.hstack([missed + truth * blamed[:, np.newaxis], unlabelled[:, np.newaxis]])
+    columns = sparse.hstack([wrong * share[:, np.newaxis], (n_wrong == 0)[:, np.newaxis]])
+    matrix = np.asarray((rows.T @ columns).toarray())
     matrix[:-1, :-1] += np.diag(found.sum(axis=0))
-    matrix[:-1, -1] = missed[n_wrong == 0].sum(axis=0)
-    matrix[-1, :-1] = wrong[surplus & ~blamed].sum(axis=0)
-    matrix[-1, -1] = np.sum((n_true == 0) & (n_predicted == 0))
     return matrix.astype(np.intp) if counting == "pairs" else matrix
-
-
-def _pair_counts(rows: Any, columns: Any, samples: NDArray[np.bool_], share: FloatArray) -> FloatArray:
-    """Return the weighted number of samples with each pair of a label of `rows` and one of `columns`."""
-    weighted = sparse.diags_array(share[samples]) @ columns[samples]
-    return np.asarray((rows[samples].T @ weighted).toarray())
 
 
 def _top(between_labels: Any, confusions: Any) -> float:

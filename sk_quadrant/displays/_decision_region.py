@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from itertools import product
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -240,11 +240,15 @@ class DecisionRegionDisplay(PanelDisplay):
         self.surfaces_: list[Any] = []
         self.cut_lines_: list[Any] = []
         handles = self._plot_combined() if combined else self._plot_labels(levels, cmap)
-        self._label_features()
+        for ax in self.axes_:
+            ax.set(xlim=self.xx0[0, [0, -1]], ylim=self.xx1[[0, -1], 0])
+        first, second = (shorten(name, max(self._title_width, 14)) for name in self.feature_names)
+        self._name_axes(xlabel=first, ylabel=second)
         if not combined:
             self._add_titles(self.label_names)
+        words = ("number of labels", "expected number of labels") if combined else ("decision function", "probability")
         mixed = combined and len(self.label_names) <= MIXED_LABELS
-        self.colorbar_ = None if mixed else self._add_colorbar(combined)
+        self.colorbar_ = None if mixed else self._add_colorbar(words[self.is_probability])
         self.legend_ = self._add_legend(handles)
         self._add_note("; ".join(filter(None, self.notes)))
         return self
@@ -269,29 +273,29 @@ class DecisionRegionDisplay(PanelDisplay):
         if self.points is None or self.point_labels is None:
             return []
         present, absent = (self.points[self.point_labels[:, j] == value] for value in (1, 0))
-        lacking = ax.scatter(absent[:, 0], absent[:, 1], s=12, zorder=3, **ABSENT)
-        having = ax.scatter(present[:, 0], present[:, 1], s=12, zorder=3, **PRESENT)
+        lacking = ax.scatter(*absent.T, s=12, zorder=3, **ABSENT)
+        having = ax.scatter(*present.T, s=12, zorder=3, **PRESENT)
         return [having, lacking]
 
     def _plot_combined(self) -> list[Any]:
         """Draw all labels in one panel and return the entries of the legend."""
+        ax: Any = self.ax_
         names = [shorten(name, 22) for name in self.label_names]
         shares = self.response if self.is_probability else self.decisions
-        mixed = len(names) <= MIXED_LABELS
-        self.surfaces_.append(self._plot_mixture(shares) if mixed else self._plot_number(shares.sum(axis=2)))
+        patches = []
+        if len(names) <= MIXED_LABELS:
+            image = {"origin": "lower", "aspect": "auto", "interpolation": "bilinear"}
+            extent = (*self.xx0[0, [0, -1]], *self.xx1[[0, -1], 0])
+            self.surfaces_.append(ax.imshow(_mix(shares), extent=extent, **image))
+            patches = _mixture_patches(names)
+        else:
+            shade = {"cmap": "Greys", "vmin": 0, "alpha": 0.5, "rasterized": True}
+            self.surfaces_.append(ax.pcolormesh(self.xx0, self.xx1, shares.sum(axis=2), **shade))
         styles = [{**line_style(j), "linewidth": 1.8} for j in range(len(names))]
-        self.cut_lines_ += [self._plot_cut(self.ax_, j, style) for j, style in enumerate(styles)]
+        self.cut_lines_ += [self._plot_cut(ax, j, style) for j, style in enumerate(styles)]
         if self.points is not None:
-            self.ax_.scatter(self.points[:, 0], self.points[:, 1], s=8, color="0.25", linewidth=0, alpha=0.6, zorder=3)
-        lines = [self._describe_line(j, name, style) for j, (name, style) in enumerate(zip(names, styles, strict=True))]
-        return [*lines, *(_mixture_patches(names) if mixed else [])]
-
-    def _plot_mixture(self, shares: FloatArray) -> Any:
-        extent = (self.xx0[0, 0], self.xx0[0, -1], self.xx1[0, 0], self.xx1[-1, 0])
-        return self.ax_.imshow(_mix(shares), extent=extent, origin="lower", aspect="auto", interpolation="bilinear")
-
-    def _plot_number(self, numbers: FloatArray) -> Any:
-        return self.ax_.pcolormesh(self.xx0, self.xx1, numbers, cmap="Greys", vmin=0, alpha=0.5, rasterized=True)
+            ax.scatter(*self.points.T, s=8, color="0.25", linewidth=0, alpha=0.6, zorder=3)
+        return [*(self._describe_line(j, names[j], style) for j, style in enumerate(styles)), *patches]
 
     def _plot_cut(self, ax: Any, j: int, style: dict[str, Any]) -> Any:
         if np.isnan(self.cuts[j]):
@@ -305,18 +309,8 @@ class DecisionRegionDisplay(PanelDisplay):
             return None
         return ax.contour(self.xx0, self.xx1, field, levels=inside, **{f"{key}s": [style[key]] for key in style})
 
-    def _label_features(self) -> None:
-        for ax in self.axes_:
-            ax.set_xlim(self.xx0[0, 0], self.xx0[0, -1])
-            ax.set_ylim(self.xx1[0, 0], self.xx1[-1, 0])
-        first, second = (shorten(name, max(self._title_width, 14)) for name in self.feature_names)
-        self._name_axes(xlabel=first, ylabel=second)
-
-    def _add_colorbar(self, combined: bool) -> Any:
-        name = "probability" if self.is_probability else "decision function"
-        if combined:
-            name = "expected number of labels" if self.is_probability else "number of labels"
-        return self._part.colorbar(self.surfaces_[0], ax=list(self.axes_), label=name, fraction=0.05, aspect=30)
+    def _add_colorbar(self, label: str) -> Any:
+        return self._part.colorbar(self.surfaces_[0], ax=list(self.axes_), label=label, fraction=0.05, aspect=30)
 
     def _describe_line(self, j: int, name: str, style: dict[str, Any]) -> Any:
         """Return the legend entry of a label in the combined panel."""
@@ -355,11 +349,15 @@ def _mixture_patches(names: list[str]) -> list[Any]:
     """Return legend entries for the colours of all sets of labels."""
     from matplotlib.patches import Patch
 
-    sets = sorted(product((1.0, 0.0), repeat=len(names)), key=sum)
-    words = [" + ".join(name for name, member in zip(names, members, strict=True) if member) for members in sets]
+    columns = range(len(names))
     return [
-        Patch(facecolor=_mix(np.array(members)), edgecolor="0.5", label=word or "no label")
-        for members, word in zip(sets, words, strict=True)
+        Patch(
+            facecolor=_mix(np.isin(columns, members).astype(np.float64)),
+            edgecolor="0.5",
+            label=" + ".join(names[j] for j in members) or "no label",
+        )
+        for size in range(len(names) + 1)
+        for members in combinations(columns, size)
     ]
 
 

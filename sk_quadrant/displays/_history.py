@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -104,10 +105,10 @@ class LearningHistoryDisplay(PanelDisplay):
                 f"{type(estimator).__name__} has neither history_ nor loss_curve_; "
                 "fit it, or pass the rows of a history to from_history."
             )
-        validation = find_attribute(estimator, "validation_scores_") or []
-        rows: list[dict[str, Any]] = [{"train_loss": loss} for loss in losses]
-        for row, score in zip(rows, validation, strict=False):
-            row["validation_score"] = score
+        curves = {"train_loss": losses, "validation_score": find_attribute(estimator, "validation_scores_")}
+        curves = {name: curve for name, curve in curves.items() if curve is not None}
+        epochs = zip_longest(*curves.values(), fillvalue=np.nan)
+        rows = [dict(zip(curves, row, strict=True)) for row in epochs]
         return cls.from_history(rows, **{"step_name": "iteration", **options})
 
     @classmethod

@@ -171,7 +171,12 @@ class LossDisplay(PanelDisplay):
         """
         cls._require_matplotlib("from_loss")
         named = _name_losses(loss)
-        scores = _score_grid(score_range, n_points)
+        if n_points < 2 or not -math.inf < score_range[0] < score_range[1] < math.inf:
+            raise ValueError(
+                "score_range must be two finite numbers, the lower first, and n_points at least 2, "
+                f"got {score_range} and {n_points}."
+            )
+        scores = np.linspace(*score_range, n_points)
         goals = np.asarray(targets, dtype=np.float64)
         if goals.ndim != 1 or goals.size == 0 or not ((goals >= 0) & (goals <= 1)).all():
             raise ValueError(f"targets must be numbers in [0, 1], got {targets}.")
@@ -334,15 +339,6 @@ def _title(loss: Any) -> str:
     values = {field.name: getattr(loss, field.name) for field in fields if getattr(loss, field.name) != field.default}
     changed = [f"{name}={value:g}" if is_number(value) else f"{name}={value}" for name, value in values.items()]
     return "\n".join([type(loss).__name__, *([", ".join(changed)] if changed else [])])
-
-
-def _score_grid(score_range: tuple[float, float], n_points: int) -> FloatArray:
-    low, high = score_range
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"score_range must be two finite numbers, the lower first, got {score_range}.")
-    if n_points < 2:
-        raise ValueError(f"n_points must be at least 2, got {n_points}.")
-    return np.linspace(low, high, n_points)
 
 
 def _curve(loss: Any, scores: FloatArray, target: float, held: Sequence[tuple[float, float]] | None) -> FloatArray:

@@ -23,7 +23,6 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
     """A display of curves that depend on the order of scores only, each drawn by a display of scikit-learn."""
 
     _score: ClassVar[str]  # area under the curve, as an attribute of scikit-learn's display
-    _score_name: ClassVar[str]
     _legend_place: ClassVar[str]
     _needs: ClassVar[frozenset[int]]  # values among the labels without which there is no curve
     _grid: ClassVar[FloatArray]  # x of a macro average
@@ -120,34 +119,25 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
 
     def _plot_curves(self, line_kw: dict[str, Any] | None) -> list[Any]:
         self.lines_: dict[str, list[Any]] = {}
-        chance = {"label": "chance level", "color": GREY, "linestyle": ":", "linewidth": 1.0, "zorder": 1}
+        chance = {"label": "_chance", "color": GREY, "linestyle": ":", "linewidth": 1.0, "zorder": 1}
         for i, (name, curves) in enumerate(self.curves.items()):
-            style = merge_style({**line_style(i), "linewidth": 1.4, "label": shorten(name, 24)}, line_kw)
+            style = merge_style({**line_style(i), "linewidth": 1.4}, line_kw)
             for ax, curve in zip(self.axes_, curves, strict=True):
                 curve.plot(ax=ax, plot_chance_level=i == 0, chance_level_kw=chance)
                 curve.line_.set(**style)
             self.lines_[name] = [curve.line_ for curve in curves]
         self.chance_lines_ = [curve.chance_level_ for curve in next(iter(self.curves.values()))]
-        for j, ax in enumerate(self.axes_):
+        short = {"fontsize": "x-small", "handlelength": 1.6 if len(self.curves) > 1 else 0, "borderpad": 0.2}
+        for ax in self.axes_:
             ax.set(xlabel="", ylabel="")
             ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
             ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
-            ax.legend(
-                [lines[j] for lines in self.lines_.values()],
-                [self._describe(curves[j]) for curves in self.curves.values()],
-                loc=self._legend_place,
-                fontsize="x-small",
-                handlelength=1.6 if len(self.curves) > 1 else 0,
-                borderpad=0.2,
-                edgecolor="none",
-            )
+            ax.legend(loc=self._legend_place, edgecolor="none", **short)  # the areas, as scikit-learn writes them
         self._name_axes(**self._axes)
+        for name, (line, *_) in self.lines_.items():
+            line.set_label(shorten(name, 24))
+        self.chance_lines_[0].set_label("chance level")
         return self.chance_lines_[:1]
-
-    def _describe(self, curve: Curve) -> str:
-        """Return the area under a curve in words."""
-        score = getattr(curve, self._score)
-        return f"{self._score_name} undefined" if np.isnan(score) else f"{self._score_name} = {score:.2f}"
 
 
 class LabelPrecisionRecallDisplay(RankingCurvesDisplay):
@@ -207,7 +197,6 @@ class LabelPrecisionRecallDisplay(RankingCurvesDisplay):
     curves: dict[str, list[PrecisionRecallDisplay]]
 
     _score: ClassVar[str] = "average_precision"
-    _score_name: ClassVar[str] = "AP"
     _legend_place: ClassVar[str] = "lower left"
     _needs: ClassVar[frozenset[int]] = frozenset({1})
     _grid: ClassVar[FloatArray] = GRID[::-1]
@@ -283,7 +272,6 @@ class LabelRocCurveDisplay(RankingCurvesDisplay):
     curves: dict[str, list[RocCurveDisplay]]
 
     _score: ClassVar[str] = "roc_auc"
-    _score_name: ClassVar[str] = "AUC"
     _legend_place: ClassVar[str] = "lower right"
     _needs: ClassVar[frozenset[int]] = frozenset({0, 1})
     _grid: ClassVar[FloatArray] = np.r_[0, GRID]

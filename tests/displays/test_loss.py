@@ -190,7 +190,7 @@ def test_parts_and_axes_are_chosen(pyplot):
         (max, {}, ValueError, "loss must be one of asymmetric, .* or a Loss, got <built-in function max>"),
         ([], {}, ValueError, "loss must name at least one loss"),
         ("zlpr", {"score_range": (1, 1)}, ValueError, r"score_range must be two finite numbers.*got \(1, 1\)"),
-        ("zlpr", {"n_points": 1}, ValueError, "n_points must be at least 2, got 1"),
+        ("zlpr", {"n_points": 1}, ValueError, r"n_points at least 2, got \(-5.0, 5.0\) and 1"),
         ("zlpr", {"targets": [1.5]}, ValueError, r"targets must be numbers in \[0, 1\], got \[1.5\]"),
         ("zlpr", {"parts": ["links"]}, ValueError, "parts must be among loss, gradient, link, got 'links'"),
     ],

@@ -118,7 +118,7 @@ def test_label_without_a_curve_is_left_out_of_the_macro_average(pyplot, make_pre
     _, macro, *each = _areas(display, score)
     assert np.isnan(each[1])
     assert_allclose(macro, np.mean([each[0], each[2]]))
-    assert display.axes_[3].get_legend().get_texts()[0].get_text().endswith("undefined")
+    assert display.axes_[3].get_legend().get_texts()[0].get_text().endswith("= nan")
     assert display.figure_.get_suptitle() == "macro average of the 2 labels that have a curve"
 
 
