@@ -1,8 +1,8 @@
-"""Base class of the meta-estimators, and the data to which they fit clones of a classifier."""
+"""Base class of the meta-estimators, and the data and the fits of clones of a classifier."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -12,14 +12,15 @@ import numpy as np
 from joblib.parallel import get_active_backend
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.parallel import Parallel
-from sklearn.utils.validation import _check_method_params, _num_samples
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _check_method_params, _num_samples, check_is_fitted
 
-from sk_quadrant._arrays import BoolArray, IndexArray
+from sk_quadrant._arrays import IndexArray
 from sk_quadrant._callback_support import CallbackSupportMixin, FitTask, PartOfFit
 from sk_quadrant._namespaces import Namespace, give, in_numpy, pack_arrays, unpack_arrays
 from sk_quadrant._progress import Progress
@@ -28,7 +29,7 @@ from sk_quadrant._targets.accuracy import accuracy
 from sk_quadrant._targets.any_classifier import read_for_any_classifier
 from sk_quadrant._targets.encodings import Binary, Encoding, MultiLabel, encoding_from_dict
 from sk_quadrant._targets.label_names import align_labels
-from sk_quadrant._targets.responses import Response, find_label_names, respond
+from sk_quadrant._targets.responses import Response, find_label_names, first_method, respond
 from sk_quadrant._targets.stratification import check_label_cv
 from sk_quadrant._targets.targets import Targets
 from sk_quadrant._targets.weights import check_known
@@ -59,6 +60,8 @@ class FitData:
         The labels as numbers, and the weights of the meta-estimator.
     fit_params : mapping
         Parameters of `fit`; those with one entry per row are split with the rows.
+    rows : ndarray or None, default=None
+        The rows of `targets` that `X` and `y` hold, None for all.
     """
 
     X: Any
@@ -66,6 +69,7 @@ class FitData:
     encoding: Encoding
     targets: Targets
     fit_params: Mapping[str, Any]
+    rows: IndexArray | None = None
 
     @property
     def n_samples(self) -> int:
@@ -99,40 +103,42 @@ class FitData:
         """Return all rows as held out, for a classifier that is already fitted."""
         return Split(None, np.arange(self.n_samples))
 
-    def fit(self, estimator: Any, rows: IndexArray | None = None, *, step: PartOfFit | None = None) -> Any:
-        """Fit a classifier to some rows, None for all; an error names the labels with a single class."""
-        return self.fit_part(estimator, self.part(estimator, rows), rows, step=step)
-
-    def part(self, estimator: Any, rows: IndexArray | None) -> tuple[Any, Any, Mapping[str, Any]]:
-        """Return features, labels and fit parameters of some rows, None for all."""
+    def part(self, estimator: Any, rows: IndexArray | None) -> FitData:
+        """Return the data of some rows to fit an estimator to, None for all."""
         if rows is None:
-            return self.X, self.y, self.fit_params
+            return self
         X, y = _safe_split(estimator, self.X, self.y, rows)
-        return X, y, _check_method_params(self.X, params=self.fit_params, indices=rows)
+        params = _check_method_params(self.X, params=self.fit_params, indices=rows)
+        return replace(self, X=X, y=y, fit_params=params, rows=rows)
 
-    def fit_part(
-        self,
-        estimator: Any,
-        part: tuple[Any, Any, Mapping[str, Any]],
-        rows: IndexArray | None,
-        *,
-        step: PartOfFit | None = None,
-    ) -> Any:
-        """Fit a classifier to the part of some rows; see `fit`."""
-        X, y, params = part
+    def fit(self, estimator: Any, *, step: PartOfFit | None = None) -> Any:
+        """Fit a classifier to all rows; an error names the labels with a single class."""
         try:
             with nullcontext() if step is None else step.of(estimator):
-                return estimator.fit(X, give(Namespace.of(X), y), **params)
+                return estimator.fit(self.X, give(Namespace.of(self.X), self.y), **self.fit_params)
         except ValueError as error:
-            constant = np.flatnonzero(np.logical_or(*self.constant_labels(rows)))
+            constant = np.flatnonzero(np.logical_or(*self.targets.constant_labels(self.rows)))
             if constant.size == 0:
                 raise
             raise ValueError(
-                f"{type(estimator).__name__} could not be trained on {_num_samples(X)} rows where {constant.size} "
+                f"{type(estimator).__name__} could not be trained on {self.n_samples} rows where {constant.size} "
                 f"labels, with indices {constant[:5].tolist()} and so on, have a single class. Use fewer folds or a "
                 "stratified cv, leave these labels out, or take an estimator that accepts them, such as "
                 f"OneVsRestClassifier. Its error was: {error}"
             ) from error
+
+    def fit_and_respond(
+        self, estimator: Any, split: Split, methods: Sequence[str], step: PartOfFit | None = None
+    ) -> tuple[Any, Response]:
+        """Fit a classifier to the training rows of a split; return it and its response for the rows held out.
+
+        The response is that of the first of `methods` which the classifier has.
+        """
+        if split.train is None:
+            _check_fitted(estimator)
+        else:
+            estimator = self.part(estimator, split.train).fit(estimator, step=step)
+        return estimator, self.respond(estimator, split, str(first_method(estimator, methods)))
 
     def respond(self, classifier: Any, split: Split, method: str) -> Response:
         """Return the response of a fitted classifier for the held-out rows of a split."""
@@ -141,13 +147,18 @@ class FitData:
             X, _ = _safe_split(classifier, X, None, split.test, split.train)
         return respond(classifier, X, method, self.encoding)
 
-    def constant_labels(self, rows: IndexArray | None = None) -> tuple[BoolArray, BoolArray]:
-        """Return which labels are 0 in all known targets of some rows, None for all, and which are 1."""
-        return self.targets.constant_labels(rows)
+
+def _check_fitted(estimator: Any) -> None:
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError as error:
+        raise NotFittedError(
+            f"With cv='prefit' or FrozenEstimator, `estimator` must be fitted, got an unfitted {estimator}."
+        ) from error
 
 
 class Fits:
-    """Context of the fits of a meta-estimator, counted with `verbose` and reported to callbacks.
+    """Fits of clones of the classifier in a meta-estimator, counted in `progress` and reported to callbacks.
 
     Parameters
     ----------
@@ -158,21 +169,9 @@ class Fits:
     """
 
     def __init__(self, estimator: Any, n_fits: int, data: FitData) -> None:
-        self.name, self.n_fits, self.n_done = type(estimator).__name__, n_fits, 0
-        self.progress = Progress(getattr(estimator, "verbose", 0), self.name, n_fits)
+        self.data, self.n_fits, self.n_done = data, n_fits, 0
+        self.progress = Progress(getattr(estimator, "verbose", 0), type(estimator).__name__, n_fits)
         self.task = FitTask.of(estimator, "fit", n_fits, data.X, data.y)
-
-    def __enter__(self) -> Fits:
-        self.progress.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.progress.__exit__(*error)
-
-    def end(self) -> None:
-        """Report to callbacks that the meta-estimator is fitted."""
-        if self.task is not None:
-            self.task.end()
 
     def step(self) -> PartOfFit | None:
         """Return the next fit, for `FitData.fit`."""
@@ -181,8 +180,32 @@ class Fits:
     def count(self, n_fits: int = 1, line: str | None = None) -> None:
         """Count fits that are done; `line` is printed where there is no bar."""
         self.n_done += n_fits
-        line = f"[{self.name}] {self.n_done} of {self.n_fits} fits done" if line is None else line
+        line = f"[{self.progress.title}] {self.n_done} of {self.n_fits} fits done" if line is None else line
         self.progress.step(self.n_done, line)
+
+    def fit(self, estimator: Any, line: str | None = None) -> Any:
+        """Return a clone of the classifier that is fitted to all rows."""
+        classifier = self.data.fit(clone(estimator), step=self.step())
+        self.count(line=line)
+        return classifier
+
+    def cross_fit(
+        self,
+        estimator: Any,
+        splits: Sequence[Split],
+        methods: Sequence[str],
+        *,
+        n_jobs: int | None,
+        then: Callable[[Any, Response, IndexArray], Any] | None = None,
+    ) -> list[Any]:
+        """Return the responses for the held-out rows of splits, or what `then` makes of classifier, response and rows.
+
+        See `FitData.fit_and_respond`.
+        """
+        calls = (
+            delayed(_cross_fit)(clone(estimator), self.data, split, methods, self.step(), then) for split in splits
+        )
+        return self.in_parallel(calls, n_jobs=n_jobs)
 
     def in_parallel(
         self, calls: Iterable[Any], *, n_jobs: int | None, n_fits: int = 1, line: str | None = None
@@ -198,37 +221,43 @@ class Fits:
         return results
 
 
+def _cross_fit(estimator: Any, data: FitData, split: Split, methods: Sequence[str], step: Any, then: Any) -> Any:
+    classifier, response = data.fit_and_respond(estimator, split, methods, step)
+    return response if then is None else then(classifier, response, split.test)
+
+
 class MetaClassifier(CallbackSupportMixin, SavedState, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Base class of the meta-estimators, which keep the encoding of y from `fit`."""
 
-    def _publish(self, classifier: Any, X: Any, **attributes: Any) -> None:
-        """Replace all attributes of an earlier fit in a single step.
+    def _publish(self, fits: Fits, classifier: Any, **attributes: Any) -> None:
+        """Replace all attributes of an earlier fit in a single step, and report the end of the fit.
 
         Parameters
         ----------
+        fits : Fits
+            Numbers in the attributes become arrays of the namespace of its `X`.
         classifier : object
             Fitted classifier, whose DELEGATED attributes are copied.
-        X : array-like
-            Data passed to `fit`: numbers in the attributes become arrays of its namespace.
         **attributes : dict
-            The new attributes.
+            The new attributes, besides `encoding_`.
         """
+        encoding, namespace = fits.data.encoding, Namespace.of(fits.data.X)
         parameters = {name: value for name, value in vars(self).items() if not name.endswith("_")}
-        namespace = Namespace.of(X)
         given = {name: give(namespace, value) for name, value in attributes.items() if isinstance(value, np.ndarray)}
         delegated = {name: getattr(classifier, name) for name in DELEGATED if hasattr(classifier, name)}
-        names = attributes["encoding_"].label_names
-        names = find_label_names(classifier) if names is None else names
+        names = find_label_names(classifier) if encoding.label_names is None else encoding.label_names
         if names is not None:
             delegated["label_names_in_"] = names
-        self.__dict__ = parameters | delegated | attributes | given
+        self.__dict__ = parameters | delegated | {"encoding_": encoding} | attributes | given
+        if fits.task is not None:
+            fits.task.end()
 
-    def _fit_once(self, data: FitData, X: Any, **attributes: Any) -> None:
+    def _fit_once(self, data: FitData, **attributes: Any) -> None:
         """Fit a clone of the classifier to all rows, and set the attributes of the fit."""
-        with Fits(self, 1, data) as fits:
-            classifier = data.fit(clone(self.estimator), step=fits.step())
-        self._publish(classifier, X, estimator_=classifier, encoding_=data.encoding, **attributes)
-        fits.end()
+        fits = Fits(self, 1, data)
+        with fits.progress:
+            classifier = fits.fit(self.estimator)
+        self._publish(fits, classifier, estimator_=classifier, **attributes)
 
     def _is_prefit(self) -> bool:
         """Whether the classifier is fitted already and used as it is."""
@@ -281,11 +310,14 @@ class MetaClassifier(CallbackSupportMixin, SavedState, ClassifierMixin, MetaEsti
         Returns
         -------
         routing : MetadataRouter
-            `fit` passes metadata on to `fit` of `estimator`.
+            `fit` passes metadata on to `fit` of `estimator` and, with the parameter `cv`, to its `split`.
         """
-        return MetadataRouter(owner=self).add(
+        router = MetadataRouter(owner=self).add(
             estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit")
         )
+        if hasattr(self, "cv"):
+            router.add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+        return router
 
     def _pack(self, state: dict[str, Any]) -> dict[str, Any]:
         state = pack_arrays(state)

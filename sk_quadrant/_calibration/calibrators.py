@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.special import expit, logit
@@ -13,13 +13,7 @@ from sklearn.isotonic import IsotonicRegression
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant._calibration.calibration_set import CalibrationSet
 from sk_quadrant._calibration.logistic import fit_logistic
-
-
-class CalibrationMap(Protocol):
-    """A fitted map from scores to probabilities."""
-
-    def predict(self, scores: FloatArray) -> FloatArray:
-        """Return the probabilities of scores of shape (n_samples, n_labels)."""
+from sk_quadrant._saved_state import plain
 
 
 @dataclass(frozen=True)
@@ -60,6 +54,9 @@ class IsotonicMap:
         if len(self.regressions) == 1:
             return _predict_isotonic(self.regressions[0], scores.ravel()).reshape(scores.shape)
         return np.column_stack(list(map(_predict_isotonic, self.regressions, scores.T)))
+
+
+CalibrationMap: TypeAlias = LogisticMap | IsotonicMap  # from scores to probabilities
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,17 @@ def _predict_isotonic(regression: IsotonicRegression, scores: FloatArray) -> Flo
     return np.asarray(regression.predict(np.clip(scores, regression.X_min_, regression.X_max_)), dtype=np.float64)
 
 
-MAPS: dict[str, Callable[..., CalibrationMap]] = {"LogisticMap": LogisticMap, "IsotonicMap": IsotonicMap}
+def map_to_dict(calibrator: CalibrationMap) -> dict[str, Any]:
+    """Return plain values, arrays and estimators, which `map_from_dict` reads."""
+    return {"name": type(calibrator).__name__, **plain(calibrator)}
+
+
+def map_from_dict(values: Mapping[str, Any]) -> CalibrationMap:
+    """Return the map that `map_to_dict` was given."""
+    values = dict(values)
+    return (LogisticMap if values.pop("name") == "LogisticMap" else IsotonicMap)(**values)
+
+
 METHODS: dict[str, Callable[[CalibrationSet], CalibrationMap]] = {
     "sigmoid": fit_sigmoid,
     "temperature": fit_temperature,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from numbers import Integral
 from typing import Any
 
@@ -14,14 +14,15 @@ from sklearn.base import _fit_context
 from sklearn.model_selection import LeaveOneOut
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import HasMethods, StrOptions
-from sklearn.utils.metadata_routing import MethodMapping, _routing_enabled, process_routing
+from sklearn.utils.metadata_routing import _routing_enabled, process_routing
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sk_quadrant._calibration.calibrators import METHODS
-from sk_quadrant._calibration.pairs import Calibration, pair_from_dict, warn_of_one_sided_folds
+from sk_quadrant._calibration.pairs import SCORE_METHODS, calibrate, pair_from_dict, warn_of_one_sided_folds
 from sk_quadrant._callback_support import FIT_CALLER, with_callbacks
 from sk_quadrant._meta_estimator import Fits, MetaClassifier
 from sk_quadrant._namespaces import in_namespace_of_X, in_numpy
+from sk_quadrant._targets.responses import Response
 from sk_quadrant._targets.weights import check_sample_weight
 
 
@@ -229,10 +230,21 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         _check_two_classes(encoding)
         weight = check_sample_weight(sample_weight, data.n_samples, encoding.n_labels, names=encoding.label_names)
         data = replace(data, targets=replace(data.targets, weight=weight))
-        pairs, fits = self._fit_pairs(data, routed.splitter.split)
-        classes = encoding.classes
-        self._publish(pairs[0].estimator, X, calibrated_classifiers_=pairs, classes_=classes, encoding_=encoding)
-        fits.end()
+        frozen = self._is_prefit()
+        ensemble = not frozen if self.ensemble == "auto" else bool(self.ensemble)
+        splits = (
+            [data.prefit_split()] if frozen and not ensemble else self._split(data, routed.splitter.split, ensemble)
+        )
+        fits = Fits(self, len(splits) + (not ensemble), data)
+        fit: Any = partial(calibrate, data=data, method=self.method, pooled=self.scope == "pooled")
+        with fits.progress:
+            if ensemble:
+                pairs = fits.cross_fit(self.estimator, splits, SCORE_METHODS, n_jobs=self.n_jobs, then=fit)
+            else:
+                pairs = [fit(*self._fit_to_all(fits, splits), None)]
+        if ensemble and self.scope == "label":
+            warn_of_one_sided_folds(pairs)
+        self._publish(fits, pairs[0].estimator, calibrated_classifiers_=pairs, classes_=encoding.classes)
         return self
 
     @in_namespace_of_X
@@ -301,12 +313,7 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         routing : MetadataRouter
             Sample weights go to this object and, with `fit` parameters, to `estimator`; `split` parameters to `cv`.
         """
-        return (
-            super()
-            .get_metadata_routing()
-            .add_self_request(self)
-            .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
-        )
+        return super().get_metadata_routing().add_self_request(self)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -339,26 +346,25 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
             )
         return Bunch(estimator=Bunch(fit=params), splitter=Bunch(split={}))
 
-    def _fit_pairs(self, data, split_params):
-        calibration = Calibration(self.estimator, data, self.method, self.scope == "pooled")
-        frozen = self._is_prefit()
-        ensemble = not frozen if self.ensemble == "auto" else bool(self.ensemble)
-        if frozen and not ensemble:
-            with Fits(self, 1, data) as fits:
-                return [calibration.frozen(fits)], fits
+    def _split(self, data, split_params, ensemble):
         if ensemble and isinstance(self.cv, LeaveOneOut):
             raise ValueError(
                 "cv=LeaveOneOut() leaves one row to fit each map of an ensemble. Use ensemble=False, or a splitter "
                 "whose test parts have enough rows of every label."
             )
         splits = data.split(self.cv, split_params)
-        with Fits(self, len(splits) + (not ensemble), data) as fits:
-            if not ensemble:
-                return [calibration.out_of_fold(splits, fits, self.n_jobs)], fits
-            pairs = calibration.ensemble(splits, fits, self.n_jobs)
-        if self.scope == "label":
-            warn_of_one_sided_folds(pairs)
-        return pairs, fits
+        rows = np.sort(np.concatenate([split.test for split in splits]))
+        if not ensemble and not np.array_equal(rows, np.arange(data.n_samples)):
+            raise ValueError("With ensemble=False, each row must be in exactly one test part of cv. Use ensemble=True.")
+        return splits
+
+    def _fit_to_all(self, fits, splits):
+        """Return the classifier fitted to all rows, and the out-of-fold response of clones."""
+        responses = fits.cross_fit(self.estimator, splits, SCORE_METHODS, n_jobs=self.n_jobs)
+        values = np.empty((fits.data.n_samples, fits.data.encoding.n_labels))
+        for split, response in zip(splits, responses, strict=True):
+            values[split.test] = response.values
+        return fits.fit(self.estimator), Response(values, responses[0].is_probability)
 
     def _positive_proba(self, X):
         check_is_fitted(self)

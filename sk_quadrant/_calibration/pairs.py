@@ -1,4 +1,4 @@
-"""Pairs of a fitted classifier and the map from its scores to probabilities, and their fit."""
+"""Pairs of a fitted classifier and the map from its scores to probabilities."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.utils.parallel import delayed
 
 from sk_quadrant._arrays import FloatArray, IndexArray
 from sk_quadrant._calibration.calibration_set import CalibrationSet
-from sk_quadrant._calibration.calibrators import MAPS, METHODS, CalibrationMap, LogOdds
-from sk_quadrant._callback_support import FIT_CALLER, PartOfFit
-from sk_quadrant._meta_estimator import FitData, Fits, Split, encoding_of_saved
+from sk_quadrant._calibration.calibrators import METHODS, CalibrationMap, LogOdds, map_from_dict, map_to_dict
+from sk_quadrant._callback_support import FIT_CALLER
+from sk_quadrant._meta_estimator import FitData, encoding_of_saved
 from sk_quadrant._namespaces import moved_estimator
 from sk_quadrant._saved_state import plain
 from sk_quadrant._targets.encodings import Encoding
 from sk_quadrant._targets.responses import Response, first_method, respond
+
+SCORE_METHODS = ("decision_function", "predict_proba")  # the values of the first one that a classifier has are mapped
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class CalibratedClassifier:
 
     def predict_proba(self, X: Any) -> FloatArray:
         """Return calibrated probabilities of shape (n_samples, n_labels)."""
-        response = respond(self.estimator, X, _score_method(self.estimator), self.encoding)
+        response = respond(self.estimator, X, str(first_method(self.estimator, SCORE_METHODS)), self.encoding)
         values = response.values.astype(np.float64, copy=False)
         return self.calibrator.predict(values if self.log_odds is None else self.log_odds.scores(values))
 
@@ -59,96 +59,45 @@ class CalibratedClassifier:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values and arrays, and the estimators."""
-        calibrator = {"name": type(self.calibrator).__name__, **plain(self.calibrator)}
         log_odds = None if self.log_odds is None else plain(self.log_odds)
-        return plain(self) | {"calibrator": calibrator, "log_odds": log_odds, "encoding": self.encoding.to_dict()}
+        packed = {"calibrator": map_to_dict(self.calibrator), "log_odds": log_odds}
+        return plain(self) | packed | {"encoding": self.encoding.to_dict()}
 
 
 def pair_from_dict(values: Mapping[str, Any]) -> CalibratedClassifier:
     """Return the pair from the result of `CalibratedClassifier.to_dict`."""
     values = dict(values)
-    calibrator, log_odds = dict(values.pop("calibrator")), values.pop("log_odds")
+    calibrator, log_odds = values.pop("calibrator"), values.pop("log_odds")
     encoding = values.pop("form") if "form" in values else values.pop("encoding")  # "form" until 0.1.0.dev0
     return CalibratedClassifier(
         **values,
-        calibrator=MAPS[calibrator.pop("name")](**calibrator),
+        calibrator=map_from_dict(calibrator),
         log_odds=None if log_odds is None else LogOdds(**log_odds),
         encoding=encoding_of_saved(encoding),
     )
 
 
-def _score_method(estimator: Any) -> str:
-    """Return the method whose values are calibrated: `decision_function` if there is one, else `predict_proba`."""
-    return first_method(estimator, ("decision_function",)) or "predict_proba"
+def calibrate(
+    classifier: Any, response: Response, rows: IndexArray | None, *, data: FitData, method: str, pooled: bool
+) -> CalibratedClassifier:
+    """Return a classifier with a map fitted to its response for some rows, None for all.
 
-
-@dataclass(frozen=True)
-class Calibration:
-    """Fit of pairs to clones of an estimator.
-
-    Attributes
+    Parameters
     ----------
-    estimator : object
-        Classifier, which is not changed.
+    classifier : object
+    response : Response
+    rows : ndarray or None
     data : FitData
     method : {"sigmoid", "temperature", "isotonic"}
     pooled : bool
         Whether all labels share one map.
     """
-
-    estimator: Any
-    data: FitData
-    method: str
-    pooled: bool
-
-    def ensemble(self, splits: list[Split], fits: Fits, n_jobs: int | None) -> list[CalibratedClassifier]:
-        """Return a pair of classifier and map for each split."""
-        return fits.in_parallel((delayed(self._pair_of_split)(split, fits.step()) for split in splits), n_jobs=n_jobs)
-
-    def out_of_fold(self, splits: list[Split], fits: Fits, n_jobs: int | None) -> CalibratedClassifier:
-        """Return the classifier fitted to all rows, with a map fitted to out-of-fold scores of clones."""
-        rows = np.concatenate([split.test for split in splits])
-        if not np.array_equal(np.sort(rows), np.arange(self.data.n_samples)):
-            raise ValueError("With ensemble=False, each row must be in exactly one test part of cv. Use ensemble=True.")
-        calls = (delayed(self._response_of_split)(split, fits.step()) for split in splits)
-        responses = fits.in_parallel(calls, n_jobs=n_jobs)
-        values = np.empty((len(rows), self.data.encoding.n_labels))
-        values[rows] = np.concatenate([response.values for response in responses])
-        classifier = self.data.fit(clone(self.estimator), step=fits.step())
-        fits.count()
-        return self._calibrate(classifier, Response(values, responses[0].is_probability))
-
-    def frozen(self, fits: Fits) -> CalibratedClassifier:
-        """Return the frozen classifier with a map fitted to all rows."""
-        classifier = self.data.fit(clone(self.estimator), step=fits.step())
-        split = self.data.prefit_split()
-        return self._calibrate(classifier, self.data.respond(classifier, split, _score_method(classifier)))
-
-    def _pair_of_split(self, split: Split, step: PartOfFit | None) -> CalibratedClassifier:
-        return self._calibrate(*self._fit_and_respond(split, step), split.test)
-
-    def _response_of_split(self, split: Split, step: PartOfFit | None) -> Response:
-        return self._fit_and_respond(split, step)[1]
-
-    def _fit_and_respond(self, split: Split, step: PartOfFit | None) -> tuple[Any, Response]:
-        classifier = self.data.fit(clone(self.estimator), split.train, step=step)
-        return classifier, self.data.respond(classifier, split, _score_method(classifier))
-
-    def _calibrate(self, classifier: Any, response: Response, rows: IndexArray | None = None) -> CalibratedClassifier:
-        """Return a classifier with a map fitted to its response for some rows, None for all."""
-        values = response.values.astype(np.float64, copy=False)
-        log_odds = LogOdds.of(values) if response.is_probability else None
-        scores = values if log_odds is None else log_odds.scores(values)
-        calibration_set = CalibrationSet.of(scores, self.data.targets, rows)
-        calibrator = METHODS[self.method](calibration_set.pooled() if self.pooled else calibration_set)
-        return CalibratedClassifier(
-            classifier,
-            log_odds,
-            calibrator,
-            calibration_set.n_positive,
-            calibration_set.n_negative,
-            self.data.encoding,
-        )
+    values = response.values.astype(np.float64, copy=False)
+    log_odds = LogOdds.of(values) if response.is_probability else None
+    scores = values if log_odds is None else log_odds.scores(values)
+    whole = CalibrationSet.of(scores, data.targets, rows)
+    calibrator = METHODS[method](whole.pooled() if pooled else whole)
+    return CalibratedClassifier(classifier, log_odds, calibrator, whole.n_positive, whole.n_negative, data.encoding)
 
 
 def warn_of_one_sided_folds(pairs: list[CalibratedClassifier]) -> None:
@@ -163,5 +112,5 @@ def warn_of_one_sided_folds(pairs: list[CalibratedClassifier]) -> None:
             "fold: their calibrated probability there is the constant (n_positive + 1) / (n + 2). Use ensemble=False, "
             'scope="pooled" or fewer folds.',
             UserWarning,
-            stacklevel=FIT_CALLER + 2,
+            stacklevel=FIT_CALLER + 1,
         )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import _fit_context, clone
+from sklearn.base import _fit_context
 from sklearn.utils import Bunch, check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
@@ -17,7 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import check_is_fitted
 
-from sk_quadrant._calibration.calibrators import MAPS, METHODS
+from sk_quadrant._calibration.calibrators import METHODS, map_from_dict, map_to_dict
 from sk_quadrant._callback_support import with_callbacks
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
 from sk_quadrant._cross_validation.evaluation import (
@@ -26,14 +26,12 @@ from sk_quadrant._cross_validation.evaluation import (
     CandidateScorer,
     HeldOutScores,
     ProbabilityMap,
-    ThresholdSearch,
     results_of,
 )
 from sk_quadrant._cross_validation.path import Start, fit_path, scores_of_loss
 from sk_quadrant._cross_validation.per_label import choose_per_label
 from sk_quadrant._meta_estimator import Fits, MetaClassifier
 from sk_quadrant._namespaces import in_namespace_of_X, in_numpy
-from sk_quadrant._saved_state import plain
 from sk_quadrant._targets.responses import respond
 from sk_quadrant._targets.weights import check_sample_weight
 from sk_quadrant._thresholds.scoring import Scoring, is_of_predictions
@@ -279,32 +277,30 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         data = replace(data, targets=replace(data.targets, weight=weight), fit_params=params)
         splits = data.split(self.cv, routed.splitter.split, self.random_state)
         losses, Cs, kinds = self._check_losses(), self._check_Cs(), self._check_thresholds(len(splits))
-        candidate_scorer, starts = self._candidate_scorer(data.targets, weight, kinds), self._starts(data.X, losses)
-        with Fits(self, len(starts) * len(splits) * len(Cs) + 1, data) as fits:
-            paths = self._fit_paths(data, splits, starts, Cs, fits)
+        scorer, starts = self._candidate_scorer(data.targets), self._starts(data.X, losses)
+        fits = Fits(self, len(starts) * len(splits) * len(Cs) + 1, data)
+        with fits.progress:
             candidates = [
-                self._candidate(candidate_scorer, start, *fitted, thresholds=kind, prints=fits.progress.prints)
-                for start, start_paths in zip(starts, paths, strict=True)
-                for fitted in self._fitted(data, splits, start, Cs, start_paths)
+                self._candidate(scorer, start, scores, kind, prints=fits.progress.prints)
+                for start, paths in zip(starts, self._fit_paths(fits, splits, starts, Cs), strict=True)
+                for scores in self._held_out_scores(data, splits, start, Cs, paths)
                 for kind in kinds
             ]
             results = results_of(candidates)
             best = int(np.argmin(results["rank_test_score"]))
             if not np.isfinite(results["mean_test_score"][best]):
                 raise ValueError(f"scoring={self.scoring!r} must give a finite number for some candidate, got none.")
-            final = self._fit_best(candidate_scorer, data, candidates[best], fits)
+            final = self._fit_best(fits, scorer, candidates[best])
         self._publish(
+            fits,
             final["estimator_"],
-            X,
             cv_results_=results,
             best_index_=best,
             best_params_=candidates[best].params,
             best_score_=float(results["mean_test_score"][best]),
             n_splits_=len(splits),
-            encoding_=data.encoding,
             **final,
         )
-        fits.end()
         return self
 
     @in_namespace_of_X
@@ -397,15 +393,13 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
     def _pack(self, state):
         state = super()._pack(state)
         if state.get("calibrator_") is not None:
-            calibrator = state["calibrator_"]
-            state["calibrator_"] = {"name": type(calibrator).__name__, **plain(calibrator)}
+            state["calibrator_"] = map_to_dict(state["calibrator_"])
         return state
 
     def _unpack(self, state):
         state = super()._unpack(state)
         if state.get("calibrator_") is not None:
-            values = dict(state["calibrator_"])
-            state["calibrator_"] = MAPS[values.pop("name")](**values)
+            state["calibrator_"] = map_from_dict(state["calibrator_"])
         return state
 
     def _templates(self):
@@ -477,81 +471,71 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             )
         return list(THRESHOLDS) if self.thresholds == "auto" else [self.thresholds]
 
-    def _candidate_scorer(self, targets, weight, kinds):
+    def _candidate_scorer(self, targets):
         scorer = self._scorer()
-        params = {} if weight is None else {"sample_weight": weight}
-        search = None
-        if is_of_predictions(scorer):
-            search = ThresholdSearch(Scoring.of(scorer, self.scoring, params, targets), self.min_positives)
+        params = {} if targets.weight is None else {"sample_weight": targets.weight}
+        scoring = Scoring.of(scorer, self.scoring, params, targets) if is_of_predictions(scorer) else None
         maps = AUTO_MAPS if self.calibration == "auto" else (ProbabilityMap(self.calibration),)
-        return CandidateScorer(scorer, search, maps, weight)
+        return CandidateScorer(scorer, scoring, self.min_positives, maps)
 
     def _scorer(self):
         return get_scorer(self.scoring)
 
-    def _fit_paths(self, data, splits, starts, Cs, fits):
+    def _fit_paths(self, fits, splits, starts, Cs):
         """Return for each start and split the path of its fits."""
         prints = fits.progress.prints
         calls = (
-            delayed(fit_path)(start, Cs, data, split, [fits.step() for _ in Cs], prints=prints)
+            delayed(fit_path)(start, Cs, fits.data, split, [fits.step() for _ in Cs], prints=prints)
             for start, split in product(starts, splits)
         )
         found = fits.in_parallel(calls, n_jobs=self.n_jobs, n_fits=len(Cs), line="")
-        return [found[i * len(splits) : (i + 1) * len(splits)] for i in range(len(starts))]
+        return [found[i : i + len(splits)] for i in range(0, len(found), len(splits))]
 
-    def _fitted(self, data, splits, start, Cs, paths):
-        """Return C, held-out scores and seconds of a start, for each C and for one per label."""
-        scores, seconds = [], []
-        for points in zip(*paths, strict=True):
-            values, natural = [point.scores for point in points], [point.natural for point in points]
-            scores.append(HeldOutScores(data, splits, values, natural))
-            seconds.append([point.seconds for point in points])
-        fitted = list(zip(Cs, scores, seconds, strict=True))
+    def _held_out_scores(self, data, splits, start, Cs, paths):
+        """Return the held-out scores of a start, for each C and for one per label."""
+        points = zip(Cs, zip(*paths, strict=True), strict=True)
+        scores = [HeldOutScores(data, splits, C, *map(list, zip(*of_splits, strict=True))) for C, of_splits in points]
         if not self._takes_C_per_label(start, data, splits) or len(Cs) < 2:
-            return fitted
-        composed, C = choose_per_label(scores, Cs, _loss_of(start.loss))
-        per_label = (C, composed, np.sum(seconds, axis=0).tolist())
-        return [per_label] if self.C_scope == "label" else [*fitted, per_label]
+            return scores
+        per_label = choose_per_label(scores, start.loss)
+        return [per_label] if self.C_scope == "label" else [*scores, per_label]
 
     def _takes_C_per_label(self, start, data, splits):
         """Whether each label can have its own C; raise a ValueError if it must and cannot."""
         solver = start.estimator.solver
-        possible = _loss_of(start.loss).labelwise and solver == "lbfgs" and len(splits) > 1
+        possible = start.loss.labelwise and solver == "lbfgs" and len(splits) > 1
         if self.C_scope == "label" and not possible:
             raise ValueError(
                 "C_scope='label' needs losses that are sums over labels, solver='lbfgs' and at least two splits, got "
-                f"loss={start.loss!r}, solver={solver!r} and {len(splits)} splits. Use 'auto' or 'shared'."
+                f"loss={start.given_loss!r}, solver={solver!r} and {len(splits)} splits. Use 'auto' or 'shared'."
             )
         return possible and self.C_scope != "shared" and data.encoding.n_labels > 1
 
-    def _candidate(self, candidate_scorer, start, C, scores, seconds, *, thresholds, prints):
-        test_scores = candidate_scorer.test_scores(scores, thresholds, _link_of(start.loss))
-        candidate = Candidate(start.estimator, start.name, start.loss, C, thresholds, scores, test_scores, seconds)
+    def _candidate(self, scorer, start, scores, thresholds, *, prints):
+        test_scores = scorer.test_scores(scores, thresholds, _link_of(start.loss))
+        candidate = Candidate(start, scores, thresholds, test_scores)
         if prints:
             shown = ", ".join(f"{name}={value}" for name, value in candidate.params.items())
             print(f"[{type(self).__name__}] {shown}: score {np.mean(test_scores):.4f}")
         return candidate
 
-    def _fit_best(self, candidate_scorer, data, candidate, fits):
+    def _fit_best(self, fits, scorer, candidate):
         """Return the attributes of the best candidate, fitted to all rows."""
-        best = clone(candidate.estimator).set_params(loss=candidate.loss, C=candidate.C)
-        classifier = data.fit(best, step=fits.step())
-        fits.count(line="")
-        if candidate.thresholds == "natural":
-            thresholds = classifier.model_.score_threshold
-        else:
-            thresholds = candidate_scorer.search.tune(candidate.scores.decided(), candidate.thresholds)
+        scores = candidate.scores
+        classifier = fits.fit(candidate.start.classifier(C=scores.C), line="")
+        thresholds = classifier.model_.score_threshold
+        if candidate.thresholds != "natural":
+            thresholds = scorer.tune(scores.decided(), candidate.thresholds)
         best_map, log_losses = None, {}
-        if len(candidate.scores.splits) > 1:
-            best_map, log_losses = candidate_scorer.choose_map(candidate.scores, _link_of(candidate.loss))
-        fitted_map = None if best_map is None or best_map.method is None else best_map.fit(candidate.scores)
+        if len(scores.splits) > 1:
+            best_map, log_losses = scorer.choose_map(scores, _link_of(candidate.start.loss))
         return {
             "estimator_": classifier,
-            "C_": candidate.C,
+            "C_": scores.C,
             "thresholds_": candidate.thresholds,
             "best_threshold_": thresholds,
             "calibration_": None if best_map is None else best_map.name,
-            "calibrator_": fitted_map,
+            "calibrator_": None if best_map is None or best_map.method is None else best_map.fit(scores),
             "calibration_losses_": {each.name: value for each, value in log_losses.items()},
             "response_method_": "decision_function",
         }
@@ -564,12 +548,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
 
 def _link_of(loss):
     """Return the map from scores to probabilities, None where there is none."""
-    link = _loss_of(loss).link
-    return None if link is None else link.inverse
-
-
-def _loss_of(loss):
-    return LOSSES[loss]() if isinstance(loss, str) else loss
+    return None if loss.link is None else loss.link.inverse
 
 
 def _is_small_and_dense(X):

@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import _safe_indexing
 
 from sk_quadrant._arrays import FloatArray, IndexArray
 from sk_quadrant._calibration.calibration_set import CalibrationSet
 from sk_quadrant._calibration.calibrators import METHODS, CalibrationMap
-from sk_quadrant._targets.encodings import Encoding
 from sk_quadrant._targets.weights import check_sample_weight
 from sk_quadrant._thresholds.held_out import constant_as_infinite, fixed_thresholds
 from sk_quadrant._thresholds.rules import Rule
-from sk_quadrant._thresholds.scoring import Scoring
+from sk_quadrant._thresholds.scoring import GivenResponses
 from sk_quadrant._thresholds.search import tune_thresholds
 from sk_quadrant.metrics import multilabel_log_loss
 
 if TYPE_CHECKING:
+    from sk_quadrant._cross_validation.path import Start
     from sk_quadrant._meta_estimator import FitData, Split
 
 Calibrate = Callable[[FloatArray], FloatArray]
@@ -40,16 +39,21 @@ class HeldOutScores:
     ----------
     data : FitData
     splits : list of Split
+    C : float or ndarray of shape (n_labels,)
     values : list of ndarray of shape (n_held_out, n_labels)
         Scores of each split.
     natural : list of ndarray of shape (n_labels,)
         Thresholds of the classifier of each split.
+    seconds : list of float
+        Time of the fit of each split.
     """
 
     data: FitData
     splits: list[Split]
+    C: Any
     values: list[FloatArray]
     natural: list[FloatArray]
+    seconds: list[float]
 
     def pooled(self, without: int | None = None) -> tuple[IndexArray, FloatArray]:
         """Return rows and scores of all splits, or of all except one."""
@@ -61,47 +65,6 @@ class HeldOutScores:
         pairs = zip(self.values, self.splits, strict=True)
         values = [constant_as_infinite(scores, self.data, split) for scores, split in pairs]
         return replace(self, values=values)
-
-
-@dataclass(frozen=True)
-class ThresholdSearch:
-    """Search of thresholds.
-
-    Attributes
-    ----------
-    scoring : Scoring
-        Metric to maximise.
-    min_positives : int
-        See `tune_thresholds`.
-    """
-
-    scoring: Scoring
-    min_positives: int
-
-    def tune(self, scores: HeldOutScores, kind: str, without: int | None = None) -> FloatArray:
-        """Return thresholds of a kind, "label" or "shared", tuned on all splits except one."""
-        metric, held_out = self.scoring.hold_out(scores.data, *scores.pooled(without), Rule())
-        thresholds, _ = tune_thresholds(
-            metric,
-            held_out,
-            fixed=fixed_thresholds(scores.data, scores.splits),
-            shared=kind == "shared",
-            min_positives=self.min_positives,
-            max_passes=MAX_PASSES,
-        )
-        return thresholds
-
-    def test_scores(self, scores: HeldOutScores, kind: str) -> list[float]:
-        """Return the metric of each split, with thresholds tuned on the other splits."""
-        decided = scores.decided()
-        found = []
-        for k, split in enumerate(scores.splits):
-            is_natural = kind == "natural"
-            thresholds = scores.natural[k] if is_natural else self.tune(decided, kind, without=k)
-            values = (scores if is_natural else decided).values[k]
-            metric, held_out = self.scoring.hold_out(scores.data, split.test, values, Rule())
-            found.append(metric.value(held_out, thresholds))
-        return found
 
 
 @dataclass(frozen=True)
@@ -147,49 +110,9 @@ class ProbabilityMap:
         for split, proba in zip(scores.splits, self.held_out(scores, link), strict=True):
             y = np.where(targets.known(split.test), targets.dense(split.test), np.nan)
             weight = None if targets.weight is None else targets.weight[split.test]
-            found.append(float(multilabel_log_loss(y, _inside(proba), sample_weight=weight)))
+            inside = np.clip(proba.astype(np.float64), 1e-15, 1 - 1e-15)  # logarithms are finite
+            found.append(float(multilabel_log_loss(y, inside, sample_weight=weight)))
         return found
-
-
-def _inside(proba: FloatArray) -> FloatArray:
-    """Return probabilities whose logarithm is finite in double precision."""
-    return np.clip(proba.astype(np.float64), 1e-15, 1 - 1e-15)
-
-
-def score_responses(
-    scorer: Any, scores: HeldOutScores, probabilities: Sequence[FloatArray] | None, weight: Any
-) -> list[float]:
-    """Return the score of each split, by a scorer of probabilities or decision values."""
-    data, found = scores.data, []
-    for k, split in enumerate(scores.splits):
-        proba = None if probabilities is None else data.encoding.complete(probabilities[k])
-        stand_in = _Responses(data.encoding, scores.values[k], proba)
-        n_labels = data.encoding.n_labels
-        part = None if weight is None else check_sample_weight(weight[split.test], split.test.size, n_labels)
-        options = {} if part is None else {"sample_weight": part}
-        held_out = _safe_indexing(data.X, split.test), _safe_indexing(data.y, split.test)
-        found.append(float(scorer(stand_in, *held_out, **options)))
-    return found
-
-
-class _Responses(ClassifierMixin, BaseEstimator):
-    """A classifier with given responses, for scorers."""
-
-    def __init__(self, encoding: Encoding, scores: FloatArray, proba: FloatArray | None) -> None:
-        self.encoding = encoding
-        self.scores = scores
-        self.proba = proba
-        self.classes_ = encoding.classes if encoding.exclusive else np.arange(encoding.n_labels)
-
-    def decision_function(self, X: Any) -> FloatArray:
-        """Return the decision values."""
-        return self.scores[:, 0] if self.encoding.exclusive else self.scores
-
-    def predict_proba(self, X: Any) -> FloatArray:
-        """Return the probabilities."""
-        if self.proba is None:
-            raise AttributeError("scoring needs probabilities, but the loss has no link. Use calibration='auto'.")
-        return self.proba
 
 
 AUTO_MAPS = (
@@ -206,34 +129,26 @@ class Candidate:
 
     Attributes
     ----------
-    estimator : QuadrantMultiLabelClassifier
-        Classifier with all other parameters.
-    name : str
-        Name of the estimator in results, empty if there is one only.
-    loss : str or Loss
-    C : float or ndarray of shape (n_labels,)
-    thresholds : {"natural", "shared", "label"}
+    start : Start
+        Classifier and loss.
     scores : HeldOutScores
+        With C.
+    thresholds : {"natural", "shared", "label"}
     test_scores : list of float
-        One for each split.
-    fit_seconds : list of float
         One for each split.
     """
 
-    estimator: Any
-    name: str
-    loss: Any
-    C: Any
-    thresholds: str
+    start: Start
     scores: HeldOutScores
+    thresholds: str
     test_scores: list[float]
-    fit_seconds: list[float]
 
     @property
     def params(self) -> dict[str, Any]:
         """Parameters of the candidate, as in `cv_results_`."""
-        of_all = {"loss": self.loss, "C": "label" if np.ndim(self.C) else self.C, "thresholds": self.thresholds}
-        return {"estimator": self.name, **of_all} if self.name else of_all
+        name, C = self.start.name, self.scores.C
+        of_all = {"loss": self.start.given_loss, "C": "label" if np.ndim(C) else C, "thresholds": self.thresholds}
+        return {"estimator": name, **of_all} if name else of_all
 
 
 @dataclass(frozen=True)
@@ -243,26 +158,58 @@ class CandidateScorer:
     Attributes
     ----------
     scorer : callable
-    search : ThresholdSearch or None
-        None for a scorer of probabilities or decision values.
+    scoring : Scoring or None
+        Metric to tune thresholds for, None for a scorer of probabilities or decision values.
+    min_positives : int
+        See `tune_thresholds`.
     maps : tuple of ProbabilityMap
         Maps to choose from, by the log loss.
-    weight : ndarray or None
-        Weights of rows.
     """
 
     scorer: Any
-    search: ThresholdSearch | None
+    scoring: Any
+    min_positives: int
     maps: tuple[ProbabilityMap, ...]
-    weight: FloatArray | None
+
+    def tune(self, scores: HeldOutScores, kind: str, without: int | None = None) -> FloatArray:
+        """Return thresholds of a kind, "label" or "shared", tuned on decided scores of all splits except one."""
+        rows, values = scores.pooled(without)
+        objective, held_out = self.scoring.hold_out(scores.data, rows, values, Rule())
+        thresholds, _ = tune_thresholds(
+            objective,
+            held_out,
+            fixed=fixed_thresholds(scores.data, scores.splits),
+            shared=kind == "shared",
+            min_positives=self.min_positives,
+            max_passes=MAX_PASSES,
+        )
+        return thresholds
 
     def test_scores(self, scores: HeldOutScores, thresholds: str, link: Calibrate | None) -> list[float]:
-        """Return the score of each split."""
-        if self.search is not None:
-            return self.search.test_scores(scores, thresholds)
+        """Return the score of each split, with thresholds and maps from the other splits."""
+        if self.scoring is None:
+            return self._scores_of_responses(scores, link)
+        found, scores = [], scores if thresholds == "natural" else scores.decided()
+        for k, split in enumerate(scores.splits):
+            chosen = scores.natural[k] if thresholds == "natural" else self.tune(scores, thresholds, without=k)
+            objective, held_out = self.scoring.hold_out(scores.data, split.test, scores.values[k], Rule())
+            found.append(objective.value(held_out, chosen))
+        return found
+
+    def _scores_of_responses(self, scores: HeldOutScores, link: Calibrate | None) -> list[float]:
+        data, weight = scores.data, scores.data.targets.weight
         chosen, _ = self.choose_map(scores, link)
-        proba = None if chosen is None else list(chosen.held_out(scores, link))
-        return score_responses(self.scorer, scores, proba, self.weight)
+        probabilities = [None] * len(scores.splits) if chosen is None else chosen.held_out(scores, link)
+        found = []
+        for split, values, proba in zip(scores.splits, scores.values, probabilities, strict=True):
+            given = GivenResponses(data.encoding, scores=values, proba=proba)
+            X, y = _safe_indexing(data.X, split.test), _safe_indexing(data.y, split.test)
+            options = {}
+            if weight is not None:
+                n_rows, n_labels = values.shape
+                options["sample_weight"] = check_sample_weight(weight[split.test], n_rows, n_labels)
+            found.append(float(self.scorer(given, X, y, **options)))
+        return found
 
     def choose_map(
         self, scores: HeldOutScores, link: Calibrate | None
@@ -276,7 +223,7 @@ class CandidateScorer:
 def results_of(candidates: Sequence[Candidate]) -> dict[str, Any]:
     """Return the results of the candidates as columns, with the names of GridSearchCV."""
     test = np.array([candidate.test_scores for candidate in candidates])
-    seconds = np.array([candidate.fit_seconds for candidate in candidates])
+    seconds = np.array([candidate.scores.seconds for candidate in candidates])
     params = [candidate.params for candidate in candidates]
     columns = {f"param_{name}": np.array([each[name] for each in params], dtype=object) for name in params[0]}
     splits = {f"split{k}_test_score": test[:, k] for k in range(test.shape[1])}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sklearn.base import clone
 
 from sk_quadrant._arrays import FloatArray
+from sk_quadrant.losses import LOSSES
 
 if TYPE_CHECKING:
     from sk_quadrant._meta_estimator import FitData, Split
@@ -24,47 +25,38 @@ class Start:
     ----------
     estimator : QuadrantMultiLabelClassifier
         Classifier with all other parameters; it is cloned.
-    loss : str or Loss
+    given_loss : str or Loss
     name : str
         Name of the estimator in results, empty if there is one only.
     """
 
     estimator: Any
-    loss: Any
+    given_loss: Any
     name: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name}, loss={self.loss}" if self.name else f"loss={self.loss}"
+        return f"{self.name}, loss={self.given_loss}" if self.name else f"loss={self.given_loss}"
 
+    @property
+    def loss(self) -> Any:
+        """The loss as an object."""
+        return LOSSES[self.given_loss]() if isinstance(self.given_loss, str) else self.given_loss
 
-@dataclass(frozen=True)
-class PathPoint:
-    """Result of a fit of one split and one C.
-
-    Attributes
-    ----------
-    scores : ndarray of shape (n_held_out, n_labels)
-        Scores of the loss for the held-out rows of the split.
-    natural : ndarray of shape (n_labels,)
-        The thresholds of the fitted classifier, as scores.
-    seconds : float
-        Time of the fit.
-    """
-
-    scores: FloatArray
-    natural: FloatArray
-    seconds: float
+    def classifier(self, **parameters: Any) -> Any:
+        """Return a new classifier with the loss, and further parameters."""
+        return clone(self.estimator).set_params(loss=self.given_loss, **parameters)
 
 
 def fit_path(
-    origin: Start, Cs: Sequence[float], data: FitData, split: Split, steps: Sequence[Any], *, prints: bool
-) -> list[PathPoint]:
-    """Return the results of the fits of a split, in the order of ascending `Cs`.
+    start: Start, Cs: Sequence[float], data: FitData, split: Split, steps: Sequence[Any], *, prints: bool
+) -> list[tuple[FloatArray, FloatArray, float]]:
+    """Return the held-out scores, the thresholds and the seconds of the fits of a split, in the order of `Cs`.
 
     Parameters
     ----------
-    origin : Start
+    start : Start
     Cs : sequence of float
+        In ascending order.
     data : FitData
     split : Split
     steps : sequence of PartOfFit or None
@@ -72,31 +64,21 @@ def fit_path(
     prints : bool
         Whether to print a line for each fit.
     """
-    classifier = clone(origin.estimator).set_params(loss=origin.loss)
+    classifier = start.classifier()
     part = data.part(classifier, split.train)
     points = []
     for C, step in zip(Cs, steps, strict=True):
-        start = perf_counter()
-        classifier.set_params(C=C)
-        data.fit_part(classifier, part, split.train, step=step)
-        seconds = perf_counter() - start
+        began = perf_counter()
+        part.fit(classifier.set_params(C=C), step=step)
+        seconds = perf_counter() - began
         values = data.respond(classifier, split, "decision_function").values
         scores = scores_of_loss(classifier, values, data.encoding)
-        points.append(PathPoint(scores, classifier.model_.score_threshold, seconds))
-        if starts_warm(origin.estimator):
+        points.append((scores, classifier.model_.score_threshold, seconds))
+        if start.estimator.solver == "lbfgs":  # a mini-batch solver would continue its training
             classifier.set_params(warm_start=True)
         if prints:
-            name = f"{origin.name}, " if origin.name else ""
-            print(
-                f"[{type(origin.estimator).__name__}] {name}loss={origin.loss}, C={C:g}: fitted in {seconds:.2f} s",
-                flush=True,
-            )
+            print(f"[{type(classifier).__name__}] {start}, C={C:g}: fitted in {seconds:.2f} s", flush=True)
     return points
-
-
-def starts_warm(estimator: Any) -> bool:
-    """Whether a fit may start at the solution before; a mini-batch solver would continue its training."""
-    return bool(estimator.solver == "lbfgs")
 
 
 def scores_of_loss(classifier: Any, values: FloatArray, encoding: Encoding) -> FloatArray:

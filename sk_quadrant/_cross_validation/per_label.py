@@ -15,19 +15,15 @@ if TYPE_CHECKING:
     from sk_quadrant.losses import LabelwiseLoss
 
 
-def choose_per_label(
-    scores: Sequence[HeldOutScores], Cs: Sequence[float], loss: LabelwiseLoss
-) -> tuple[HeldOutScores, FloatArray]:
-    """Return held-out scores with a C for each label, and these C.
+def choose_per_label(scores: Sequence[HeldOutScores], loss: LabelwiseLoss) -> HeldOutScores:
+    """Return held-out scores with a C for each label.
 
-    The C for the scores of a split are chosen on all other splits, the returned C on all splits.
+    The C for the scores of a split are chosen on all other splits, `C` of the result on all splits.
 
     Parameters
     ----------
     scores : sequence of HeldOutScores
-        For each C.
-    Cs : sequence of float
-        In ascending order; ties take the smallest.
+        For each C, in ascending order; ties take the smallest.
     loss : LabelwiseLoss
     """
     of_splits = np.array([label_losses(each, loss) for each in scores])  # (n_Cs, n_splits, n_labels)
@@ -36,7 +32,8 @@ def choose_per_label(
     for k in range(len(first.splits)):
         best = np.argmin(total - of_splits[:, k], axis=0)
         values.append(np.column_stack([scores[C].values[k][:, label] for label, C in enumerate(best)]))
-    return replace(first, values=values), np.asarray(Cs, dtype=np.float64)[np.argmin(total, axis=0)]
+    C = np.array([each.C for each in scores], dtype=np.float64)[np.argmin(total, axis=0)]
+    return replace(first, values=values, C=C, seconds=np.sum([each.seconds for each in scores], axis=0).tolist())
 
 
 def label_losses(scores: HeldOutScores, loss: LabelwiseLoss) -> FloatArray:

@@ -9,11 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context, clone
-from sklearn.exceptions import NotFittedError
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.metadata_routing import MethodMapping, _raise_for_params, process_routing
-from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._arrays import BoolArray, FloatArray
@@ -334,8 +332,9 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         rule.check(encoding.n_labels)
         splits = self._split(data, routed.splitter.split)
         n_fits = 0 if splits[0].train is None else len(splits) + bool(self.refit)
-        with Fits(self, n_fits, data) as fits:
-            classifier, scores = self._train(data, splits, method, fits)
+        fits = Fits(self, n_fits, data)
+        with fits.progress:
+            classifier, scores = self._train(fits, splits, method)
         objective, held_out = scoring.hold_out(data, rows_held_out(splits), scores, rule)
         with verbosity(self.verbose):
             tuned = self._tune(objective, constraint, held_out, fixed_thresholds(data, splits))
@@ -349,8 +348,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
             _warn_of_unmet(constraint, tuned["constraint_met_"], encoding)
         if self.store_cv_results:
             tuned["cv_results_"] = _cv_results(splits, scores)
-        self._publish(classifier, X, estimator_=classifier, response_method_=method, encoding_=encoding, **tuned)
-        fits.end()
+        self._publish(fits, classifier, estimator_=classifier, response_method_=method, **tuned)
         return self
 
     @in_namespace_of_X
@@ -379,12 +377,8 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         routing : MetadataRouter
             `fit` passes metadata on to `fit` of `estimator`, to `split` of `cv` and to the scorer.
         """
-        return (
-            super()
-            .get_metadata_routing()
-            .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
-            .add(scorer=self._scorer(), method_mapping=MethodMapping().add(caller="fit", callee="score"))
-        )
+        to_scorer = MethodMapping().add(caller="fit", callee="score")
+        return super().get_metadata_routing().add(scorer=self._scorer(), method_mapping=to_scorer)
 
     def _scorer(self) -> Any:
         return get_scorer(self.scoring)
@@ -402,19 +396,21 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
             raise ValueError(f"When cv has several splits, refit cannot be False, got cv={self.cv} of {len(splits)}.")
         return splits
 
-    def _train(self, data: FitData, splits: list[Split], method: str, fits: Fits) -> tuple[Any, FloatArray]:
+    def _train(self, fits: Fits, splits: list[Split], method: str) -> tuple[Any, FloatArray]:
         """Return the classifier that is to predict, and the held-out scores of all splits."""
+        data, estimator = fits.data, self.estimator
         if splits[0].train is None:
-            _check_fitted(self.estimator)
-            return self.estimator, score(self.estimator, data, splits[0], method)
-        if not self.refit:
-            classifier = data.fit(clone(self.estimator), splits[0].train, step=fits.step())
+            classifier, *responses = data.fit_and_respond(estimator, splits[0], [method])
+        elif self.refit:
+            responses = fits.cross_fit(estimator, splits, [method], n_jobs=self.n_jobs)
+            classifier = fits.fit(estimator)
+        else:
+            classifier, *responses = data.fit_and_respond(clone(estimator), splits[0], [method], fits.step())
             fits.count()
-            return classifier, score(classifier, data, splits[0], method)
-        calls = (delayed(fit_and_score)(clone(self.estimator), data, split, method, fits.step()) for split in splits)
-        scores = fits.in_parallel(calls, n_jobs=self.n_jobs)
-        classifier = data.fit(clone(self.estimator), step=fits.step())
-        fits.count()
+        scores = [
+            constant_as_infinite(response.values, data, split)
+            for response, split in zip(responses, splits, strict=True)
+        ]
         return classifier, np.concatenate(scores)
 
     def _constraint(self) -> Constraint | None:
@@ -463,22 +459,3 @@ def _cv_results(splits: list[Split], scores: FloatArray) -> dict[str, Any]:
     """Return the held-out scores, the row of each, and the split that held it out."""
     split = np.repeat(np.arange(len(splits)), [split.test.size for split in splits])
     return {"scores": scores, "indices": rows_held_out(splits), "split": split}
-
-
-def _check_fitted(estimator: Any) -> None:
-    try:
-        check_is_fitted(estimator)
-    except NotFittedError as error:
-        raise NotFittedError(
-            f"With cv='prefit' or FrozenEstimator, `estimator` must be fitted, got an unfitted {estimator}."
-        ) from error
-
-
-def fit_and_score(estimator: Any, data: FitData, split: Split, method: str, step: Any) -> FloatArray:
-    """Return the held-out scores of the estimator fitted to the training rows of a split."""
-    return score(data.fit(estimator, split.train, step=step), data, split, method)
-
-
-def score(classifier: Any, data: FitData, split: Split, method: str) -> FloatArray:
-    """Return the held-out scores of a split, infinite for labels with a single class in its training rows."""
-    return constant_as_infinite(data.respond(classifier, split, method).values, data, split)

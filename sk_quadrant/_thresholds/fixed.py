@@ -176,7 +176,7 @@ default="auto"
         self._rule().check(data.encoding.n_labels)
         if not isinstance(self.threshold, str):
             _read_thresholds(self.threshold, data.encoding, method)
-        self._fit_once(data, X)
+        self._fit_once(data)
         return self
 
     @in_namespace_of_X

@@ -117,7 +117,7 @@ def constant_as_infinite(scores: FloatArray, data: FitData, split: Split) -> Flo
     """Return scores, infinite for labels with a single class in the training rows of the split."""
     if split.train is None:  # its training rows are unknown
         return scores
-    never, always = data.constant_labels(split.train)
+    never, always = data.targets.constant_labels(split.train)
     return np.where(never, -np.inf, np.where(always, np.inf, scores)) if (never | always).any() else scores
 
 
@@ -125,7 +125,7 @@ def fixed_thresholds(data: FitData, splits: Sequence[Split]) -> FloatArray:
     """Return inf for labels that are never positive, -inf for those that always are, NaN for those to tune."""
     thresholds = np.full(data.encoding.n_labels, np.nan)
     if splits[0].train is not None:
-        never, always = data.constant_labels()
+        never, always = data.targets.constant_labels()
         thresholds[never], thresholds[always] = np.inf, -np.inf
     return thresholds
 

@@ -52,7 +52,7 @@ def n_right(true_positive: FloatArray, predicted: FloatArray, positive: FloatArr
 
 @dataclass(frozen=True)
 class CountMetric:
-    """Metric that is a weighted mean of a function of the counts of units.
+    """Metric that is a weighted sum of a function of the counts of units.
 
     Attributes
     ----------
@@ -67,12 +67,8 @@ class CountMetric:
 
     def __call__(self, held_out: HeldOut, sets: BoolArray) -> float:
         """Return the metric of label sets."""
-        value = self.mean(self.counts(held_out, sets), self.weights(held_out))
-        return value / held_out.weight_known() if self.of_counts is n_right else value
-
-    def mean(self, counts: FloatArray, weights: FloatArray) -> float:
-        """Return the weighted mean over units."""
-        return float(np.average(self.of_counts(*counts), weights=weights))
+        values = self.of_counts(*self.counts(held_out, sets))
+        return float(values.mean() if self.unit == "label" else values @ self.shares(held_out))
 
     def counts(self, held_out: HeldOut, sets: BoolArray) -> FloatArray:
         """Return the weights of true positives, of predictions and of positives of each unit, shape (3, n_units)."""
@@ -81,11 +77,14 @@ class CountMetric:
         totals = held_out.counts(sets)
         return totals if self.unit == "label" else totals.sum(axis=1, keepdims=True)
 
-    def weights(self, held_out: HeldOut) -> FloatArray:
+    def shares(self, held_out: HeldOut) -> FloatArray:
         """Return the weight of each unit."""
+        if self.unit == "label":
+            return np.full(held_out.n_labels, 1 / held_out.n_labels)
         if self.unit == "row":
-            return held_out.row_weight()
-        return np.ones(held_out.n_labels if self.unit == "label" else 1)
+            weight = held_out.row_weight()
+            return np.asarray(weight / weight.sum())
+        return np.array([1.0 if self.of_counts is f1 else 1 / held_out.weight_known()])
 
     def gains(self, counts: FloatArray, hits: NDArray[Any], mass: NDArray[Any]) -> FloatArray:
         """Return the changes of the values of units when entries are added to their sets one after another.
@@ -107,7 +106,7 @@ class CountMetric:
         if self.unit == "row":
             positive = held_out.targets.sum(axis=1)
             values = [self.of_counts(found, predicted, positive) for found, predicted in (before, after)]
-            return np.asarray(((values[1] - values[0]) * self.weights(held_out))[order])
+            return np.asarray(((values[1] - values[0]) * self.shares(held_out))[order])
         hits, mass = ((after - before) * (1.0 if held_out.weight is None else held_out.weight))[:, np.newaxis, order]
         return np.asarray(self.gains(self.counts(held_out, out), hits, mass)[0])
 
@@ -120,7 +119,7 @@ class CountMetric:
         gains = self.gains(self.counts(held_out, out)[:, labels], (mass * part.targets).T, mass.T)
         return np.asarray(gains.sum(axis=0))
 
-    def best_of_group(self, group: HeldOut, counts: FloatArray, weights: FloatArray) -> float:
+    def best_of_group(self, group: HeldOut, counts: FloatArray, shares: FloatArray) -> float:
         """Return the best threshold of a group of labels.
 
         Parameters
@@ -128,18 +127,16 @@ class CountMetric:
         group : HeldOut
         counts : ndarray of shape (3, n_units)
             Counts of rows, or labels, where no label of the group is predicted.
-        weights : ndarray of shape (n_units,)
+        shares : ndarray of shape (n_units,)
             Their weights in the metric.
         """
-        steps = self._steps(group, counts, weights)
+        steps = self._steps(group, counts, shares)
         return best_threshold(group.scores[group.targets], group.entries()[0], steps)
 
-    def _steps(
-        self, group: HeldOut, counts: FloatArray, weights: FloatArray
-    ) -> Iterator[tuple[FloatArray, FloatArray]]:
+    def _steps(self, group: HeldOut, counts: FloatArray, shares: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Yield scores and the gain when the threshold falls below each, by blocks of units; 0 if it is unknown."""
-        n_entries = group.scores.size // weights.size
-        for units in row_blocks(weights.size, max(1, ENTRIES_AT_ONCE // n_entries)):
+        n_entries = group.scores.size // shares.size
+        for units in row_blocks(shares.size, max(1, ENTRIES_AT_ONCE // n_entries)):
             if self.unit == "row":
                 part = group.rows(units)
                 entries: tuple[Any, ...] = part.scores, part.targets, part.is_known()
@@ -150,7 +147,7 @@ class CountMetric:
                 order = np.argsort(-entries[0], axis=1)
                 entries = tuple(np.take_along_axis(each, order, axis=1) for each in entries)
             scores, targets, mass = entries
-            gains = self.gains(counts[:, units], mass * targets, mass) * weights[units, np.newaxis]
+            gains = self.gains(counts[:, units], mass * targets, mass) * shares[units, np.newaxis]
             yield scores.ravel(), gains.ravel()
 
     def tune(self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray) -> FloatArray:
@@ -172,7 +169,7 @@ class CountMetric:
     def _best_of_labels(self, group: HeldOut) -> float:
         """Return the best threshold of some labels, for a metric whose units are labels."""
         if group.n_labels > 1:
-            return self.best_of_group(group, self.counts(group, np.zeros_like(group.targets)), self.weights(group))
+            return self.best_of_group(group, self.counts(group, np.zeros_like(group.targets)), self.shares(group))
         curve = Curve.of(group)
         return curve.best(self.of_counts(curve.true_positive, curve.predicted, curve.positive))
 

@@ -16,7 +16,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params
 
 from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
-from sk_quadrant._targets.encodings import Encoding, MultiLabel
+from sk_quadrant._targets.encodings import Encoding
 from sk_quadrant._targets.targets import Targets
 from sk_quadrant._targets.weights import check_sample_weight
 from sk_quadrant._thresholds.held_out import HeldOut
@@ -111,7 +111,7 @@ class Scoring:
         def metric(predicted: BoolArray) -> float:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UndefinedMetricWarning)
-                value = self.scorer(_Predictions(data.encoding, predicted), X, y, **params)
+                value = self.scorer(GivenResponses(data.encoding, predicted=predicted), X, y, **params)
             if np.ndim(value) or isinstance(value, Mapping):
                 raise ValueError(
                     f"scoring must give one number for all labels, got {value!r} from {self.scorer}. Average over "
@@ -122,20 +122,33 @@ class Scoring:
         return metric
 
 
-class _Predictions(ClassifierMixin, BaseEstimator):
-    """A classifier with given predictions, for scorers."""
+class GivenResponses(ClassifierMixin, BaseEstimator):
+    """A classifier with given responses, for scorers.
 
-    def __init__(self, encoding: Encoding, predicted: BoolArray) -> None:
+    Parameters
+    ----------
+    encoding : Encoding
+    predicted : ndarray of bool of shape (n_samples, n_labels), default=None
+    scores, proba : ndarray of shape (n_samples, n_labels), default=None
+    """
+
+    def __init__(self, encoding: Encoding, *, predicted: Any = None, scores: Any = None, proba: Any = None) -> None:
         self.encoding = encoding
         self.predicted = predicted
-
-    @property
-    def classes_(self) -> Any:
-        """Classes of y, or of each label."""
-        is_vector, n_labels = self.encoding.exclusive, self.encoding.n_labels
-        return self.encoding.classes if is_vector else [np.array([0, 1])] * n_labels
+        self.scores = scores
+        self.proba = proba
+        self.classes_ = encoding.classes
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the predictions as an ndarray; X is not used."""
-        encoding = self.encoding if self.encoding.exclusive else MultiLabel(self.encoding.classes)
-        return np.asarray(encoding.decode([self.predicted]))
+        return np.asarray(self.encoding.dense().decode([self.predicted]))
+
+    def decision_function(self, X: Any) -> FloatArray:
+        """Return the decision values."""
+        return np.reshape(self.scores, (len(self.scores), *self.encoding.decision_shape))
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Return the probabilities of all classes."""
+        if self.proba is None:
+            raise AttributeError("scoring needs probabilities, but the loss has no link. Use calibration='auto'.")
+        return np.asarray(self.encoding.complete(self.proba))

@@ -169,15 +169,15 @@ class _RowState(_State):
     def __init__(self, objective: TuningObjective, held_out: HeldOut, thresholds: FloatArray) -> None:
         super().__init__(objective, held_out, thresholds)
         self.counts = self.metric.counts(held_out, held_out.scores > thresholds)
-        self.weights = self.metric.weights(held_out)
+        self.shares = self.metric.shares(held_out)
 
     def improve(self, group: IndexArray) -> bool:
         """Move the threshold of a group to its best place given the others; return whether that is better."""
         metric, labels, counts = self.metric, self.held_out.labels(group), self.counts.copy()
         counts[:2] -= labels.row_counts(labels.scores > self.thresholds[group])
-        threshold = metric.best_of_group(labels, counts, self.weights)
+        threshold = metric.best_of_group(labels, counts, self.shares)
         counts[:2] += labels.row_counts(labels.scores > threshold)
-        value = metric.mean(counts, self.weights)
+        value = float(metric.of_counts(*counts) @ self.shares)
         if value <= self.value + ROUNDING:
             return False
         self.thresholds, self.value, self.counts = _replaced(self.thresholds, group, threshold), value, counts

@@ -143,7 +143,7 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
         fit_params = dict(routed.estimator.fit)
         if fit_params.get("y_val") is not None:
             fit_params["y_val"] = _with_ancestors(fit_params["y_val"], data.encoding, hierarchy, name="y_val")
-        self._fit_once(data.with_labels(hierarchy.close(data.y), fit_params), X, hierarchy_=hierarchy)
+        self._fit_once(data.with_labels(hierarchy.close(data.y), fit_params), hierarchy_=hierarchy)
         return self
 
     @in_namespace_of_X

@@ -107,4 +107,4 @@ def multilabel_cross_val_predict(
 
 
 def _predict_part(estimator: Any, data: FitData, split: Split, method: str) -> NDArray[Any]:
-    return data.respond(data.fit(estimator, split.train), split, method).values
+    return data.fit_and_respond(estimator, split, [method])[1].values

@@ -853,7 +853,7 @@ def test_unknown_parameters_are_named(data, options, message):
 def test_an_unfitted_frozen_classifier_is_refused(data):
     """Freezing a classifier that was never fitted is a mistake."""
     X, Y, *_ = data
-    with pytest.raises(NotFittedError, match="RidgeClassifier instance is not fitted yet"):
+    with pytest.raises(NotFittedError, match="`estimator` must be fitted, got an unfitted FrozenEstimator"):
         CalibratedMultiLabelClassifierCV(FrozenEstimator(RidgeClassifier())).fit(X, Y)
 
 
