@@ -65,10 +65,18 @@ def fit_rows(
     task : FitTask or None, default=None
         Reports iterations or epochs to callbacks.
     """
-    result = _train(estimator, rows, start=start, score=score, validation=validation, task=task)
-    estimator.n_iter_, estimator.loss_curve_, estimator.history_ = result.n_iter, result.loss_curve, result.history
-    _remember(estimator, moments=result.moments if estimator.warm_start else None)
+    model, problem = _prepare(estimator, rows, start=start, score=score, validation=validation, task=task)
+    result = solver_of(estimator).solve(problem)
+    _publish(estimator, model, result, keep_moments=estimator.warm_start)
     return result
+
+
+def update_with_rows(estimator: Any, rows: TrainingRows, *, start: FittedModel | None) -> None:
+    """Train an estimator further with one pass over rows, and update its fitted attributes."""
+    before = (0, [], []) if start is None else (estimator.n_iter_, estimator.loss_curve_, estimator.history_)
+    model, problem = _prepare(estimator, rows, start=start)
+    result = solver_of(estimator).solve(replace(problem, max_iter=1))
+    _publish(estimator, model, result, before, keep_moments=True)
 
 
 def wrap_module(estimator: Any, encoding: Encoding) -> None:
@@ -85,16 +93,6 @@ def wrap_module(estimator: Any, encoding: Encoding) -> None:
     )
     estimator.n_iter_, estimator.loss_curve_, estimator.history_ = 0, [], []
     estimator.training_state_ = {}
-
-
-def update_with_rows(estimator: Any, rows: TrainingRows, *, start: FittedModel | None) -> None:
-    """Train an estimator further with one pass over rows, and update its fitted attributes."""
-    result = _train(estimator, rows, start=start, max_iter=1)
-    before = (0, [], []) if start is None else (estimator.n_iter_, estimator.loss_curve_, estimator.history_)
-    estimator.n_iter_ = before[0] + result.n_iter
-    estimator.loss_curve_ = before[1] + result.loss_curve
-    estimator.history_ = before[2] + [row | {"epoch": estimator.n_iter_} for row in result.history]
-    _remember(estimator, moments=result.moments)
 
 
 def warn_after_fit(estimator: Any, result: FitResult, *, stacklevel: int) -> None:
@@ -147,7 +145,7 @@ def unchanged_on_error(estimator: Any) -> Iterator[None]:
         raise
 
 
-def _train(
+def _prepare(
     estimator: Any,
     rows: TrainingRows | ShardedRows,
     *,
@@ -155,9 +153,8 @@ def _train(
     score: ValidationScore | None = None,
     validation: TrainingRows | Division | None = None,
     task: FitTask | None = None,
-    **changes: Any,
-) -> FitResult:
-    """Run the solver of an estimator on rows, and set the fitted model."""
+) -> tuple[FittedModel, Problem]:
+    """Return the model without weights and the problem of its solver, from checked parameters."""
     from sk_quadrant._solvers.devices import resolve_device
 
     device = resolve_device(estimator.device)
@@ -170,38 +167,54 @@ def _train(
         start.encoding.check_same(rows.encoding)
     before = start.encoding if start is not None and not solver.needs_sums_only else None  # mini-batch solvers continue
     encoding = rows.encoding.with_observed(rows.observed, before=before)
-    fitted = _untrained_model(estimator, loss, encoding, rows)
+    model = _untrained_model(estimator, loss, encoding, rows)
     if start is not None:
-        fitted.check_continues(start)
+        model.check_continues(start)
     seed, estimator.training_state_ = _draw_seed(estimator, solver, goes_on=start is not None)
     problem = Problem(
         rows=rows,
         loss=loss,
-        architecture=fitted.architecture,
+        architecture=model.architecture,
         device=device,
         start=None if start is None else start.start(),
         moments=_moments(estimator),
         seed=seed,
         seed_is_free=estimator.random_state is None and start is None,
-        score_on=None if score is None else partial(_score_weights, score, fitted),
+        score_on=None if score is None else partial(_score_weights, score, model),
         validation=validation,
-        observe=None if task is None else partial(_report, task, fitted),
+        observe=None if task is None else partial(_report, task, model),
         module=estimator.module,
         C=inverse_penalty(estimator.C, rows.encoding),
         tol=find_tol(estimator),
-        **{name: getattr(estimator, name) for name in PARAMETERS} | changes,
+        **{name: getattr(estimator, name) for name in PARAMETERS},
     )
-    result = solver.solve(problem)
+    return model, problem
+
+
+def _publish(
+    estimator: Any,
+    model: FittedModel,
+    result: FitResult,
+    before: tuple[int, list[Any], list[Any]] = (0, [], []),
+    *,
+    keep_moments: bool,
+) -> None:
+    """Set the fitted attributes; `before` are the iterations, losses and history of earlier calls."""
     if not result.is_finite:
         raise FloatingPointError(
-            f"The weights became infinite or NaN with loss={loss.name!r} and solver={estimator.solver!r}. "
+            f"The weights became infinite or NaN with loss={model.loss.name!r} and solver={estimator.solver!r}. "
             "Scale X, lower learning_rate_init, or lower C."
         )
-    estimator.model_ = fitted.trained(result)
+    n_iter, loss_curve, history = before
+    estimator.model_ = model.trained(result)
+    estimator.n_iter_ = n_iter + result.n_iter
+    estimator.loss_curve_ = loss_curve + result.loss_curve
+    estimator.history_ = history + [row | {"epoch": row["epoch"] + n_iter} for row in result.history]
+    moments = result.moments if keep_moments else None
+    estimator.training_state_ = estimator.training_state_ | {"solver": estimator.solver, "moments": moments}
     estimator.__dict__.pop("net_", None)
     if result.net is not None:
         estimator.net_ = result.net
-    return result
 
 
 def _untrained_model(estimator: Any, loss: Loss, encoding: Encoding, rows: Any = None) -> Any:
@@ -253,8 +266,3 @@ def _moments(estimator: Any) -> Any:
     """Return the moments of the optimizer, None if another solver has trained."""
     state = estimator.training_state_
     return deepcopy(state.get("moments")) if state.get("solver") == estimator.solver else None
-
-
-def _remember(estimator: Any, *, moments: Any) -> None:
-    """Keep the state from which later training continues."""
-    estimator.training_state_ = estimator.training_state_ | {"solver": estimator.solver, "moments": moments}
