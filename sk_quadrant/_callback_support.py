@@ -5,27 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
+__all__ = ["FIT_CALLER", "CallbackSupportMixin", "FitTask", "PartOfFit", "has_callbacks", "with_callbacks"]
 
-    class CallbackSupportMixin:
-        """Base of estimators that take callbacks."""
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Base of estimators without `set_callbacks`, which this version of scikit-learn does not have."""
 
     def with_callbacks(method: Any) -> Any:
-        """Return a method that tears callbacks down at its end."""
-
-else:
-    try:
-        from sklearn.callback import CallbackSupportMixin, with_callbacks
-    except ImportError:
-
-        class CallbackSupportMixin:
-            """Base of estimators without `set_callbacks`, which this version of scikit-learn does not have."""
-
-        def with_callbacks(method: Any) -> Any:
-            """Return a method as it is."""
-            return method
+        """Return a method as it is."""
+        return method
 
 
 FIT_CALLER = 3 + hasattr(CallbackSupportMixin, "set_callbacks")  # stack level of callers of a fit with both decorators

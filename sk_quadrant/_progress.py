@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from multiprocessing import current_process
-from types import TracebackType
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -31,6 +30,8 @@ class Progress:
 
     Attributes
     ----------
+    is_on : bool
+        Whether anything is shown.
     prints : bool
         Whether lines are printed.
     bar : tqdm or None
@@ -39,15 +40,10 @@ class Progress:
 
     def __init__(self, verbose: int, title: str, total: int | None = None) -> None:
         self.title, self.total = title, total
-        bars_are_drawn = verbose == 1 and _can_draw()
-        self.prints = bool(verbose) and not bars_are_drawn and not _bars
-        self.draws = bars_are_drawn and not _bars
+        self.is_on = bool(verbose) and not _bars
+        self.draws = self.is_on and verbose == 1 and _can_draw()
+        self.prints = self.is_on and not self.draws
         self.bar: Any = None
-
-    @property
-    def is_on(self) -> bool:
-        """Whether anything is shown."""
-        return self.prints or self.draws
 
     def __enter__(self) -> Progress:
         if self.draws:
@@ -55,9 +51,7 @@ class Progress:
             _bars.append(self.bar)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         if self.bar is None:
             return
         if kind is None and self.total is not None:  # it may have ended early

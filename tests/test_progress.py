@@ -105,9 +105,8 @@ def test_there_is_no_bar_within_a_bar(name, data, terminal, capfd):
 def test_the_way_to_the_optimum_never_goes_back_and_ends(loss, container, data, monkeypatch):
     """All paths of "lbfgs" tell their share of the way, from 0 to 1, with the last objective."""
     told = []
-    monkeypatch.setattr(_progress.Progress, "is_on", True)
     monkeypatch.setattr(_progress.Progress, "step", lambda self, done, line="", note="": told.append((done, note)))
-    clf = QuadrantMultiLabelClassifier(loss).fit(container(data[0]), data[1])
+    clf = QuadrantMultiLabelClassifier(loss, verbose=2).fit(container(data[0]), data[1])
     shares = [share for share, _ in told]
     assert len(told) >= clf.n_iter_
     assert min(shares) >= 0

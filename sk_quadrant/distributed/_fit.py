@@ -23,9 +23,8 @@ from sk_quadrant._targets.weights import check_known
 from sk_quadrant._training.data import merge_summaries
 from sk_quadrant._training.fit import fit_rows, warm_start_of, warn_after_fit
 from sk_quadrant._training.parameters import check_chunk_device, reads_chunks, refuse_validation_data, solver_of
-from sk_quadrant.distributed._batches import RankData, RankExchange
 from sk_quadrant.distributed._ranks import Ranks
-from sk_quadrant.distributed._sums import RankSums
+from sk_quadrant.distributed._sums import RankData, RankExchange, RankSums
 
 NOT_TOGETHER = {  # parameters that cannot be used, with the reason
     "mixup_alpha": "rows would have to be mixed with those of other ranks",
