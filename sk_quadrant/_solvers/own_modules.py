@@ -65,7 +65,13 @@ def build_own_module(module: Any, inputs: Any, n_labels: int) -> nn.Module:
             "module must be a torch.nn.Module or a callable (n_features, n_labels) that returns one, got a callable "
             f"that returns {type(built).__name__}."
         )
-    built = built if isinstance(module, type) else _copied(built)
+    try:
+        built = built if isinstance(module, type) else deepcopy(built)  # a function may return it again in the next fit
+    except RuntimeError as error:
+        raise ValueError(
+            f"module could not be copied, which each fit does: {error}. Pass a class that builds it, or use what can "
+            "be copied, such as torch.nn.utils.parametrizations.weight_norm."
+        ) from error
     if any(is_lazy(parameter) for parameter in built.parameters()):
         scores_of_inputs(built, inputs[:2], n_labels)
     for name, part in built.named_modules():
@@ -80,17 +86,6 @@ def build_own_module(module: Any, inputs: Any, n_labels: int) -> nn.Module:
             "last layer, or use QuadrantMultiLabelClassifier.from_module for a module that is trained already."
         )
     return built
-
-
-def _copied(module: nn.Module) -> nn.Module:
-    """Return a copy of a module: a function may return the same module in the next fit."""
-    try:
-        return deepcopy(module)
-    except RuntimeError as error:
-        raise ValueError(
-            f"module could not be copied, which each fit does: {error}. Pass a class that builds it, or use what can "
-            "be copied, such as torch.nn.utils.parametrizations.weight_norm."
-        ) from error
 
 
 def check_param_groups(groups: Sequence[Any], module: nn.Module, optimizer: type[torch.optim.Optimizer]) -> None:

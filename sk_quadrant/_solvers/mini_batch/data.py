@@ -66,11 +66,6 @@ class BatchData(Dataset[Any]):
         return len(self.training_rows) if self.index is None else len(self.index)
 
     @property
-    def total_weight(self) -> float:
-        """Sum of the row weights."""
-        return self.mean_weight * len(self)
-
-    @property
     def elements_per_row(self) -> float:
         """Count of numbers in a row of features and targets."""
         if self.precision is not None:

@@ -17,8 +17,7 @@ from sk_quadrant._solvers.base import FitResult, Problem
 from sk_quadrant._solvers.mini_batch.callbacks import Ending, EpochReport, epoch_row
 from sk_quadrant._solvers.mini_batch.data import BatchData
 from sk_quadrant._solvers.mini_batch.net import MultiLabelNet
-from sk_quadrant._solvers.mini_batch.schedule import Schedule
-from sk_quadrant._solvers.mini_batch.steps import read_moments, write_moments
+from sk_quadrant._solvers.mini_batch.steps import Schedule, read_moments, write_moments
 from sk_quadrant._solvers.modules import build_module, initial_layers, read_layers, write_layers
 from sk_quadrant._solvers.nets import run
 from sk_quadrant._solvers.own_modules import build_own_module, check_param_groups, float_dtype, seeded
@@ -44,6 +43,7 @@ def solve(problem: Problem, optimizer: type[torch.optim.Optimizer], **options: A
         module, data = _module_and_data(problem, optimizer)
         if problem.param_groups:
             options["param_groups"] = problem.param_groups
+        fraction = problem.validation_fraction if problem.validation is None else 1.0  # 1 for rows that are given
         report, ending = EpochReport(problem.score_on, progress), _ending(problem)
         net = MultiLabelNet.around(
             module,
@@ -58,7 +58,7 @@ def solve(problem: Problem, optimizer: type[torch.optim.Optimizer], **options: A
             seed_is_free=problem.seed_is_free,
             schedule=Schedule(problem.learning_rate_init, problem.learning_rate, problem.warmup_fraction),
             mixup_alpha=problem.mixup_alpha,
-            validation_fraction=_validation_fraction(problem),
+            validation_fraction=fraction if problem.early_stopping else 0.0,
             micro_batch_size=problem.micro_batch_size,
             lr=problem.learning_rate_init,
             batch_size=min(200, len(data)) if isinstance(problem.batch_size, str) else problem.batch_size,
@@ -110,13 +110,6 @@ def _module_and_data(problem: Problem, optimizer: type[torch.optim.Optimizer]) -
     validation = problem.validation
     data.validation = data.of(validation) if isinstance(validation, TrainingRows) else validation
     return module, data
-
-
-def _validation_fraction(problem: Problem) -> float:
-    """Return the fraction of validation rows, 1 if it does not depend on the number of rows."""
-    if not problem.early_stopping:
-        return 0.0
-    return problem.validation_fraction if problem.validation is None else 1.0
 
 
 def _ending(problem: Problem) -> Ending:

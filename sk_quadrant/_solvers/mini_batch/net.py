@@ -16,8 +16,14 @@ from torch import Tensor
 
 from sk_quadrant._solvers.mini_batch.batches import Batches
 from sk_quadrant._solvers.mini_batch.data import BatchData
-from sk_quadrant._solvers.mini_batch.schedule import Schedule
-from sk_quadrant._solvers.mini_batch.steps import AnalyticSteps, AutogradSteps, can_step, key_of, read_moments
+from sk_quadrant._solvers.mini_batch.steps import (
+    AnalyticSteps,
+    AutogradSteps,
+    Schedule,
+    can_step,
+    key_of,
+    read_moments,
+)
 from sk_quadrant._solvers.modules import LinearScores, Network, read_layers
 from sk_quadrant._solvers.nets import LabelNet
 from sk_quadrant._solvers.own_modules import (
@@ -104,7 +110,7 @@ class MultiLabelNet(LabelNet):
         if not isinstance(dataset, BatchData):
             return super().get_iterator(dataset, training=training)
         if training:
-            self.penalty_ = 1 / (self.C * dataset.total_weight)
+            self.penalty_ = 1 / (self.C * (dataset.mean_weight * len(dataset)))
             return Batches(dataset, self.batch_size, self.device, seed=self.seed, mixup_alpha=self.mixup_alpha)
         return Batches(dataset, self.batch_size, self.device)
 

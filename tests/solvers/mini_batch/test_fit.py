@@ -20,7 +20,7 @@ from skorch.callbacks import EarlyStopping as SkorchEarlyStopping
 
 from sk_quadrant import QuadrantMultiLabelClassifier, make_quadrants
 from sk_quadrant._solvers.mini_batch.batches import Chunk, Mixture
-from sk_quadrant._solvers.mini_batch.schedule import Schedule
+from sk_quadrant._solvers.mini_batch.steps import Schedule
 from sk_quadrant._targets.stratification import hold_out
 from sk_quadrant._targets.targets import Targets
 from sk_quadrant.losses import LOSSES, BCEWithLogits
