@@ -123,10 +123,29 @@ class DenseDesign(WeightedRows):
             accumulator.add(rows, factor[:, rows])
         return accumulator.totals()[0]
 
-    def augmented(self, rows: slice, mean: Tensor | None) -> Tensor:
-        """Return a block of centred rows, with a column of ones if there is an intercept."""
-        block = self.X[rows] if mean is None else self.X[rows] - mean
-        return torch.cat([block, block.new_ones(len(block), 1)], dim=1) if self.fit_intercept else block
+    def add_outer_products(
+        self, total: Tensor, rows: slice, factor: Tensor, mean: Tensor | None, varies: Tensor
+    ) -> None:
+        """Add the outer products of centred rows times a factor, their upper triangles, to (n_labels, p, p).
+
+        Parameters
+        ----------
+        total : double Tensor of shape (n_labels, n_columns, n_columns)
+        rows : slice
+            Block of rows; with an intercept each has a last column of 1.
+        factor : Tensor of shape (n_labels, n_block_rows)
+        mean : Tensor of shape (n_features,) or None
+        varies : Tensor of shape (n_columns,)
+            1, or 0 for a column that is left out.
+        """
+        columns = self.X[rows] if mean is None else self.X[rows] - mean
+        if self.fit_intercept:
+            columns = torch.cat([columns, columns.new_ones(len(columns), 1)], dim=1)
+        columns = columns * varies
+        for labels in row_blocks(len(total), max(1, BLOCK_ELEMENTS // (1 + columns.numel()))):
+            weighed = columns * factor[labels, :, None]
+            for some in triangle_blocks(len(varies)):
+                total[labels, some, some.start :] += weighed[:, :, some].mT @ columns[:, some.start :]
 
     def to(self, dtype: torch.dtype) -> Self:
         """Return the same rows in single precision, converted when they are used."""

@@ -179,16 +179,13 @@ class Minimizer(LabelMinimizer):
         self.point = self.objective.evaluate(self.theta, curvature, constant=constant)
         if not self.point.values.isfinite().all():
             raise FloatingPointError("the loss is not finite at the start of the fit")
-        self._precondition()
+        self.preconditioner = self.hessian.precondition(self.objective, self.theta, self.point)
         if self.relative_to is None:
             self.relative_to = self.point.values.abs().clamp(min=torch.finfo(torch.float64).tiny)
         self.scale = self.relative_to
         if self.per_label:
             self._finish(self.objective.constant_labels)  # they keep the start
         self._accept(Solution(self.theta, self.point.gradient))
-
-    def _precondition(self) -> None:
-        self.preconditioner = self.hessian.precondition(self.objective, self.theta, self.point)
 
     def _damp(self, pair: Pair) -> None:
         """Scale the steps of a diagonal preconditioner by the curvature of the last pair.
@@ -235,7 +232,7 @@ class Minimizer(LabelMinimizer):
         usable = product > torch.finfo(change.dtype).eps * size.sqrt()
         self.pairs.append(Pair(step, change, product.reciprocal().where(usable, 0.0)))
         if refresh:
-            self._precondition()
+            self.preconditioner = self.hessian.precondition(self.objective, self.theta, self.point)
         self._damp(self.pairs[-1])
         if failed.any():
             self._give_up(failed, slope)

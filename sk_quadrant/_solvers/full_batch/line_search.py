@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -29,6 +29,14 @@ Evaluate: TypeAlias = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 DECREASE, FLATNESS = 1e-4, 0.9  # c_1 and c_2
 MAX_TRIALS = 30
 MAX_SECANTS = 8  # trials after which a decrease is sufficient, and brackets are halved
+
+
+class Line(NamedTuple):
+    """A direction: the changes of scores along it, and its products with the weights and with itself."""
+
+    moves: Tensor
+    products: Tensor
+    squares: Tensor
 
 
 class Bracket:
@@ -98,3 +106,8 @@ def search(bracket: Bracket, pending: Tensor, evaluate: Evaluate, *, per_label: 
     if values[pending].isnan().any():
         raise FloatingPointError("the loss became NaN, also after the shortest steps")
     return pending
+
+
+def inner(a: Tensor, b: Tensor) -> Tensor:
+    """Return inner products, double (n_labels,)."""
+    return (a * b).sum(dim=1).double()

@@ -56,6 +56,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import torch
 from torch import Tensor
 
+from sk_quadrant._solvers.full_batch.line_search import Line, inner
 from sk_quadrant._solvers.full_batch.minimizer import DROP, LabelMinimizer, Limits
 from sk_quadrant._solvers.tensors import take_labels
 
@@ -370,7 +371,7 @@ class MultiplierMinimizer(LabelMinimizer):
         slope = inner(self.at.weights, direction) + self.at.intercept.double() * along.double()
         # half the slope is the decrease of the quadratic model, of which rough equations may miss the other half
         self.close = solved & (self.at.distance + self._change() - slope <= self._tolerance())
-        step = self._search(SearchLine(moves, products, lengths, slope))
+        step = self._search(Line(moves, products, lengths), slope)
         column = step.to(moves.dtype)[:, None]
         self.scores.addcmul_(moves, column)
         self.state.weights.addcmul_(direction, column)
@@ -389,14 +390,14 @@ class MultiplierMinimizer(LabelMinimizer):
         along = -at.intercept / total_curvature - inner(centre, x).to(centre.dtype)
         return x, along.masked_fill(self.done | (not design.fit_intercept), 0.0), solved
 
-    def _search(self, line: SearchLine) -> Tensor:
-        """Return step lengths at most 1 that leave a small slope, by false position."""
-        allowed = ENOUGH_SLOPE * line.slope.abs()
-        step = torch.ones_like(line.slope)
+    def _search(self, line: Line, start: Tensor) -> Tensor:
+        """Return step lengths at most 1 that leave a small share of the slope at the start, by false position."""
+        allowed = ENOUGH_SLOPE * start.abs()
+        step = torch.ones_like(start)
         last = self._slope(line, step)
         labels = (last > allowed).nonzero()[:, 0]
         low, high = torch.zeros_like(step)[labels], step[labels]
-        at_low, at_high = line.slope[labels], last[labels]
+        at_low, at_high = start[labels], last[labels]
         for trial in range(MOST_TRIALS):
             if not len(labels):
                 break
@@ -409,14 +410,14 @@ class MultiplierMinimizer(LabelMinimizer):
             high, at_high = torch.where(too_far, between, high)[left], torch.where(too_far, slope, at_high)[left]
             low, at_low = torch.where(too_far, low, between)[left], torch.where(too_far, at_low, slope)[left]
             labels = labels[left]
-        return step.masked_fill(self.done | ~(line.slope < 0), 0.0)
+        return step.masked_fill(self.done | ~(start < 0), 0.0)
 
-    def _slope(self, line: SearchLine, step: Tensor, labels: Tensor | None = None) -> Tensor:
+    def _slope(self, line: Line, step: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the slope at some step lengths, of all labels or of some."""
         parts = [self.rows, self.state.alpha, self.state.kappa, self.scores, line]
         rows, alpha, kappa, scores, line = take_labels(parts, labels)
         p = rows.dual(alpha, kappa, 1 - rows.signs * torch.addcmul(scores, line.moves, step.to(scores.dtype)[:, None]))
-        return line.products + step * line.lengths - total(p.mul_(rows.signs).mul_(rows.costs).mul_(line.moves))
+        return line.products + step * line.squares - total(p.mul_(rows.signs).mul_(rows.costs).mul_(line.moves))
 
     def _stop(self, close: Tensor) -> None:
         """Finish the labels that have reached the tolerance, and give up those that rounding keeps from it."""
@@ -426,15 +427,6 @@ class MultiplierMinimizer(LabelMinimizer):
         if alpha.dtype == torch.float32:
             rounding = self.eps * (at.primal if self.rows.quadratic else 4 * total(at.p * self.rows.costs))
             self._finish((self._gap() <= rounding) | (self.steps > PATIENCE), reached=False)
-
-
-class SearchLine(NamedTuple):
-    """A direction: changes of scores, its products with the weights and with itself, and the slope at its start."""
-
-    moves: Tensor
-    products: Tensor
-    lengths: Tensor
-    slope: Tensor
 
 
 class NewtonSystem(NamedTuple):
@@ -485,11 +477,6 @@ class NewtonSystem(NamedTuple):
             p.mul_((size / before).where(live, 0.0).to(p.dtype)[:, None]).add_(r)
         solution[labels], solved[labels] = x, size <= goal
         return solution, solved
-
-
-def inner(a: Tensor, b: Tensor) -> Tensor:
-    """Return inner products, double (n_labels,)."""
-    return (a * b).sum(dim=1).double()
 
 
 def squares(a: Tensor) -> Tensor:

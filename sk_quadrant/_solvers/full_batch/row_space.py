@@ -17,6 +17,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,19 +82,13 @@ def row_space(design: Design, features: Space) -> tuple[DenseDesign, RowSpace] |
     coordinates = DenseDesign(
         (products @ axes.T).to(features.dtype), design.row_weight, fit_intercept=features.fit_intercept
     )
-    return coordinates, RowSpace(
-        n_features=coordinates.n_features,
-        fit_intercept=features.fit_intercept,
-        dtype=features.dtype,
-        device=features.device,
-        dense=True,
-        n_rows=coordinates.n_rows,
-        n_values=coordinates.n_values,
-        total_weight=features.total_weight,
-        n_counted=features.n_counted,
-        mean=None,
-        variance=coordinates.square_sums(None) / features.total_weight,
-        axes=axes.to(features.dtype),
-        design=design,
-        features=features,
-    )
+    changed: dict[str, Any] = {
+        "n_features": coordinates.n_features,
+        "dense": True,
+        "n_rows": coordinates.n_rows,
+        "n_values": coordinates.n_values,
+        "mean": None,
+        "variance": coordinates.square_sums(None) / features.total_weight,
+    }
+    space = RowSpace(**vars(features) | changed, axes=axes.to(features.dtype), design=design, features=features)
+    return coordinates, space

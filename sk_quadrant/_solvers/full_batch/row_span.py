@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.line_search import Bracket, search
+from sk_quadrant._solvers.full_batch.line_search import Bracket, Line, inner, search
 from sk_quadrant._solvers.full_batch.minimizer import LabelMinimizer, Limits
 from sk_quadrant._solvers.tensors import take_labels
 
@@ -50,7 +50,7 @@ ELEMENTS = 2**24  # in all gradients that are kept: 128 MiB in single precision
 
 
 class Gradient(NamedTuple):
-    """A gradient in the span of the rows, or a direction.
+    """A gradient in the span of the rows.
 
     Attributes
     ----------
@@ -235,8 +235,10 @@ class RowSpanMinimizer(LabelMinimizer):
         self._accept(self.point)
         for iteration in range(1, self.max_iter + 1):
             self._add_gradient()
-            if iteration > 1 and len(self.gradients) > 1:
-                self._add_change()
+            if iteration > 1 and len(self.gradients) > 1:  # completes the last pair by the change of the gradient
+                self.changes[:, self.n_pairs, len(self.gradients) - 1] = 1.0
+                self.changes[:, self.n_pairs, self.begin] = -1.0
+                self.n_pairs += 1
             coefficients = self._direction()
             latest = len(self.gradients) - 1
             slope = torch.linalg.vecdot(self.gram[:, latest, : latest + 1], coefficients)
@@ -261,12 +263,6 @@ class RowSpanMinimizer(LabelMinimizer):
 
     def _reference(self) -> Tensor:
         return self._values().abs()
-
-    def _add_change(self) -> None:
-        """Complete the last pair: the change from the gradient before the step to the last one."""
-        self.changes[:, self.n_pairs, len(self.gradients) - 1] = 1.0
-        self.changes[:, self.n_pairs, self.begin] = -1.0
-        self.n_pairs += 1
 
     def _add_gradient(self) -> None:
         """Add the gradient at the present point, and its inner products."""
@@ -304,17 +300,12 @@ class RowSpanMinimizer(LabelMinimizer):
             q += steps[:, i] * factor[:, None]
         return -q
 
-    def _move(self, coefficients: Tensor) -> Gradient:
-        """Return a direction with coefficients of gradients."""
-        spread = self.spread(coefficients)
-        b, z, intercepts = zip(*self.gradients, strict=True)
-        along = torch.linalg.vecdot(torch.stack(intercepts, dim=1), spread)
-        return Gradient(_combine(b, spread), _combine(z, spread), along)
-
     def _step(self, coefficients: Tensor, slope: Tensor) -> None:
         """Move along the direction by a line search and remember the step."""
-        b, z, intercept = self._move(coefficients)
-        intercept = intercept * self.kappa
+        rows, scores, intercepts = zip(*self.gradients, strict=True)
+        spread = self.spread(coefficients)
+        b, z = _combine(rows, spread), _combine(scores, spread)
+        intercept = torch.linalg.vecdot(torch.stack(intercepts, dim=1), spread) * self.kappa
         moves = z + intercept.to(z.dtype)[:, None]
         line = Line(moves, inner(self.point.rows, z), inner(b, z))
         bracket = Bracket(self._values(), slope, torch.finfo(moves.dtype).eps)
@@ -369,19 +360,6 @@ class RowSpanMinimizer(LabelMinimizer):
         b = residuals.to(self.solution.rows.dtype)
         intercept = self.kappa * b.sum(dim=1, dtype=torch.float64)
         return self.grouped(inner(b, self.span.scores(self.span.combination(b))) + intercept**2)
-
-
-class Line(NamedTuple):
-    """A direction: the changes of scores along it, and its products with the weights and with itself."""
-
-    moves: Tensor
-    products: Tensor
-    squares: Tensor
-
-
-def inner(a: Tensor, b: Tensor) -> Tensor:
-    """Return inner products over the rows, double (n_labels,)."""
-    return (a * b).sum(dim=1).double()
 
 
 def _combine(parts: tuple[Tensor, ...], coefficients: Tensor) -> Tensor:

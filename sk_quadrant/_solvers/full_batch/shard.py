@@ -16,21 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 import torch
 from torch import Tensor
 
-from sk_quadrant._arrays import row_blocks
-from sk_quadrant._solvers.full_batch.design import (
-    BLOCK_ELEMENTS,
-    DenseDesign,
-    Design,
-    design_of,
-    mirrored,
-    triangle_blocks,
-)
+from sk_quadrant._solvers.full_batch.design import design_of, mirrored
 from sk_quadrant._solvers.tensors import as_tensor, take_labels, torch_dtype
 from sk_quadrant._solvers.threads import in_threads
 from sk_quadrant.losses.weighting import split_weight, weighted
 
 if TYPE_CHECKING:
     from sk_quadrant._rows.training import TrainingRows
+    from sk_quadrant._solvers.full_batch.design import DenseDesign, Design
     from sk_quadrant.losses import Loss
 
 SumTensors: TypeAlias = tuple[Any, ...]  # tensors, or None
@@ -208,14 +201,10 @@ class Block:
         """
         p = len(varies)
         hessian = torch.zeros(self.n_labels, p, p, dtype=torch.float64, device=at.coef.device)
-        design = cast(DenseDesign, self.design)
+        design = cast("DenseDesign", self.design)
         for rows in design.blocks(p):
             curvature = self.curvature(at.loss, self._scores(at, rows).T, rows)
-            columns = design.augmented(rows, mean) * varies
-            for labels in row_blocks(self.n_labels, max(1, BLOCK_ELEMENTS // (1 + columns.numel()))):
-                weighed = columns * curvature.T[labels, :, None]
-                for some in triangle_blocks(p):
-                    hessian[labels, some, some.start :] += weighed[:, :, some].mT @ columns[:, some.start :]
+            design.add_outer_products(hessian, rows, curvature.T, mean, varies)
         return mirrored(hessian)
 
     def _scores(self, at: EvaluationPoint, rows: slice) -> Tensor:

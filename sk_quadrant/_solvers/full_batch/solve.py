@@ -298,7 +298,9 @@ def minimize(
         raise KeyboardInterrupt("Training was interrupted before its first iteration.")
     if solved < sums.n_labels:
         traces[-1].interrupted = True
-    return reduce(Trace.beside, traces).per_row(space.total_weight)
+    trace = reduce(Trace.beside, traces)
+    trace.values = [value / space.total_weight for value in trace.values]
+    return trace
 
 
 def _better_start(objective: Objective, constant: Tensor, present: Tensor) -> Tensor:

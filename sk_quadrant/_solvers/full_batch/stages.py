@@ -96,19 +96,19 @@ class Minimization:
 
     def run(self) -> Trace:
         """Minimise, through the continuation of the loss, and return the trace."""
-        if self.shared.by_multipliers:
-            self._with_multipliers()
-            return self._summary()
         whole, traces = self.objective, []
-        losses = whole.loss.continuation()
+        losses = [whole.loss] if self.shared.by_multipliers else whole.loss.continuation()
         has_corners = len(losses) > 1 or whole.loss.dual is not None
         for loss in losses:
             self._begin(loss)
-            if self._suits_row_span():
+            if self.shared.by_multipliers:
+                self._with_multipliers()
+            elif self._suits_row_span():
                 self._in_row_span()
-            if self._steps_left():
+            if self._steps_left() and not self.shared.by_multipliers:
                 self._in_feature_space(has_corners=has_corners)
-            traces.append(self._summary())
+            traces.append(reduce(Trace.then, self.traces))
+            traces[-1].converged = bool(self.reached.all())
             if traces[-1].interrupted:
                 break
         trace = reduce(Trace.then, traces)
@@ -148,12 +148,6 @@ class Minimization:
         space, n_labels = self.objective.space, self.objective.n_labels
         hessian = space.n_columns**2 * (space.n_rows + FACTOR_WORK) * n_labels
         return hessian // (2 * space.n_values * n_labels + STEP_WORK)
-
-    def _summary(self) -> Trace:
-        """Return the trace of all stages."""
-        trace = reduce(Trace.then, self.traces)
-        trace.converged = bool(self.reached.all())
-        return trace
 
     def _steps_taken(self) -> int:
         return sum(trace.n_iter for trace in self.traces)

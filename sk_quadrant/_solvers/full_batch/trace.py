@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -35,10 +35,6 @@ class Trace:
             self.values + [rest + value for value in other.values[1:]],
             self.interrupted or other.interrupted,
         )
-
-    def per_row(self, total_weight: float) -> Trace:
-        """Return the trace with the objective divided by the weight of all rows."""
-        return replace(self, values=[value / total_weight for value in self.values])
 
     def beside(self, other: Trace) -> Trace:
         """Return the trace of this and another block of labels; the one that ends first keeps its last value."""
