@@ -16,32 +16,32 @@ def is_collection(X: Any) -> bool:
     return bool(dask.is_dask_collection(X)) and hasattr(X, "ndim")
 
 
-def check_collection(name: str, X: Any) -> None:
-    """Raise a TypeError unless an argument is a Dask collection."""
-    if not is_collection(X):
-        raise TypeError(
-            f"{name} must be a Dask array, DataFrame or Series, got {type(X).__name__}. Use "
-            "QuadrantMultiLabelClassifier for data in memory, or dask.array.from_array."
-        )
-
-
-def row_blocks(X: Any, y: Any = None, sample_weight: Any = None) -> list[tuple[Any, Any, Any]]:
+def row_blocks(X: Any, y: Any, sample_weight: Any = None) -> list[tuple[Any, Any, Any]]:
     """Return delayed blocks of rows of X, y and sample_weight; None stays None.
 
     Raises
     ------
+    TypeError
+        If an argument is not a Dask collection.
     ValueError
         If the collections have different numbers of rows or blocks.
     """
-    others = [None if other is None else _blocks(_cut_like(other, X)) for other in (y, sample_weight)]
-    first = _blocks(X)
-    for name, other in zip(("y", "sample_weight"), others, strict=True):
-        if other is not None and len(other) != len(first):
-            raise ValueError(
-                f"X and {name} must have the same number of blocks when their sizes are unknown, got {len(first)} and "
-                f"{len(other)}. Call compute_chunk_sizes, or repartition them alike."
+    arrays = {"X": X, "y": y} | ({} if sample_weight is None else {"sample_weight": sample_weight})
+    for name, array in arrays.items():
+        if not is_collection(array):
+            raise TypeError(
+                f"{name} must be a Dask array, DataFrame or Series, got {type(array).__name__}. Use "
+                "QuadrantMultiLabelClassifier for data in memory, or dask.array.from_array."
             )
-    return list(zip(first, *(other or [None] * len(first) for other in others), strict=True))
+    blocks = {name: _blocks(_cut_like(array, X)) for name, array in arrays.items()}
+    for name, others in blocks.items():
+        if len(others) != len(blocks["X"]):
+            raise ValueError(
+                f"X and {name} must have the same number of blocks when their sizes are unknown, got "
+                f"{len(blocks['X'])} and {len(others)}. Call compute_chunk_sizes, or repartition them alike."
+            )
+    weights = blocks.get("sample_weight", [None] * len(blocks["X"]))
+    return list(zip(blocks["X"], blocks["y"], weights, strict=True))
 
 
 def _cut_like(other: Any, X: Any) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import dask
@@ -22,7 +24,7 @@ from sk_quadrant._targets.accuracy import count_right, share_of_right
 from sk_quadrant._training.data import merge_summaries
 from sk_quadrant._training.fit import fit_rows, unchanged_on_error, warm_start_of, warn_after_fit
 from sk_quadrant._training.parameters import NO_EARLY_STOPPING, refuse_validation_data
-from sk_quadrant.dask._blocks import check_collection, is_collection, map_rows, row_blocks
+from sk_quadrant.dask._blocks import is_collection, map_rows, row_blocks
 
 
 class DaskQuadrantMultiLabelClassifier(QuadrantMultiLabelClassifier):
@@ -124,13 +126,13 @@ label_names_in_ : as in QuadrantMultiLabelClassifier
 
     def _send(self, X, y, sample_weight):
         """Return the rows as shards on the workers."""
-        from sk_quadrant.dask._sums import DaskSums, read_summaries
+        from sk_quadrant.dask._sums import DaskSums, result_of
 
         client = _client()
-        blocks = _checked_blocks(X, y, sample_weight)
         read = dask.delayed(partial(read_part, missing_labels=self.missing_labels), pure=True)
-        parts = client.compute([read(*block) for block in blocks])
-        summaries = read_summaries(client, parts)
+        parts = client.compute([read(*block) for block in row_blocks(X, y, sample_weight)])
+        each = partial(client.map, attrgetter("summary"), parts, pure=False)
+        summaries = result_of(client, lambda: client.submit(list, each(), pure=False))
         schema = merge_summaries(self, summaries)
         kept = [part for part, summary in zip(parts, summaries, strict=True) if summary.n_rows]
         return ShardedRows.of(schema, partial(DaskSums, client, schema, kept))
@@ -174,7 +176,7 @@ label_names_in_ : as in QuadrantMultiLabelClassifier
 
         refuse_validation_data("partial_fit", validation, NO_EARLY_STOPPING)
         client, model, step = _client(), self.to_local(), dask.delayed(_partial_fit, pure=True)
-        for X_block, y_block, weight in _checked_blocks(X, y, sample_weight):
+        for X_block, y_block, weight in row_blocks(X, y, sample_weight):
             model = step(model, X_block, y_block, classes, weight)
         state = vars(result_of(client, lambda: client.compute(model)))
         self.__dict__.update({name: value for name, value in state.items() if name not in self.get_params(deep=False)})
@@ -193,42 +195,38 @@ label_names_in_ : as in QuadrantMultiLabelClassifier
         return local
 
     def decision_function(self, X: Any) -> Any:  # the documentation of the methods that predict is inherited
-        return self._by_blocks(
-            "decision_function", X, lambda dtype: _empty(dtype, *self.model_.encoding.decision_shape)
-        )
+        return self._by_blocks("decision_function", X)
 
     def predict(self, X: Any) -> Any:
-        return self._by_blocks("predict", X, lambda dtype: self.model_.encoding.prediction_meta)
+        return self._by_blocks("predict", X)
 
     @available_if(has_link)
     def predict_proba(self, X: Any) -> Any:
-        return self._by_blocks("predict_proba", X, lambda dtype: _empty(dtype, len(self.classes_)))
+        return self._by_blocks("predict_proba", X)
 
     @available_if(has_link)
     def predict_log_proba(self, X: Any) -> Any:
-        return self._by_blocks("predict_log_proba", X, lambda dtype: _empty(dtype, len(self.classes_)))
+        return self._by_blocks("predict_log_proba", X)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         if not is_collection(X):
             return super().score(X, y, sample_weight)
         model, count = dask.delayed(self.to_local(), pure=True), dask.delayed(_count_right)
-        counts = dask.compute(*[count(model, *block) for block in _checked_blocks(X, y, sample_weight)])
+        counts = dask.compute(*[count(model, *block) for block in row_blocks(X, y, sample_weight)])
         return share_of_right(*np.sum(counts, axis=0))
 
-    def _by_blocks(self, method, X, make_meta):
-        """Return predictions, lazy ones for a collection; `make_meta(dtype)` returns those of no rows."""
+    def _by_blocks(self, method, X):
+        """Return predictions, lazy ones for a collection."""
         if not is_collection(X):
             return getattr(super(), method)(X)
         check_is_fitted(self)
-        dtype = self.model_.dtype
+        dtype, encoding = self.model_.dtype, self.model_.encoding
         if isinstance(X, da.Array) and X.dtype.kind == "f":
             dtype = np.result_type(dtype, X.dtype)
+        shape = encoding.decision_shape if method == "decision_function" else (len(self.classes_),)
+        meta = encoding.prediction_meta if method == "predict" else np.empty((0, *shape), dtype)
         predict = partial(_predict, method=method, config=get_config())  # that of a worker is its own
-        return map_rows(predict, self.to_local(), X, meta=make_meta(dtype))
-
-
-def _empty(dtype, *row_shape):
-    return np.empty((0, *row_shape), dtype)
+        return map_rows(predict, self.to_local(), X, meta=meta)
 
 
 def _client():
@@ -236,13 +234,6 @@ def _client():
         return get_client()
     except ValueError as error:
         raise ValueError("There is no Dask client. Make one by distributed.Client().") from error
-
-
-def _checked_blocks(X, y, sample_weight):
-    for name, part in {"X": X, "y": y, "sample_weight": sample_weight}.items():
-        if not (part is None and name == "sample_weight"):
-            check_collection(name, part)
-    return row_blocks(X, y, sample_weight)
 
 
 def _predict(model, X, *, method, config):
@@ -256,8 +247,6 @@ def _predict(model, X, *, method, config):
 
 def _partial_fit(model, X, y, classes, sample_weight):
     """Return the model after a block, which may be empty."""
-    from copy import deepcopy
-
     if not X.shape[0]:
         return model
     return deepcopy(model).partial_fit(X, y, classes=classes, sample_weight=sample_weight)

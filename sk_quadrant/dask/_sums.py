@@ -14,7 +14,7 @@ import torch
 from distributed import Client, Future, wait
 from distributed.scheduler import KilledWorker
 
-from sk_quadrant._rows.parts import Part, Schema, Summary
+from sk_quadrant._rows.parts import Part, Schema
 from sk_quadrant._solvers.full_batch.shard import Shard, ShardMethod, SumTensors, add, sum_over
 from sk_quadrant._solvers.full_batch.sums import ShardedSums
 
@@ -54,7 +54,7 @@ class DaskSums(ShardedSums):
 
     def _submit(self, method: ShardMethod, arguments: tuple[Any, ...]) -> Future:
         with dask.config.set({LARGE_GRAPH: "1TiB"}):  # parameters may be large
-            sent = self.client.submit(_keep, arguments, pure=False)  # recomputed if its worker dies
+            sent = self.client.submit(tuple, arguments, pure=False)  # recomputed if its worker dies
         futures = [self.client.submit(sum_over, group, method, sent, pure=False) for group in self.groups]
         while len(futures) > 1:
             futures = [
@@ -66,10 +66,6 @@ class DaskSums(ShardedSums):
 
 def _shards(schema: Schema, parts: list[Part], fit_intercept: bool) -> list[Shard]:
     return [Shard(schema.rows(part), fit_intercept=fit_intercept, device=torch.device("cpu")) for part in parts]
-
-
-def _keep(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    return arguments
 
 
 def _by_thread(client: Client, parts: Sequence[Future]) -> list[tuple[str, list[Future]]]:
@@ -88,18 +84,6 @@ def _by_thread(client: Client, parts: Sequence[Future]) -> list[tuple[str, list[
     ]
 
 
-def read_summaries(client: Client, parts: Sequence[Future]) -> list[Summary]:
-    """Return the summary of each part."""
-    summaries: list[Summary] = result_of(
-        client, lambda: client.submit(list, client.map(_summary, parts, pure=False), pure=False)
-    )
-    return summaries
-
-
-def _summary(part: Part) -> Summary:
-    return part.summary
-
-
 def result_of(client: Client, submit: Callable[[], Future]) -> Any:
     """Return the result of a future, which is submitted again if its worker has died.
 
@@ -108,54 +92,45 @@ def result_of(client: Client, submit: Callable[[], Future]) -> Any:
     RuntimeError
         If rows are lost, there is no worker, or the scheduler does not answer.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+    failure: BaseException | None = None
+    for _ in range(ATTEMPTS):
         try:
             return _result(client, submit())
         except (CancelledError, KilledWorker, OSError) as error:  # noqa: PERF203
             _check_alive(client)
-            if attempt == ATTEMPTS:
-                raise RuntimeError(
-                    f"The fit has lost rows with a worker, and they could not be computed again ({error}). Load the "
-                    "data on the workers, by dask.array.from_zarr or dask.dataframe.read_parquet for instance, so that "
-                    "Dask can load them again."
-                ) from error
-    raise AssertionError
+            failure = error
+    raise RuntimeError(
+        f"The fit has lost rows with a worker, and they could not be computed again ({failure}). Load the data on the "
+        "workers, by dask.array.from_zarr or dask.dataframe.read_parquet for instance: then Dask can load them again."
+    ) from failure
 
 
 def _result(client: Client, future: Future) -> Any:
     """Return the result of a future, and check from time to time that scheduler and workers are alive."""
-    seen = time.monotonic()
-    patience = PATIENCE / 6
+    seen, patience = time.monotonic(), PATIENCE / 6
     while True:
         try:
             wait(future, timeout=PATIENCE / 6)
             return future.result(timeout=patience)
-        except distributed.TimeoutError:  # noqa: PERF203
+        except distributed.TimeoutError:
             _check_alive(client)
-            seen = _last_seen(client, seen)
-            if future.done():
-                patience *= 2  # each attempt transfers a large result from the start
+        if _has_workers(client):
+            seen = time.monotonic()
+        elif time.monotonic() - seen > ABSENCE:
+            raise RuntimeError(
+                f"{client} has had no worker for {ABSENCE:.0f} seconds, so that the fit cannot go on. Start workers, "
+                "wait for them with Client.wait_for_workers, and fit again."
+            )
+        if future.done():
+            patience *= 2  # each attempt transfers a large result from the start
 
 
-def _last_seen(client: Client, seen: float) -> float:
-    """Return the time when a worker was last seen, given the previous one.
-
-    Raises
-    ------
-    RuntimeError
-        If there has been no worker for ABSENCE seconds.
-    """
+def _has_workers(client: Client) -> bool:
+    """Return whether there is a worker, or raise a RuntimeError if the scheduler does not answer."""
     try:
-        if client.sync(client.scheduler.ncores, callback_timeout=PATIENCE):
-            return time.monotonic()
+        return bool(client.sync(client.scheduler.ncores, callback_timeout=PATIENCE))
     except distributed.TimeoutError:
         raise _no_answer(client) from None
-    if time.monotonic() - seen > ABSENCE:
-        raise RuntimeError(
-            f"{client} has had no worker for {ABSENCE:.0f} seconds, so that the fit cannot go on. Start workers, wait "
-            "for them with Client.wait_for_workers, and fit again."
-        )
-    return seen
 
 
 def _check_alive(client: Client) -> None:
