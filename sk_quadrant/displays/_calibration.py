@@ -15,7 +15,6 @@ from sk_quadrant.displays._labels import known_entries, read_scored_labels
 from sk_quadrant.displays._panels import GREY, check_choices, line_style
 
 COUNT_LOW, COUNT_HIGH = -0.45, -0.14  # lower part of a panel, in units of its y axis
-STRATEGIES = ("uniform", "quantile")
 
 
 @dataclass(frozen=True)
@@ -150,22 +149,23 @@ class LabelCalibrationDisplay(LabelCurvesDisplay):
             If matplotlib is not installed.
         """
         cls._require_matplotlib("from_predictions")
-        check_choices("strategy", [strategy], STRATEGIES)
+        check_choices("strategy", [strategy], ["uniform", "quantile"])
         if n_bins < 1:
             raise ValueError(f"n_bins must be at least 1, got {n_bins}.")
         choice = {"labels": labels, "max_labels": max_labels, "may_be_empty": True}
         data = read_scored_labels(y_true, y_prob, parameter="y_prob", label_names=label_names, **choice)
         columns = [*([slice(None)] if pooled else []), *data.shown]
-        for inputs in data.inputs.values():
-            _check_probabilities(inputs.scores)
-        curves = {
-            name: [_reliability(truth, prob, n_bins, strategy) for truth, prob, _ in known_entries(inputs, columns)]
-            for name, inputs in data.inputs.items()
-        }
+        curves = {}
+        for name, inputs in data.inputs.items():
+            low, high = inputs.scores.min(), inputs.scores.max()
+            if low < 0 or high > 1:
+                raise ValueError(f"y_prob must lie in [0, 1], got {low:g} to {high:g}; calibrate scores first.")
+            entries = known_entries(inputs, columns)
+            curves[name] = [_reliability(truth, prob, n_bins, strategy) for truth, prob, _ in entries]
         names = [*(["all labels pooled"] if pooled else []), *data.shown_names]
         return cls(curves, panel_names=names, note=data.note).plot(**options)
 
-    def _plot_curves(self, line_kw: dict[str, Any] | None) -> list[Any]:
+    def _plot_curves(self, line_kw: Any) -> list[Any]:
         top = max(int(curve.counts.max()) for curves in self.curves.values() for curve in curves)
         diagonals = [_plot_reference(panel, top) for panel in self.axes_]
         points = {name: [(curve.prob_pred, curve.prob_true) for curve in each] for name, each in self.curves.items()}
@@ -194,13 +194,6 @@ def _plot_counts(ax: Any, curve: ReliabilityCurve, top: int, style: dict[str, An
     heights = COUNT_LOW + (COUNT_HIGH - COUNT_LOW) * shares
     label = "below: number\nof predictions (log)"
     return ax.stairs(heights, curve.edges, baseline=COUNT_LOW, label=label, linewidth=0.8, **style)
-
-
-def _check_probabilities(prob: FloatArray) -> None:
-    if not ((prob >= 0) & (prob <= 1)).all():
-        raise ValueError(
-            f"y_prob must lie in [0, 1], got values from {prob.min():g} to {prob.max():g}; calibrate scores first."
-        )
 
 
 def _reliability(truth: IndexArray, prob: FloatArray, n_bins: int, strategy: str) -> ReliabilityCurve:

@@ -18,7 +18,6 @@ from sk_quadrant.displays._label_display import LabelDisplay
 from sk_quadrant.displays._labels import choose_labels, name_labels
 from sk_quadrant.displays._panels import check_choices, shorten
 
-COUNTINGS = ("pairs", "shares")
 MEANINGS = {None: "count", "true": "share of the true label", "pred": "share of the predicted label"}
 PARTS = ("matrix", "table")
 COLUMNS = ("precision", "recall", "f1", "support")
@@ -157,7 +156,7 @@ class LabelConfusionDisplay(LabelDisplay):
             If matplotlib is not installed.
         """
         cls._require_matplotlib("from_predictions")
-        check_choices("counting", [counting], COUNTINGS)
+        check_choices("counting", [counting], ["pairs", "shares"])
         inputs = check_predicted_targets(y_true, y_pred, None)
         if not inputs.known.all():
             raise ValueError("y_true must hold 0 and 1, got NaN. Leave out rows with unknown labels.")
@@ -276,16 +275,19 @@ class LabelConfusionDisplay(LabelDisplay):
 
     def _shown_counts(self, normalize: str | None, *, width: int) -> tuple[NDArray[Any], list[str]]:
         """Return the matrix with the sums of the labels that are not shown, and the names of its rows."""
-        n_labels, shown = len(self.label_names), self.shown_labels_
-        others = np.setdiff1d(np.arange(n_labels), shown)
-        groups = [*shown, *([others] if len(others) else []), n_labels]
-        rows = np.array([self.confusion_matrix[:, group].reshape(n_labels + 1, -1).sum(axis=1) for group in groups])
-        counts = np.array([rows[:, group].reshape(len(groups), -1).sum(axis=1) for group in groups])
+        counts, shown = self.confusion_matrix, self.shown_labels_
+        names = [shorten(self.label_names[j], width) for j in shown]
+        others = np.setdiff1d(np.arange(len(self.label_names)), shown)
+        groups = [[j] for j in shown]
+        if len(others):
+            groups.append(list(others))
+            names.append(f"{len(others)} other{'s' * (len(others) > 1)}")
+        groups.append([-1])
+        counts = np.array([[counts[np.ix_(rows, columns)].sum() for columns in groups] for rows in groups])
         if normalize is not None:
             totals = counts.sum(axis=1 if normalize == "true" else 0, keepdims=True)
             counts = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-        names = [shorten(self.label_names[j], width) for j in shown]
-        return counts, [*names, *([f"{len(others)} other{'s' * (len(others) > 1)}"] if len(others) else []), "no label"]
+        return counts, [*names, "no label"]
 
     def _plot_matrix(self, ax: Any, counts: NDArray[Any], words: Any, names: list[str], cmap: Any) -> None:
         """Draw the confusions; the diagonal and the sums of other labels are much larger and get no colour."""

@@ -181,7 +181,7 @@ class DecisionRegionDisplay(PanelDisplay):
             If matplotlib is not installed.
         """
         cls._require_matplotlib("from_estimator")
-        check_classifier(estimator, cls)
+        check_classifier(estimator, f"{cls.__name__}.from_estimator")
         encoding, y, label_names = align_to_fit([estimator], X, y, label_names)
         names = name_labels(label_names, encoding.n_labels)
         namespace, X = Namespace.of(X), in_numpy(X)

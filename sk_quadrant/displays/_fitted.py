@@ -19,12 +19,10 @@ from sk_quadrant._targets.responses import RESPONSE_METHODS, Response, delegates
 from sk_quadrant.displays._panels import check_choices
 
 
-def check_classifier(estimator: Any, display: type) -> None:
+def check_classifier(estimator: Any, caller: str) -> None:
     """Raise unless an estimator is a fitted classifier."""
     if not is_classifier(estimator):
-        raise ValueError(
-            f"{display.__name__}.from_estimator only supports classifiers, got {type(estimator).__name__}."
-        )
+        raise ValueError(f"{caller} only supports classifiers, got {type(estimator).__name__}.")
     check_is_fitted(estimator)
 
 
@@ -84,7 +82,13 @@ def find_thresholds(estimator: Any, response: Response, decisions: FloatArray) -
     return np.where(agrees, thresholds, between)
 
 
-def find_attribute(estimator: Any, *names: str) -> Any:
-    """Return the first of these attributes found on the estimator or on the one it wraps, else None."""
+def find_attribute(estimator: Any, *names: str, otherwise: str = "") -> Any:
+    """Return the first of these attributes found on the estimator or on the one it wraps.
+
+    Without any, return None, or raise a ValueError that says what to do `otherwise`.
+    """
     found = (getattr(part, name, None) for part in delegates(estimator) for name in names)
-    return next((value for value in found if value is not None), None)
+    value = next((value for value in found if value is not None), None)
+    if value is None and otherwise:
+        raise ValueError(f"{type(estimator).__name__} has no {' or '.join(names)}; fit it, or {otherwise}.")
+    return value

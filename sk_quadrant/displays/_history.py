@@ -99,12 +99,8 @@ class LearningHistoryDisplay(PanelDisplay):
         history = find_attribute(estimator, "history_", "history")
         if history:
             return cls.from_history(history, **options)
-        losses = find_attribute(estimator, "loss_curve_")
-        if losses is None:
-            raise ValueError(
-                f"{type(estimator).__name__} has neither history_ nor loss_curve_; "
-                "fit it, or pass the rows of a history to from_history."
-            )
+        advice = "pass the rows of its history_ to from_history"
+        losses = find_attribute(estimator, "loss_curve_", otherwise=advice)
         curves = {"train_loss": losses, "validation_score": find_attribute(estimator, "validation_scores_")}
         curves = {name: curve for name, curve in curves.items() if curve is not None}
         epochs = zip_longest(*curves.values(), fillvalue=np.nan)
@@ -196,7 +192,7 @@ class LearningHistoryDisplay(PanelDisplay):
         self.legend_ = self._add_legend(list(self.lines_.values()))
         return self
 
-    def _plot_curve(self, ax: Any, name: str, curve: FloatArray, line_kw: dict[str, Any] | None) -> None:
+    def _plot_curve(self, ax: Any, name: str, curve: FloatArray, line_kw: Any) -> None:
         marker = "o" if np.isfinite(curve).sum() == 1 else ""  # a single epoch has no line to show
         style = {"label": shorten(name.replace("_", " "), 24), "marker": marker}
         self.lines_[name] = line = draw_line(ax, self.epochs, curve, len(self.lines_), line_kw, **style)

@@ -60,7 +60,7 @@ class LabelDisplay(PanelDisplay):
         cls._require_matplotlib("from_estimator")
         estimators = list(estimator.values()) if isinstance(estimator, Mapping) and cls._compares else [estimator]
         for each in estimators:
-            check_classifier(each, cls)
+            check_classifier(each, f"{cls.__name__}.from_estimator")
         encoding, y, names = align_to_fit(estimators, X, y, label_names)
         if "sample_weight" in options:
             options["sample_weight"] = encoding.align(options["sample_weight"], name="sample_weight")
@@ -112,7 +112,7 @@ class CurvesDisplay(LabelDisplay):
         """Return the names of the panels."""
 
     @abstractmethod
-    def _plot_curves(self, line_kw: dict[str, Any] | None) -> list[Any]:
+    def _plot_curves(self, line_kw: Any) -> list[Any]:
         """Draw into the panels, name their axes, keep `lines_`, and return further entries of the legend."""
 
 

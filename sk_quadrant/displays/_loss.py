@@ -117,9 +117,7 @@ class LossDisplay(PanelDisplay):
         ImportError
             If matplotlib is not installed.
         """
-        loss = find_attribute(estimator, "loss_")
-        if not hasattr(loss, "values_and_gradient"):
-            raise ValueError(f"{type(estimator).__name__} has no loss_; fit it, or pass its loss to from_loss.")
+        loss = find_attribute(estimator, "loss_", otherwise="pass its loss to from_loss")
         return cls.from_loss(loss, **options)
 
     @classmethod
@@ -267,7 +265,7 @@ class LossDisplay(PanelDisplay):
         top = float(min(tops.max(), 3 * np.median(tops))) or 1.0
         return -0.03 * top if np.nanmin(curves) >= 0 else -1.05 * top, 1.05 * top
 
-    def _plot_curves(self, ax: Any, part: str, curves: FloatArray, line_kw: dict[str, Any] | None) -> list[Any]:
+    def _plot_curves(self, ax: Any, part: str, curves: FloatArray, line_kw: Any) -> list[Any]:
         if np.isnan(curves).all():
             box = {"facecolor": "white", "edgecolor": "none"}
             ax.text(0.5, 0.5, f"no {part}", ha="center", va="center", transform=ax.transAxes, bbox=box)

@@ -45,7 +45,7 @@ def merge_style(style: dict[str, Any], user: dict[str, Any] | None) -> dict[str,
     return {**style, **normalize_kwargs(user or {}, Line2D)}
 
 
-def draw_line(ax: Axes, x: Any, y: Any, i: int, line_kw: dict[str, Any] | None, **style: Any) -> Any:
+def draw_line(ax: Axes, x: Any, y: Any, i: int, line_kw: Any, **style: Any) -> Any:
     """Draw the i-th line of a panel, in its style and in that of the user, and return it."""
     (line,) = ax.plot(x, y, **merge_style({**line_style(i), **style}, line_kw))
     return line
@@ -126,7 +126,7 @@ class PanelDisplay:
         self.figure_ = self._part if ax is None else np.ravel(ax)[0].figure
 
     def _plot_lines(
-        self, curves: Mapping[str, Iterable[tuple[Any, Any]]], line_kw: dict[str, Any] | None, **style: Any
+        self, curves: Mapping[str, Iterable[tuple[Any, Any]]], line_kw: Any, **style: Any
     ) -> dict[str, list[Any]]:
         """Draw the curves of each name, one per panel and in the same style, and return their lines."""
         lines = {}

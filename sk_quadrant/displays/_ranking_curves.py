@@ -13,7 +13,6 @@ from sk_quadrant.displays._label_display import LabelCurvesDisplay
 from sk_quadrant.displays._labels import known_entries, read_scored_labels
 from sk_quadrant.displays._panels import GREY, check_choices, line_style, merge_style, shorten
 
-AVERAGES = ("micro", "macro")
 GRID = np.linspace(0, 1, 1001)  # of recalls or false positive rates, for macro averages
 NONE = np.array([np.nan])
 Curve: TypeAlias = PrecisionRecallDisplay | RocCurveDisplay
@@ -35,7 +34,7 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
         y_score: Any,
         *,
         sample_weight: Any = None,
-        averages: Sequence[str] = AVERAGES,
+        averages: Sequence[str] = ("micro", "macro"),
         labels: Any = None,
         max_labels: int = 14,
         label_names: Sequence[Any] | None = None,
@@ -85,7 +84,7 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
         """
         cls._require_matplotlib("from_predictions")
         averages = [averages] if isinstance(averages, str) else list(averages)
-        check_choices("averages", averages, AVERAGES)
+        check_choices("averages", averages, ["micro", "macro"])
         choice = {"labels": labels, "max_labels": max_labels, "may_be_empty": True}
         data = read_scored_labels(y_true, y_score, sample_weight, label_names=label_names, **choice)
         curves, notes = {}, {data.note}
@@ -117,7 +116,7 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
     _defined: ClassVar[Callable[..., Curve]]  # from labels, scores and weights
     _on_grid: ClassVar[Callable[..., FloatArray]]  # y of a curve on the grid
 
-    def _plot_curves(self, line_kw: dict[str, Any] | None) -> list[Any]:
+    def _plot_curves(self, line_kw: Any) -> list[Any]:
         self.lines_: dict[str, list[Any]] = {}
         chance = {"label": "_chance", "color": GREY, "linestyle": ":", "linewidth": 1.0, "zorder": 1}
         for i, (name, curves) in enumerate(self.curves.items()):

@@ -113,13 +113,10 @@ class SearchDisplay(PanelDisplay):
         ImportError
             If matplotlib is not installed.
         """
-        results = find_attribute(estimator, "cv_results_")
-        if results is None:
-            raise ValueError(
-                f"{type(estimator).__name__} has no cv_results_; fit it, or pass the results to from_results."
-            )
+        results = find_attribute(estimator, "cv_results_", otherwise="pass the results to from_results")
         scoring = find_attribute(estimator, "scoring")
-        return cls.from_results(results, **{"score_name": scoring if isinstance(scoring, str) else "score", **options})
+        name = scoring if isinstance(scoring, str) else "score"
+        return cls.from_results(results, **{"score_name": name, **options})
 
     @classmethod
     def from_results(
@@ -243,9 +240,7 @@ class SearchDisplay(PanelDisplay):
         self._add_note(self.note)
         return self
 
-    def _plot_line(
-        self, ax: Any, x: FloatArray, scores: FloatArray, i: int, line_kw: dict[str, Any] | None
-    ) -> tuple[Any, Any]:
+    def _plot_line(self, ax: Any, x: FloatArray, scores: FloatArray, i: int, line_kw: Any) -> tuple[Any, Any]:
         """Draw the mean over splits, with a gap between numbers and words, and a band around it."""
         tried = np.asarray(np.isfinite(scores).all(axis=1))
         n_numbers = sum(map(is_number, self.values[2]))
@@ -270,11 +265,9 @@ def _distinct(values: list[Any]) -> list[Any]:
     if len(set(map(str, values))) <= len(set(plain)):
         return plain
     params = [value.get_params() if hasattr(value, "get_params") else {} for value in values]
-    seen: dict[str, set[str]] = {}
-    for name, value in (item for each in params for item in each.items()):
-        seen.setdefault(name, set()).add(str(value))
+    differ = {name for each in params for name in each if len({str(other.get(name)) for other in params}) > 1}
     return [
-        ", ".join([str(word), *(f"{name}={_word(each[name])}" for name in each if len(seen[name]) > 1)])
+        ", ".join([str(word), *(f"{name}={_word(each[name])}" for name in each if name in differ)])
         if each
         else (word if is_number(word) else str(value))
         for value, word, each in zip(values, plain, params, strict=True)

@@ -18,7 +18,6 @@ from sk_quadrant.displays._labels import known_entries, read_scored_labels
 from sk_quadrant.displays._panels import GREY, check_choices
 
 N_THRESHOLDS = 101
-AVERAGES = (None, "micro", "macro")
 # Numerator and denominator, from the true and false positives and the false and true negatives at each threshold.
 RATIOS: dict[str, Callable[..., tuple[FloatArray, FloatArray]]] = {
     "precision": lambda tp, fp, fn, tn: (tp, tp + fp),
@@ -175,7 +174,7 @@ class ThresholdDisplay(CurvesDisplay):
             If matplotlib is not installed.
         """
         cls._require_matplotlib("from_predictions")
-        check_choices("average", [average], AVERAGES)
+        check_choices("average", [average], [None, "micro", "macro"])
         named = _name_metrics(metrics)
         choice = {"labels": labels, "max_labels": max_labels if average is None else np.inf}
         data = read_scored_labels(y_true, y_score, label_names=label_names, **choice)
@@ -197,7 +196,7 @@ class ThresholdDisplay(CurvesDisplay):
     def _titles(self) -> list[str]:
         return self.curve_names
 
-    def _plot_curves(self, line_kw: dict[str, Any] | None) -> list[Any]:
+    def _plot_curves(self, line_kw: Any) -> list[Any]:
         curves = {metric: [(self.thresholds, curve) for curve in curves] for metric, curves in self.scores.items()}
         # A metric changes only where the threshold passes a score, hence the steps.
         self.lines_ = self._plot_lines(curves, line_kw, drawstyle="steps-post")

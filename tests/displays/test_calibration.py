@@ -107,5 +107,5 @@ def test_wrong_options_are_refused(pyplot, make_predictions, options, message):
 def test_scores_are_not_probabilities(pyplot, make_predictions):
     """Check the message for scores outside [0, 1]."""
     y_true, y_prob, _, _ = make_predictions(2)
-    with pytest.raises(ValueError, match=r"y_prob must lie in \[0, 1\], got values from .* calibrate scores first"):
+    with pytest.raises(ValueError, match=r"y_prob must lie in \[0, 1\], got -.* calibrate scores first"):
         LabelCalibrationDisplay.from_predictions(y_true, 4 * y_prob - 2)
