@@ -878,7 +878,8 @@ class MixtureLoss(LabelwiseLoss):
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         present, rise, absent, fall = self.present_and_absent(scores.clamp(-FAR, FAR))
         if reuse(absent) is None:
-            return absent.lerp(present, targets), fall.lerp(rise, targets)
+            absence = 1 - targets
+            return targets * present + absence * absent, targets * rise + absence * fall
         return absent.lerp_(present, targets), fall.lerp_(rise, targets)
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
@@ -924,8 +925,8 @@ class MarginLoss(MixtureLoss):
         return slopes * slopes
 
     def present_and_absent(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        absent, slope = self.margin_loss(-scores)
-        return *self.margin_loss(scores), absent, -slope
+        (present, rise), (absent, slope) = self.margin_loss(scores), self.margin_loss(-scores)
+        return present, rise, absent, -slope
 
     def curvatures(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         return self.margin_curvature(scores), self.margin_curvature(-scores)

@@ -79,7 +79,8 @@ class NegativeTolerant(MixtureLoss):
     def present_and_absent(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         u = scores - self._values_of("shift", scores)
         stretched = self.scale * u
-        return softplus(-u), -(-u).sigmoid(), softplus(stretched) / self.scale, stretched.sigmoid()
+        absent: Tensor = softplus(stretched) / self.scale
+        return softplus(-u), -(-u).sigmoid(), absent, stretched.sigmoid()
 
     def curvatures(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         u = scores - self._values_of("shift", scores)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sk_quadrant.losses._base import MixtureLoss
+from sk_quadrant.losses._base import LabelwiseLoss
 from sk_quadrant.losses._links import ShiftedLogitLink, softplus
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ShiftedSigmoidBCE(MixtureLoss):
+class ShiftedSigmoidBCE(LabelwiseLoss):
     r"""Binary cross-entropy on the shifted sigmoid :math:`1 / (c + e^{-s})`, to see that the loss sets the threshold.
 
     .. math:: \ell(s, t) = -t \log p - (1 - t) \log(1 - p), \quad p = \frac{1}{c + e^{-s}}
@@ -64,14 +64,18 @@ class ShiftedSigmoidBCE(MixtureLoss):
         """Link of the shifted sigmoid."""
         return ShiftedLogitLink(offset=self.offset)
 
-    def present_and_absent(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
+        return self.per_label_and_gradient(scores, targets)[0]
+
+    def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         log_offset = math.log(self.offset)
         shifted = scores + log_offset  # c p = sigmoid(s + log c) =: a
         a, log_rest = shifted.sigmoid(), -softplus(shifted)  # log(1 - a)
         p, log_q = a / self.offset, self._add_offset(log_rest) - log_offset  # q = 1 - p = (1 - a + c - 1) / c
         present = log_offset + softplus(-shifted)
         absent = (-log_q).where(p >= 0.5, -(-p.clamp(max=0.5)).log1p())  # a small p is lost in log_q
-        return present, -(-shifted).sigmoid(), absent, p * (log_rest - log_q).exp()
+        rise, fall = -(-shifted).sigmoid(), p * (log_rest - log_q).exp()
+        return targets * present + (1 - targets) * absent, targets * rise + (1 - targets) * fall
 
     def _add_offset(self, log_rest: Tensor) -> Tensor:
         """Return log(exp(log_rest) + c - 1)."""
