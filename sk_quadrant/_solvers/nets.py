@@ -1,8 +1,9 @@
-"""The skorch nets of all solvers: the criterion, which calls the loss, and the run of a training loop."""
+"""The skorch nets of all solvers: the criterion, which calls the loss, and the surroundings of a training loop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -50,9 +51,11 @@ class LabelNet(NeuralNet):
     ----------
     interrupted_ : bool
         Whether the user has stopped the training.
+    finished_ : bool
+        Whether a callback has ended it early, on purpose.
     """
 
-    interrupted_ = False
+    interrupted_ = finished_ = False
 
     @classmethod
     def around(cls: type[Net], module: nn.Module, loss: Loss, device: Any, **options: Any) -> Net:
@@ -75,23 +78,22 @@ class LabelNet(NeuralNet):
         loss: Loss = self.criterion_.loss
         return loss
 
+    @contextmanager
+    def training(self, data: Any) -> Iterator[None]:
+        """Surround the training loop by its notifications, and note how it has ended."""
+        self.interrupted_ = self.finished_ = False
+        self.notify("on_train_begin", X=data, y=None)
+        try:
+            yield
+        except KeyboardInterrupt as end:
+            self.finished_ = isinstance(end, TrainingFinished) or _has_stopped(self)
+            self.interrupted_ = not self.finished_
+        self.notify("on_train_end", X=data, y=None)
+
     def predict(self, X: Any) -> NDArray[np.int64]:
         """Return which scores exceed the natural threshold of the loss."""
         scores = np.concatenate([to_numpy(part) for part in self.forward_iter(X, training=False)])
         return np.asarray(scores > self.loss.threshold, dtype=np.int64)
-
-
-def run(net: LabelNet, data: Any, fit_loop: Callable[[], Any]) -> bool:
-    """Run the training loop of a net between its notifications, and return whether it ended early on purpose."""
-    net.interrupted_, finished = False, False
-    try:
-        net.notify("on_train_begin", X=data, y=None)
-        fit_loop()
-    except KeyboardInterrupt as end:
-        finished = isinstance(end, TrainingFinished) or _has_stopped(net)
-        net.interrupted_ = not finished
-    net.notify("on_train_end", X=data, y=None)
-    return finished
 
 
 def _has_stopped(net: NeuralNet) -> bool:

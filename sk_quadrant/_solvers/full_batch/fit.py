@@ -1,4 +1,4 @@
-"""The full-batch solver: from a problem to its result, with a skorch net where callbacks are to see one."""
+"""The full-batch solver: from a problem to a skorch net, whose loop minimises, and to its result."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sk_quadrant._solvers.full_batch.coefficients import DenseCoefficients, Thre
 from sk_quadrant._solvers.full_batch.solve import minimize
 from sk_quadrant._solvers.full_batch.trace import Trace
 from sk_quadrant._solvers.modules import build_module, write_layers
+from sk_quadrant._solvers.nets import LabelNet
 from sk_quadrant._solvers.tensors import torch_dtype
 from sk_quadrant._solvers.threads import fit_threads
 
@@ -37,13 +38,59 @@ def solve(problem: Problem) -> FitResult:
     coefficients: Any = _thresholded(problem, device) if thresholded else DenseCoefficients(module.weight.data)
     reports = Reports(problem.observe, has_weights=not thresholded) if problem.observe else None
 
-    def fit() -> Trace:
+    net = FullBatchNet.around(
+        module,
+        problem.loss,
+        device,
+        max_epochs=1,
+        callbacks=list(problem.callbacks) if problem.callbacks else "disable",
+    )
+    with net.training(rows):
+        net.fit_loop(rows, problem=problem, coefficients=coefficients, reports=reports)
+    trace, stopped = net.trace_, reports is not None and reports.stopped
+    if trace is None:
+        raise KeyboardInterrupt("Training was interrupted before its first iteration.")
+    return FitResult(
+        None if thresholded else net,
+        [_layer(coefficients.to_csr() if thresholded else module.weight.detach().cpu().numpy(), module.bias)],
+        trace.n_iter,
+        trace.values,
+        [{"epoch": epoch, "objective": value} for epoch, value in enumerate(trace.values)],
+        converged=trace.converged or net.finished_ or stopped,
+        interrupted=(trace.interrupted or net.interrupted_) and not stopped,
+    )
+
+
+class FullBatchNet(LabelNet):
+    """Net whose loop is the full-batch solver, one epoch of one batch for its callbacks."""
+
+    optimizer_ = None
+    trace_: Trace | None = None
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> FullBatchNet:
+        """Create no optimizer: those of PyTorch import its compiler, which takes a second in the first fit."""
+        return self
+
+    def fit_loop(
+        self,
+        X: Any,
+        y: Any = None,
+        epochs: int | None = None,
+        *,
+        problem: Problem,
+        coefficients: Any,
+        reports: Reports | None,
+    ) -> FullBatchNet:
+        """Minimise over the training rows X."""
+        data, batch = {"dataset_train": X, "dataset_valid": None}, {"batch": (X, None), "training": True}
+        self.notify("on_epoch_begin", **data)
+        self.notify("on_batch_begin", **batch)
         with fit_threads(), Progress(problem.verbose, "lbfgs") as progress:
-            return minimize(
-                rows,
+            self.trace_ = minimize(
+                X,
                 problem.loss,
                 coefficients,
-                module.bias,
+                self.module_.bias,
                 C=problem.C,
                 tol=problem.tol,
                 max_iter=problem.max_iter,
@@ -51,18 +98,11 @@ def solve(problem: Problem) -> FitResult:
                 progress=progress,
                 observe=reports,
             )
-
-    net, trace, finished = _with_callbacks(problem, module, fit) if problem.callbacks else (None, fit(), False)
-    stopped = reports is not None and reports.stopped
-    return FitResult(
-        net,
-        [_layer(coefficients.to_csr() if thresholded else module.weight.detach().cpu().numpy(), module.bias)],
-        trace.n_iter,
-        trace.values,
-        [{"epoch": epoch, "objective": value} for epoch, value in enumerate(trace.values)],
-        converged=trace.converged or finished or stopped,
-        interrupted=trace.interrupted and not stopped,
-    )
+        loss = self.trace_.values[-1]
+        self.notify("on_batch_end", **batch, loss=loss, y_pred=None)
+        self.history.record("train_loss", loss)
+        self.notify("on_epoch_end", **data)
+        return self
 
 
 def _thresholded(problem: Problem, device: torch.device) -> ThresholdedCoefficients:
@@ -96,28 +136,3 @@ class Reports:
         self.stopped = self.observe(layers if self.has_weights else None)
         if self.stopped:
             raise KeyboardInterrupt
-
-
-def _with_callbacks(problem: Problem, module: Any, fit: Callable[[], Trace]) -> tuple[Any, Trace, bool]:
-    """Run a fit as one epoch, of one batch, of a net; return net, trace, and whether a callback has ended the fit."""
-    from sk_quadrant._solvers.nets import LabelNet, run
-
-    rows, traces = problem.rows, []
-    net = LabelNet.around(module, problem.loss, module.weight.device, max_epochs=1, callbacks=problem.callbacks)
-    net.optimizer_ = None
-
-    def epoch() -> None:
-        data, batch = {"dataset_train": rows, "dataset_valid": None}, {"batch": (rows, None), "training": True}
-        net.notify("on_epoch_begin", **data)
-        net.notify("on_batch_begin", **batch)
-        traces.append(fit())
-        loss = traces[0].values[-1]
-        net.notify("on_batch_end", **batch, loss=loss, y_pred=None)
-        net.history.record("train_loss", loss)
-        net.notify("on_epoch_end", **data)
-
-    finished = run(net, rows, epoch)
-    if not traces:
-        raise KeyboardInterrupt("Training was interrupted before its first iteration.")
-    traces[0].interrupted |= net.interrupted_
-    return net, traces[0], finished

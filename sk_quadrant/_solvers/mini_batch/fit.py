@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from itertools import pairwise
 from typing import Any, cast
 
@@ -19,7 +18,6 @@ from sk_quadrant._solvers.mini_batch.data import BatchData
 from sk_quadrant._solvers.mini_batch.net import MultiLabelNet
 from sk_quadrant._solvers.mini_batch.steps import Schedule, read_moments, write_moments
 from sk_quadrant._solvers.modules import build_module, initial_layers, read_layers, write_layers
-from sk_quadrant._solvers.nets import run
 from sk_quadrant._solvers.own_modules import build_own_module, check_param_groups, float_dtype, seeded
 from sk_quadrant._solvers.threads import fit_threads
 
@@ -67,10 +65,11 @@ def solve(problem: Problem, optimizer: type[torch.optim.Optimizer], **options: A
         )
         if problem.moments:
             write_moments(net.optimizer_, net.module_, problem.moments)
-        finished = run(net, data, partial(net.fit_loop, data))
+        with net.training(data):
+            net.fit_loop(data)
     net.callbacks = problem.callbacks  # the others can hold training rows
     net.callbacks_ = [pair for pair in net.callbacks_ if pair[1] not in (report, ending)]
-    return _result(problem, net, finished)
+    return _result(problem, net)
 
 
 def _surroundings(problem: Problem) -> AbstractContextManager[None]:
@@ -120,12 +119,12 @@ def _ending(problem: Problem) -> Ending:
     return Ending(problem.observe, monitor, patience=patience, tol=problem.tol, keep_best=early)
 
 
-def _result(problem: Problem, net: MultiLabelNet, finished: bool) -> FitResult:
+def _result(problem: Problem, net: MultiLabelNet) -> FitResult:
     history = [epoch_row(row) for row in net.history.to_list() if "train_loss" in row]
     losses = [row["train_loss"] for row in history]
     if net.interrupted_ and not losses:
         raise KeyboardInterrupt("Training was interrupted before its first iteration.")
-    converged = finished or (len(losses) == net.max_epochs and problem.learning_rate != "constant")
+    converged = net.finished_ or (len(losses) == net.max_epochs and problem.learning_rate != "constant")
     moments = read_moments(net.optimizer_, net.module_)
     if not all(np.isfinite(moment).all() for each in moments for moment in each.values()):  # steps were zero
         raise FloatingPointError("squares of gradients are not finite: scale the features of X")
