@@ -191,8 +191,8 @@ class DecisionRegionDisplay(PanelDisplay):
         grid = make_grid(values, grid_resolution)
         chunks = grid_rows(hold_features(X, held, of_X), columns, grid, as_sparse=sparse.issparse(X))
         chunks = chunks if namespace is None else map(namespace.bring, chunks)
-        response, decisions = _respond_and_predict(estimator, chunks, response_method)
         points, point_labels = _choose_points(y, values, encoding.n_labels)
+        response, decisions = _respond_and_predict(estimator, chunks, response_method)
         spread = np.ptp(response.values, axis=0)
         shown, note = choose_labels(names, spread, "varying most", labels=labels, max_labels=max_labels)
         others = X.shape[1] - 2

@@ -68,8 +68,9 @@ def find_thresholds(estimator: Any, response: Response, decisions: FloatArray) -
     """Return the response above which the classifier predicts each label, shape (n_labels,).
 
     It is the threshold of the classifier, or 1/2 of a probability and 0 of a score, if the decisions agree with it.
-    Otherwise it is the midpoint between the responses of absent and present labels, or NaN if these overlap, as in a
-    chain, which does not predict a label from its own response alone.
+    Otherwise it is the midpoint between the responses of absent and present labels, infinite if there are only absent
+    or only present ones, or NaN if these overlap, as in a chain, which does not predict a label from its own response
+    alone.
     """
     values, predicted = response.values, decisions > 0
     method = "predict_proba" if response.is_probability else "decision_function"
@@ -77,8 +78,7 @@ def find_thresholds(estimator: Any, response: Response, decisions: FloatArray) -
     agrees = ((values > thresholds) == predicted).mean(axis=0) > 0.999  # rounding may change one at the threshold
     low = np.max(values, axis=0, where=~predicted, initial=-np.inf)
     high = np.min(values, axis=0, where=predicted, initial=np.inf)
-    separable = np.isfinite(low) & np.isfinite(high) & (low < high)
-    between = np.divide(low + high, 2, out=np.full(len(low), np.nan), where=separable)
+    between = np.where(low < high, (low + high) / 2, np.nan)
     return np.where(agrees, thresholds, between)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from sklearn.utils import assert_all_finite
 
 from sk_quadrant._arrays import FloatArray, IndexArray
 from sk_quadrant._targets.scored import ScoredTargets, check_ranked_targets
+
+Entries: TypeAlias = tuple[IndexArray, FloatArray, FloatArray]  # labels, scores and weights
 
 
 @dataclass(frozen=True)
@@ -65,16 +67,11 @@ def read_scored_labels(
     return ScoredLabels(inputs, names, shown, note)
 
 
-def known_entries(
-    inputs: ScoredTargets, selections: Iterable[Any]
-) -> list[tuple[IndexArray, FloatArray, NDArray[np.float64]]]:
+def known_entries(inputs: ScoredTargets, selections: Iterable[Any]) -> list[Entries]:
     """Return labels, scores and weights of the known entries in each selection of columns, as vectors."""
     weight = inputs.weight
-    known = weight > 0
-    return [
-        (inputs.targets[:, j][known[:, j]].astype(np.intp), inputs.scores[:, j][known[:, j]], weight[:, j][known[:, j]])
-        for j in selections
-    ]
+    columns = [(inputs.targets[:, j], inputs.scores[:, j], weight[:, j]) for j in selections]
+    return [(y[w > 0].astype(np.intp), s[w > 0], w[w > 0]) for y, s, w in columns]
 
 
 def name_labels(label_names: Sequence[Any] | None, n_labels: int, *, y: Any = None, word: str = "label") -> list[str]:

@@ -10,7 +10,7 @@ from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay, auc, precis
 
 from sk_quadrant._arrays import FloatArray, IndexArray
 from sk_quadrant.displays._label_display import LabelCurvesDisplay
-from sk_quadrant.displays._labels import known_entries, read_scored_labels
+from sk_quadrant.displays._labels import Entries, known_entries, read_scored_labels
 from sk_quadrant.displays._panels import GREY, check_choices, line_style, merge_style, shorten
 
 GRID = np.linspace(0, 1, 1001)  # of recalls or false positive rates, for macro averages
@@ -99,7 +99,7 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
         return cls(curves, panel_names=names, note="; ".join(sorted(filter(None, notes)))).plot(**options)
 
     @classmethod
-    def _curve(cls, entries: tuple[IndexArray, FloatArray, FloatArray]) -> Curve:
+    def _curve(cls, entries: Entries) -> Curve:
         """Return the curve of labels, scores and weights, one of NaN if it is not defined."""
         truth = entries[0]
         return cls._defined(*entries) if all((truth == value).any() for value in cls._needs) else cls._make()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from itertools import filterfalse
@@ -189,7 +188,9 @@ class ThresholdDisplay(CurvesDisplay):
         names = data.shown_names
         if average is not None:
             names = [f"{average} average of {len(shown)} label{'s' * (len(shown) > 1)}"]
-            scores = {name: _mean(curves) for name, curves in scores.items()}
+            # of the labels that have a value; the pool has one curve
+            averages = {name: np.ma.masked_invalid(curves).mean(axis=0) for name, curves in scores.items()}
+            scores = {name: curve.filled(np.nan)[np.newaxis] for name, curve in averages.items()}
         display = cls(grid, scores, curve_names=names, cuts=chosen, score_name=score_name, note=data.note)
         return display.plot(**options)
 
@@ -265,10 +266,3 @@ def _curve(
     curve = np.full(len(thresholds), float(zero_division))
     np.divide(numerator, denominator, out=curve, where=denominator > 0)
     return curve
-
-
-def _mean(curves: FloatArray) -> FloatArray:
-    """Return the mean of curves where they have a value."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Mean of empty slice")  # no label has a value, nothing is drawn
-        return np.asarray(np.nanmean(curves, axis=0, keepdims=True))

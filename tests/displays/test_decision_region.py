@@ -125,6 +125,17 @@ def test_samples_are_drawn_by_label(pyplot, quadrants):
     assert many.points.shape == (400, 2)
 
 
+def test_picture_without_lines_and_samples_has_no_legend(pyplot, quadrants):
+    """Check a classifier that predicts its label everywhere, combined and not: the words of the line, or no legend."""
+    X, y, _ = quadrants
+    classifier = LogisticRegression().fit(X, y[:, 0])
+    classifier.intercept_ += 100
+    assert DecisionRegionDisplay.from_estimator(classifier, X, grid_resolution=5).legend_ is None
+    combined = DecisionRegionDisplay.from_estimator(classifier, X, X[:, 0] > 0, grid_resolution=5, combined=True)
+    assert combined.legend_.get_texts()[0].get_text() == "label 0: everywhere"
+    assert len(combined.ax_.collections[-1].get_offsets()) == 400
+
+
 def test_label_on_one_side_has_no_line(pyplot, data):
     """Check a label that is predicted nowhere, alone and in the combined picture."""
     X, y = data

@@ -187,6 +187,12 @@ def test_wrong_options_are_refused(pyplot, make_predictions, options, message):
         LabelPrecisionRecallDisplay.from_predictions(y_true, y_score, **options)
 
 
+def test_no_classifiers_are_refused(pyplot):
+    """Check the message for a dict without scores."""
+    with pytest.raises(ValueError, match="nothing to draw: y_score is an empty dict"):
+        LabelRocCurveDisplay.from_predictions([[0], [1]], {})
+
+
 def test_nan_scores_are_refused(pyplot):
     """Check that a score that is no number is not ranked."""
     with pytest.raises(ValueError, match="y_score must not hold NaN"):
