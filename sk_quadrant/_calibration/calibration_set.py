@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray, row_blocks
+from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
 
 if TYPE_CHECKING:
     from sk_quadrant._targets.targets import Targets
 
-ENTRIES_AT_ONCE = 2**15  # the temporaries of one block stay in cache
 LARGEST = 1e300  # differences of larger scores overflow: they count as infinite
 
 
@@ -66,16 +64,6 @@ class CalibrationSet:
         """Return some of the labels."""
         return CalibrationSet(*(values[:, columns] for values in (self.scores, self.targets, self.weight)))
 
-    def blocks(self) -> Iterator[CalibrationSet]:
-        """Yield blocks of rows."""
-        for rows in row_blocks(len(self.scores), max(1, ENTRIES_AT_ONCE // self.n_labels)):
-            yield CalibrationSet(self.scores[rows], self.targets[rows], self.weight[rows])
-
-    @cached_property
-    def total_weight(self) -> FloatArray:
-        """Sum of the weights of each label."""
-        return np.asarray(self.weight.sum(axis=0))
-
     @cached_property
     def rows_per_weight(self) -> FloatArray:
         """Number of rows that a weight of 1 counts for in each label: 1, or more where weights are small.
@@ -84,7 +72,7 @@ class CalibrationSet:
         do not mean that there are few.
         """
         n_weighted = np.count_nonzero(self.weight > 0, axis=0)
-        return np.asarray(np.maximum(1.0, n_weighted / np.maximum(self.total_weight, 1e-300)))
+        return np.asarray(np.maximum(1.0, n_weighted / np.maximum(self.weight.sum(axis=0), 1e-300)))
 
     @cached_property
     def n_positive(self) -> FloatArray:
@@ -94,8 +82,7 @@ class CalibrationSet:
     @cached_property
     def n_negative(self) -> FloatArray:
         """Number of negatives of each label; see `n_positive`."""
-        sums = [column_sums(block.weight, 1 - block.targets) for block in self.blocks()]
-        return np.asarray(self.rows_per_weight * np.sum(sums, axis=0))
+        return self.rows_per_weight * column_sums(self.weight, 1 - self.targets)
 
     @property
     def one_sided(self) -> BoolArray:

@@ -36,7 +36,7 @@ from sk_quadrant._calibration.calibration_set import CalibrationSet, column_sums
 
 MAX_STEPS = 100
 MAX_HALVINGS = 40
-LABELS_AT_ONCE = 64
+ENTRIES_AT_ONCE = 2**15  # the temporaries of a block of labels stay in cache
 FLATTEST = np.exp(-10.0)  # lowest slope without intercept, for scores scaled to root mean square 1
 
 
@@ -45,92 +45,70 @@ def fit_logistic(calibration_set: CalibrationSet, *, fit_intercept: bool) -> tup
 
     Without `fit_intercept` intercepts are 0 and slopes are positive.
     """
-    blocks = row_blocks(calibration_set.n_labels, LABELS_AT_ONCE)
+    blocks = row_blocks(calibration_set.n_labels, max(1, ENTRIES_AT_ONCE // len(calibration_set.scores)))
     parts = [_fit_block(calibration_set.labels(columns), fit_intercept) for columns in blocks]
     slope, intercept = map(np.concatenate, zip(*parts, strict=True))
     return slope, intercept
 
 
-def _fit_block(calibration_set: CalibrationSet, fit_intercept: bool) -> tuple[FloatArray, FloatArray]:
-    objective = _Objective(calibration_set, fit_intercept)
-    slope, intercept = _minimize(objective)
-    if not fit_intercept:
-        slope = np.maximum(slope, FLATTEST)
-    steepness = slope * objective.stretch
-    return steepness / objective.peak, intercept - steepness * objective.center
+def _fit_block(labels: CalibrationSet, fit_intercept: bool) -> tuple[FloatArray, FloatArray]:
+    """Fit to z = k (score / peak - c), where c and k make its root mean square 1; k = 0 where scores are equal."""
+    n_positive, n_negative, weight = labels.n_positive, labels.n_negative, labels.weight
+    peak = np.max(np.abs(labels.scores), axis=0)
+    peak = np.where(peak > 1e-280, peak, 1.0)  # keeps squares and quotients within range
+    z = labels.scores / peak
+    total = np.maximum(weight.sum(axis=0), 1e-300)
+    center = column_sums(weight, z) / total if fit_intercept else np.zeros(labels.n_labels)
+    z -= center
+    spread = np.sqrt(column_sums(weight, z**2) / total)
+    constant = spread <= 1e-14  # rounding errors of equal scores, which are at most 1
+    stretch = np.where(constant, 0.0, 1 / np.where(constant, 1.0, spread))
+    low, high = 1 / (n_negative + 2), (n_positive + 1) / (n_positive + 2)
+    start = np.log((n_positive + 1) / (n_negative + 1)) if fit_intercept else np.zeros(labels.n_labels)
+    slope, intercept = _minimize(z * stretch, low + labels.targets * (high - low), weight, start, fit_intercept)
+    steepness = stretch * (slope if fit_intercept else np.maximum(slope, FLATTEST))
+    return steepness / peak, intercept - steepness * center
 
 
-class _Objective:
-    """Loss of each label, with gradient and Hessian; see the module."""
+def _minimize(
+    z: FloatArray, targets: FloatArray, weight: FloatArray, intercept: FloatArray, fit_intercept: bool
+) -> FloatArray:
+    """Return slopes and intercepts of shape (2, n_labels), by Newton's method with step halving from a slope of 0."""
+    is_free = np.array([1, 1, fit_intercept, 1, fit_intercept, 1])[:, np.newaxis]  # without its derivative, b stays
 
-    def __init__(self, calibration_set: CalibrationSet, fit_intercept: bool) -> None:
-        self.calibration_set = calibration_set
-        self.fit_intercept = fit_intercept
-        self.total = calibration_set.total_weight
-        self.low = 1 / (calibration_set.n_negative + 2)
-        self.high = (calibration_set.n_positive + 1) / (calibration_set.n_positive + 2)
-        peak = np.max(np.abs(calibration_set.scores), axis=0)
-        self.peak = np.where(peak > 1e-280, peak, 1.0)  # keeps squares and quotients within range
-        self.center = np.zeros_like(peak)
-        self.stretch = np.ones_like(peak)
-        self._standardize()
+    def evaluate(point: FloatArray) -> FloatArray:
+        parts = (_sums(z[rows], targets[rows], weight[rows], *point) for rows in row_blocks(len(z), ENTRIES_AT_ONCE))
+        return np.asarray(sum(parts) * is_free)
 
-    def _standardize(self) -> None:
-        """Choose c and k such that z = k (score / peak - c) has root mean square 1; k = 0 where scores are equal."""
-        total = np.where(self.total > 0, self.total, 1.0)
-        blocks = self.calibration_set.blocks
-        if self.fit_intercept:
-            self.center = sum(column_sums(b.weight, b.scores / self.peak) for b in blocks()) / total
-        squares = (column_sums(b.weight, (b.scores / self.peak - self.center) ** 2) for b in blocks())
-        spread = np.sqrt(sum(squares) / total)
-        constant = spread <= 1e-14  # rounding errors of equal scores, which are at most 1
-        self.stretch = np.where(constant, 0.0, 1 / np.where(constant, 1.0, spread))
-
-    def start(self) -> FloatArray:
-        """Return slope 0 and the log-odds of the smoothed frequency as intercept, shape (2, n_labels)."""
-        intercept = np.log((self.calibration_set.n_positive + 1) / (self.calibration_set.n_negative + 1))
-        return np.stack([np.zeros_like(intercept), intercept if self.fit_intercept else np.zeros_like(intercept)])
-
-    def __call__(self, point: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the loss (n_labels,), its gradient (2, n_labels) and its Hessian (2, 2, n_labels)."""
-        parts = [self._block(block, *point) for block in self.calibration_set.blocks()]
-        loss, gradient, hessian = (sum(values) for values in zip(*parts, strict=True))
-        if not self.fit_intercept:  # the intercept is fixed
-            gradient[1], hessian[0, 1], hessian[1, 0], hessian[1, 1] = 0.0, 0.0, 0.0, 1.0
-        return loss, gradient, hessian
-
-    def _block(self, block: CalibrationSet, slope: FloatArray, intercept: FloatArray) -> tuple[FloatArray, ...]:
-        z = (block.scores / self.peak - self.center) * self.stretch
-        targets = self.low + block.targets * (self.high - self.low)
-        u = z * slope + intercept
-        small = np.exp(-np.abs(u))  # never overflows; log(1 + exp(u)) = max(u, 0) + log1p(small)
-        proba = np.where(u >= 0, 1.0, small) / (1 + small)
-        loss = column_sums(block.weight, np.log1p(small) + np.maximum(u, 0) - targets * u)
-        residual = block.weight * (proba - targets)
-        curvature = block.weight * small / (1 + small) ** 2  # p (1 - p) without cancellation
-        h01 = column_sums(curvature, z)
-        gradient = np.stack([column_sums(residual, z), residual.sum(axis=0)])
-        h = np.stack([column_sums(curvature * z, z), h01, h01, curvature.sum(axis=0)]).reshape(2, 2, -1)
-        return loss, gradient, h
-
-
-def _minimize(objective: _Objective) -> FloatArray:
-    """Return slopes and intercepts of shape (2, n_labels), by Newton's method with step halving."""
-    point = objective.start()
-    loss, gradient, hessian = objective(point)
+    total, point = weight.sum(axis=0), np.stack([np.zeros_like(intercept), intercept])
+    now = evaluate(point)
     for _ in range(MAX_STEPS):
-        step = _newton_step(gradient, hessian)
-        decrease = -(gradient * step).sum(axis=0)  # g' H^-1 g, twice the decrease of the quadratic model
-        if np.all(decrease <= 1e-14 * objective.total):
+        step = _newton_step(now[1:3], now[3:])
+        decrease = -(now[1:3] * step).sum(axis=0)  # g' H^-1 g, twice the decrease of the quadratic model
+        if np.all(decrease <= 1e-14 * total):
             return point + step
         for _ in range(MAX_HALVINGS):
-            trial = objective(point + step)
-            worse = trial[0] > loss + 1e-14 * np.abs(loss)
+            trial = evaluate(point + step)
+            worse = trial[0] > now[0] + 1e-14 * np.abs(now[0])
             if not worse.any():
                 break
             step = np.where(worse, step / 2, step)
-        point, (loss, gradient, hessian) = point + step, trial
+        point, now = point + step, trial
     return point
+
+
+def _sums(
+    z: FloatArray, targets: FloatArray, weight: FloatArray, slope: FloatArray, intercept: FloatArray
+) -> FloatArray:
+    """Return the sums over rows of the loss, of g_a, g_b, H_aa, H_ab and H_bb, of shape (6, n_labels)."""
+    u = z * slope + intercept
+    small = np.exp(-np.abs(u))  # never overflows; log(1 + exp(u)) = max(u, 0) + log1p(small)
+    share = 1 / (1 + small)
+    loss = np.log1p(small) + np.maximum(u, 0) - targets * u
+    residual = weight * (np.where(u >= 0, share, small * share) - targets)
+    curvature = weight * small * share**2  # p (1 - p) without cancellation
+    pairs = ((weight, loss), (residual, z), (residual, 1.0), (curvature * z, z), (curvature, z), (curvature, 1.0))
+    return np.array([column_sums(a, np.broadcast_to(b, a.shape)) for a, b in pairs])
 
 
 def _newton_step(gradient: FloatArray, hessian: FloatArray) -> FloatArray:
@@ -142,7 +120,7 @@ def _newton_step(gradient: FloatArray, hessian: FloatArray) -> FloatArray:
     If the Schur complement in the first denominator is 0 up to rounding, the scores are equal, slope and intercept
     cannot be separated, and the slope is not changed.
     """
-    (h00, h01), (_, h11) = hessian
+    h00, h01, h11 = hessian
     h11 = np.where(h11 > 0, h11, 1.0)
     schur = h00 - h01**2 / h11
     solvable = schur > 1e-14 * h00
