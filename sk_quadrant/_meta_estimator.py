@@ -12,7 +12,6 @@ import numpy as np
 from joblib.parallel import get_active_backend
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
@@ -35,6 +34,7 @@ from sk_quadrant._targets.targets import Targets
 from sk_quadrant._targets.weights import check_known
 
 DELEGATED = ("n_features_in_", "feature_names_in_")
+UNFITTED = "With cv='prefit' or FrozenEstimator, `estimator` must be fitted, got an unfitted %(name)s."
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class FitData:
         The response is that of the first of `methods` which the classifier has.
         """
         if split.train is None:
-            _check_fitted(estimator)
+            check_is_fitted(estimator, msg=UNFITTED)
         else:
             estimator = self.part(estimator, split.train).fit(estimator, step=step)
         return estimator, self.respond(estimator, split, str(first_method(estimator, methods)))
@@ -146,15 +146,6 @@ class FitData:
         if split.train is not None:
             X, _ = _safe_split(classifier, X, None, split.test, split.train)
         return respond(classifier, X, method, self.encoding)
-
-
-def _check_fitted(estimator: Any) -> None:
-    try:
-        check_is_fitted(estimator)
-    except NotFittedError as error:
-        raise NotFittedError(
-            f"With cv='prefit' or FrozenEstimator, `estimator` must be fitted, got an unfitted {estimator}."
-        ) from error
 
 
 class Fits:
@@ -279,6 +270,11 @@ class MetaClassifier(CallbackSupportMixin, SavedState, ClassifierMixin, MetaEsti
         y, encoding, targets = read_for_any_classifier(align_labels(y, names), **options)
         check_known(*targets.known_weight())
         return FitData(X, y, encoding.named(names), targets, fit_params)
+
+    def _fitted(self) -> Any:
+        """Return the classifier that predicts, or raise a NotFittedError."""
+        check_is_fitted(self, "estimator_")
+        return self.estimator_
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the subset accuracy: the share of rows with all labels right; for a 1-D `y`, the accuracy.

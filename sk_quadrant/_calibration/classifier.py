@@ -227,7 +227,9 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         options = {"soft": True, "for_multiclass": "sklearn.calibration.CalibratedClassifierCV"}
         data = self._read(X, y, routed.estimator.fit, **options)
         encoding = data.encoding
-        _check_two_classes(encoding)
+        if encoding.exclusive and len(encoding.classes) < 2:
+            classes = encoding.classes.tolist()
+            raise ValueError(f"y of shape (n_samples,) must hold two classes, got 1 class: {classes}.")
         weight = check_sample_weight(sample_weight, data.n_samples, encoding.n_labels, names=encoding.label_names)
         data = replace(data, targets=replace(data.targets, weight=weight))
         frozen = self._is_prefit()
@@ -370,12 +372,6 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
         check_is_fitted(self)
         total = reduce(np.add, (pair.predict_proba(X) for pair in self.calibrated_classifiers_))
         return total / len(self.calibrated_classifiers_)
-
-
-def _check_two_classes(encoding):
-    if encoding.exclusive and len(encoding.classes) < 2:
-        classes = encoding.classes.tolist()
-        raise ValueError(f"y of shape (n_samples,) must hold two classes, got 1 class: {classes}.")
 
 
 def _strictly_inside(proba):

@@ -15,21 +15,21 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import delayed
-from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._calibration.calibrators import METHODS, map_from_dict, map_to_dict
 from sk_quadrant._callback_support import with_callbacks
 from sk_quadrant._classifier import QuadrantMultiLabelClassifier
 from sk_quadrant._cross_validation.evaluation import (
     AUTO_MAPS,
+    LINK,
     Candidate,
     CandidateScorer,
     HeldOutScores,
-    ProbabilityMap,
+    choose_per_label,
+    fit_map,
     results_of,
 )
 from sk_quadrant._cross_validation.path import Start, fit_path, scores_of_loss
-from sk_quadrant._cross_validation.per_label import choose_per_label
 from sk_quadrant._meta_estimator import Fits, MetaClassifier
 from sk_quadrant._namespaces import in_namespace_of_X, in_numpy
 from sk_quadrant._targets.responses import respond
@@ -352,15 +352,15 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         ndarray of shape (n_samples, n_labels)
             Probabilities; for 1-D `y`, those of its two classes.
         """
-        check_is_fitted(self)
+        classifier = self._fitted()
         if self.calibrator_ is None:
-            return self.estimator_.predict_proba(X)
+            return classifier.predict_proba(X)
         return self.encoding_.complete(self.calibrator_.predict(self._scores(X).astype(np.float64, copy=False)))
 
     @property
     def classes_(self) -> Any:
-        """Classes of the best candidate."""
-        return self.estimator_.classes_
+        """Classes of the fitted estimator."""
+        return self._fitted().classes_
 
     @property
     def loss_(self) -> Any:
@@ -433,7 +433,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             )
 
     def _check_scoring(self, encoding):
-        scorer = self._scorer()
+        scorer = get_scorer(self.scoring)
         if not encoding.exclusive and getattr(scorer, "_kwargs", {}).get("average") == "binary":
             raise ValueError(
                 f"scoring={self.scoring!r} is for a single label, y has {encoding.n_labels}. Use "
@@ -457,7 +457,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
 
     def _check_thresholds(self, n_splits):
         """Return the kinds of thresholds to compare."""
-        if not is_of_predictions(self._scorer()):
+        if not is_of_predictions(get_scorer(self.scoring)):
             if self.thresholds in ("shared", "label"):
                 raise ValueError(
                     f"thresholds={self.thresholds!r} needs a scoring of predictions to be tuned for, got "
@@ -472,14 +472,11 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         return list(THRESHOLDS) if self.thresholds == "auto" else [self.thresholds]
 
     def _candidate_scorer(self, targets):
-        scorer = self._scorer()
+        scorer = get_scorer(self.scoring)
         params = {} if targets.weight is None else {"sample_weight": targets.weight}
         scoring = Scoring.of(scorer, self.scoring, params, targets) if is_of_predictions(scorer) else None
-        maps = AUTO_MAPS if self.calibration == "auto" else (ProbabilityMap(self.calibration),)
+        maps = AUTO_MAPS if self.calibration == "auto" else (self.calibration or LINK,)
         return CandidateScorer(scorer, scoring, self.min_positives, maps)
-
-    def _scorer(self):
-        return get_scorer(self.scoring)
 
     def _fit_paths(self, fits, splits, starts, Cs):
         """Return for each start and split the path of its fits."""
@@ -512,7 +509,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         return possible and self.C_scope != "shared" and data.encoding.n_labels > 1
 
     def _candidate(self, scorer, start, scores, thresholds, *, prints):
-        test_scores = scorer.test_scores(scores, thresholds, _link_of(start.loss))
+        test_scores = scorer.test_scores(scores, thresholds, start.link)
         candidate = Candidate(start, scores, thresholds, test_scores)
         if prints:
             shown = ", ".join(f"{name}={value}" for name, value in candidate.params.items())
@@ -526,29 +523,23 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
         thresholds = classifier.model_.score_threshold
         if candidate.thresholds != "natural":
             thresholds = scorer.tune(scores.decided(), candidate.thresholds)
-        best_map, log_losses = None, {}
+        name, log_losses = None, {}
         if len(scores.splits) > 1:
-            best_map, log_losses = scorer.choose_map(scores, _link_of(candidate.start.loss))
+            name, log_losses = scorer.choose_map(scores, candidate.start.link)
         return {
             "estimator_": classifier,
             "C_": scores.C,
             "thresholds_": candidate.thresholds,
             "best_threshold_": thresholds,
-            "calibration_": None if best_map is None else best_map.name,
-            "calibrator_": None if best_map is None or best_map.method is None else best_map.fit(scores),
-            "calibration_losses_": {each.name: value for each, value in log_losses.items()},
+            "calibration_": name,
+            "calibrator_": None if name in (None, LINK) else fit_map(name, scores),
+            "calibration_losses_": log_losses,
             "response_method_": "decision_function",
         }
 
     def _scores(self, X):
-        check_is_fitted(self)
-        values = respond(self.estimator_, X, "decision_function", self.encoding_).values
+        values = respond(self._fitted(), X, "decision_function", self.encoding_).values
         return scores_of_loss(self.estimator_, values, self.encoding_)
-
-
-def _link_of(loss):
-    """Return the map from scores to probabilities, None where there is none."""
-    return None if loss.link is None else loss.link.inverse
 
 
 def _is_small_and_dense(X):

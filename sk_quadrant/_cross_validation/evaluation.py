@@ -1,6 +1,6 @@
 """Candidates and their scores on held-out rows.
 
-Thresholds and calibration maps for a split are fitted to the held-out rows of the other splits.
+Thresholds, calibration maps and a C for each label are chosen for a split on the held-out rows of the other splits.
 """
 
 from __future__ import annotations
@@ -26,9 +26,12 @@ from sk_quadrant.metrics import multilabel_log_loss
 if TYPE_CHECKING:
     from sk_quadrant._cross_validation.path import Start
     from sk_quadrant._meta_estimator import FitData, Split
+    from sk_quadrant.losses import LabelwiseLoss
 
 Calibrate = Callable[[FloatArray], FloatArray]
 MAX_PASSES = 10
+LINK = "link"  # of the loss, instead of a fitted map
+AUTO_MAPS = (LINK, "pooled_sigmoid", "sigmoid", "pooled_isotonic")
 
 
 @dataclass(frozen=True)
@@ -67,60 +70,69 @@ class HeldOutScores:
         return replace(self, values=values)
 
 
-@dataclass(frozen=True)
-class ProbabilityMap:
-    """Map from decision values to probabilities.
+def choose_per_label(scores: Sequence[HeldOutScores], loss: LabelwiseLoss) -> HeldOutScores:
+    """Return held-out scores with a C for each label.
 
-    Attributes
+    The C for the scores of a split are chosen on all other splits, `C` of the result on all splits.
+
+    Parameters
     ----------
-    method : {"sigmoid", "temperature", "isotonic"} or None
-        None takes the link of the loss.
-    pooled : bool
-        Whether all labels share one map.
+    scores : sequence of HeldOutScores
+        For each C, in ascending order; ties take the smallest.
+    loss : LabelwiseLoss
     """
-
-    method: str | None
-    pooled: bool = False
-
-    @property
-    def name(self) -> str:
-        """Name in results: "link", or the method, with "pooled_" before it for a single map."""
-        return "link" if self.method is None else f"pooled_{self.method}" if self.pooled else self.method
-
-    def fit(self, scores: HeldOutScores, without: int | None = None) -> CalibrationMap:
-        """Return the map fitted to all splits except one."""
-        rows, values = scores.pooled(without)
-        calibration_set = CalibrationSet.of(values.astype(np.float64, copy=False), scores.data.targets, rows)
-        return METHODS[str(self.method)](calibration_set.pooled() if self.pooled else calibration_set)
-
-    def held_out(self, scores: HeldOutScores, link: Calibrate | None) -> Iterator[FloatArray]:
-        """Yield the probabilities of the held-out rows of each split, by a map fitted to the other splits."""
-        for k, values in enumerate(scores.values):
-            if self.method is None:
-                if link is None:
-                    raise ValueError("link must be given where no map is fitted.")
-                yield link(values)
-            else:
-                yield self.fit(scores, without=k).predict(values.astype(np.float64, copy=False))
-
-    def log_losses(self, scores: HeldOutScores, link: Calibrate | None) -> list[float]:
-        """Return the log loss of each split."""
-        targets = scores.data.targets
-        found = []
-        for split, proba in zip(scores.splits, self.held_out(scores, link), strict=True):
-            y = np.where(targets.known(split.test), targets.dense(split.test), np.nan)
-            weight = None if targets.weight is None else targets.weight[split.test]
-            inside = np.clip(proba.astype(np.float64), 1e-15, 1 - 1e-15)  # logarithms are finite
-            found.append(float(multilabel_log_loss(y, inside, sample_weight=weight)))
-        return found
+    of_splits = np.array([label_losses(each, loss) for each in scores])  # (n_Cs, n_splits, n_labels)
+    total = of_splits.sum(axis=1)
+    values, first = [], scores[0]
+    for k in range(len(first.splits)):
+        best = np.argmin(total - of_splits[:, k], axis=0)
+        values.append(np.column_stack([scores[C].values[k][:, label] for label, C in enumerate(best)]))
+    C = np.array([each.C for each in scores], dtype=np.float64)[np.argmin(total, axis=0)]
+    return replace(first, values=values, C=C, seconds=np.sum([each.seconds for each in scores], axis=0).tolist())
 
 
-AUTO_MAPS = (
-    ProbabilityMap(None),
-    ProbabilityMap("sigmoid", pooled=True),
-    ProbabilityMap("sigmoid"),
-    ProbabilityMap("isotonic", pooled=True),
-)
+def label_losses(scores: HeldOutScores, loss: LabelwiseLoss) -> FloatArray:
+    """Return the weighted sum of the loss over the known held-out rows of each split and label."""
+    import torch
+
+    targets, sums = scores.data.targets, []
+    for split, values in zip(scores.splits, scores.values, strict=True):
+        pair = (torch.from_numpy(np.asarray(each, dtype=np.float64)) for each in (values, targets.dense(split.test)))
+        losses = loss.per_label(*pair).numpy() * targets.known(split.test)
+        weight = None if targets.weight is None else targets.weight[split.test]
+        sums.append((losses if weight is None else (losses.T * weight.T).T).sum(axis=0))
+    return np.array(sums)
+
+
+def fit_map(name: str, scores: HeldOutScores, without: int | None = None) -> CalibrationMap:
+    """Return the map from decision values to probabilities, fitted to all splits except one.
+
+    Its name is a method of calibration, with "pooled_" before it if all labels share one map.
+    """
+    rows, values = scores.pooled(without)
+    calibration_set = CalibrationSet.of(values.astype(np.float64, copy=False), scores.data.targets, rows)
+    method = name.removeprefix("pooled_")
+    return METHODS[method](calibration_set if method == name else calibration_set.pooled())
+
+
+def held_out_probabilities(name: str, scores: HeldOutScores, link: Calibrate | None) -> Iterator[FloatArray]:
+    """Yield the probabilities of the held-out rows of each split, by the link or a map fitted to the other splits."""
+    for k, values in enumerate(scores.values):
+        if name != LINK:
+            yield fit_map(name, scores, without=k).predict(values.astype(np.float64, copy=False))
+        elif link is not None:
+            yield link(values)
+
+
+def log_losses(name: str, scores: HeldOutScores, link: Calibrate | None) -> list[float]:
+    """Return the log loss of the probabilities of each split."""
+    targets, found = scores.data.targets, []
+    for split, proba in zip(scores.splits, held_out_probabilities(name, scores, link), strict=True):
+        y = np.where(targets.known(split.test), targets.dense(split.test), np.nan)
+        weight = None if targets.weight is None else targets.weight[split.test]
+        inside = np.clip(proba.astype(np.float64), 1e-15, 1 - 1e-15)  # logarithms are finite
+        found.append(float(multilabel_log_loss(y, inside, sample_weight=weight)))
+    return found
 
 
 @dataclass(frozen=True)
@@ -162,14 +174,14 @@ class CandidateScorer:
         Metric to tune thresholds for, None for a scorer of probabilities or decision values.
     min_positives : int
         See `tune_thresholds`.
-    maps : tuple of ProbabilityMap
-        Maps to choose from, by the log loss.
+    maps : tuple of str
+        Names of maps to choose from, by the log loss; see `fit_map`. LINK is the link of the loss.
     """
 
     scorer: Any
     scoring: Any
     min_positives: int
-    maps: tuple[ProbabilityMap, ...]
+    maps: tuple[str, ...]
 
     def tune(self, scores: HeldOutScores, kind: str, without: int | None = None) -> FloatArray:
         """Return thresholds of a kind, "label" or "shared", tuned on decided scores of all splits except one."""
@@ -199,7 +211,7 @@ class CandidateScorer:
     def _scores_of_responses(self, scores: HeldOutScores, link: Calibrate | None) -> list[float]:
         data, weight = scores.data, scores.data.targets.weight
         chosen, _ = self.choose_map(scores, link)
-        probabilities = [None] * len(scores.splits) if chosen is None else chosen.held_out(scores, link)
+        probabilities = [None] * len(scores.splits) if chosen is None else held_out_probabilities(chosen, scores, link)
         found = []
         for split, values, proba in zip(scores.splits, scores.values, probabilities, strict=True):
             given = GivenResponses(data.encoding, scores=values, proba=proba)
@@ -211,12 +223,10 @@ class CandidateScorer:
             found.append(float(self.scorer(given, X, y, **options)))
         return found
 
-    def choose_map(
-        self, scores: HeldOutScores, link: Calibrate | None
-    ) -> tuple[ProbabilityMap | None, dict[ProbabilityMap, float]]:
+    def choose_map(self, scores: HeldOutScores, link: Calibrate | None) -> tuple[str | None, dict[str, float]]:
         """Return the map with the smallest log loss, None without probabilities, and the log losses of all maps."""
-        possible = [each for each in self.maps if each.method is not None or link is not None]
-        losses = {each: float(np.mean(each.log_losses(scores, link))) for each in possible}
+        possible = [name for name in self.maps if name != LINK or link is not None]
+        losses = {name: float(np.mean(log_losses(name, scores, link))) for name in possible}
         return (min(losses, key=losses.__getitem__) if losses else None), losses
 
 

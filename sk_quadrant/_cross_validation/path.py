@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,11 @@ class Start:
     def loss(self) -> Any:
         """The loss as an object."""
         return LOSSES[self.given_loss]() if isinstance(self.given_loss, str) else self.given_loss
+
+    @property
+    def link(self) -> Callable[[FloatArray], FloatArray] | None:
+        """Map from scores to probabilities, None where there is none."""
+        return None if self.loss.link is None else self.loss.link.inverse
 
     def classifier(self, **parameters: Any) -> Any:
         """Return a new classifier with the loss, and further parameters."""

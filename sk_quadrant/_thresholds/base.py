@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _estimator_has, check_is_fitted
+from sklearn.utils.validation import _estimator_has
 
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant._meta_estimator import MetaClassifier
@@ -84,10 +84,6 @@ class ThresholdClassifier(MetaClassifier):
     def classes_(self) -> Any:
         """Classes of the fitted estimator."""
         return self._fitted().classes_
-
-    def _fitted(self) -> Any:
-        check_is_fitted(self, "estimator_")
-        return self.estimator_
 
     def _rule(self) -> Rule:
         return Rule(self.min_labels, self.max_labels, self.rule)

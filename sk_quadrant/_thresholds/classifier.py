@@ -12,7 +12,6 @@ from sklearn.base import _fit_context, clone
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.metadata_routing import MethodMapping, _raise_for_params, process_routing
-from sklearn.utils.validation import check_is_fitted
 
 from sk_quadrant._arrays import BoolArray, FloatArray
 from sk_quadrant._callback_support import FIT_CALLER, with_callbacks
@@ -326,7 +325,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         routed = process_routing(self, "fit", **params)
         data = self._read(X, y, routed.estimator.fit, soft=False)
         encoding = data.encoding
-        scoring = Scoring.of(self._scorer(), self.scoring, routed.scorer.score, data.targets)
+        scoring = Scoring.of(get_scorer(self.scoring), self.scoring, routed.scorer.score, data.targets)
         method = self._check_response_method()
         rule, constraint = self._rule(), self._constraint()
         rule.check(encoding.n_labels)
@@ -347,7 +346,8 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         if constraint is not None:
             _warn_of_unmet(constraint, tuned["constraint_met_"], encoding)
         if self.store_cv_results:
-            tuned["cv_results_"] = _cv_results(splits, scores)
+            number = np.repeat(np.arange(len(splits)), [split.test.size for split in splits])
+            tuned["cv_results_"] = {"scores": scores, "indices": rows_held_out(splits), "split": number}
         self._publish(fits, classifier, estimator_=classifier, response_method_=method, **tuned)
         return self
 
@@ -365,8 +365,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         {ndarray, CSR matrix or array} of shape (n_samples, n_labels), or ndarray of shape (n_samples,)
             Indicator matrix, int64, sparse if `y` was sparse in `fit`; for 1-D `y`, its classes.
         """
-        check_is_fitted(self, "estimator_")
-        scores = respond(self.estimator_, X, self.response_method_, self.encoding_)
+        scores = respond(self._fitted(), X, self.response_method_, self.encoding_)
         return self._decide(scores, self.best_threshold_, self.encoding_)
 
     def get_metadata_routing(self) -> Any:
@@ -378,10 +377,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
             `fit` passes metadata on to `fit` of `estimator`, to `split` of `cv` and to the scorer.
         """
         to_scorer = MethodMapping().add(caller="fit", callee="score")
-        return super().get_metadata_routing().add(scorer=self._scorer(), method_mapping=to_scorer)
-
-    def _scorer(self) -> Any:
-        return get_scorer(self.scoring)
+        return super().get_metadata_routing().add(scorer=get_scorer(self.scoring), method_mapping=to_scorer)
 
     def _is_prefit(self) -> bool:
         return isinstance(self.cv, str) or super()._is_prefit()
@@ -453,9 +449,3 @@ def _warn_of_unmet(constraint: Constraint, met: BoolArray, encoding: Encoding) -
         UserWarning,
         stacklevel=FIT_CALLER + 1,
     )
-
-
-def _cv_results(splits: list[Split], scores: FloatArray) -> dict[str, Any]:
-    """Return the held-out scores, the row of each, and the split that held it out."""
-    split = np.repeat(np.arange(len(splits)), [split.test.size for split in splits])
-    return {"scores": scores, "indices": rows_held_out(splits), "split": split}

@@ -81,7 +81,7 @@ class Constraint:
     def tune(
         self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
     ) -> FloatArray:
-        """Return the thresholds that meet the constraint with the highest recall, or precision; see `Search`.
+        """Return the thresholds that meet the constraint with the highest recall, or precision; see `TuningObjective`.
 
         Groups that cannot meet a precision are never predicted; groups that cannot meet a recall always are.
         """

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sk_quadrant._arrays import FloatArray, IndexArray
+from sk_quadrant._arrays import FloatArray
 from sk_quadrant._thresholds.held_out import HeldOut
 
 ROUNDING = 8 * np.finfo(np.float64).eps  # relative to the sum of absolute terms: smaller differences are rounding
@@ -43,7 +43,7 @@ class Curve:
         first = np.flatnonzero(positive > np.append(-np.inf, positive[:-1]))  # of equal ones; none is below -inf
         above = positive[first]
         n_below = np.searchsorted(negative, above)
-        below = np.maximum(_preceding(positive, first), _preceding(negative, n_below))
+        below = np.maximum(np.append(-np.inf, positive)[first], np.append(-np.inf, negative)[n_below])
         true_positive = positive_mass[first]
         return cls(
             threshold=np.append(np.inf, between(below, above)[::-1]),
@@ -67,10 +67,6 @@ def _sorted_mass(scores: FloatArray, weight: FloatArray | None) -> tuple[FloatAr
         return np.sort(scores), np.arange(scores.size, -1, -1, dtype=np.float64)
     order = np.argsort(scores)
     return scores[order], np.append(np.cumsum(weight[order][::-1])[::-1], 0.0)
-
-
-def _preceding(scores: FloatArray, places: IndexArray) -> FloatArray:
-    return np.append(-np.inf, scores)[places]
 
 
 def between(low: FloatArray, high: FloatArray) -> FloatArray:

@@ -69,7 +69,11 @@ def expected_f1_sets(probabilities: FloatArray, min_labels: int = 0, max_labels:
     array([[0, 0, 0],
            [1, 1, 1]])
     """
-    check_probabilities(probabilities)
+    inside = (probabilities >= 0) & (probabilities <= 1)
+    if not inside.all():
+        raise ValueError(
+            f"rule='expected_f1' needs probabilities in [0, 1], got {np.unique(probabilities[~inside])[:3].tolist()}."
+        )
     n_rows, n_labels = probabilities.shape
     largest = n_labels if max_labels is None else min(max_labels, n_labels)
     decisions = np.zeros((n_rows, n_labels), dtype=bool)
@@ -80,15 +84,6 @@ def expected_f1_sets(probabilities: FloatArray, min_labels: int = 0, max_labels:
         sizes = _best_sizes(ordered, min_labels, largest)
         np.put_along_axis(decisions[rows], order, np.arange(n_labels) < sizes[:, None], axis=1)
     return decisions
-
-
-def check_probabilities(probabilities: FloatArray) -> None:
-    """Raise a ValueError unless all are in [0, 1]."""
-    inside = (probabilities >= 0) & (probabilities <= 1)
-    if not inside.all():
-        raise ValueError(
-            f"rule='expected_f1' needs probabilities in [0, 1], got {np.unique(probabilities[~inside])[:3].tolist()}."
-        )
 
 
 def _best_sizes(ordered: FloatArray, smallest: int, largest: int) -> IndexArray:

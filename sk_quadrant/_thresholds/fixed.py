@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.exceptions import NotFittedError
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import _raise_for_params, process_routing
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _is_fitted, check_is_fitted
 
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant._callback_support import with_callbacks
@@ -221,21 +220,11 @@ default="auto"
         return self._thresholds(self.estimator_, self.encoding_)
 
     def _fitted(self) -> Any:
-        classifier = getattr(self, "estimator_", self.estimator)
-        try:
-            check_is_fitted(classifier)
-        except NotFittedError as error:
-            raise NotFittedError(
-                f"This {type(self).__name__} is not fitted yet. Call fit, or give it a fitted estimator."
-            ) from error
-        return classifier
+        check_is_fitted(self, msg="This %(name)s is not fitted yet. Call fit, or give it a fitted estimator.")
+        return getattr(self, "estimator_", self.estimator)
 
     def __sklearn_is_fitted__(self) -> bool:
-        try:
-            self._fitted()
-        except NotFittedError:
-            return False
-        return True
+        return bool(_is_fitted(getattr(self, "estimator_", self.estimator)))
 
     def _encoding(self, classifier: Any, X: Any) -> Encoding:
         """Return the encoding of y in `fit`, or that of the predictions of a classifier that was fitted elsewhere."""

@@ -155,7 +155,14 @@ class CountMetric:
         thresholds = thresholds.copy()
         if self.unit == "label":
             for group in groups:
-                thresholds[group] = self._best_of_labels(held_out.labels(group))
+                labels = held_out.labels(group)
+                if group.size > 1:
+                    counts = self.counts(labels, np.zeros_like(labels.targets))
+                    thresholds[group] = self.best_of_group(labels, counts, self.shares(labels))
+                else:
+                    curve = Curve.of(labels)
+                    values = self.of_counts(curve.true_positive, curve.predicted, curve.positive)
+                    thresholds[group] = curve.best(values)
             return thresholds
         curves = [Curve.of(held_out.labels(group)) for group in groups]
         price = 1.0
@@ -165,13 +172,6 @@ class CountMetric:
         for group, curve in zip(groups, curves, strict=True):
             thresholds[group] = curve.best(curve.gain(price))
         return thresholds
-
-    def _best_of_labels(self, group: HeldOut) -> float:
-        """Return the best threshold of some labels, for a metric whose units are labels."""
-        if group.n_labels > 1:
-            return self.best_of_group(group, self.counts(group, np.zeros_like(group.targets)), self.shares(group))
-        curve = Curve.of(group)
-        return curve.best(self.of_counts(curve.true_positive, curve.predicted, curve.positive))
 
 
 def _best_fraction(curves: Sequence[Curve], counts: FloatArray) -> float:

@@ -17,28 +17,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
 from sk_quadrant._progress import tracked
+from sk_quadrant._thresholds.constraints import Constraint
 from sk_quadrant._thresholds.curves import ROUNDING, Curve, all_thresholds, best_threshold
 from sk_quadrant._thresholds.held_out import HeldOut
 from sk_quadrant._thresholds.metrics import EXACT, CountMetric
 from sk_quadrant._thresholds.rules import Rule, margins
 
 RANKS_AT_ONCE = 64
-
-
-class Search(Protocol):
-    """A search for thresholds."""
-
-    def tune(
-        self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
-    ) -> FloatArray:
-        """Return better thresholds, one for all labels of a group; other labels keep their thresholds."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +55,10 @@ class TuningObjective:
     def tune(
         self, held_out: HeldOut, groups: Sequence[IndexArray], thresholds: FloatArray, max_passes: int
     ) -> FloatArray:
-        """Return thresholds at least as good as the best ones without the rule for F1 and for the Hamming loss."""
+        """Return better thresholds, one for all labels of a group; other labels keep their thresholds.
+
+        They are at least as good as the best ones without the rule for F1 and for the Hamming loss.
+        """
         of_rows = isinstance(self.metric, CountMetric) and self.rule.is_plain
         if of_rows and self.metric in EXACT:
             return np.asarray(self.metric.tune(held_out, groups, thresholds))
@@ -248,7 +243,7 @@ def search_ranks(values_at: Callable[[IndexArray], FloatArray], ranks: IndexArra
 
 
 def tune_thresholds(
-    search: Search,
+    search: TuningObjective | Constraint,
     held_out: HeldOut,
     *,
     fixed: FloatArray,
@@ -260,7 +255,7 @@ def tune_thresholds(
 
     Parameters
     ----------
-    search : Search
+    search : TuningObjective or Constraint
         Search for the maximum of a metric, or for thresholds that meet a constraint.
     held_out : HeldOut
         Scores and targets.

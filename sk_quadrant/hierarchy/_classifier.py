@@ -213,7 +213,7 @@ class HierarchicalMultiLabelClassifier(MetaClassifier):
     @property
     def classes_(self) -> Any:
         """Classes of the fitted estimator."""
-        return self.estimator_.classes_
+        return self._fitted().classes_
 
     def _pack(self, state: dict[str, Any]) -> dict[str, Any]:
         hierarchies = {name: state[name] for name in ("hierarchy", "hierarchy_") if state.get(name) is not None}

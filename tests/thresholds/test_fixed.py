@@ -27,6 +27,7 @@ from sk_quadrant import (
     QuadrantMultiLabelClassifier,
     TunedThresholdMultiLabelClassifierCV,
 )
+from sk_quadrant.metrics import get_scorer
 
 LOGISTIC = OneVsRestClassifier(LogisticRegression())
 CLASSIFIERS = {
@@ -215,7 +216,7 @@ def test_tuning_with_the_rule_in_force_does_not_lose_to_the_rule_alone(scoring, 
     tuned.fit(X, Y)
     proba = tuned.cv_results_["scores"]
     held_out = FixedThresholdMultiLabelClassifier(Given().fit(proba, Y), **rule)
-    scorer = TunedThresholdMultiLabelClassifierCV(LOGISTIC, scoring=scoring)._scorer()
+    scorer = get_scorer(scoring)
     rows = tuned.cv_results_["indices"]
     assert tuned.best_score_ >= scorer(held_out.set_params(threshold=0.5), proba, Y[rows]) - 1e-12
     held_out.set_params(threshold=np.clip(tuned.best_threshold_, 0, 1))
