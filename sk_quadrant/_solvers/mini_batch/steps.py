@@ -360,5 +360,6 @@ def write_moments(optimizer: Optimizer, module: Any, moments: list[dict[str, Any
     for parameter, state in zip(module.parameters(), moments, strict=True):
         for name, value in state.items():
             tensor = torch.as_tensor(value)
-            memory = torch.empty_like(parameter if tensor.shape == parameter.shape else tensor)
+            like = parameter if tensor.shape == parameter.shape else tensor
+            memory = torch.empty_like(like, device=parameter.device)
             optimizer.state[parameter][name] = memory.detach().copy_(tensor)  # in the memory order kernels rely on
