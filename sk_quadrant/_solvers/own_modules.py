@@ -246,8 +246,6 @@ def take_apart(module: nn.Module) -> Any:
 
 def put_together(parts: Any) -> Any:
     """Return the module from the result of `take_apart`."""
-    if not isinstance(parts, Mapping):
-        return parts
     module = deepcopy(parts["skeleton"])
     tensors = [
         torch.tensor(array).to(getattr(torch, dtype))

@@ -187,6 +187,24 @@ def test_a_disk_that_fails_is_reported_and_the_last_good_file_kept(number, words
     np.testing.assert_array_equal(continued.coef_, make_classifier(tmp_path / "whole").fit(*data).coef_)
 
 
+def test_a_fit_that_died_after_its_last_epoch_ends_at_once(data, tmp_path):
+    """Early stopping had ended it: no further epoch is trained, and the model is that of a fit that did not die."""
+
+    class DiesAtTheEnd(Callback):
+        def on_train_end(self, net, **kwargs):
+            raise RuntimeError("died")
+
+    options = {"early_stopping": True, "learning_rate_init": 0.5, "n_iter_no_change": 2, "max_iter": 50}
+    with pytest.raises(RuntimeError, match="died"):
+        make_classifier(tmp_path, DiesAtTheEnd(), **options).fit(*data)
+    epochs = []
+    continued = make_classifier(tmp_path, EpochRecorder(epochs), **options).fit(*data)
+    whole = make_classifier(tmp_path / "whole", **options).fit(*data)
+    assert not epochs
+    assert continued.history_ == whole.history_
+    np.testing.assert_array_equal(continued.coef_, whole.coef_)
+
+
 @pytest.fixture
 def file(data, tmp_path):
     """Return what a training that has died left behind."""

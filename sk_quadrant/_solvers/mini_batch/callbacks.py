@@ -89,6 +89,9 @@ class Ending(Callback):
         self._read(net)
         if self.seen_ and self.best_epoch_ < self.seen_ and best is not None:
             net.best_weights_ = best
+
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """End training whose restored history is complete."""
         self._end_if(stops=False)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:

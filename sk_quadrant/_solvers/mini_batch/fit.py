@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -83,11 +82,11 @@ def _has_short_steps(problem: Problem) -> bool:
     """Whether no product of a batch with a layer, and no update of weights, takes ten milliseconds."""
     rows, size = problem.rows, 200 if isinstance(problem.batch_size, str) else problem.batch_size
     sizes = (rows.n_features, *problem.architecture.hidden_layer_sizes, rows.n_labels)
-    if any(n_in * n_out >= LONG_UPDATE for n_in, n_out in pairwise(sizes)):
-        return False
     n_values = rows.X.nnz // len(rows) if isinstance(rows, TrainingRows) and rows.is_sparse else rows.n_features
-    inner = (n_values, *sizes[1:])
-    return all(min(size, len(rows)) * n_in * n_out < LONG_PRODUCT for n_in, n_out in pairwise(inner))
+    return all(
+        n_in * n_out < LONG_UPDATE and min(size, len(rows)) * n_inner * n_out < LONG_PRODUCT
+        for n_inner, n_in, n_out in zip((n_values, *sizes[1:-1]), sizes[:-1], sizes[1:], strict=True)
+    )
 
 
 def _module_and_data(problem: Problem, optimizer: type[torch.optim.Optimizer]) -> tuple[Any, BatchData]:
