@@ -38,15 +38,19 @@ def solve(problem: Problem) -> FitResult:
     coefficients: Any = _thresholded(problem, device) if thresholded else DenseCoefficients(module.weight.data)
     reports = Reports(problem.observe, has_weights=not thresholded) if problem.observe else None
 
-    net = FullBatchNet.around(
-        module,
-        problem.loss,
-        device,
-        max_epochs=1,
-        callbacks=list(problem.callbacks) if problem.callbacks else "disable",
-    )
-    with net.training(rows):
-        net.fit_loop(rows, problem=problem, coefficients=coefficients, reports=reports)
+    callbacks = list(problem.callbacks) if problem.callbacks else "disable"
+    net = FullBatchNet.around(module, problem.loss, device, max_epochs=1, callbacks=callbacks)
+    with fit_threads(), Progress(problem.verbose, "lbfgs") as progress, net.training(rows):
+        net.fit_loop(
+            rows,
+            coef=coefficients,
+            C=problem.C,
+            tol=problem.tol,
+            max_iter=problem.max_iter,
+            warm_start=problem.start is not None,
+            progress=progress,
+            observe=reports,
+        )
     trace, stopped = net.trace_, reports is not None and reports.stopped
     if trace is None:
         raise KeyboardInterrupt("Training was interrupted before its first iteration.")
@@ -71,33 +75,12 @@ class FullBatchNet(LabelNet):
         """Create no optimizer: those of PyTorch import its compiler, which takes a second in the first fit."""
         return self
 
-    def fit_loop(
-        self,
-        X: Any,
-        y: Any = None,
-        epochs: int | None = None,
-        *,
-        problem: Problem,
-        coefficients: Any,
-        reports: Reports | None,
-    ) -> FullBatchNet:
-        """Minimise over the training rows X."""
+    def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **options: Any) -> FullBatchNet:
+        """Minimise over the training rows X, with options of `minimize`."""
         data, batch = {"dataset_train": X, "dataset_valid": None}, {"batch": (X, None), "training": True}
         self.notify("on_epoch_begin", **data)
         self.notify("on_batch_begin", **batch)
-        with fit_threads(), Progress(problem.verbose, "lbfgs") as progress:
-            self.trace_ = minimize(
-                X,
-                problem.loss,
-                coefficients,
-                self.module_.bias,
-                C=problem.C,
-                tol=problem.tol,
-                max_iter=problem.max_iter,
-                warm_start=problem.start is not None,
-                progress=progress,
-                observe=reports,
-            )
+        self.trace_ = minimize(X, self.loss, intercept=self.module_.bias, **options)
         loss = self.trace_.values[-1]
         self.notify("on_batch_end", **batch, loss=loss, y_pred=None)
         self.history.record("train_loss", loss)
