@@ -235,10 +235,10 @@ def _calibrated(graph: Graph, calibrator: Any, scores: Any) -> Any:
     if isinstance(calibrator, LogisticMap):
         finite = scores.clip(-LARGEST, LARGEST)
         return graph.node("Sigmoid", finite * calibrator.slope + calibrator.intercept)
-    if len(calibrator.regressions) == 1:
-        return _isotonic(graph, calibrator.regressions[0], scores)
-    columns = [graph.node("Gather", scores, np.array([j]), axis=1) for j in range(len(calibrator.regressions))]
-    return graph.node("Concat", *(map(_isotonic, [graph] * len(columns), calibrator.regressions, columns)), axis=1)
+    maps = calibrator.regressions
+    columns = [graph.node("Gather", scores, np.array([j]), axis=1) for j in range(len(maps))] if maps[1:] else [scores]
+    parts = [_isotonic(graph, regression, column) for regression, column in zip(maps, columns, strict=True)]
+    return graph.node("Concat", *parts, axis=1)
 
 
 def _isotonic(graph: Graph, regression: Any, scores: Any) -> Any:

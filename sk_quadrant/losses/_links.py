@@ -25,6 +25,8 @@ from scipy import special
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 FAR = 1e30  # in place of an infinite score: 0 * FAR is 0
+MAX_DOUBLINGS = 100
+MAX_ROOT_STEPS = 100  # 20 to 30 are usual
 
 
 @dataclass(frozen=True)
@@ -458,18 +460,44 @@ def strictly_inside(p: Any) -> Any:
 def increasing_root(function: Callable[[Array], Array], values: Array) -> Array:
     """Return x with function(x) = value for each value, for an elementwise increasing function.
 
-    Bisection over floating-point numbers, which are in the order of their bits: 62 steps to the last digit.
+    Chandrupatla's method [1]_: inverse quadratic interpolation where it is safe, bisection elsewhere.
+
+    References
+    ----------
+    .. [1] T. R. Chandrupatla, "A new hybrid quadratic/bisection algorithm for finding the zero of a nonlinear function
+       without using derivatives", Advances in Engineering Software 28, 1997. :doi:`10.1016/S0965-9978(96)00051-8`
     """
-    sign = np.where(function(np.zeros_like(values)) > values, -1.0, 1.0)
-    low = np.zeros(sign.shape, dtype=np.int64)
-    high = np.full_like(low, np.float64(FAR).view(np.int64))
-    while (high - low > 1).any():
-        middle = low + (high - low) // 2
-        found = function(sign * middle.view(np.float64))
-        is_beyond = np.where(sign > 0, found >= values, found <= values)
-        low, high = np.where(is_beyond, low, middle), np.where(is_beyond, middle, high)
-    below, above = sign * low.view(np.float64), sign * high.view(np.float64)
-    return np.where(abs(function(below) - values) <= abs(function(above) - values), below, above)
+    a, b = _bracket(function, values)
+    f_a, f_b = function(a) - values, function(b) - values
+    fraction = np.full_like(values, 0.5)
+    for _ in range(MAX_ROOT_STEPS):
+        x = a + fraction * (b - a)
+        f_x = function(x) - values
+        same = (f_x > 0) == (f_a > 0)
+        c, f_c = np.where(same, a, b), np.where(same, f_a, f_b)
+        b, f_b = np.where(same, b, a), np.where(same, f_b, f_a)
+        a, f_a = x, f_x
+        best = np.where(np.abs(f_a) < np.abs(f_b), a, b)
+        smallest = np.finfo(np.float64).eps * np.abs(best) / np.abs(b - a)  # fraction of b - a that changes x
+        if np.all((smallest >= 0.5) | (f_a == 0) | (f_b == 0)):
+            break
+        xi, phi = (a - b) / (c - b), (f_a - f_b) / (f_c - f_b)
+        quadratic = (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi)
+        step = f_a / (f_b - f_a) * f_c / (f_b - f_c) + (c - a) / (b - a) * f_a / (f_c - f_a) * f_b / (f_c - f_b)
+        smallest = np.minimum(smallest, 0.5)
+        fraction = np.clip(np.where(quadratic, step, 0.5), smallest, 1 - smallest)
+    return best
+
+
+def _bracket(function: Callable[[Array], Array], values: Array) -> tuple[Array, Array]:
+    """Return numbers below and above the roots."""
+    low, high = np.full_like(values, -1.0), np.full_like(values, 1.0)
+    for _ in range(MAX_DOUBLINGS):
+        above, below = function(low) > values, function(high) < values
+        if not (above.any() or below.any()):
+            break
+        low, high = np.where(above, 2 * low, low), np.where(below, 2 * high, high)
+    return low, high
 
 
 def namespace(x: Any) -> ModuleType:
