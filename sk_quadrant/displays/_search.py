@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sk_quadrant._arrays import FloatArray
 from sk_quadrant.displays._fitted import find_attribute
-from sk_quadrant.displays._panels import PanelDisplay, draw_line, is_number, shorten
+from sk_quadrant.displays._panels import PanelDisplay, check_choices, draw_line, is_number, shorten
 
 LOG_RATIO = 20  # ratio of the largest to the smallest value above which an axis is logarithmic
 
@@ -276,8 +276,7 @@ def _distinct(values: list[Any]) -> list[Any]:
 
 def _in_order(values: list[Any]) -> list[Any]:
     """Return sorted numbers first, then other values in their order."""
-    values = list(dict.fromkeys(values))
-    return [*sorted(filter(is_number, values)), *(value for value in values if not is_number(value))]
+    return sorted(dict.fromkeys(values), key=lambda value: (0, value) if is_number(value) else (1, 0))
 
 
 def _choose_parameters(tried: dict[str, list[Any]], **asked: str | None) -> list[str]:
@@ -302,10 +301,9 @@ def _find_parameter(name: str, names: list[str], role: str) -> str:
 
 def _split_scores(cv_results: Mapping[str, Any], metric: str) -> NDArray[np.float64]:
     """Return the scores of each candidate and split."""
+    ranks = sorted(key for key in cv_results if key.startswith("rank_test_"))
+    check_choices("metric", [metric], [key.removeprefix("rank_test_") for key in ranks])
     keys = [key for key in cv_results if key.startswith("split") and key.endswith(f"_test_{metric}")]
-    if not keys:
-        metrics = sorted({key.partition("mean_test_")[2] for key in cv_results if key.startswith("mean_test_")})
-        raise ValueError(f"metric must be one of {', '.join(metrics)}, got {metric!r}.")
     return np.column_stack([np.asarray(cv_results[key], dtype=np.float64) for key in keys])
 
 

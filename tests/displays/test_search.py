@@ -162,7 +162,7 @@ def test_several_metrics_are_told_apart(pyplot, data):
     ).fit(*data)
     display = SearchDisplay.from_estimator(search, metric="f1_macro", score_name="f1_macro")
     assert_allclose(display.lines_[0][0].get_ydata(), search.cv_results_["mean_test_f1_macro"])
-    with pytest.raises(ValueError, match="metric must be one of f1_macro, f1_micro, got 'score'"):
+    with pytest.raises(ValueError, match="metric must be among f1_macro, f1_micro, got 'score'"):
         SearchDisplay.from_estimator(search)
 
 
