@@ -71,7 +71,7 @@ def bytes_of_sums(problems):
 
 def problems_of(sums):
     """Return the problem of all labels, given the sums over rows."""
-    return LabelProblems.of(sums, LOSS, C=1.0, fit_intercept=True)
+    return LabelProblems(sums, LOSS, C=1.0, fit_intercept=True)
 
 
 def measure_one(X, Y, options):

@@ -34,8 +34,8 @@ class RankSums(ShardedSums):
     """
 
     def __init__(self, ranks: Ranks, schema: Schema, shards: Iterable[Shard]) -> None:
-        super().__init__(schema)
-        self.ranks, self.shards = ranks, shards
+        super().__init__(schema, shards)
+        self.ranks = ranks
 
     def total(self, method: ShardMethod, *arguments: Any) -> SumTensors:
         """Return the sum over all ranks.

@@ -24,12 +24,8 @@ class DenseCoefficients:
     """
 
     def __init__(self, weight: Tensor) -> None:
-        self.weight, (self.n_labels, self.n_features) = weight, weight.shape
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the weights."""
-        return self.weight.device
+        self.weight, self.device = weight, weight.device
+        self.n_labels, self.n_features = weight.shape
 
     def take(self, labels: Tensor) -> Tensor:
         """Return the weights of some labels."""

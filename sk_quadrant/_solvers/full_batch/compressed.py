@@ -49,10 +49,6 @@ class Compressed:
         other.tensors = {}
         return other
 
-    @property
-    def _bag(self) -> bool:
-        return self.powers[1].dtype == torch.float32 and self.powers[1].device.type == "cpu"
-
     def times(self, dense: Tensor, *, rows: slice = slice(None), power: int = 1) -> Tensor:
         """Return ``X[rows] ** power @ dense`` with the power taken value by value.
 
@@ -74,7 +70,7 @@ class Compressed:
         return products[0] if len(products) == 1 else torch.cat(products)
 
     def _times(self, dense: Tensor, rows: slice, power: int) -> Tensor:
-        if not self._bag:
+        if dense.dtype != torch.float32 or dense.device.type != "cpu":
             return self._sparse_product(self._tensor(rows, power), dense)
         indices, offsets, values = self._part(rows, power)
         return embedding_bag(indices, dense, offsets, mode="sum", per_sample_weights=values, include_last_offset=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cached_property, partial, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -51,59 +50,54 @@ VALUES_PER_SCORE = 8  # stored values whose product takes as long as the loss of
 PAIR_ELEMENTS = 2**21  # parameters in all steps of curvature pairs, if more than the fewest: 8 MiB in single precision
 
 
-@dataclass(frozen=True)
 class LabelProblems:
     """The objectives of all blocks of labels, with what they share.
+
+    Parameters
+    ----------
+    rows : RowSums
+    loss : Loss
+    C : float or ndarray of shape (n_labels,)
+    fit_intercept : bool
+    by_multipliers : bool, default=False
+        Whether to take the method of multipliers, which needs the sparse rows themselves.
 
     Attributes
     ----------
     rows : RowSums
+        Sums over the rows, or over their coordinates in the space that they span.
     space : Space
-    loss : Loss
     penalty : double Tensor of shape (n_labels,)
         1 / C of each label.
     in_single : (Space, Design) or None
         The features in single precision, for the first steps, where that is faster.
-    by_multipliers : bool
-        Whether the loss is a hinge or modified Huber, of sparse rows, for `multipliers`.
+    designs : list of SparseDesign
+        Sparse rows in memory, in single precision first where that is faster.
+    parallel : bool
+        Whether blocks of labels may be solved in threads; passes over dense rows are divided by rows.
     """
 
-    rows: RowSums
-    space: Space
-    loss: Loss
-    penalty: Tensor
-    in_single: tuple[Space, Design] | None
-    by_multipliers: bool
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         rows: RowSums,
         loss: Loss,
         *,
         C: float | NDArray[np.float64],
         fit_intercept: bool,
         by_multipliers: bool = False,
-    ) -> LabelProblems:
-        """Prepare what all labels share; the method of multipliers needs the sparse rows themselves."""
+    ) -> None:
         space = Space.of(rows, fit_intercept=fit_intercept)
         if isinstance(rows, Shard) and not by_multipliers and (reduced := row_space(rows.design, space)) is not None:
             coordinates, space = reduced
             rows = rows.with_design(coordinates)
-        penalty = torch.from_numpy(1 / np.broadcast_to(np.asarray(C, dtype=np.float64), rows.n_labels)).to(rows.device)
-        return cls(rows, space, loss, penalty, _in_single_precision(rows, space), by_multipliers)
-
-    @property
-    def designs(self) -> list[SparseDesign]:
-        """Sparse rows in memory, in single precision first where that is faster."""
-        designs = (self.in_single and self.in_single[1], self.rows.design)
-        return [design for design in designs if isinstance(design, SparseDesign)]
-
-    @property
-    def parallel(self) -> bool:
-        """Whether blocks of labels may be solved in threads; passes over dense rows are divided by rows."""
-        return bool(self.designs) and self.rows.device.type == "cpu" and self.loss.labelwise
+        self.rows, self.space, self.loss, self.by_multipliers = rows, space, loss, by_multipliers
+        inverse = 1 / np.broadcast_to(np.asarray(C, dtype=np.float64), rows.n_labels)
+        self.penalty = torch.from_numpy(inverse).to(rows.device)
+        self.in_single = _in_single_precision(rows, space)
+        designs = (self.in_single and self.in_single[1], rows.design)
+        self.designs = [design for design in designs if isinstance(design, SparseDesign)]
+        self.parallel = bool(self.designs) and rows.device.type == "cpu" and loss.labelwise
+        self.lock = threading.Lock()
 
     @cached_property
     def hessian(self) -> SharedHessian | NormalEquations:
@@ -221,8 +215,8 @@ def minimize(
     C: float | NDArray[np.float64],
     tol: float,
     max_iter: int,
+    progress: Progress,
     warm_start: bool = False,
-    progress: Progress | None = None,
     observe: Observe | None = None,
 ) -> Trace:
     """Minimise the penalised loss of all labels and write the solution to the parameters.
@@ -238,7 +232,7 @@ def minimize(
         Parameters of the estimator.
     warm_start : bool, default=False
         Start at the values of the parameters rather than at zero weights.
-    progress : Progress or None, default=None
+    progress : Progress
         Where to show how far it has come.
     observe : callable or None, default=None
         Called after each iteration, or each block of labels where there are several, with a function that returns the
@@ -256,8 +250,8 @@ def minimize(
     else:
         sums = rows.row_sums(fit_intercept=fit_intercept)
         check_known(*(float(part) for part in sums.total(Shard.known_weight)))
-    problems = LabelProblems.of(sums, loss, C=C, fit_intercept=fit_intercept, by_multipliers=by_multipliers)
-    space, parameters, progress = problems.space, Parameters(coef, intercept), progress or Progress(0, "")
+    problems = LabelProblems(sums, loss, C=C, fit_intercept=fit_intercept, by_multipliers=by_multipliers)
+    space, parameters = problems.space, Parameters(coef, intercept)
     blocks = problems.blocks(fewest=observe is not None)
     parallel = problems.parallel and len(blocks) > 1 and not progress.is_on and observe is None
     stop = threading.Event()

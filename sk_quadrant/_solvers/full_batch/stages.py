@@ -85,7 +85,6 @@ class Minimization:
     ) -> None:
         self.shared, self.objective, self.theta, self.monitor = shared, objective, theta, monitor
         self.tol, self.max_iter = max(tol, ATTAINABLE * torch.finfo(theta.dtype).eps), max_iter
-        self._begin(objective.loss)
 
     def _begin(self, loss: Loss) -> None:
         """Prepare the stages for a loss of the continuation, from the present parameters."""

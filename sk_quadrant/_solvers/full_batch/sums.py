@@ -26,15 +26,22 @@ class ShardedSums(RowSums):
     Parameters
     ----------
     schema : Schema
+    shards : iterable of Shard, default=()
+        Shards of this process: a list, or `ChunkShards`. Each sum iterates over them once, one shard after another.
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, shards: Iterable[Shard] = ()) -> None:
+        self.shards = shards
         self.n_features, self.n_labels, self.largest = schema.n_features, schema.n_labels, schema.largest
         self.dtype, self.dense = torch_dtype(schema.dtype), not schema.is_sparse
 
     def block(self, labels: Tensor) -> ReducedBlock:
         """Return the sums for a block of labels."""
         return ReducedBlock(self, labels)
+
+    def total(self, method: ShardMethod, *arguments: Any) -> SumTensors:
+        """Return the sum over the shards of this process."""
+        return sum_over(self.shards, method, arguments)
 
 
 @dataclass(frozen=True)
@@ -59,25 +66,6 @@ class ChunkShards:
             yield Shard(self.schema.rows(part), fit_intercept=self.fit_intercept, device=self.device)
 
 
-class SequentialSums(ShardedSums):
-    """Sums over the shards of this process, one shard after another.
-
-    Parameters
-    ----------
-    schema : Schema
-    shards : iterable of Shard
-        A list, or `ChunkShards`; each sum iterates over it once.
-    """
-
-    def __init__(self, schema: Schema, shards: Iterable[Shard]) -> None:
-        super().__init__(schema)
-        self.shards = shards
-
-    def total(self, method: ShardMethod, *arguments: Any) -> SumTensors:
-        """Return the sum over all shards."""
-        return sum_over(self.shards, method, arguments)
-
-
-def chunk_sums(chunks: Chunks, schema: Schema, *, fit_intercept: bool) -> SequentialSums:
+def chunk_sums(chunks: Chunks, schema: Schema, *, fit_intercept: bool) -> ShardedSums:
     """Return the sums over rows on disk."""
-    return SequentialSums(schema, ChunkShards(chunks, schema, fit_intercept, torch.device("cpu")))
+    return ShardedSums(schema, ChunkShards(chunks, schema, fit_intercept, torch.device("cpu")))

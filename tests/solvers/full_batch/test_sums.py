@@ -12,7 +12,7 @@ from scipy import sparse
 from sk_quadrant import QuadrantMultiLabelClassifier
 from sk_quadrant._rows.parts import Schema, ShardedRows, read_part
 from sk_quadrant._solvers.full_batch.shard import Shard
-from sk_quadrant._solvers.full_batch.sums import SequentialSums
+from sk_quadrant._solvers.full_batch.sums import ShardedSums
 from sk_quadrant._training.fit import fit_rows
 from sk_quadrant.losses import LOSSES
 
@@ -34,7 +34,7 @@ def problem():
 def shard_sums(parts, schema, *, fit_intercept):
     """Return the sums over several shards in memory."""
     options = {"fit_intercept": fit_intercept, "device": torch.device("cpu")}
-    return SequentialSums(schema, [Shard(schema.rows(part), **options) for part in parts if part.summary.n_rows])
+    return ShardedSums(schema, [Shard(schema.rows(part), **options) for part in parts if part.summary.n_rows])
 
 
 def sharded(X, Y, weight, *, class_weight=None, missing_labels="error"):
