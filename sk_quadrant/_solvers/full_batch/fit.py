@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,12 +34,10 @@ def solve(problem: Problem) -> FitResult:
         ((weight, intercept),) = problem.start
         write_layers(module, [(weight[:, :n_features], intercept)])
     device = problem.device if isinstance(rows, TrainingRows) else torch.device("cpu")  # where sums over shards are
-    module.to(device)
-    coefficients: Any = _thresholded(problem, device) if thresholded else DenseCoefficients(module.weight.data)
-    reports = Reports(problem.observe, has_weights=not thresholded) if problem.observe else None
-
     callbacks = list(problem.callbacks) if problem.callbacks else "disable"
     net = FullBatchNet.around(module, problem.loss, device, max_epochs=1, callbacks=callbacks)
+    coefficients: Any = _thresholded(problem, device) if thresholded else DenseCoefficients(net.module_.weight.data)
+    tell = partial(net.tell, problem.observe, has_weights=not thresholded) if problem.observe else None
     with fit_threads(), Progress(problem.verbose, "lbfgs") as progress, net.training(rows):
         net.fit_loop(
             rows,
@@ -49,19 +47,19 @@ def solve(problem: Problem) -> FitResult:
             max_iter=problem.max_iter,
             warm_start=problem.start is not None,
             progress=progress,
-            observe=reports,
+            observe=tell,
         )
-    trace, stopped = net.trace_, reports is not None and reports.stopped
+    trace = net.trace_
     if trace is None:
         raise KeyboardInterrupt("Training was interrupted before its first iteration.")
     return FitResult(
         None if thresholded else net,
-        [_layer(coefficients.to_csr() if thresholded else module.weight.detach().cpu().numpy(), module.bias)],
+        [_layer(coefficients.to_csr() if thresholded else net.module_.weight.detach().cpu().numpy(), net.module_.bias)],
         trace.n_iter,
         trace.values,
         [{"epoch": epoch, "objective": value} for epoch, value in enumerate(trace.values)],
-        converged=trace.converged or net.finished_ or stopped,
-        interrupted=(trace.interrupted or net.interrupted_) and not stopped,
+        converged=trace.converged or net.finished_,
+        interrupted=(trace.interrupted or net.interrupted_) and not net.finished_,
     )
 
 
@@ -87,6 +85,17 @@ class FullBatchNet(LabelNet):
         self.notify("on_epoch_end", **data)
         return self
 
+    def tell(self, observe: Observe, solution: Callable[[], Any], *, has_weights: bool) -> None:
+        """Report an iteration to `Problem.observe`, with a function that returns the layers, and stop on request."""
+
+        def layers() -> list[tuple[Any, Any]]:
+            weight, bias = solution()
+            return [_layer(weight.cpu().numpy(), bias)]
+
+        self.finished_ = observe(layers if has_weights else None)
+        if self.finished_:
+            raise KeyboardInterrupt
+
 
 def _thresholded(problem: Problem, device: torch.device) -> ThresholdedCoefficients:
     """Return the storage for weights with a threshold."""
@@ -99,23 +108,3 @@ def _thresholded(problem: Problem, device: torch.device) -> ThresholdedCoefficie
 def _layer(weight: Any, bias: Tensor | None) -> tuple[Any, Any]:
     """Return weights and intercepts as arrays."""
     return weight, np.zeros(weight.shape[0], weight.dtype) if bias is None else bias.detach().cpu().numpy()
-
-
-@dataclass
-class Reports:
-    """Reports of the iterations to `Problem.observe`, which may stop the fit."""
-
-    observe: Observe
-    has_weights: bool
-    stopped: bool = False
-
-    def __call__(self, solution: Callable[[], Any]) -> None:
-        """Report an iteration, with a function that returns weights and intercepts."""
-
-        def layers() -> list[tuple[Any, Any]]:
-            weight, bias = solution()
-            return [_layer(weight.cpu().numpy(), bias)]
-
-        self.stopped = self.observe(layers if self.has_weights else None)
-        if self.stopped:
-            raise KeyboardInterrupt
