@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -160,7 +160,7 @@ class Fits:
     """
 
     def __init__(self, estimator: Any, n_fits: int, data: FitData) -> None:
-        self.data, self.n_fits, self.n_done = data, n_fits, 0
+        self.owner, self.data, self.n_fits, self.n_done = estimator, data, n_fits, 0
         self.progress = Progress(getattr(estimator, "verbose", 0), type(estimator).__name__, n_fits)
         self.task = FitTask.of(estimator, "fit", n_fits, data.X, data.y)
 
@@ -180,31 +180,20 @@ class Fits:
         self.count(line=line)
         return classifier
 
-    def cross_fit(
-        self,
-        estimator: Any,
-        splits: Sequence[Split],
-        methods: Sequence[str],
-        *,
-        n_jobs: int | None,
-        then: Callable[[Any, Response, IndexArray], Any] | None = None,
-    ) -> list[Any]:
-        """Return the responses for the held-out rows of splits, or what `then` makes of classifier, response and rows.
+    def cross_fit(self, splits: Sequence[Split], methods: Sequence[str], then: Any = None) -> list[Any]:
+        """Return the responses of clones for the held-out rows of splits; see `FitData.fit_and_respond`.
 
-        See `FitData.fit_and_respond`.
+        A function `then` is called with classifier, response and rows, where the classifier was fitted; its results are
+        returned instead.
         """
-        calls = (
-            delayed(_cross_fit)(clone(estimator), self.data, split, methods, self.step(), then) for split in splits
-        )
-        return self.in_parallel(calls, n_jobs=n_jobs)
+        fit, estimator = delayed(_cross_fit), self.owner.estimator
+        return self.in_parallel(fit(clone(estimator), self.data, split, methods, self.step(), then) for split in splits)
 
-    def in_parallel(
-        self, calls: Iterable[Any], *, n_jobs: int | None, n_fits: int = 1, line: str | None = None
-    ) -> list[Any]:
+    def in_parallel(self, calls: Iterable[Any], *, n_fits: int = 1, line: str | None = None) -> list[Any]:
         """Return the results of delayed calls, each of which makes some fits."""
         backend = get_active_backend()[0]
         as_they_come = self.progress.is_on and getattr(backend, "supports_return_generator", False)
-        parallel = Parallel(n_jobs=n_jobs, **({"return_as": "generator"} if as_they_come else {}))
+        parallel = Parallel(n_jobs=self.owner.n_jobs, **({"return_as": "generator"} if as_they_come else {}))
         results = []
         for result in parallel(calls):
             results.append(result)

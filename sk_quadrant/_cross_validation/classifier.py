@@ -485,7 +485,7 @@ class QuadrantMultiLabelClassifierCV(MetaClassifier):
             delayed(fit_path)(start, Cs, fits.data, split, [fits.step() for _ in Cs], prints=prints)
             for start, split in product(starts, splits)
         )
-        found = fits.in_parallel(calls, n_jobs=self.n_jobs, n_fits=len(Cs), line="")
+        found = fits.in_parallel(calls, n_fits=len(Cs), line="")
         return [found[i : i + len(splits)] for i in range(0, len(found), len(splits))]
 
     def _held_out_scores(self, data, splits, start, Cs, paths):

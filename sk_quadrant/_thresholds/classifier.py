@@ -24,9 +24,9 @@ from sk_quadrant._targets.responses import respond
 from sk_quadrant._targets.targets import Targets, one_class_labels
 from sk_quadrant._thresholds.base import ThresholdClassifier
 from sk_quadrant._thresholds.constraints import Constraint
-from sk_quadrant._thresholds.held_out import HeldOut, constant_as_infinite, fixed_thresholds, rows_held_out
+from sk_quadrant._thresholds.held_out import constant_as_infinite, fixed_thresholds, rows_held_out
 from sk_quadrant._thresholds.scoring import Scoring
-from sk_quadrant._thresholds.search import TuningObjective, tune_thresholds
+from sk_quadrant._thresholds.search import tune_thresholds
 from sk_quadrant.metrics.scorers import get_scorer
 
 
@@ -327,8 +327,14 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         encoding = data.encoding
         scoring = Scoring.of(get_scorer(self.scoring), self.scoring, routed.scorer.score, data.targets)
         method = self._check_response_method()
-        rule, constraint = self._rule(), self._constraint()
+        rule = self._rule()
         rule.check(encoding.n_labels)
+        constraint = None if self.constraint is None else Constraint.of(self.constraint, self.confidence)
+        if constraint is not None and not rule.is_plain:
+            raise ValueError(
+                f"constraint={self.constraint!r} is not possible with min_labels, max_labels or rule, which predict "
+                "labels below their threshold or leave out others above it."
+            )
         splits = self._split(data, routed.splitter.split)
         n_fits = 0 if splits[0].train is None else len(splits) + bool(self.refit)
         fits = Fits(self, n_fits, data)
@@ -336,19 +342,38 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
             classifier, scores = self._train(fits, splits, method)
         objective, held_out = scoring.hold_out(data, rows_held_out(splits), scores, rule)
         with verbosity(self.verbose):
-            tuned = self._tune(objective, constraint, held_out, fixed_thresholds(data, splits))
-        if not np.isfinite(tuned["best_score_"]):
+            thresholds, pooled = tune_thresholds(
+                constraint or objective,
+                held_out,
+                fixed=fixed_thresholds(data, splits),
+                shared=self.scope == "shared" or self.rule is not None,
+                min_positives=self.min_positives,
+                max_passes=self.max_passes,
+            )
+        best_score = objective.value(held_out, thresholds)
+        if not np.isfinite(best_score):
             single = one_class_labels(Targets(held_out.targets.astype(np.uint8), held_out.known), encoding.names)
             raise ValueError(
                 f"scoring={self.scoring!r} must give a finite number for some thresholds, got none on the "
                 f"{len(held_out.scores)} held-out rows. Labels with a single class there: {single}."
             )
+        optional: dict[str, Any] = {}
         if constraint is not None:
-            _warn_of_unmet(constraint, tuned["constraint_met_"], encoding)
+            optional["constraint_met_"] = constraint.met(held_out, thresholds, pooled)
+            _warn_of_unmet(constraint, optional["constraint_met_"], encoding)
         if self.store_cv_results:
             number = np.repeat(np.arange(len(splits)), [split.test.size for split in splits])
-            tuned["cv_results_"] = {"scores": scores, "indices": rows_held_out(splits), "split": number}
-        self._publish(fits, classifier, estimator_=classifier, response_method_=method, **tuned)
+            optional["cv_results_"] = {"scores": scores, "indices": rows_held_out(splits), "split": number}
+        self._publish(
+            fits,
+            classifier,
+            estimator_=classifier,
+            response_method_=method,
+            best_threshold_=thresholds,
+            pooled_=pooled,
+            best_score_=best_score,
+            **optional,
+        )
         return self
 
     @in_namespace_of_X
@@ -398,7 +423,7 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
         if splits[0].train is None:
             classifier, *responses = data.fit_and_respond(estimator, splits[0], [method])
         elif self.refit:
-            responses = fits.cross_fit(estimator, splits, [method], n_jobs=self.n_jobs)
+            responses = fits.cross_fit(splits, [method])
             classifier = fits.fit(estimator)
         else:
             classifier, *responses = data.fit_and_respond(clone(estimator), splits[0], [method], fits.step())
@@ -408,32 +433,6 @@ class TunedThresholdMultiLabelClassifierCV(ThresholdClassifier):
             for response, split in zip(responses, splits, strict=True)
         ]
         return classifier, np.concatenate(scores)
-
-    def _constraint(self) -> Constraint | None:
-        if self.constraint is None:
-            return None
-        if not self._rule().is_plain:
-            raise ValueError(
-                f"constraint={self.constraint!r} is not possible with min_labels, max_labels or rule, which predict "
-                "labels below their threshold or leave out others above it."
-            )
-        return Constraint.of(self.constraint, self.confidence)
-
-    def _tune(
-        self, objective: TuningObjective, constraint: Constraint | None, held_out: HeldOut, fixed: FloatArray
-    ) -> dict[str, Any]:
-        """Return the attributes that the search determines."""
-        thresholds, pooled = tune_thresholds(
-            constraint or objective,
-            held_out,
-            fixed=fixed,
-            shared=self.scope == "shared" or self.rule is not None,
-            min_positives=self.min_positives,
-            max_passes=self.max_passes,
-        )
-        best_score = objective.value(held_out, thresholds)
-        met = {} if constraint is None else {"constraint_met_": constraint.met(held_out, thresholds, pooled)}
-        return {"best_threshold_": thresholds, "pooled_": pooled, "best_score_": best_score, **met}
 
 
 def _warn_of_unmet(constraint: Constraint, met: BoolArray, encoding: Encoding) -> None:

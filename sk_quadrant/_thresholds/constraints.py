@@ -10,7 +10,7 @@ fixed in advance; the choice of the best of many thresholds is not taken into ac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,20 +85,17 @@ class Constraint:
 
         Groups that cannot meet a precision are never predicted; groups that cannot meet a recall always are.
         """
-        thresholds = thresholds.copy()
+        thresholds, held_out = thresholds.copy(), _weighted_by_rows(held_out)
         curves = [Curve.of(held_out.labels(group)) for group in groups]
-        scale = _rows_per_weight(held_out)
-        if self.average == "micro" and len(curves) > 1:
-            chosen = self._micro(curves, scale)
-        else:
-            chosen = [self._best(curve, scale) for curve in curves]
+        together = self.average == "micro" and len(curves) > 1
+        chosen = self._micro(curves) if together else [self._best(curve) for curve in curves]
         for group, curve, k in zip(groups, curves, chosen, strict=True):
             thresholds[group] = (np.inf if self.kind == "precision" else -np.inf) if k is None else curve.threshold[k]
         return thresholds
 
     def met(self, held_out: HeldOut, thresholds: FloatArray, pooled: BoolArray) -> BoolArray:
         """Return which labels meet the constraint; labels that share a threshold are counted together."""
-        counts = held_out.counts(held_out.scores > thresholds) * _rows_per_weight(held_out)
+        counts = _weighted_by_rows(held_out).counts(held_out.scores > thresholds)
         together = np.ones_like(pooled) if self.average == "micro" else pooled
         counts[:, together] = counts[:, together].sum(axis=1, keepdims=True)
         return self._keeps(*counts)
@@ -107,17 +104,17 @@ class Constraint:
         total = predicted if self.kind == "precision" else np.full_like(predicted, positive)
         return np.asarray(lower_bound(true_positive, total, self.confidence) >= self.bound)
 
-    def _best(self, curve: Curve, scale: float) -> int | None:
+    def _best(self, curve: Curve) -> int | None:
         """Return the best index on a curve among those that meet the constraint, None if there is none."""
         true_positive, predicted = curve.true_positive, curve.predicted
-        kept = np.flatnonzero(self._keeps(true_positive * scale, predicted * scale, curve.positive * scale))
+        kept = np.flatnonzero(self._keeps(true_positive, predicted, curve.positive))
         if kept.size == 0:
             return None
         if self.kind == "precision":
             return int(kept[-1])
         return int(kept[np.argmax(true_positive[kept] / predicted[kept])])
 
-    def _micro(self, curves: Sequence[Curve], scale: float) -> Sequence[int | None]:
+    def _micro(self, curves: Sequence[Curve]) -> Sequence[int | None]:
         r"""Return the best indices on all curves, counted together.
 
         At the maximum of ``2 TP - q P`` on each curve, the recall is the highest for its number of predictions. The
@@ -131,9 +128,9 @@ class Constraint:
             return [int(np.argmax(curve.gain(price))) for curve in curves]
 
         def keeps(chosen: Sequence[int]) -> bool:
-            found = sum(curve.true_positive[k] for curve, k in zip(curves, chosen, strict=True))
-            total = sum(curve.predicted[k] for curve, k in zip(curves, chosen, strict=True))
-            return bool(self._keeps(np.array([found * scale]), np.array([total * scale]), positive * scale)[0])
+            counts = [(curve.true_positive[k], curve.predicted[k]) for curve, k in zip(curves, chosen, strict=True)]
+            found, total = np.sum(counts, axis=0)
+            return bool(self._keeps(found, total, positive))
 
         kept = [price for price in prices.tolist() if keeps(places(price))]
         if not kept:
@@ -153,7 +150,9 @@ class Constraint:
         return chosen
 
 
-def _rows_per_weight(held_out: HeldOut) -> float:
-    """Return the factor that makes weights sum to the effective number of rows, (sum w)^2 / sum w^2."""
-    weight = held_out.row_weight()
-    return float(weight.sum() / (weight @ weight))
+def _weighted_by_rows(held_out: HeldOut) -> HeldOut:
+    """Return weights that sum to the effective number of rows, (sum w)^2 / sum w^2."""
+    if held_out.weight is None:
+        return held_out
+    of_rows = held_out.row_weight()
+    return replace(held_out, weight=held_out.weight * (of_rows.sum() / (of_rows @ of_rows)))
