@@ -55,16 +55,10 @@ class _MultilabelScorer(_BaseScorer):
             y_true, scores = _one_label(y_true, X, estimator, method.__name__)
         score: float = self._sign * self._score_func(y_true, scores, **{**self._kwargs, **metadata})
         if np.ndim(score) == 0 and np.isnan(score):
-            self._warn_of_nan(y_true, names)
+            single = one_class_labels(LabelArray(y_true, "y_true").targets(), names)
+            message = f"{self!r} is NaN; labels with a single class in these rows: {single}."
+            warnings.warn(message, UndefinedMetricWarning, stacklevel=3)
         return score
-
-    def _warn_of_nan(self, y_true: Any, names: Any) -> None:
-        single = one_class_labels(LabelArray(y_true, "y_true").targets(), names)
-        warnings.warn(
-            f"{self!r} is NaN; labels with a single class in these rows: {single}.",
-            UndefinedMetricWarning,
-            stacklevel=4,
-        )
 
 
 def _reason(estimator: Any, methods: Any) -> AttributeError | None:

@@ -101,3 +101,14 @@ def test_medians_of_sparse_features_are_those_of_dense_ones():
     X = sparse.random(50, 7, density=0.6, random_state=0, format="csr")
     X.data[:5] = 0
     assert_allclose(_feature_grid.typical_row(X), [np.median(X.toarray(), axis=0)])
+
+
+def test_nullable_numbers_have_a_median_and_dates_a_most_frequent_one():
+    """Check a row of a frame with missing numbers, words and dates, each with its type."""
+    pandas = pytest.importorskip("pandas")
+    dates = pandas.to_datetime(["2020-01-02", "2020-01-01", "2020-01-01"])
+    numbers = pandas.array([1, 4, None], dtype="Int64")
+    frame = pandas.DataFrame({"a": numbers, "b": dates, "c": [None, "u", "u"]}, index=[7, 8, 9])
+    row = _feature_grid.typical_row(frame)
+    assert row.iloc[0].tolist() == [2.5, pandas.Timestamp("2020-01-01"), "u"]
+    assert list(row.dtypes[["b", "c"]]) == list(frame.dtypes[["b", "c"]])
