@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from sk_quadrant.losses._base import check_reduction
+
 if TYPE_CHECKING:
     from sk_quadrant.losses._base import Loss
-
-REDUCTIONS = ("mean", "sum", "none")
 
 
 class LossModule(nn.Module):
@@ -69,8 +69,7 @@ class LossModule(nn.Module):
     ) -> None:
         super().__init__()
         self.loss: Loss = _loss_of(loss, parameters)
-        if reduction not in REDUCTIONS:
-            raise ValueError(f"reduction must be one of {REDUCTIONS}, got {reduction!r}.")
+        check_reduction(reduction, type(self).__name__)
         if ignore_index is not None and not isinstance(ignore_index, int | float):
             raise TypeError(f"ignore_index must be a number or None, got {ignore_index!r}.")
         self.reduction, self.ignore_index = reduction, ignore_index

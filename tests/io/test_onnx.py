@@ -355,6 +355,16 @@ def test_calibration_maps_are_converted(method, scope, target, data):
     assert_same(model.fit(X, y), X, atol=1e-12)
 
 
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_log_odds_of_calibrated_probabilities_come_when_they_are_asked_for(target, data):
+    """As decision_function has them."""
+    X, y = data[0], target(data[1])
+    model = CalibratedMultiLabelClassifierCV(QuadrantMultiLabelClassifier(), cv=2).fit(X, y)
+    found = converted(model, X, options={id(model): {"raw_scores": True}})
+    assert_array_equal(found["label"], model.predict(X))
+    assert_allclose(found["scores"], model.decision_function(X), rtol=1e-9, atol=1e-9)
+
+
 def test_calibration_is_converted_in_single_precision(data):
     """The calibrated model may be frozen."""
     X, Y = data

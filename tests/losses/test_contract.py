@@ -9,6 +9,7 @@ import pickle
 import re
 from dataclasses import FrozenInstanceError, dataclass, fields
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -1023,6 +1024,21 @@ def test_no_parameter_takes_anything(loss, name, value, error):
     """Neither an object without a meaning nor NaN is a value of any parameter."""
     with pytest.raises(error, match=f"{loss.__name__}: {name} must be .* got "):
         loss(**{name: value})
+
+
+def test_intervals_of_an_own_loss_are_checked():
+    """A user declares them as the package does, and which parameter may have one value for each label."""
+
+    @dataclass(frozen=True)
+    class Scaled(Brier):
+        intervals: ClassVar = {"scale": "(0, 2]"}
+        one_for_each_label = "scale"
+
+    assert Scaled(2).scale == 2
+    assert Scaled([1, 2]).scale == (1.0, 2.0)
+    for value in (0, [1, 3]):
+        with pytest.raises(ValueError, match=r"Scaled: scale must be a real number in \(0, 2\], or .* got "):
+            Scaled(value)
 
 
 @pytest.mark.parametrize(
