@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial, reduce
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -454,8 +454,8 @@ class CalibratedMultiLabelClassifierCV(MetaClassifier):
 
     def _positive_proba(self, X):
         check_is_fitted(self)
-        total = reduce(np.add, (pair.predict_proba(X) for pair in self.calibrated_classifiers_))
-        return total / len(self.calibrated_classifiers_)
+        pairs = self.calibrated_classifiers_
+        return sum(pair.predict_proba(X) for pair in pairs) / len(pairs)
 
 
 def _strictly_inside(proba):

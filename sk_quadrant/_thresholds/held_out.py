@@ -62,10 +62,6 @@ class HeldOut:
             has_influence &= True if part is None else part.reshape(len(part), -1).any(axis=1)
         return self if has_influence.all() else self.rows(has_influence)
 
-    def n_positives(self) -> IndexArray:
-        """Return the number of positives of each label with a score above -inf, of shape (n_labels,)."""
-        return np.asarray(np.count_nonzero(self.targets & (self.scores > -np.inf), axis=0))
-
     def is_known(self) -> BoolArray:
         """Return which labels are known, of shape (n_samples, n_labels)."""
         return np.ones_like(self.targets) if self.known is None else self.known

@@ -107,7 +107,8 @@ class CountMetric:
             positive = held_out.targets.sum(axis=1)
             values = [self.of_counts(found, predicted, positive) for found, predicted in (before, after)]
             return np.asarray(((values[1] - values[0]) * self.shares(held_out))[order])
-        hits, mass = ((after - before) * (1.0 if held_out.weight is None else held_out.weight))[:, np.newaxis, order]
+        change = after - before if held_out.weight is None else (after - before) * held_out.weight
+        hits, mass = change[:, np.newaxis, order]
         return np.asarray(self.gains(self.counts(held_out, out), hits, mass)[0])
 
     def gains_of_labels(

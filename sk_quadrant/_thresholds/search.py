@@ -278,7 +278,7 @@ def tune_thresholds(
     """
     tuned = np.flatnonzero(np.isnan(fixed))
     start = np.where(np.isnan(fixed), np.inf, fixed)
-    n_positives = held_out.n_positives()
+    n_positives = np.count_nonzero(held_out.targets & (held_out.scores > -np.inf), axis=0)  # that can be predicted
     pool = tuned if shared else tuned[n_positives[tuned] < min_positives]
     groups = [] if shared else [np.array([label]) for label in np.setdiff1d(tuned, pool)]
     if pool.size and (shared or n_positives[pool].sum() >= min_positives):

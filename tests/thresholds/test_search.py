@@ -235,8 +235,10 @@ def test_the_higher_of_equally_good_thresholds_is_taken():
 def test_scores_of_minus_infinity_are_never_predicted_nor_counted():
     """The label has one positive that a threshold can reach."""
     held_out = HeldOut(np.array([[-np.inf], [0.0], [1.0]]), np.array([[True], [False], [True]]))
-    assert held_out.n_positives() == [1]
-    assert tune("f1_macro", held_out)[0] == [0.5]
+    thresholds, pooled = tune("f1_macro", held_out, min_positives=2)
+    assert thresholds == [0.5]
+    assert pooled == [True]
+    assert not tune("f1_macro", held_out, min_positives=1)[1]
 
 
 @pytest.mark.parametrize(
