@@ -89,7 +89,7 @@ class BCEWithLogits(LabelwiseLoss):
 
     def per_label(self, scores: Tensor, targets: Tensor) -> Tensor:
         weight = self._values_of("pos_weight", scores)
-        if isinstance(weight, Real) and weight == 1:
+        if self.pos_weight == 1:
             if reuse(scores) is None:
                 mixture: Tensor = softplus(scores).lerp(softplus(-scores), targets)
                 return mixture
@@ -104,7 +104,7 @@ class BCEWithLogits(LabelwiseLoss):
     def per_label_gradient(self, scores: Tensor, targets: Tensor) -> Tensor:
         # needs no logarithm
         weight, probabilities = self._values_of("pos_weight", scores), scores.sigmoid()
-        if isinstance(weight, Real) and weight == 1:
+        if self.pos_weight == 1:
             return probabilities.sub_(targets) if reuse(scores) is not None else probabilities - targets
         slope: Tensor = (1 - targets) * probabilities - (weight * targets) * (1 - probabilities)
         return slope
@@ -112,4 +112,4 @@ class BCEWithLogits(LabelwiseLoss):
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
         weight, probabilities = self._values_of("pos_weight", scores), scores.sigmoid()
         variance = probabilities.addcmul(probabilities, probabilities, value=-1)
-        return variance if isinstance(weight, Real) and weight == 1 else (1 + (weight - 1) * targets) * variance
+        return variance if self.pos_weight == 1 else (1 + (weight - 1) * targets) * variance

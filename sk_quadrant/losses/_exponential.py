@@ -55,14 +55,10 @@ class Exponential(LabelwiseLoss):
         return self.per_label_and_gradient(scores, targets)[0]
 
     def per_label_and_gradient(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        present, absent = self._terms(scores, targets)
+        # scores of 0 where their factor is 0: 0 * inf is NaN
+        present = targets * (-scores.masked_fill(targets == 0, 0)).exp()
+        absent = (1 - targets) * scores.masked_fill(targets == 1, 0).exp()
         return present + absent, absent - present
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
         return self.per_label(scores, targets)  # (exp(s))'' = exp(s)
-
-    @staticmethod
-    def _terms(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the terms of present and of absent labels, of score 0 where their factor is 0: 0 * inf is NaN."""
-        present = targets * (-scores.masked_fill(targets == 0, 0)).exp()
-        return present, (1 - targets) * scores.masked_fill(targets == 1, 0).exp()

@@ -83,8 +83,7 @@ class Focal(MixtureLoss):
     @property
     def link(self) -> FocalLink:
         """Link of the focal loss."""
-        alpha = 0.5 if self.alpha is None else self.alpha
-        return FocalLink(gamma=self.gamma, alpha=tuple(alpha) if isinstance(alpha, Sequence) else alpha)
+        return FocalLink(gamma=self.gamma, alpha=0.5 if self.alpha is None else self.alpha)
 
     def present_and_absent(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         from sk_quadrant.losses._focusing import focal_term, surprises

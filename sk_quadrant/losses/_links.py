@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -142,7 +142,7 @@ class LogitLink(Link):
     """
 
     slope: float = 1.0
-    center: float | tuple[float, ...] = 0.0
+    center: float | Sequence[float] = 0.0
 
     def _link(self, p: Any) -> Any:
         return logit(p) / self.slope + like(self.center, p)
@@ -314,7 +314,7 @@ class FocalLink(LogOddsLink):
     """
 
     gamma: float = 2.0
-    alpha: float | tuple[float, ...] = 0.5
+    alpha: float | Sequence[float] = 0.5
 
     def log_odds(self, s: Any) -> Any:
         log1p, alpha = namespace(s).log1p, np.asarray(self.alpha)
@@ -444,7 +444,7 @@ class NegativeTolerantLink(LogOddsLink):
     """
 
     scale: float = 2.0
-    shift: float | tuple[float, ...] = 0.0
+    shift: float | Sequence[float] = 0.0
 
     def log_odds(self, s: Any) -> Any:
         u = s - like(self.shift, s)

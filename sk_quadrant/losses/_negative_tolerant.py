@@ -73,8 +73,7 @@ class NegativeTolerant(MixtureLoss):
     @property
     def link(self) -> NegativeTolerantLink:
         """Link of the negative-tolerant loss."""
-        shift = self.shift
-        return NegativeTolerantLink(self.scale, tuple(shift) if isinstance(shift, Sequence) else shift)
+        return NegativeTolerantLink(scale=self.scale, shift=self.shift)
 
     def present_and_absent(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         u = scores - self._values_of("shift", scores)
