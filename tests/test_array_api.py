@@ -160,17 +160,17 @@ def test_features_of_pytorch_are_not_copied_through_numpy(params, data, monkeypa
 
 def test_full_batch_solver_works_on_the_memory_of_the_tensor(data, monkeypatch):
     """The tensor that the solver is given shares its memory with X."""
-    from sk_quadrant._solvers.full_batch import net
+    from sk_quadrant._solvers.full_batch import fit
 
     X, Y, _ = data
     X, seen = torch.as_tensor(X, dtype=torch.float32), []
-    minimize = net.minimize
+    minimize = fit.minimize
 
     def spy(rows, *args, **kwargs):
         seen.append(rows.X.data_ptr())
         return minimize(rows, *args, **kwargs)
 
-    monkeypatch.setattr(net, "minimize", spy)
+    monkeypatch.setattr(fit, "minimize", spy)
     with config_context(array_api_dispatch=True):
         classifier().fit(X, torch.as_tensor(Y))
 
