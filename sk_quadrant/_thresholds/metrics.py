@@ -112,13 +112,20 @@ class CountMetric:
         return np.asarray(self.gains(self.counts(held_out, out), hits, mass)[0])
 
     def gains_of_labels(
-        self, held_out: HeldOut, out: BoolArray, into: BoolArray, labels: IndexArray, rows: IndexArray
-    ) -> FloatArray:
-        """Return the gain of each of some rows that changes its label set, in some labels, for units of labels."""
-        part = held_out.rows(rows).labels(labels)
-        mass = (into[rows][:, labels] - out[rows][:, labels].astype(np.float64)) * part.mass()
-        gains = self.gains(self.counts(held_out, out)[:, labels], (mass * part.targets).T, mass.T)
-        return np.asarray(gains.sum(axis=0))
+        self, held_out: HeldOut, out: BoolArray, into: BoolArray, order: IndexArray, label: int
+    ) -> Iterator[tuple[IndexArray, FloatArray]]:
+        """Yield rows, in their order, and the gains when a label enters their label sets, for units of labels.
+
+        The label itself comes first, with all rows; others leave the sets of few rows.
+        """
+        counts, others = self.counts(held_out, out), np.delete(np.arange(held_out.n_labels), label)
+        moved = order[(out != into)[:, others].any(axis=1)[order]]
+        own, rest = held_out.labels([label]).rows(order), held_out.rows(moved).labels(others)
+        for part, rows, labels in ((own, order, np.array([label])), (rest, moved, others)):
+            entries = np.ix_(rows, labels)
+            mass = (into[entries] - out[entries].astype(np.float64)) * part.mass()
+            gains = self.gains(counts[:, labels], (mass * part.targets).T, mass.T)
+            yield rows, gains.sum(axis=0)
 
     def best_of_group(self, group: HeldOut, counts: FloatArray, shares: FloatArray) -> float:
         """Return the best threshold of a group of labels.

@@ -133,18 +133,13 @@ class _State:
     def _best_of_label(self, label: int) -> float:
         """Return the best threshold of a label, given those of the others."""
         level = self._entry_level(label)
-        out, into = self.sets_at(label, np.inf), self.sets_at(label, -np.inf)
+        sets = self.sets_at(label, np.inf), self.sets_at(label, -np.inf)
         order = np.argsort(-level)
-        if self.metric.unit != "label":
-            gains = self.metric.gains_of_rows(self.held_out, out, into, order)
-            return best_threshold(level, level, [(level[order], gains)])
-        others = np.delete(np.arange(self.held_out.n_labels), label)
-        moved = order[(out != into)[order][:, others].any(axis=1)]  # often few
-        parts = [(np.array([label]), order), (others, moved)]
-        steps = [
-            (level[rows], self.metric.gains_of_labels(self.held_out, out, into, labels, rows)) for labels, rows in parts
-        ]
-        return best_threshold(level, level, steps)
+        if self.metric.unit == "label":
+            found = self.metric.gains_of_labels(self.held_out, *sets, order, label)
+        else:
+            found = [(order, self.metric.gains_of_rows(self.held_out, *sets, order))]
+        return best_threshold(level, level, [(level[rows], gains) for rows, gains in found])
 
     def _entry_level(self, label: int) -> FloatArray:
         """Return the threshold below which a label enters the set of each row, given the thresholds of the others."""
