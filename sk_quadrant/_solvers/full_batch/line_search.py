@@ -103,7 +103,7 @@ def search(bracket: Bracket, pending: Tensor, evaluate: Evaluate, *, per_label: 
         labels = pending.nonzero()[:, 0] if per_label and bracket.trials else None
         values, slopes = evaluate(bracket.step.where(pending, 0.0), labels)
         pending = bracket.update(pending, values, slopes)
-    if values[pending].isnan().any():
+    if pending.any() and values[pending].isnan().any():
         raise FloatingPointError("the loss became NaN, also after the shortest steps")
     return pending
 
