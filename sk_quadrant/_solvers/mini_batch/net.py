@@ -172,7 +172,8 @@ class MultiLabelNet(LabelNet):
 
     def _mean_loss(self, batches: Batches, *, training: bool) -> float:
         """Go through all batches once, with steps if training; return the mean loss over rows, each before its step."""
-        self._set_training(training)
+        if self.is_own:  # models of the package compute the same in both modes
+            self._set_training(training)
         exchange, compute = batches.data.exchange, partial(self._train if training else self._evaluate, batches)
         return (compute() if exchange is None else exchange.sum_losses(compute)) / len(batches.data)
 

@@ -213,11 +213,13 @@ class AnalyticSteps:
             Learning rate of each batch.
         """
         loss_gradient, penalty, hidden, last = self.loss.gradient, self.penalty, self.hidden, self.layers[-1]
-        has_unused_ones = chunk.has_ones and not last.has_bias
+        exchange, step, has_unused_ones = self.exchange, self.step, chunk.has_ones and not last.has_bias
         steps = zip(chunk.views, chunk.counts, rates, strict=True)
         for (x, scores, targets, mask, label_weight, row_weight), n_rows, rate in steps:
             x = x[:, :-1] if has_unused_ones else x
-            x, tape = self._forward_hidden(x) if hidden else (x, None)
+            tape = None
+            if hidden:
+                x, tape = self._forward_hidden(x)
             last.forward(x, scores)
             gradient = loss_gradient(scores, targets, mask, label_weight)
             if row_weight is not None:
@@ -225,12 +227,12 @@ class AnalyticSteps:
             last.backward(x, gradient, 1 / n_rows)
             if tape:
                 self._backward_hidden(gradient @ last.weight.T, tape, 1 / n_rows)
-            if self.exchange is not None:
-                self.exchange.sum_gradients()
+            if exchange is not None:
+                exchange.sum_gradients()
             if penalty:
                 for weight, weight_gradient in self.weights:
                     weight_gradient.add_(weight, alpha=penalty)
-            self.step(rate)
+            step(rate)
         return chunk.total_loss(self.loss)
 
     def _forward_hidden(self, x: Any) -> tuple[Tensor, list[tuple[Any, ...]]]:
