@@ -118,8 +118,3 @@ def split_targets(y: Any) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor 
     if isinstance(y, Tensor):
         return y, None, None, None
     return y["targets"], y.get("mask"), y.get("label_weight"), y.get("row_weight")
-
-
-def without_ones(features: Any) -> Any:
-    """Return features without the column of ones of dense batches."""
-    return features[:, :-1] if isinstance(features, Tensor) else features

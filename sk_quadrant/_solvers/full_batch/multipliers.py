@@ -173,14 +173,17 @@ class Iterate(NamedTuple):
     kappa: Tensor
 
     @classmethod
-    def start(cls, rows: HingeRows, weights: Tensor, intercept: Tensor, length: float, *, cold: bool) -> Iterate:
-        """Return the state at some weights, given the mean squared length of the centred rows.
+    def start(cls, rows: HingeRows, space: Space, theta: Tensor, constant: Tensor, length: float) -> Iterate:
+        """Return the iterate at some parameters, given constant labels and the mean squared length of the centred rows.
 
-        The dual variables are 0 at weights of zero, and elsewhere those that belong to the margins; those of a hinge
-        close to its corner are unknown.
+        At weights of zero other labels have zero intercepts, and the dual variables are 0. Elsewhere these are those
+        that belong to the margins; those of a hinge close to its corner are unknown.
         """
-        unit = rows.unit(length)
-        if cold:
+        coef, shift = space.split(theta)
+        weights, unit = coef.to(rows.signs.dtype, copy=True), rows.unit(length)
+        intercept = weights.new_zeros(len(weights)) if shift is None else shift.to(weights.dtype)
+        if not weights.any():
+            intercept = intercept.where(constant, 0.0)
             return cls(weights, intercept, torch.zeros_like(rows.signs), (FIRST * unit).clamp(max=START))
         shortfall = 1 - rows.signs * (rows.scores(weights) + intercept[:, None])
         if rows.quadratic:

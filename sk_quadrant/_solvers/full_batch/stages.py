@@ -183,11 +183,12 @@ class Minimization:
         state: Iterate | None = None
         for design in self._in_growing_precision():
             block = replace(cast("Block", objective.rows), design=design)
-            rows = HingeRows.of(block, objective.loss, 1 / objective.penalty)
+            rows, constant = HingeRows.of(block, objective.loss, 1 / objective.penalty), objective.constant_labels
+            at = Iterate.start(rows, space, self.theta, constant, length) if state is None else state.to(design.dtype)
             minimizer = MultiplierMinimizer(
                 rows,
-                self._start_of_multipliers(rows, length) if state is None else state.to(design.dtype),
-                objective.constant_labels,
+                at,
+                constant,
                 space=space,
                 length=length,
                 limits=self._limits(labels),
@@ -206,15 +207,6 @@ class Minimization:
         last = self.shared.designs[-1]
         if last.dtype == torch.float32 and last.device.type != "mps":
             yield last.to(torch.float64)
-
-    def _start_of_multipliers(self, rows: HingeRows, length: float) -> Iterate:
-        """Return the first iterate: at zero intercepts if weights are zero, but for constant labels."""
-        weights, shift = self.objective.space.split(self.theta)
-        cold = not weights.any()
-        intercept = weights.new_zeros(len(weights)) if shift is None else shift
-        intercept = intercept.where(self.objective.constant_labels, 0.0) if cold else intercept
-        dtype = rows.design.dtype
-        return Iterate.start(rows, weights.to(dtype, copy=True), intercept.to(dtype), length, cold=cold)
 
     def _suits_row_span(self) -> bool:
         """Whether the span of the rows contains the optimum and the start, and is faster."""
