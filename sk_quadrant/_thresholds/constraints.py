@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import beta
 
 from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray
 from sk_quadrant._thresholds.curves import Curve
-from sk_quadrant._thresholds.held_out import HeldOut
+
+if TYPE_CHECKING:
+    from sk_quadrant._thresholds.held_out import HeldOut
 
 CONSTRAINED = ("precision", "recall")
 N_HALVINGS = 30

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sk_quadrant._arrays import FloatArray
-from sk_quadrant._thresholds.held_out import HeldOut
+
+if TYPE_CHECKING:
+    from sk_quadrant._thresholds.held_out import HeldOut
 
 ROUNDING = 8 * np.finfo(np.float64).eps  # relative to the sum of absolute terms: smaller differences are rounding
 

@@ -22,14 +22,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sk_quadrant._arrays import BoolArray, FloatArray, IndexArray, row_blocks
 from sk_quadrant._thresholds.curves import Curve, best_threshold
-from sk_quadrant._thresholds.held_out import HeldOut
+
+if TYPE_CHECKING:
+    from sk_quadrant._thresholds.held_out import HeldOut
 
 ENTRIES_AT_ONCE = 2**17  # the temporaries of a block stay small
 

@@ -14,7 +14,7 @@ from sk_quadrant._targets.label_names import column_names
 from sk_quadrant._targets.label_values import read_label_values
 from sk_quadrant._targets.reading import LabelArray
 from sk_quadrant._targets.scored import ScoredTargets, check_ranked_targets
-from sk_quadrant.metrics._ranking import RANKING, n_places
+from sk_quadrant.metrics._averaging import RANKING, n_places
 
 _CONSTRAINTS = {**RANKING, "propensities": ["array-like"], "normalize": ["boolean"]}
 

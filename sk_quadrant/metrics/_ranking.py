@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.utils._param_validation import Interval, Options
+from sklearn.utils._param_validation import Options
 
 from sk_quadrant._parameters import validate_params
 from sk_quadrant._targets.scored import ScoredTargets, check_ranked_targets
-from sk_quadrant.metrics._averaging import INPUTS
-
-RANKING = {**INPUTS, "y_score": ["array-like"], "k": [Interval(Integral, 1, None, closed="left")]}
+from sk_quadrant.metrics._averaging import RANKING, n_places
 
 
 @validate_params(RANKING)
@@ -160,11 +158,6 @@ def recall_at_k_score(
         )
         return np.nan
     return float(np.average(np.nan_to_num(recall), weights=weight))
-
-
-def n_places(inputs: ScoredTargets, k: int) -> NDArray[np.int64]:
-    """Return the number of labels among the first k of each row, at least 1."""
-    return np.asarray(np.clip(np.count_nonzero(inputs.known, axis=1), 1, k))
 
 
 def _top_hits(inputs: ScoredTargets, k: int) -> NDArray[np.float64]:
