@@ -144,8 +144,6 @@ class ScoreLosses(NamedTuple):
 class RowSpanMinimizer(LabelMinimizer):
     """A minimisation in the span of the rows; see `LabelMinimizer`. Its objectives are times C.
 
-    Labels that have converged stay, with steps of 0: to drop them takes longer.
-
     Parameters
     ----------
     span : RowSpan
@@ -166,6 +164,7 @@ class RowSpanMinimizer(LabelMinimizer):
     solution : Point
     """
 
+    BY_LABEL = ("losses", "point", "values", "gradients", "gram", "kappa", "steps", "changes", "scale")
     solution: Point
 
     def __init__(
@@ -203,6 +202,7 @@ class RowSpanMinimizer(LabelMinimizer):
         values, residuals = self.losses.evaluate(scores)
         curvature = self.losses.curvature(scores).sum(dim=1).double()  # with respect to the intercepts
         self.kappa = torch.zeros_like(start) if intercept is None else curvature.clamp(min=1e-30).rsqrt()
+        self.intercept_scale = self.kappa  # of all labels
         return Point(zeros, scores, start, torch.zeros_like(start), residuals), values
 
     def _continue(self, start: Point) -> tuple[Point, Tensor]:
@@ -248,6 +248,7 @@ class RowSpanMinimizer(LabelMinimizer):
             self._finish(close & self._is_certain(self.gram[:, latest, latest] / 2))
             if self.done.all():
                 break
+            coefficients, slope = self._drop_finished(coefficients, slope)
             self._step(coefficients, slope)
             self.trace.n_iter = iteration
             self._accept(self.point)
@@ -358,7 +359,7 @@ class RowSpanMinimizer(LabelMinimizer):
     def squared_norm(self, residuals: Tensor) -> Tensor:
         """Return the squared norm of the part of the gradient that residuals make up, (n_groups,)."""
         b = residuals.to(self.solution.rows.dtype)
-        intercept = self.kappa * b.sum(dim=1, dtype=torch.float64)
+        intercept = self.intercept_scale * b.sum(dim=1, dtype=torch.float64)
         return self.grouped(inner(b, self.span.scores(self.span.combination(b))) + intercept**2)
 
 
