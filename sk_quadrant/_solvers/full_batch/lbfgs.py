@@ -34,17 +34,17 @@ from torch import Tensor
 
 from sk_quadrant._solvers.full_batch.line_search import Bracket, search
 from sk_quadrant._solvers.full_batch.minimizer import SEPARABLE, LabelMinimizer, Limits
-from sk_quadrant._solvers.full_batch.newton import LabelHessian
-from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
 from sk_quadrant._solvers.full_batch.objective import Evaluation
-from sk_quadrant._solvers.full_batch.preconditioner import SharedHessian
 from sk_quadrant._solvers.tensors import take_labels
 
 if TYPE_CHECKING:
+    from sk_quadrant._solvers.full_batch.newton import LabelHessian
+    from sk_quadrant._solvers.full_batch.normal_equations import NormalEquations
     from sk_quadrant._solvers.full_batch.objective import Objective
+    from sk_quadrant._solvers.full_batch.preconditioner import SharedHessian
     from sk_quadrant._solvers.full_batch.shard import Curvature
 
-HessianApproximation: TypeAlias = SharedHessian | LabelHessian | NormalEquations
+HessianApproximation: TypeAlias = "SharedHessian | LabelHessian | NormalEquations"
 
 SMALL = 0.1  # share of the objective at the start below which the loss may be flat
 FALL = 0.5  # share of its slope that a last step may leave

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.preconditioner import without_flat
-
 if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.objective import Evaluation, Objective
     from sk_quadrant._solvers.full_batch.shard import Curvature
@@ -91,3 +89,11 @@ class CholeskyPreconditioner(NamedTuple):
         """Return the inverse Hessian times the gradient, (n_labels, n_columns)."""
         scaled = (gradient.double() * self.scale)[:, :, None]
         return (torch.cholesky_solve(scaled, self.factor)[:, :, 0] * self.scale).to(gradient.dtype)
+
+
+def without_flat(curvature: Tensor) -> Tensor:
+    """Replace curvatures of zero by the label's largest finite one: a piecewise linear loss may have none."""
+    if bool((curvature > 0).all()):
+        return curvature
+    largest = curvature.where(curvature.isfinite(), 0.0).amax(dim=1, keepdim=True)
+    return curvature.where(curvature > 0, largest.where(largest > 0, 1.0))

@@ -20,12 +20,39 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sk_quadrant._solvers.full_batch.shard import EvaluationPoint
-
 if TYPE_CHECKING:
     from sk_quadrant._solvers.full_batch.shard import BlockSums, Curvature, LossSums
     from sk_quadrant._solvers.full_batch.space import Space
     from sk_quadrant.losses import Loss
+
+
+class EvaluationPoint(NamedTuple):
+    """A loss, the parameters of the scores ``X @ coef.T + shift``, and which derivatives are needed.
+
+    Attributes
+    ----------
+    loss : Loss
+    coef : Tensor of shape (n_labels, n_features)
+        Weights of the raw features.
+    shift : Tensor of shape (n_labels,) or None
+    curvature : {"mean", "diagonal"} or None
+        "mean" sums second derivatives per label, "diagonal" also their products with squared features.
+    constant : bool
+        Whether the weights are known to be zero.
+    centred : bool
+        Whether squares will be centred, which needs `LossSums.firsts`.
+    """
+
+    loss: Loss
+    coef: Tensor
+    shift: Tensor | None
+    curvature: Curvature = None
+    constant: bool = False
+    centred: bool = False
+
+    def to(self, device: torch.device) -> EvaluationPoint:
+        """Return the same on a device."""
+        return self._replace(coef=self.coef.to(device), shift=None if self.shift is None else self.shift.to(device))
 
 
 class Evaluation(NamedTuple):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from sk_quadrant._solvers.full_batch.newton import without_flat
 from sk_quadrant._solvers.full_batch.shard import Shard
 
 if TYPE_CHECKING:
@@ -135,11 +136,3 @@ class SharedPreconditioner:
             rotated = (scaled[:, :d] @ Q / stiffness).where(stiffness > 0, 0.0)
             scaled[:, :d] = rotated @ Q.T
         return scaled.mul_(self.scale)
-
-
-def without_flat(curvature: Tensor) -> Tensor:
-    """Replace curvatures of zero by the label's largest finite one: a piecewise linear loss may have none."""
-    if bool((curvature > 0).all()):
-        return curvature
-    largest = curvature.where(curvature.isfinite(), 0.0).amax(dim=1, keepdim=True)
-    return curvature.where(curvature > 0, largest.where(largest > 0, 1.0))

@@ -24,41 +24,13 @@ from sk_quadrant.losses.weighting import split_weight, weighted
 if TYPE_CHECKING:
     from sk_quadrant._rows.training import TrainingRows
     from sk_quadrant._solvers.full_batch.design import DenseDesign, Design
+    from sk_quadrant._solvers.full_batch.objective import EvaluationPoint
     from sk_quadrant.losses import Loss
 
 SumTensors: TypeAlias = tuple[Any, ...]  # tensors, or None
 ShardMethod: TypeAlias = Callable[..., SumTensors]
 Curvature = Literal["mean", "diagonal"] | None
 REMEMBERED = 2  # a line search alternates between the labels of a block and some of them
-
-
-class EvaluationPoint(NamedTuple):
-    """A loss, the parameters of the scores ``X @ coef.T + shift``, and which derivatives are needed.
-
-    Attributes
-    ----------
-    loss : Loss
-    coef : Tensor of shape (n_labels, n_features)
-        Weights of the raw features.
-    shift : Tensor of shape (n_labels,) or None
-    curvature : {"mean", "diagonal"} or None
-        "mean" sums second derivatives per label, "diagonal" also their products with squared features.
-    constant : bool
-        Whether the weights are known to be zero.
-    centred : bool
-        Whether squares will be centred, which needs `LossSums.firsts`.
-    """
-
-    loss: Loss
-    coef: Tensor
-    shift: Tensor | None
-    curvature: Curvature = None
-    constant: bool = False
-    centred: bool = False
-
-    def to(self, device: torch.device) -> EvaluationPoint:
-        """Return the same on a device."""
-        return self._replace(coef=self.coef.to(device), shift=None if self.shift is None else self.shift.to(device))
 
 
 class LossSums(NamedTuple):
@@ -369,7 +341,7 @@ def sum_over(shards: Iterable[Shard], method: ShardMethod, arguments: Iterable[A
 def _shard_sums(shard: Shard, method: ShardMethod, arguments: Iterable[Any]) -> SumTensors:
     """Return the sums of a shard, computed on its device, on the CPU."""
     device = shard.design.device
-    moved = (part.to(device) if isinstance(part, Tensor | EvaluationPoint) else part for part in arguments)
+    moved = (part.to(device) if hasattr(part, "to") else part for part in arguments)
     return tuple(None if part is None else part.cpu() for part in method(shard, *moved))
 
 

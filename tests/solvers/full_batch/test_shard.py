@@ -6,7 +6,8 @@ import torch
 from numpy.testing import assert_allclose
 
 from sk_quadrant._solvers.full_batch.design import design_of
-from sk_quadrant._solvers.full_batch.shard import Block, BlockTargets, EvaluationPoint
+from sk_quadrant._solvers.full_batch.objective import EvaluationPoint
+from sk_quadrant._solvers.full_batch.shard import Block, BlockTargets
 from sk_quadrant.losses import LOSSES, BCEWithLogits
 
 LABELWISE = [name for name, loss in LOSSES.items() if loss.labelwise]
