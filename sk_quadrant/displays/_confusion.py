@@ -23,6 +23,7 @@ PARTS = ("matrix", "table")
 COLUMNS = ("precision", "recall", "f1", "support")
 CELL_INCHES = 0.36
 LETTER_INCHES = 0.08  # of the small size of ticks
+LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
 DIAGONAL = "0.88"
 
 
@@ -307,8 +308,9 @@ class LabelConfusionDisplay(LabelDisplay):
         )
         matrix.im_.set_data(confusions)
         self.im_, self.text_ = matrix.im_, matrix.text_
+        dark = (matrix.im_.to_rgba(confusions)[..., :3] @ LUMINANCE < 0.45) & ~hidden
         for place, word in [] if words is None else np.ndenumerate(words):
-            matrix.text_[place].set_text(word)
+            matrix.text_[place].set(text=word, color="white" if dark[place] else "black")
         ax.set_facecolor(DIAGONAL)
         ax.set_xlabel("predicted label")
         ax.tick_params(labelsize="small")
