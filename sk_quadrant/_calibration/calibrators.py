@@ -80,6 +80,7 @@ class LogOdds:
         """Choose the range for held-out probabilities of any shape."""
         smallest = proba.min(initial=0.5, where=proba > 0)
         smallest_rest = (1 - proba).min(initial=0.5, where=proba < 1)
+        # 1 - eps / 4 rounds to 1, whose log-odds are infinite
         epsilon = float(np.finfo(np.float64).eps)
         return cls(max(smallest / 2, epsilon), 1 - max(smallest_rest / 2, epsilon))
 

@@ -63,10 +63,13 @@ def _fit_block(labels: CalibrationSet, fit_intercept: bool) -> tuple[FloatArray,
     spread = np.sqrt(column_sums(weight, z**2) / total)
     constant = spread <= 1e-14  # rounding errors of equal scores, which are at most 1
     stretch = np.where(constant, 0.0, 1 / np.where(constant, 1.0, spread))
+    # t_- and t_+; soft targets are in between
     low, high = 1 / (n_negative + 2), (n_positive + 1) / (n_positive + 2)
+    # logit of (N_+ + 1) / (N + 2), as in Lin et al. (2007)
     start = np.log((n_positive + 1) / (n_negative + 1)) if fit_intercept else np.zeros(labels.n_labels)
     slope, intercept = _minimize(z * stretch, low + labels.targets * (high - low), weight, start, fit_intercept)
     steepness = stretch * (slope if fit_intercept else np.maximum(slope, FLATTEST))
+    # u = a k (score / peak - c) + b as a function of the score
     return steepness / peak, intercept - steepness * center
 
 
@@ -86,9 +89,11 @@ def _minimize(
         step = _newton_step(now[1:3], now[3:])
         decrease = -(now[1:3] * step).sum(axis=0)  # g' H^-1 g, twice the decrease of the quadratic model
         if np.all(decrease <= 1e-14 * total):
+            # so close to the minimum the full step needs no line search
             return point + step
         for _ in range(MAX_HALVINGS):
             trial = evaluate(point + step)
+            # a change of the loss within its rounding error is no rise
             worse = trial[0] > now[0] + 1e-14 * np.abs(now[0])
             if not worse.any():
                 break
@@ -105,6 +110,7 @@ def _sums(
     small = np.exp(-np.abs(u))  # never overflows; log(1 + exp(u)) = max(u, 0) + log1p(small)
     share = 1 / (1 + small)
     loss = np.log1p(small) + np.maximum(u, 0) - targets * u
+    # p = 1 / (1 + e^-u) for u >= 0, e^u / (1 + e^u) for u < 0
     residual = weight * (np.where(u >= 0, share, small * share) - targets)
     curvature = weight * small * share**2  # p (1 - p) without cancellation
     pairs = ((weight, loss), (residual, z), (residual, 1.0), (curvature * z, z), (curvature, z), (curvature, 1.0))
@@ -121,6 +127,7 @@ def _newton_step(gradient: FloatArray, hessian: FloatArray) -> FloatArray:
     cannot be separated, and the slope is not changed.
     """
     h00, h01, h11 = hessian
+    # a label without weight has H = 0 and g = 0: no step
     h11 = np.where(h11 > 0, h11, 1.0)
     schur = h00 - h01**2 / h11
     solvable = schur > 1e-14 * h00

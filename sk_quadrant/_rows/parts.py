@@ -147,6 +147,7 @@ class Schema:
             dtype=np.result_type(*(part.dtype for part in parts)),
             is_sparse=parts[0].is_sparse,
             is_soft=any(part.is_soft for part in parts),
+            # one number for exclusive classes: a known class makes every label known
             observed=np.broadcast_to(counts.sum(axis=-1) > 0, encoding.n_labels),
             n_rows=sum(sizes),
             largest=max(sizes),
@@ -215,6 +216,7 @@ def _merge_labels(parts: Sequence[Summary]) -> tuple[Encoding, NDArray[np.float6
         )
     counts = np.zeros(len(merged.classes))
     for part, encoding in zip(parts, encodings, strict=True):
+        # a part may have some of the classes only
         np.add.at(counts, np.searchsorted(merged.classes, encoding.classes), part.counts)
     if merged.n_labels > 1:  # classes, whose column has a name of no label
         return merged, counts

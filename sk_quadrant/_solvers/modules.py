@@ -71,7 +71,9 @@ class Activation:
 
 ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(lambda inputs: inputs, lambda gradient, _, __: gradient),
+    # the derivative is 1 where the output is positive, 0 elsewhere and at the kink, as in PyTorch
     "relu": Activation(torch.relu, lambda gradient, _, outputs: gradient * (outputs > 0)),
+    # (tanh x)' = 1 - tanh(x)^2
     "tanh": Activation(torch.tanh, lambda gradient, _, outputs: gradient * (1 - outputs * outputs)),
     "gelu": Activation(gelu, lambda gradient, inputs, _: torch.ops.aten.gelu_backward(gradient, inputs)),
 }

@@ -79,6 +79,7 @@ def stratified_parts(is_positive: Any, n_train: int, n_test: int, random_state: 
     random_state : int, RandomState instance or None
     """
     n_rows = is_positive.shape[0]
+    # 0 for training, 1 for test, 2 for neither; places are those of rows sorted by stratum
     part_of_place = np.full(n_rows, 2)
     part_of_place[_evenly_spaced(np.arange(n_rows), n_test)] = 1
     part_of_place[_evenly_spaced(np.flatnonzero(part_of_place == 2), n_train)] = 0
@@ -111,6 +112,7 @@ def hold_out(present: NDArray[np.bool_], fraction: float, seed: int) -> tuple[In
 
 def _evenly_spaced(places: IndexArray, n: int) -> IndexArray:
     """Return n of some places, evenly spaced."""
+    # the middles of n equal intervals
     return places[(2 * np.arange(n) + 1) * places.size // (2 * n)]
 
 
@@ -164,6 +166,7 @@ def _nth_label(labels: Any, n: int) -> IndexArray:
 def _quotas(stratum: IndexArray, part_of_place: IndexArray, n_strata: int) -> IndexArray:
     """Return how many rows of each stratum each part takes; strata have their places in the order of appearance."""
     values, first, sizes = np.unique(stratum, return_index=True, return_counts=True)
+    # as in StratifiedKFold, which counts the rows of a class in each fold over the sorted classes
     by_appearance = np.argsort(first)
     quotas = np.zeros((n_strata, part_of_place.max() + 1), dtype=np.intp)
     np.add.at(quotas, (np.repeat(values[by_appearance], sizes[by_appearance]), part_of_place), 1)
@@ -176,5 +179,6 @@ def _take_part(labels: list[int], quota: list[int], lack: list[list[float]], ste
     part = max((k for k, left in enumerate(quota) if left), key=lambda k: [lack[label][k] for label in deciding])
     quota[part] -= 1
     for label in labels:
+        # lack = n_l / n - (positives of label l in the part) / (rows of the part)
         lack[label][part] -= step[part]
     return part

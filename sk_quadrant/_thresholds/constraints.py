@@ -40,6 +40,7 @@ def lower_bound(k: FloatArray, n: FloatArray, confidence: float | None) -> Float
     k, n = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64)
     if confidence is None:
         return np.divide(k, n, out=np.zeros(np.broadcast(k, n).shape), where=n > 0)
+    # the quantile 1 - confidence of Beta(k, n - k + 1); rounding of weights may leave n - k below 0
     return np.where(k > 0, beta.ppf(1 - confidence, np.maximum(k, 1e-300), np.maximum(n - k, 0) + 1), 0.0)
 
 
@@ -103,6 +104,7 @@ class Constraint:
         return self._keeps(*counts)
 
     def _keeps(self, true_positive: FloatArray, predicted: FloatArray, positive: FloatArray | float) -> BoolArray:
+        # precision TP / P^, recall TP / P
         total = predicted if self.kind == "precision" else np.full_like(predicted, positive)
         return np.asarray(lower_bound(true_positive, total, self.confidence) >= self.bound)
 
@@ -113,7 +115,9 @@ class Constraint:
         if kept.size == 0:
             return None
         if self.kind == "precision":
+            # the lowest threshold has the highest recall: TP never falls along a curve
             return int(kept[-1])
+        # a bound above 0 leaves no threshold without predictions
         return int(kept[np.argmax(true_positive[kept] / predicted[kept])])
 
     def _micro(self, curves: Sequence[Curve]) -> Sequence[int | None]:
@@ -124,6 +128,7 @@ class Constraint:
         precision, each curve in turn is then followed to lower thresholds as far as the constraint allows.
         """
         positive = sum(curve.positive for curve in curves)
+        # TP <= P^, so that 2 TP - q P^ is never positive for q >= 2
         prices = np.linspace(0.0, 2.0, 65)
 
         def places(price: float) -> list[int]:
@@ -137,6 +142,7 @@ class Constraint:
         kept = [price for price in prices.tolist() if keeps(places(price))]
         if not kept:
             return [None] * len(curves)
+        # high prices favour precision, low ones recall: bisect between the last price that meets the bound and the next
         good = kept[0] if self.kind == "precision" else kept[-1]
         bad = good - prices[1] if self.kind == "precision" else good + prices[1]
         for _ in range(N_HALVINGS):
@@ -156,5 +162,6 @@ def _weighted_by_rows(held_out: HeldOut) -> HeldOut:
     """Return weights that sum to the effective number of rows, (sum w)^2 / sum w^2."""
     if held_out.weight is None:
         return held_out
+    # Kish, "Survey Sampling", 1965: weights w sum_i w_i / sum_i w_i^2 have the effective number of rows as their sum
     of_rows = held_out.row_weight()
     return replace(held_out, weight=held_out.weight * (of_rows.sum() / (of_rows @ of_rows)))

@@ -45,9 +45,12 @@ class Curve:
         negative, negative_mass = _sorted_mass(scores[~targets], None if weight is None else weight[~targets])
         first = np.flatnonzero(positive > np.append(-np.inf, positive[:-1]))  # of equal ones; none is below -inf
         above = positive[first]
+        # number of negatives below each positive; those with an equal score are predicted with it
         n_below = np.searchsorted(negative, above)
+        # the next lower score of either kind: the threshold lies between it and the positive
         below = np.maximum(np.append(-np.inf, positive)[first], np.append(-np.inf, negative)[n_below])
         true_positive = positive_mass[first]
+        # in descending order, after the threshold inf, where nothing is predicted
         return cls(
             threshold=np.append(np.inf, between(below, above)[::-1]),
             true_positive=np.append(0.0, true_positive[::-1]),
@@ -67,6 +70,7 @@ class Curve:
 def _sorted_mass(scores: FloatArray, weight: FloatArray | None) -> tuple[FloatArray, FloatArray]:
     """Return scores in ascending order, and the total weight from each index on, with a final 0."""
     if weight is None:
+        # rows of weight 1: size - i of them from index i on
         return np.sort(scores), np.arange(scores.size, -1, -1, dtype=np.float64)
     order = np.argsort(scores)
     return scores[order], np.append(np.cumsum(weight[order][::-1])[::-1], 0.0)
@@ -82,6 +86,7 @@ def between(low: FloatArray, high: FloatArray) -> FloatArray:
 
 def all_thresholds(scores: FloatArray) -> FloatArray:
     """Return a threshold between any two adjacent scores, and below and above all, in ascending order."""
+    # no threshold is below a score of -inf
     distinct = np.unique(scores[scores > -np.inf])
     return np.append(between(np.append(-np.inf, distinct[:-1]), distinct), np.inf)
 
@@ -102,8 +107,10 @@ def best_threshold(above: FloatArray, scores: FloatArray, steps: Iterable[tuple[
     total = np.zeros(above.size + 1)
     for block, gains in steps:
         order = np.argsort(block)  # looking up sorted scores is several times faster
+        # the number of `above` at or below a score; 0 where no candidate threshold is below it
         place = np.searchsorted(above, block[order], side="right")
         total += np.bincount(place, gains[order], minlength=total.size)
+    # value[k] is that of the threshold right below the k-th highest of `above`, value[0] that of inf
     value = np.append(0.0, np.cumsum(total[:0:-1]))  # from the highest threshold down
     best = int(np.argmax(value >= value.max() - ROUNDING * np.abs(total).sum()))  # the first of equally good ones
     if best == 0:

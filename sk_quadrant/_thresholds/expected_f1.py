@@ -89,10 +89,14 @@ def expected_f1_sets(probabilities: FloatArray, min_labels: int = 0, max_labels:
 def _best_sizes(ordered: FloatArray, smallest: int, largest: int) -> IndexArray:
     """Return the size of the best set of each row, whose probabilities are in descending order."""
     nodes, weights = _quadrature(ordered.shape[1])
+    # at node t of weight w: 2 w prod_{i > 1} (1 - p_i + p_i t), and times 1 - p_1 + p_1 t
     without_first = 2 * weights * _products(ordered[:, 1:], nodes)
     products = without_first * (1 - ordered[:, :1] * (1 - nodes))
+    # t^k of a set with k labels
     powers = nodes[:, None] ** np.arange(1, largest + 1)
+    # the two products are E[2 / (k + 1 + N_{-1})] and E[2 / (k + 1 + N)] for each k
     last = _last_sizes(ordered, without_first @ powers, products @ powers, smallest)
+    # the empty set has F1 = 1 if no label is present, otherwise 0; -1 is below every F1
     empty = (1 - ordered).prod(axis=1) if smallest == 0 else np.full(len(ordered), -1.0)
     sizes = np.empty(len(ordered), dtype=np.intp)
     by_size = np.argsort(last)
@@ -101,10 +105,12 @@ def _best_sizes(ordered: FloatArray, smallest: int, largest: int) -> IndexArray:
         by_size, rows = by_size[:-n_rows], by_size[-n_rows:]
         n_sizes = last[rows[-1]]
         p = ordered[rows, np.newaxis, :n_sizes]
+        # sum_{j <= k} p_j / (1 - p_j + p_j t), which takes factor j out of the product; t > 0, so that no factor is 0
         sums = np.cumsum(p / (1 - p * (1 - nodes)[:, np.newaxis]), axis=2)
         integrals = np.einsum("rq,qk,rqk->rk", products[rows], powers[:, :n_sizes], sums)
         values = np.column_stack([empty[rows], integrals])
         values[:, :smallest] = -1.0
+        # the smallest of equally good sizes
         sizes[rows] = np.argmax(values >= values.max(axis=1, keepdims=True) - TIE, axis=1)
     return sizes
 
@@ -125,6 +131,7 @@ def _last_sizes(ordered: FloatArray, upper: FloatArray, lower: FloatArray, small
         Smallest size of a set.
     """
     total = np.cumsum(ordered[:, : upper.shape[1]], axis=1)
+    # a size with an upper bound below the largest lower bound cannot be the best
     reached = (total * lower)[:, max(smallest, 1) - 1 :].max(axis=1)
     possible = total * upper >= reached[:, None] - TIE
     return np.asarray(upper.shape[1] - np.argmax(possible[:, ::-1], axis=1))
@@ -150,6 +157,7 @@ def _counts(probabilities: FloatArray) -> FloatArray:
     counts = np.zeros((len(probabilities), probabilities.shape[1] + 1))
     counts[:, 0] = 1.0
     for k, p in enumerate(probabilities.T[:, :, None], 1):
+        # one more label: P(N = c) <- (1 - p) P(N = c) + p P(N = c - 1)
         moved = counts[:, :k] * p
         counts[:, :k] -= moved
         counts[:, 1 : k + 1] += moved
@@ -165,4 +173,5 @@ def _quadrature(n_labels: int) -> tuple[FloatArray, FloatArray]:
     """
     n_nodes = min(n_labels, int(3 * np.sqrt(2 * n_labels)) + 16)
     nodes, weights = roots_legendre(n_nodes)
+    # from [-1, 1] to [0, 1]
     return (nodes + 1) / 2, weights / 2

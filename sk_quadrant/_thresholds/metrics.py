@@ -49,6 +49,7 @@ def all_right(true_positive: FloatArray, predicted: FloatArray, positive: FloatA
 
 def n_right(true_positive: FloatArray, predicted: FloatArray, positive: FloatArray | float) -> FloatArray:
     """Return minus the weight of wrong entries."""
+    # -(FP + FN), with FP = P^ - TP and FN = P - TP
     return np.asarray(2 * true_positive - predicted - positive)
 
 
@@ -86,6 +87,7 @@ class CountMetric:
         if self.unit == "row":
             weight = held_out.row_weight()
             return np.asarray(weight / weight.sum())
+        # -(FP + FN) / n is minus the Hamming loss, while F1 is a ratio already
         return np.array([1.0 if self.of_counts is f1 else 1 / held_out.weight_known()])
 
     def gains(self, counts: FloatArray, hits: NDArray[Any], mass: NDArray[Any]) -> FloatArray:
@@ -100,15 +102,18 @@ class CountMetric:
         """
         found, predicted, positive = counts[:, :, np.newaxis]
         values = self.of_counts(found + np.cumsum(hits, axis=1), predicted + np.cumsum(mass, axis=1), positive)
+        # these sum to the change of the value: entries with equal scores need no special case
         return np.diff(values, axis=1, prepend=self.of_counts(found, predicted, positive))
 
     def gains_of_rows(self, held_out: HeldOut, out: BoolArray, into: BoolArray, order: IndexArray) -> FloatArray:
         """Return the gain of each row, in their order, that changes its label set, for units of rows or all entries."""
+        # in a row several labels may change: with a bound on their number one enters and another leaves
         before, after = held_out.row_counts(out), held_out.row_counts(into)
         if self.unit == "row":
             positive = held_out.targets.sum(axis=1)
             values = [self.of_counts(found, predicted, positive) for found, predicted in (before, after)]
             return np.asarray(((values[1] - values[0]) * self.shares(held_out))[order])
+        # micro counts are sums over rows: each row adds its change of TP and of P^
         change = after - before if held_out.weight is None else (after - before) * held_out.weight
         hits, mass = change[:, np.newaxis, order]
         return np.asarray(self.gains(self.counts(held_out, out), hits, mass)[0])
@@ -125,6 +130,7 @@ class CountMetric:
         own, rest = held_out.labels([label]).rows(order), held_out.rows(moved).labels(others)
         for part, rows, labels in ((own, order, np.array([label])), (rest, moved, others)):
             entries = np.ix_(rows, labels)
+            # 1 where a label enters the set, -1 where it leaves, times the weight
             mass = (into[entries] - out[entries].astype(np.float64)) * part.mass()
             gains = self.gains(counts[:, labels], (mass * part.targets).T, mass.T)
             yield rows, gains.sum(axis=0)
@@ -154,6 +160,7 @@ class CountMetric:
                 part = group.labels(units)
                 entries = part.scores.T, part.targets.T, part.mass().T
             if n_entries > 1:
+                # the order in which a falling threshold passes the entries of a unit
                 order = np.argsort(-entries[0], axis=1)
                 entries = tuple(np.take_along_axis(each, order, axis=1) for each in entries)
             scores, targets, mass = entries
@@ -170,13 +177,16 @@ class CountMetric:
                     counts = self.counts(labels, np.zeros_like(labels.targets))
                     thresholds[group] = self.best_of_group(labels, counts, self.shares(labels))
                 else:
+                    # the mean over labels is largest where each term is
                     curve = Curve.of(labels)
                     values = self.of_counts(curve.true_positive, curve.predicted, curve.positive)
                     thresholds[group] = curve.best(values)
             return thresholds
         curves = [Curve.of(held_out.labels(group)) for group in groups]
+        # the Hamming loss: maximise sum_j 2 TP_j - P^_j
         price = 1.0
         if self.of_counts is f1:
+            # labels whose thresholds stay add constants to TP, P^ and P
             untuned = np.setdiff1d(np.arange(held_out.n_labels), np.concatenate([[], *groups]))
             price = _best_fraction(curves, held_out.counts(held_out.scores > thresholds)[:, untuned].sum(axis=1))
         for group, curve in zip(groups, curves, strict=True):
@@ -190,9 +200,11 @@ def _best_fraction(curves: Sequence[Curve], counts: FloatArray) -> float:
     positive = positive + sum(curve.positive for curve in curves)
     fraction, rising = 0.0, True
     while rising:
+        # Dinkelbach: maximise 2 TP - q P^ on each curve, q being the last fraction
         best = [(curve, int(np.argmax(curve.gain(fraction)))) for curve in curves]
         found = true_positive + sum(curve.true_positive[k] for curve, k in best)
         total = positive + predicted + sum(curve.predicted[k] for curve, k in best)
+        # q' = 2 TP / (P^ + P) >= q, with equality at the largest fraction
         previous, fraction = fraction, 2 * found / total if total else 0.0
         rising = fraction > previous
     return float(previous)

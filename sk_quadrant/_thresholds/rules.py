@@ -89,6 +89,7 @@ class Rule:
         rows = np.flatnonzero(sizes != allowed)
         if rows.size:
             margin = margins(scores[rows], thresholds)
+            # by margin, then by score, both descending; the sort is stable and leaves the smaller index first
             order = np.lexsort((-scores[rows], -margin), axis=1)
             sets = np.zeros(margin.shape, dtype=bool)
             np.put_along_axis(sets, order, np.arange(margin.shape[1]) < allowed[rows, None], axis=1)
@@ -109,5 +110,7 @@ def shifted(probabilities: FloatArray, thresholds: FloatArray) -> FloatArray:
         return probabilities
     inside = (thresholds > 0) & (thresholds < 1)
     threshold = np.where(inside, thresholds, 0.5)
+    # odds(p) / odds(t) = p (1 - t) / ((1 - p) t)
     present, absent = probabilities * (1 - threshold), (1 - probabilities) * threshold
+    # at thresholds of 0, 1 or beyond, odds have no ratio: the label is certain or impossible
     return np.where(inside, present / (present + absent), probabilities > thresholds)

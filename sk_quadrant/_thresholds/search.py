@@ -66,8 +66,10 @@ class TuningObjective:
         if self.rule.name is not None:
             starts[0] = _replaced(thresholds, np.concatenate(groups), 0.5)  # probabilities unchanged
         elif not of_rows or len(groups) > 1:  # otherwise a step is the whole search
+            # exact optima of related metrics, since a coordinate search may end in a local maximum
             starts += [metric.tune(held_out, groups, thresholds) for metric in EXACT]
         if of_rows and len(groups) > 1:
+            # the best threshold that all tuned labels share, found in one exact step
             starts.append(self.tune(held_out, [np.concatenate(groups)], thresholds, 1))
         state = _RowState if of_rows else _State
         return climb([state(self, held_out, start) for start in starts], groups, max_passes)
@@ -116,6 +118,7 @@ class _State:
         """Return the best threshold of a group, searched from coarse to fine."""
         labels = self.held_out.labels(group)
         thresholds = all_thresholds(labels.scores)
+        # some of the first ranks are right below a positive, where metrics such as F1 have their maxima without a rule
         below_positive = np.searchsorted(thresholds, Curve.of(labels).threshold)
         first = np.union1d(_spread(thresholds.size), below_positive[_spread(below_positive.size)])
         return float(thresholds[search_ranks(lambda ranks: self._values_at(group, thresholds[ranks]), first)])
@@ -133,6 +136,7 @@ class _State:
     def _best_of_label(self, label: int) -> float:
         """Return the best threshold of a label, given those of the others."""
         level = self._entry_level(label)
+        # each row changes once as the threshold falls from inf to -inf: where it passes the row's level
         sets = self.sets_at(label, np.inf), self.sets_at(label, -np.inf)
         order = np.argsort(-level)
         if self.metric.unit == "label":
@@ -145,11 +149,13 @@ class _State:
         """Return the threshold below which a label enters the set of each row, given the thresholds of the others."""
         rule, scores = self.rule, self.held_out.scores
         others = np.delete(margins(scores, self.thresholds), label, axis=1)
+        # b = min(max(0, m_(max_labels)), m_(min_labels)); see the module
         bound = np.maximum(0.0, _kth_largest(others, rule.max_labels))
         if rule.min_labels:
             bound = np.minimum(bound, _kth_largest(others, rule.min_labels))
         with np.errstate(invalid="ignore"):
             level = scores[:, label] - bound
+        # b = inf: never in the set; b = -inf: always; and inf - inf would be NaN
         return np.where(np.isinf(bound), -bound, level)
 
 
@@ -164,6 +170,7 @@ class _RowState(_State):
     def improve(self, group: IndexArray) -> bool:
         """Move the threshold of a group to its best place given the others; return whether that is better."""
         metric, labels, counts = self.metric, self.held_out.labels(group), self.counts.copy()
+        # TP and P^ of each row without the group; P does not depend on thresholds
         counts[:2] -= labels.row_counts(labels.scores > self.thresholds[group])
         threshold = metric.best_of_group(labels, counts, self.shares)
         counts[:2] += labels.row_counts(labels.scores > threshold)
@@ -185,6 +192,7 @@ def _kth_largest(values: FloatArray, k: int | None) -> FloatArray:
     """Return the k-th largest value of each row, -inf if there are fewer."""
     if k is None or k > values.shape[1]:
         return np.full(len(values), -np.inf)
+    # the k-th largest of n values is at index n - k of the ascending order
     return np.asarray(np.partition(values, values.shape[1] - k, axis=1)[:, values.shape[1] - k])
 
 
@@ -205,6 +213,7 @@ def sets_along(
         if high - low < 2:
             continue
         middle, sets = (low + high) // 2, at_low.copy()
+        # bisection: only rows whose sets differ at the ends are decided again
         rows = np.flatnonzero((at_low != at_high).any(axis=1))
         sets[rows] = sets_at(middle, rows)
         yield middle, sets
@@ -229,10 +238,12 @@ def search_ranks(values_at: Callable[[IndexArray], FloatArray], ranks: IndexArra
     values: dict[int, float] = {}
     while ranks.size:
         values.update(zip(ranks.tolist(), values_at(ranks).tolist(), strict=True))
+        # of equally good ranks the highest: fewer predictions
         best = max(values, key=lambda rank: (values[rank], rank))
         known = sorted(values)
         place = known.index(best)
         low, high = known[max(place - 1, 0)], known[min(place + 1, len(known) - 1)]
+        # then the ranks between the two neighbours of the best one that have been tried
         ranks = np.setdiff1d(low + _spread(high - low + 1), known)
     return best
 
@@ -279,6 +290,7 @@ def tune_thresholds(
     if pool.size and (shared or n_positives[pool].sum() >= min_positives):
         groups.append(pool)
     elif pool.size:
+        # too few positives even together: they take the threshold that all tuned labels would share
         start[pool] = search.tune(held_out, [tuned], start, max_passes)[pool]
     pooled = np.isin(np.arange(held_out.n_labels), pool)
     return search.tune(held_out, groups, start, max_passes) if groups else start, pooled

@@ -130,13 +130,19 @@ class Asymmetric(MixtureLoss):
         p, q = scores.sigmoid(), (-scores).sigmoid()
         gamma = self.gamma_neg
         excess, rest, surprise = self._beyond_margin(p, q, smallest=TINY)
+        # V = p_m^gamma L with L = -log(1 - p_m), and its derivatives with respect to p,
+        # gamma p_m^(gamma - 1) L + p_m^gamma / (1 - p_m),
+        # gamma (gamma - 1) p_m^(gamma - 2) L + 2 gamma p_m^(gamma - 1) / (1 - p_m) + p_m^gamma / (1 - p_m)^2
         focus, pull = power(excess, gamma), gamma * power(excess, gamma - 1)
         first = pull * surprise + focus / rest
+        # L / p_m stays bounded where p_m^(gamma - 2) does not
         second = (gamma - 1) * pull * (surprise / excess) + 2 * pull / rest + focus / rest**2
+        # dp/ds = p q, so that d2V/ds2 = p q [(q - p) V' + p q V'']
         curvature: Tensor = p * q * ((q - p) * first + p * q * second)
         return curvature.clamp(min=0).masked_fill(p <= self.clip, 0)
 
     def _beyond_margin(self, p: Tensor, q: Tensor, *, smallest: float) -> tuple[Tensor, Tensor, Tensor]:
         """Return p_m, 1 - p_m and -log(1 - p_m)."""
+        # 1 - (p - m) = q + m, without cancellation at large scores
         rest = (q + self.clip).clamp(max=1)
         return (p - self.clip).clamp(min=smallest), rest, -rest.log()

@@ -879,7 +879,9 @@ class MixtureLoss(LabelwiseLoss):
         present, rise, absent, fall = self.present_and_absent(scores.clamp(-FAR, FAR))
         if reuse(absent) is None:
             absence = 1 - targets
+            # t phi_+ + (1 - t) phi_-
             return targets * present + absence * absent, targets * rise + absence * fall
+        # the same in place: absent + t (present - absent)
         return absent.lerp_(present, targets), fall.lerp_(rise, targets)
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
@@ -966,6 +968,7 @@ def reduced(losses: Tensor, weight: Tensor | None, reduction: str, rows: Any) ->
     if weight is None:
         return losses.mean()
     total = weight.sum()
+    # 0 / 1 if all weights are 0
     return losses.sum() / (total + (total == 0))
 
 
@@ -1105,5 +1108,6 @@ def split_weight(weight: Tensor | None, mask: Tensor | None) -> tuple[Tensor | N
         return weight, None
     if mask is not None:
         weight = weight.masked_fill(~mask, 0)
+    # w_ij = r_i u_ij, with r_i the mean of the positive weights of the row
     row_weight = weight.sum(dim=1) / (weight > 0).sum(dim=1).clamp(min=1)
     return row_weight, weight / row_weight.where(row_weight > 0, 1)[:, None]

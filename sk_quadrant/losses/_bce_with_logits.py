@@ -93,6 +93,7 @@ class BCEWithLogits(LabelwiseLoss):
             if reuse(scores) is None:
                 mixture: Tensor = softplus(scores).lerp(softplus(-scores), targets)
                 return mixture
+            # max(s, 0) - t s + log(1 + e^-|s|)
             beyond = scores.abs().neg_().exp_().log1p_()  # faster than softplus
             return scores.relu().addcmul_(targets, scores, value=-1).add_(beyond)
         loss: Tensor = (weight * targets) * softplus(-scores) + (1 - targets) * softplus(scores)
@@ -106,10 +107,12 @@ class BCEWithLogits(LabelwiseLoss):
         weight, probabilities = self._values_of("pos_weight", scores), scores.sigmoid()
         if self.pos_weight == 1:
             return probabilities.sub_(targets) if reuse(scores) is not None else probabilities - targets
+        # (1 - t) p - w t (1 - p)
         slope: Tensor = (1 - targets) * probabilities - (weight * targets) * (1 - probabilities)
         return slope
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:
         weight, probabilities = self._values_of("pos_weight", scores), scores.sigmoid()
+        # p (1 - p), times w for a present label
         variance = probabilities.addcmul(probabilities, probabilities, value=-1)
         return variance if self.pos_weight == 1 else (1 + (weight - 1) * targets) * variance

@@ -36,6 +36,7 @@ def surprises(scores: Tensor, opposite: Tensor) -> tuple[Tensor, Tensor]:
     """Return -log sigmoid(s) and -log sigmoid(-s) of scores s and their opposite -s."""
     if reuse(scores) is None:
         return softplus(opposite), softplus(scores)
+    # -log sigmoid(s) = max(-s, 0) + log(1 + e^-|s|)
     rest = scores.abs().neg_().exp_().log1p_()  # one logarithm for both; autograd would be wrong at 0
     return opposite.relu().add_(rest), scores.relu().add_(rest)
 
@@ -44,6 +45,7 @@ def focal_curvature(margins: Tensor, gamma: float) -> Tensor:
     r"""Return the second derivative of :math:`\phi`, 0 where it is negative."""
     wrong, right, surprise = (-margins).sigmoid(), margins.sigmoid(), softplus(-margins)
     # right * surprise is small where surprise is large, and bounds the product with gamma
+    # phi'' = w^gamma [(1 + 2 gamma) r w + gamma r (gamma r - w) (-log r)], r = sigmoid(z), w = sigmoid(-z)
     bend = right * wrong * (1 + 2 * gamma) + gamma * (right * surprise) * (gamma * right - wrong)
     curvature: Tensor = (power(wrong, gamma) * bend).clamp(min=0)
     return curvature

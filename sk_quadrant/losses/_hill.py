@@ -86,6 +86,7 @@ class Hill(MixtureLoss):
         shifted = scores - self.margin
         present = focal_term(shifted.sigmoid(), (-shifted).sigmoid(), softplus(-shifted), self.gamma, sign=-1)
         p, q = scores.sigmoid(), (-scores).sigmoid()
+        # (lambda - p) p^2, and p^2 q (2 lambda - 3 p), whose last factor would cancel at large scores for lambda = 1.5
         square = p * p
         return *present, (self.lambda_ - 1 + q) * square, square * q * (2 * self.lambda_ - 3 + 3 * q)
 
@@ -93,5 +94,6 @@ class Hill(MixtureLoss):
         from sk_quadrant.losses._focusing import focal_curvature
 
         p, q, rest = scores.sigmoid(), (-scores).sigmoid(), 2 * self.lambda_ - 3
+        # d/ds of p^2 q (rest + 3 q), with dp/ds = p q = -dq/ds
         absent = p * p * q * (rest * (2 * q - p) + 6 * q * (q - p))
         return focal_curvature(scores - self.margin, self.gamma), absent.clamp(min=0)

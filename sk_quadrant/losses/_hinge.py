@@ -77,6 +77,7 @@ class _SmoothedHinge(MarginLoss):
 
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
         shortfall = 1 - margins
+        # (1 - m + width)^2 / (4 width) in the parabola, 1 - m for smaller margins
         inside = shortfall.clamp(-self.width, self.width)
         slopes = (inside + self.width) / (-2 * self.width)
         return slopes * slopes * self.width + (shortfall - inside).relu(), slopes

@@ -180,6 +180,7 @@ class ShiftedLogitLink(Link):
         return 1.0 / self.offset
 
     def _link(self, p: Any) -> Any:
+        # c eta = c / (c + e^-s) = sigmoid(s + log c)
         return logit(p * self.offset) - math.log(self.offset)
 
     def _inverse(self, s: Any) -> Any:
@@ -317,6 +318,7 @@ class FocalLink(LogOddsLink):
     alpha: float | Sequence[float] = 0.5
 
     def log_odds(self, s: Any) -> Any:
+        # log B - log A with B = (1 - alpha) p^(gamma + 1) (1 + gamma e^-s softplus(s)); A has alpha, q and -s instead
         log1p, alpha = namespace(s).log1p, np.asarray(self.alpha)
         balance = log1p(self.gamma * damped_softplus(s)) - log1p(self.gamma * damped_softplus(-s))
         return (self.gamma + 1) * s + balance - like(logit(alpha).tolist(), s)
@@ -358,6 +360,7 @@ class AsymmetricLink(LogOddsLink):
         if self.gamma_pos > 0 or self.clip == 0:
             return 1.0
         rest, gamma = 1 - self.clip, self.gamma_neg
+        # B / A as s -> inf, where p = 1 and p_m = 1 - m
         odds = math.pow(rest, gamma) / self.clip - gamma * math.pow(rest, gamma - 1) * math.log(self.clip)
         return 1.0 if math.isinf(odds) else odds / (1 + odds)
 
@@ -371,10 +374,12 @@ class AsymmetricLink(LogOddsLink):
         """Return log(B / (1 - p))."""
         xp, gamma = namespace(s), self.gamma_neg
         if self.clip == 0:
+            # B as for the focal loss
             return (gamma + 1) * log_sigmoid(s) - log_sigmoid(-s) + xp.log1p(gamma * damped_softplus(s))
         excess, rest = sigmoid(s) - self.clip, sigmoid(-s) + self.clip
         ignored = excess <= 0
         excess = xp.where(ignored, 0.5, excess)
+        # B = p q p_m^gamma / (1 - p_m) [1 - gamma log(1 - p_m) (1 - p_m) / p_m]
         bracket = gamma * xp.log(excess) - xp.log(rest) + xp.log1p(-gamma * xp.log1p(-excess) * rest / excess)
         return xp.where(ignored, -math.inf, log_sigmoid(s) + bracket)
 
@@ -413,6 +418,7 @@ class HillLink(LogOddsLink):
         # log B - log A of the absolute derivatives A and B in `Hill`
         xp, shifted = namespace(s), s - self.margin
         present = (self.gamma + 1) * log_sigmoid(-shifted) + xp.log1p(self.gamma * damped_softplus(-shifted))
+        # B = p^2 q (2 lambda - 3 + 3 q)
         absent = 2 * log_sigmoid(s) + log_sigmoid(-s)
         rest = 2 * self.lambda_ - 3
         if rest == 0:  # 3 (1 - p) underflows before its logarithm
@@ -473,6 +479,7 @@ def increasing_root(function: Callable[[Array], Array], values: Array) -> Array:
     for _ in range(MAX_ROOT_STEPS):
         x = a + fraction * (b - a)
         f_x = function(x) - values
+        # a becomes the newest point and b keeps the root between them; c is the point that leaves the bracket
         same = (f_x > 0) == (f_a > 0)
         c, f_c = np.where(same, a, b), np.where(same, f_a, f_b)
         b, f_b = np.where(same, b, a), np.where(same, f_b, f_a)
@@ -482,7 +489,9 @@ def increasing_root(function: Callable[[Array], Array], values: Array) -> Array:
         if np.all((smallest >= 0.5) | (f_a == 0) | (f_b == 0)):
             break
         xi, phi = (a - b) / (c - b), (f_a - f_b) / (f_c - f_b)
+        # inverse quadratic interpolation is monotone between a and b: criterion of Chandrupatla
         quadratic = (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi)
+        # its zero, by Lagrange's formula, as the fraction of the way from a to b
         step = f_a / (f_b - f_a) * f_c / (f_b - f_c) + (c - a) / (b - a) * f_a / (f_c - f_a) * f_b / (f_c - f_b)
         smallest = np.minimum(smallest, 0.5)
         fraction = np.clip(np.where(quadratic, step, 0.5), smallest, 1 - smallest)

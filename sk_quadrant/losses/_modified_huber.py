@@ -54,6 +54,7 @@ class ModifiedHuber(MarginLoss):
 
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
         shortfall = (1 - margins).relu()
+        # x^2 up to x = 1 - m = 2, then its tangent 4 x - 4 = -4 m
         bounded = shortfall.clamp(max=2)
         return bounded * (2 * shortfall - bounded), -2 * bounded
 

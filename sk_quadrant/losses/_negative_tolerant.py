@@ -79,6 +79,7 @@ class NegativeTolerant(MixtureLoss):
         u = scores - self._values_of("shift", scores)
         stretched = self.scale * u
         absent: Tensor = softplus(stretched) / self.scale
+        # (log(1 + e^(lambda u)) / lambda)' = sigmoid(lambda u)
         return softplus(-u), -(-u).sigmoid(), absent, stretched.sigmoid()
 
     def curvatures(self, scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -75,10 +75,12 @@ class Poly1(MarginLoss):
         return Poly1Link(epsilon=self.epsilon)
 
     def margin_loss(self, margins: Tensor) -> tuple[Tensor, Tensor]:
+        # -log r + eps w has the derivative -w - eps r w, since r' = r w = -w'
         wrong, right = (-margins).sigmoid(), margins.sigmoid()
         values: Tensor = self.epsilon * wrong + softplus(-margins)
         return values, -wrong * (1 + self.epsilon * right)
 
     def margin_curvature(self, margins: Tensor) -> Tensor:
         right = margins.sigmoid()
+        # r w (1 + eps (r - w))
         return (right * (1 - right) * (1 + self.epsilon * (2 * right - 1))).clamp(min=0)

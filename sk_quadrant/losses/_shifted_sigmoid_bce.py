@@ -74,6 +74,7 @@ class ShiftedSigmoidBCE(LabelwiseLoss):
         p, log_q = a / self.offset, self._add_offset(log_rest) - log_offset  # q = 1 - p = (1 - a + c - 1) / c
         present = log_offset + softplus(-shifted)
         absent = (-log_q).where(p >= 0.5, -(-p.clamp(max=0.5)).log1p())  # a small p is lost in log_q
+        # (-log p)' = -(1 - a), and (-log q)' = p' / q = p (1 - a) / q
         rise, fall = -(-shifted).sigmoid(), p * (log_rest - log_q).exp()
         return targets * present + (1 - targets) * absent, targets * rise + (1 - targets) * fall
 

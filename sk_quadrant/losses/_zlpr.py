@@ -101,6 +101,7 @@ class ZLPR(Loss):
         self, scores: Tensor, targets: Tensor, mask: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
         _, (present, absent) = self._values_and_shares(scores, targets, mask, weight)
+        # the Hessian of log-sum-exp has the diagonal share (1 - share); du/ds = tau
         return self.temperature * (present * (1 - present) + absent * (1 - absent))
 
     def from_indices(
@@ -206,8 +207,11 @@ class _FromIndices:
         absent[:, :1] = absent[:, :1].where(has_present, u[:, :1])  # label 0 of a row of padding
         factors = (~(is_padding | is_repeated)).to(u.dtype)
         present_sums, present_shares = _log_sum(-u.gather(-1, order), factors, bound)
+        # e^-FAR = 0: present labels leave the sum of absent ones
         log_total = absent.logsumexp(dim=-1, keepdim=True)
+        # log(e^b + e^x) = b + softplus(x - b)
         values = (present_sums + bound + softplus(log_total - bound)) / self.loss.temperature
+        # e^u / (e^b + e^x) = softmax(u) sigmoid(x - b)
         shares = (absent - log_total).exp() * (log_total - bound).sigmoid()
         return values, shares.scatter_add(-1, order, -present_shares)
 
@@ -239,5 +243,6 @@ def _log_sum(exponents: Tensor, factors: Tensor, bound: float) -> tuple[Tensor, 
     terms = torch.mul(terms, factors, out=reuse(terms))
     total = terms.sum(dim=-1, keepdim=True)
     log_total = top + total.masked_fill(total == 0, 1).log()  # far below 0 for an empty sum
+    # log(e^b + e^x) = b + softplus(x - b), x being the logarithm of the sum
     values: Tensor = bound + softplus(log_total - bound)  # with full relative accuracy where it is small
     return values, torch.div(terms, total + (bound - top).exp(), out=reuse(terms))

@@ -114,6 +114,7 @@ def expected_calibration_error(
     else:
         edges = _quantile_edges(inputs, n_bins, is_pooled=is_pooled)
     gaps, weights = _sum_gaps(inputs, edges)
+    # n_b |mean y - mean p| = |sum_b (y - p)|
     totals = np.abs(gaps.sum(axis=1) if is_pooled else gaps).sum(axis=0)
     return give(inputs.namespace, average_labels(totals, weights, average))  # type: ignore[no-any-return]
 
@@ -144,6 +145,7 @@ def _quantile_edges(inputs: ScoredTargets, n_bins: int, *, is_pooled: bool) -> N
 
 def _quantiles(values: NDArray[Any], weight: NDArray[np.float64], n_bins: int) -> NDArray[Any]:
     """Return the values with 1/n_bins, 2/n_bins, ... of the weight at or below them."""
+    # the smallest value v with sum of the weights of values <= v at least k / n_bins of the total
     values, weight = values[weight > 0], weight[weight > 0]
     bins = np.arange(1, n_bins)
     if not len(values):

@@ -233,6 +233,7 @@ def _score(
             UndefinedMetricWarning,
             stacklevel=4,  # the caller, past the wrapper that validates parameters
         )
+    # nothing is known about these labels or rows, so that zero_division does not apply
     values[known == 0] = np.nan
     if average is None:
         return give(inputs.namespace, values)  # type: ignore[no-any-return]

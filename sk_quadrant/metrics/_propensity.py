@@ -76,6 +76,7 @@ def label_propensities(y_train: Any, *, a: float = 0.55, b: float = 1.5) -> NDAr
     """
     targets = LabelArray(y_train, "y_train").targets()
     log_n = np.log(np.maximum(targets.n_known(), 1))
+    # C = (log n - 1) (b + 1)^a is negative for n < e, where p would exceed 1
     constant = np.maximum(log_n - 1, 0) * (b + 1) ** a
     return np.asarray(1 / (1 + constant * (targets.counts() + b) ** -a))
 
@@ -216,7 +217,9 @@ def psndcg_at_k_score(
     0.5
     """
     inputs, gains = _check(y_true, y_score, propensities, k, sample_weight)
+    # 1 / log2(r + 1) for the ranks r = 1, ..., k
     discount = 1 / np.log2(np.arange(k) + 2)
+    # scale: the largest DCG without propensities, sum_{r <= min(k, n_relevant)} 1 / log2(r + 1)
     n_relevant = np.clip(np.count_nonzero(inputs.targets, axis=1), 1, k)
     return _score(inputs, gains, discount, np.cumsum(discount)[n_relevant - 1], normalize)
 
@@ -245,6 +248,7 @@ def _score(
     value = mean(best=False)
     if not normalize:
         return value
+    # the best possible value may be above or below 1, as gains are 1 / p
     largest = mean(best=True)
     return value / largest if largest else 0.0
 

@@ -169,6 +169,7 @@ def _top_hits(inputs: ScoredTargets, k: int) -> NDArray[np.float64]:
 def _hits_of_block(block: ScoredTargets, k: int) -> NDArray[np.float64]:
     scores = np.where(block.known, block.scores, -np.inf)
     relevant = block.targets == 1
+    # labels above the k-th largest score are among the first k in every order of tied labels
     kth_score = np.partition(scores, -k, axis=1)[:, -k, np.newaxis]
     is_above = scores > kth_score
     is_tied = (scores == kth_score) & block.known

@@ -96,6 +96,7 @@ class Compressed:
         )  # few sizes, few cached tensors
         if n_parts == 1:
             return [rows]
+        # parts with about the same number of stored values
         inner = torch.linspace(first, last, n_parts + 1, dtype=torch.float64)[1:-1].to(self.offsets.dtype)
         edges = [start, *torch.searchsorted(self.offsets, inner).clamp(start, stop).tolist(), stop]
         return [slice(*edge) for edge in pairwise(edges) if edge[0] < edge[1]]

@@ -143,6 +143,7 @@ class DenseDesign(WeightedRows):
             columns = torch.cat([columns, columns.new_ones(len(columns), 1)], dim=1)
         columns = columns * varies
         for labels in row_blocks(len(total), max(1, BLOCK_ELEMENTS // (1 + columns.numel()))):
+            # sum_i h_i z_i z_i' with z = (x - m, 1)
             weighed = columns * factor[labels, :, None]
             for some in triangle_blocks(len(varies)):
                 total[labels, some, some.start :] += weighed[:, :, some].mT @ columns[:, some.start :]
@@ -201,6 +202,7 @@ def triangle_blocks(size: int) -> Iterator[slice]:
 def mirrored(matrices: Tensor) -> Tensor:
     """Return symmetric matrices, given their upper triangles up to blocks, in place."""
     if matrices.shape[-1] >= WORTH_TRIANGLE:
+        # blocks on the diagonal hold entries below it, too
         matrices.triu_().add_(matrices.triu(1).mT)
     return matrices
 
@@ -288,6 +290,7 @@ class SparseDesign(WeightedRows):
         gram = torch.as_tensor((X.T @ sparse.diags_array(weights) @ X).toarray(), device=self.device)
         if mean is not None:
             mean, firsts = mean.double(), torch.as_tensor(X.T @ weights, device=self.device)
+            # sum v (x - m)(x - m)' = sum v x x' - m f' - (f - V m) m' with f = sum v x and V = sum v
             gram -= torch.outer(mean, firsts) + torch.outer(firsts - weights.sum() * mean, mean)
         seconds = gram.diagonal()
         fourths = torch.full_like(seconds, math.inf)  # many zeros make a heavy tail
@@ -304,6 +307,7 @@ class SparseDesign(WeightedRows):
         if not self.fit_intercept:
             return columns
         n = columns.shape[1]
+        # one product then gives the derivatives of weights and intercepts
         parts = np.ones(n, dtype=columns.dtype), np.arange(n, dtype=columns.indices.dtype), np.array([0, n])
         return sparse.vstack([columns, sparse.csr_array(parts, shape=(1, n))], format="csr")
 
@@ -314,6 +318,7 @@ class SparseDesign(WeightedRows):
         if mean is not None:
             mean = mean.double()
             along = torch.as_tensor(X @ mean.cpu().numpy(), device=self.device)
+            # (x - m)'(z - m) = x'z + m'm - x'm - z'm
             products += mean.square().sum() - along - along[:, None]
         return products
 

@@ -68,6 +68,7 @@ class Bracket:
         self.low = self.step.where(pending & enough, self.low)
         self.high = self.step.where(pending & ~enough, self.high)
         # the zero of the line through (0, phi'(0)) and (step, phi'(step))
+        # is not positive if the slope has become steeper: then only the bracket limits the step
         secant = self.step * self.slope / (self.slope - slopes)
         self.step = self._inside(secant.where(secant > 0, math.inf)).where(pending, self.step)
         return pending
@@ -78,7 +79,9 @@ class Bracket:
         width = (self.high - self.low).where(bounded, 0.0)
         middle = (self.low + self.high) / 2
         trusted = step.isfinite() & (self.trials <= MAX_SECANTS)  # secants alone may shrink the bracket too slowly
+        # a tenth of the bracket away from its ends, so that each trial shortens it
         closed = torch.clamp(step, self.low + 0.1 * width, self.high - 0.1 * width).where(trusted, middle)
+        # without an upper end: extrapolation, within limits
         opened = torch.clamp(step, 1.5 * self.low, 10 * self.low)
         return closed.where(bounded, opened)
 

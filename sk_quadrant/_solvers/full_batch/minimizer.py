@@ -1,7 +1,14 @@
-"""The part that the minimisers over a block of labels share: results, stops, and labels that are dropped.
+r"""The part that the minimisers over a block of labels share: results, stops, and labels that are dropped.
 
 The labels are in groups: each is a group for a labelwise loss, all are one for a set-wise loss. A group stops where the
-estimated distance of its objective to the optimum is small relative to the objective.
+estimated distance of its objective f to the optimum is small relative to the objective, for most losses at most
+:math:`tol^2 f`. The distance is half the squared Newton decrement [1]_ or a duality gap. Near the optimum f is
+quadratic, so that the relative error of the parameters is about tol.
+
+References
+----------
+.. [1] S. Boyd, L. Vandenberghe, "Convex Optimization", Cambridge University Press 2004, section 9.5.1.
+   :doi:`10.1017/CBO9780511804441`
 """
 
 from __future__ import annotations
@@ -132,6 +139,7 @@ class LabelMinimizer(ABC):
 
     def _give_up(self, failed: Tensor, slope: Tensor) -> None:
         """Finish the groups in which no decrease was found: converged up to rounding, or not converged."""
+        # for a Newton step -phi'(0) = g' H^-1 g, twice the estimated distance to the optimum
         self._finish(failed & (-slope <= (self.noise * self.scale).minimum(CERTAIN * self._reference())))
         self._finish(failed, reached=False)
 
@@ -149,6 +157,7 @@ class LabelMinimizer(ABC):
         if not self.per_label or float(self.done.double().mean()) <= DROP:
             return parts
         self._store(self.done.nonzero()[:, 0])
+        # the objective in the trace stays that of all labels of the block
         self.finished_value += float(self._objectives()[self.done].sum())
         keep = (~self.done).nonzero()[:, 0]
         for name in ("labels", "done", *self.BY_LABEL):

@@ -117,6 +117,7 @@ class HingeRows:
 
     def unit(self, length: float) -> Tensor:
         """Return kappa C = 1 for rows of a squared length, per label: a row of weight 2 counts as a repeated one."""
+        # C kappa |x|^2 is the curvature of a row where q kappa is small; that of the penalty is 1
         return (1 / (length * self.C)).to(self.signs.dtype)
 
     def take(self, labels: Tensor) -> HingeRows:
@@ -132,26 +133,31 @@ class HingeRows:
         """Return the p of h, given 1 - m."""
         if not self.quadratic:
             return (shortfall > 0) * self.largest
+        # p (1 - m) - q / 2 p^2 is largest at p = (1 - m) / q, or at the nearest bound
         return (shortfall / self.quadratic).clamp_(0, self.largest)
 
     def losses(self, shortfall: Tensor) -> Tensor:
         """Return h, given 1 - m."""
         p = self.best(shortfall)
+        # h = p (1 - m - q / 2 p)
         return (shortfall - (self.quadratic / 2) * p).mul_(p)
 
     def gaps(self, shortfall: Tensor, p: Tensor) -> Tensor:
         """Return h(m) + q p^2 / 2 - p (1 - m), given 1 - m, without cancellation."""
+        # with p* the best p: (p* - p) [1 - m - q p* + q / 2 (p* - p)]
         best = self.best(shortfall)
         apart = best - p
         return shortfall.sub(best, alpha=self.quadratic).add_(apart, alpha=self.quadratic / 2).mul_(apart)
 
     def dual(self, alpha: Tensor, kappa: Tensor, shortfall: Tensor) -> Tensor:
         """Return p, given 1 - m."""
+        # clip((alpha + kappa (1 - m)) / (1 + q kappa), 0, u)
         p = torch.addcmul(alpha, kappa[:, None], shortfall)
         return (p if not self.quadratic else p.div_(1 + self.quadratic * kappa[:, None])).clamp_(0, self.largest)
 
     def curvature(self, p: Tensor, kappa: Tensor) -> Tensor:
         """Return d, given p."""
+        # at a bound p is constant and psi'' = 0
         between = (p > 0) & (p < self.largest)
         return between * (self.costs * (kappa / (1 + self.quadratic * kappa))[:, None])
 
@@ -187,7 +193,9 @@ class Iterate(NamedTuple):
             return cls(weights, intercept, torch.zeros_like(rows.signs), (FIRST * unit).clamp(max=START))
         shortfall = 1 - rows.signs * (rows.scores(weights) + intercept[:, None])
         if rows.quadratic:
+            # the dual variables of a smooth loss follow from its margins
             return cls(weights, intercept, shortfall.relu_().div_(rows.quadratic), KNOWN * unit)
+        # the hinge has 0 beyond its corner and 1 before it; near the corner a steep line is a guess
         return cls(weights, intercept, shortfall.mul_(STEEP).add_(0.5).clamp_(0, rows.largest), LARGE * unit)
 
     def to(self, dtype: torch.dtype) -> Iterate:
@@ -313,6 +321,7 @@ class MultiplierMinimizer(LabelMinimizer):
     def _gradient(self, p: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the derivatives with respect to weights and intercepts, given p of all labels or of some."""
         rows, weights = take_labels([self.rows, self.state.weights], labels)
+        # g = w - sum_i c_i p_i y_i x_i and g_a = -sum_i c_i p_i y_i
         sums = rows.design.backward((p * rows.signs).mul_(rows.costs))
         d = rows.design.n_features
         return weights - sums[:, :d], -sums[:, -1] if rows.design.fit_intercept else sums.new_zeros(len(sums))
@@ -339,6 +348,7 @@ class MultiplierMinimizer(LabelMinimizer):
     def _update_multipliers(self) -> None:
         """Start an outer iteration for the labels that are close enough to their minimum."""
         rows, state, at = self.rows, self.state, self.at
+        # criterion (B'): |g|^2 / 2 <= delta^2 sum_i c_i (p_i - alpha_i)^2 / (2 kappa)
         ready = (at.decrement <= DELTA**2 * self._change()) & ~self.done
         labels = ready.nonzero()[:, 0]
         if not len(labels):
@@ -346,6 +356,7 @@ class MultiplierMinimizer(LabelMinimizer):
         some, p, shortfall = take_labels([rows, at.p, at.shortfall], labels)
         state.alpha[labels] = p
         state.kappa[labels] = kappa = self._next_kappa(labels)
+        # alpha <- p; the margins stay, and p, d and the gradient follow from the new alpha and kappa
         at.p[labels] = p = some.dual(p, kappa, shortfall)
         at.weights[labels], at.intercept[labels] = self._gradient(p, labels)
         at.curvature[labels] = some.curvature(p, kappa)
@@ -354,6 +365,7 @@ class MultiplierMinimizer(LabelMinimizer):
 
     def _change(self) -> Tensor:
         """Return the proximal terms."""
+        # sum_i c_i (p_i - alpha_i)^2 / (2 kappa)
         squares = (self.at.p - self.state.alpha).square_().mul_(self.rows.costs)
         return total(squares) / (2 * self.state.kappa)
 
@@ -362,6 +374,7 @@ class MultiplierMinimizer(LabelMinimizer):
         kappa = self.state.kappa[labels]
         unit = self.rows.unit(self.length)[labels]
         steps = self.steps[labels]
+        # few Newton steps: the rows between the bounds are known, and a larger kappa saves outer iterations
         growth = torch.where(steps <= 1, GROWTH, torch.where(steps == 2, GROWTH**0.5, 1.0)).to(kappa.dtype)
         growth = growth.where(kappa >= LARGE * unit, GROWTH)
         return growth * kappa if self.rows.quadratic else (growth * kappa).minimum(LARGEST * unit)
@@ -379,6 +392,7 @@ class MultiplierMinimizer(LabelMinimizer):
         self.scores.addcmul_(moves, column)
         self.state.weights.addcmul_(direction, column)
         self.state.intercept.add_(along * column[:, 0])
+        # |w + t z|^2 = |w|^2 + 2 t w'z + t^2 |z|^2 for the direction z
         self.norms += 2 * step * products + step**2 * lengths
 
     def _direction(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -387,6 +401,8 @@ class MultiplierMinimizer(LabelMinimizer):
         centre = torch.zeros_like(at.weights)
         total_curvature = self._intercept_curvature(at.curvature).to(centre.dtype)
         if design.fit_intercept:
+            # m = X'd / 1'd. The second equation gives a = -g_a / 1'd - m'w for the steps w and a; the first becomes
+            # (I + (X - 1 m')' D (X - 1 m')) w = -g + m g_a
             centre = design.backward(at.curvature)[:, :-1] / total_curvature[:, None]
         right = torch.addcmul(-at.weights, centre, at.intercept[:, None]).masked_fill_(self.done[:, None], 0.0)
         x, solved = NewtonSystem(at.curvature, centre).solve(design, right)
@@ -397,6 +413,7 @@ class MultiplierMinimizer(LabelMinimizer):
         """Return step lengths at most 1 that leave a small share of the slope at the start, by false position."""
         allowed = ENOUGH_SLOPE * start.abs()
         step = torch.ones_like(start)
+        # the function is convex: only a positive slope at the full step tells that it has gone too far
         last = self._slope(line, step)
         labels = (last > allowed).nonzero()[:, 0]
         low, high = torch.zeros_like(step)[labels], step[labels]
@@ -405,6 +422,7 @@ class MultiplierMinimizer(LabelMinimizer):
             if not len(labels):
                 break
             margin = (high - low) * (0.02 if trial else 0.0)
+            # the zero of the line through the slopes at both ends
             between = (low - at_low * (high - low) / (at_high - at_low)).clamp(low + margin, high - margin)
             step[labels] = between
             slope = self._slope(line, between, labels)
@@ -420,6 +438,7 @@ class MultiplierMinimizer(LabelMinimizer):
         parts = [self.rows, self.state.alpha, self.state.kappa, self.scores, line]
         rows, alpha, kappa, scores, line = take_labels(parts, labels)
         p = rows.dual(alpha, kappa, 1 - rows.signs * torch.addcmul(scores, line.moves, step.to(scores.dtype)[:, None]))
+        # phi'(t) = w'z + t |z|^2 - sum_i c_i p_i(t) y_i (x_i'z + z_a) for the direction (z, z_a)
         return line.products + step * line.squares - total(p.mul_(rows.signs).mul_(rows.costs).mul_(line.moves))
 
     def _stop(self, close: Tensor) -> None:
@@ -461,6 +480,9 @@ class NewtonSystem(NamedTuple):
         """
         solution, solved = torch.zeros_like(right), torch.ones(len(right), dtype=torch.bool)
         labels, x, r, p, system = torch.arange(len(right)), torch.zeros_like(right), right, right.clone(), self
+        # conjugate gradients, for all labels at once: M. R. Hestenes, E. Stiefel, "Methods of conjugate gradients for
+        # solving linear systems", Journal of Research of the National Bureau of Standards 49, 1952.
+        # :doi:`10.6028/jres.049.044`
         size = squares(r)
         goal = FORCING**2 * size
         for _ in range(MOST_PRODUCTS):
@@ -473,10 +495,12 @@ class NewtonSystem(NamedTuple):
                 labels, size, goal, live, *rest = take_labels([labels, size, goal, live, x, r, p, system], keep)
                 x, r, p, system = rest
             q = system.times(design, p)
+            # r'r / p'Ap
             step = (size / inner(p, q)).where(live, 0.0).to(p.dtype)[:, None]
             x.addcmul_(p, step)
             r = r.addcmul(q, step, value=-1)
             before, size = size, squares(r)
+            # p <- r + (r'r of now / r'r before) p
             p.mul_((size / before).where(live, 0.0).to(p.dtype)[:, None]).add_(r)
         solution[labels], solved[labels] = x, size <= goal
         return solution, solved

@@ -5,7 +5,13 @@ A `quadratic` loss has the second derivative 1, so that with centred rows and th
 .. math:: w_j = w_j^0 - \Bigl(\sum_i v_i\, x_i x_i^\top + \frac{1}{C_j} I\Bigr)^{-1} \nabla_{w_j} f
 
 is the optimum from any start, and the intercept, the score of the mean row, is that of the frequency of the label: one
-step of Newton's method, with a single Cholesky factor for all labels, or one eigendecomposition if C differs.
+step of Newton's method, which is ridge regression [1]_, with a single Cholesky factor for all labels, or one
+eigendecomposition if C differs.
+
+References
+----------
+.. [1] A. E. Hoerl, R. W. Kennard, "Ridge regression: biased estimation for nonorthogonal problems", Technometrics 12,
+   1970. :doi:`10.1080/00401706.1970.10488634`
 """
 
 from __future__ import annotations
@@ -58,10 +64,13 @@ class NormalEquations:
             return None
         if not (space.dense or space.n_values * 2 * space.n_features >= space.n_features**2):
             return None
+        # G = sum_i v_i (x_i - m)(x_i - m)'
         gram, *_ = rows.total(Shard.coupling_sums, space.mean, 1)
         if not (penalty == penalty[0]).all():
+            # G = U diag(e) U' for all labels; rounding can make an eigenvalue negative
             eigenvalues, eigenvectors = torch.linalg.eigh(gram)
             return cls(eigenvectors, eigenvalues.clamp(min=0), space.total_weight, penalty)
+        # G + I / C = L L'
         gram.diagonal().add_(penalty[0])
         factor, failed = torch.linalg.cholesky_ex(gram)
         return None if failed else cls(factor, None, space.total_weight, penalty)
@@ -80,11 +89,13 @@ class NormalEquations:
 
     def solve(self, gradient: Tensor) -> Tensor:
         """Return the inverse Hessian times the gradient, (n_labels, n_columns)."""
+        # features are centred, so that the intercept, the last column, has an equation of its own
         solution, d = gradient / self.total_weight, len(self.vectors)
         right = gradient[:, :d].double()
         if self.eigenvalues is None:
             solution[:, :d] = torch.cholesky_solve(right.T, self.vectors).T
         else:
+            # (G + I / C_j)^-1 = U diag(1 / (e + 1 / C_j)) U'
             stiffness = self.eigenvalues + self.penalty[:, None]
             solution[:, :d] = (right @ self.vectors / stiffness) @ self.vectors.T
         return solution

@@ -49,6 +49,7 @@ class RowSpace(Space):
 
     def publish(self, theta: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return coef and intercept; see `Space.publish`."""
+        # w = (X - 1 m')' A' omega, with omega the weights of the axes A
         combination = theta[:, : self.n_features] @ self.axes
         lifted = self.features.centre(self.design.backward(combination))
         if self.fit_intercept:
@@ -59,6 +60,7 @@ class RowSpace(Space):
         """Return theta of the projection of coef to the space; see `Space.theta_of`."""
         theirs = self.features.theta_of(coef, intercept)
         weights, shift = self.features.split(theirs)
+        # omega = A (X - 1 m') w
         scores = self.design.raw_scores(weights, slice(0, self.design.n_rows))
         if shift is not None:
             scores = scores + (shift - theirs[:, -1])[:, None]
@@ -74,10 +76,13 @@ def row_space(design: Design, features: Space) -> tuple[DenseDesign, RowSpace] |
     if features.n_counted >= features.n_features or design.n_rows > MAX_ROWS:
         return None
     products, root = design.inner_products(features.mean), design.weights.double().sqrt()
+    # D^(1/2) X X' D^(1/2) = V Lambda V', here with centred rows X
     eigenvalues, vectors = torch.linalg.eigh(products * root * root[:, None])
+    # the others are rounding: the tolerance is that of numpy.linalg.matrix_rank
     kept = eigenvalues > torch.finfo(torch.float64).eps * design.n_rows * eigenvalues.max()
     if not kept.any():
         return None
+    # A = Lambda^(-1/2) V' D^(1/2): the rows of A X are orthonormal
     axes = (vectors[:, kept] / eigenvalues[kept].sqrt()).T * root
     coordinates = DenseDesign(
         (products @ axes.T).to(features.dtype), design.row_weight, fit_intercept=features.fit_intercept

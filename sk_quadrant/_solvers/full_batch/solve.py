@@ -1,4 +1,11 @@
-"""The full-batch solver: blocks of labels that fit in memory, each minimised in stages."""
+r"""The full-batch solver: blocks of labels that fit in memory, each minimised in stages.
+
+It minimises the penalised loss of linear scores, with the weights v of the rows,
+
+.. math:: \min_{W, b} \sum_i v_i\, \ell(W x_i + b, t_i) + \sum_j \frac{1}{2 C_j} \lVert w_j \rVert^2 ,
+
+which is a sum over labels for a labelwise loss, so that each block is a problem of its own.
+"""
 
 from __future__ import annotations
 
@@ -126,6 +133,7 @@ class LabelProblems:
         worth = work * len(order) >= WORTH_THREADS and len(order) >= 2 * FEWEST_IN_THREAD
         if n_blocks == 1 and not worth:
             return [torch.from_numpy(order)]
+        # every second label of a pair of blocks: both have the same mix of frequencies
         pairs = np.array_split(order, math.ceil(n_blocks / 2))
         return [torch.from_numpy(pair[first::2].copy()) for pair in pairs for first in (0, 1) if first < len(pair)]
 
@@ -293,6 +301,7 @@ def minimize(
     if solved < sums.n_labels:
         traces[-1].interrupted = True
     trace = reduce(Trace.beside, traces)
+    # per unit of weight, as a mean over the rows
     trace.values = [value / space.total_weight for value in trace.values]
     return trace
 
@@ -303,6 +312,7 @@ def _better_start(objective: Objective, constant: Tensor, present: Tensor) -> Te
     After a change of the data the present model may lie far from the optimum, where the loss has no curvature.
     """
     gain = objective.evaluate(present).values - objective.evaluate(constant, constant=True).values
+    # also where the present model gives NaN
     better = ~(gain <= 0)
     if objective.loss.labelwise:
         better = better | objective.constant_labels

@@ -104,6 +104,7 @@ class Space:
     def centre(self, sums: Tensor) -> Tensor:
         """Turn sums over rows of raw features, (n_labels, n_columns), into sums of centred ones, in place."""
         if self.mean is not None:
+            # sum_i g_i (x_i - m) = sum_i g_i x_i - m sum_i g_i, where the last column holds sum_i g_i
             sums[:, : self.n_features].addcmul_(sums[:, -1:], self.mean, value=-1)
         return sums
 
@@ -137,6 +138,7 @@ class Space:
             return None
         single = torch.finfo(torch.float32)
         second = self.variance if self.mean is None else self.variance + self.mean.square()
+        # a factor of 1e4 away from rounding errors of squares, and of squares from the limits of the range
         varies = self.variance > 1e4 * single.eps * second
         in_range = (self.variance > 1e4 * single.tiny) & (self.n_rows * second < 1e-4 * single.max)
         if not ((self.variance == 0) | (in_range & varies)).all():
@@ -151,6 +153,7 @@ class Space:
 
         The arguments are the sums over some rows that `Design.coupling_sums` returns.
         """
+        # E[z^4] / E[z^2]^2, from weighted sums
         kurtosis = (weight * fourths / seconds.square()).nan_to_num(0.0, posinf=math.inf)
         unseen = (seconds == 0) & (self.variance > 0)  # constant in the sampled rows
         return gram / weight, float(kurtosis.masked_fill(unseen, math.inf).max())
@@ -171,8 +174,11 @@ def _variance(squares: Tensor, total_weight: float, mean: Tensor | None, *, dtyp
     if mean is None:
         noise = torch.zeros_like(variance)
     elif dense:
+        # a constant feature deviates from its computed mean by a few rounding errors
         noise = (10 * eps * mean).square()
     else:
+        # E[x^2] - m^2: T. F. Chan, G. H. Golub, R. J. LeVeque, "Algorithms for computing the sample variance: analysis
+        # and recommendations", The American Statistician 37, 1983. :doi:`10.1080/00031305.1983.10483115`
         noise = 100 * eps * variance
         variance = variance - mean.square()
     return variance.where(variance > noise, 0.0)

@@ -101,6 +101,7 @@ class Mixture:
         labels = labels if chunk.mask is None else labels * chunk.mask
         y = {"targets": self._mix(chunk.targets, rows * labels)}
         if is_weighted:
+            # in proportion to the weights of rows: then label weight times row weight is the mixture of these products
             y["label_weight"] = self._mix(labels, rows)
             y["mask"] = y["label_weight"] > 0
         if chunk.row_weight is not None:
@@ -115,6 +116,7 @@ class Mixture:
         """Return combinations of values (n_rows, n_columns) with weights of that shape, or one per row."""
         share = torch.from_numpy(self.share).to(values)[:, None]
         partners = torch.from_numpy(self.partners).to(values.device)
+        # (c w_1 v_1 + (1 - c) w_2 v_2) / (c w_1 + (1 - c) w_2): unknown targets, of weight 0, have no influence
         own, other = share * weight, (1 - share) * weight[partners]
         total = own + other
         return (own * values + other * values[partners]) / total.where(total > 0, 1)
@@ -198,5 +200,6 @@ class Batches:
 
 def equal_sizes(n_rows: int, largest: int) -> list[int]:
     """Return numbers of rows, as few and as equal as possible."""
+    # ceil(n_rows / largest) parts; the first ones have one row more
     rows, larger = divmod(n_rows, n_parts := -(-n_rows // largest))
     return [rows + 1] * larger + [rows] * (n_parts - larger)

@@ -57,9 +57,11 @@ class Schedule:
     def rates(self, steps: NDArray[np.intp], n_steps: int) -> NDArray[np.float64]:
         """Return the rates of steps that are numbered from 0, out of a number of steps."""
         warmup = int(self.warmup_fraction * n_steps)
+        # step k = 1, 2, ... of the warm-up has k / (warmup + 1) of the rate, the step after the last one all of it
         rising = (steps + 1) / (warmup + 1)
         falling = np.ones(len(steps))
         if self.shape == "cosine":
+            # (1 + cos(pi x)) / 2, where x rises from 0 after the warm-up to nearly 1
             falling = 0.5 * (1 + np.cos(np.pi * (steps - warmup) / max(1, n_steps - warmup)))
         return np.asarray(self.initial * np.where(steps < warmup, rising, falling))
 
@@ -94,6 +96,7 @@ class AutogradSteps:
         if self.penalty:
             with torch.no_grad():
                 for weight in self.penalised:
+                    # penalty / 2 |W|^2 has the gradient penalty W
                     weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
                     weight.grad.add_(weight, alpha=self.penalty)
         return scores
@@ -103,9 +106,11 @@ class AutogradSteps:
         targets, mask, label_weight, row_weight = split_targets(y)
         scores = call(self.module, x, tuple(targets.shape))
         detached = scores.detach()
+        # the derivative of the mean over the whole batch, so that the gradients of its parts add up
         gradient = self.loss.gradient(detached, targets, mask, label_weight) / n_rows
         if row_weight is not None:
             gradient *= row_weight[:, None]
+        # autograd starts at the scores: the derivative of the loss is known in closed form
         torch.autograd.backward(scores, gradient.to(scores.dtype))
         return detached
 
@@ -158,6 +163,7 @@ class PackedLayer:
         if isinstance(x, SparseRows):
             scores = x.times(self.weight)
         elif self.is_direct:
+            # [x, 1] theta = x W' + b
             return torch.mm(x, self.theta, out=out)
         else:
             scores = x @ self.weight
@@ -170,6 +176,7 @@ class PackedLayer:
         if isinstance(x, SparseRows):
             torch.mul(x.transposed_times(gradient), share, out=self.weight_gradient)
         elif self.is_direct:
+            # share [x, 1]' g, the derivatives of weights and intercepts at once
             torch.addmm(self.gradient, x.T, gradient, beta=0, alpha=share, out=self.gradient)
             return
         else:
@@ -224,13 +231,16 @@ class AnalyticSteps:
             gradient = loss_gradient(scores, targets, mask, label_weight)
             if row_weight is not None:
                 gradient = gradient * row_weight
+            # the mean of the losses, over the rows of all processes
             last.backward(x, gradient, 1 / n_rows)
             if tape:
+                # chain rule: the derivative with respect to the inputs x of s = x W' + b is g W
                 self._backward_hidden(gradient @ last.weight.T, tape, 1 / n_rows)
             if exchange is not None:
                 exchange.sum_gradients()
             if penalty:
                 for weight, weight_gradient in self.weights:
+                    # of penalty / 2 |W|^2; intercepts have no penalty
                     weight_gradient.add_(weight, alpha=penalty)
             step(rate)
         return chunk.total_loss(self.loss)
@@ -250,8 +260,10 @@ class AnalyticSteps:
         for layer, skip, x, inner, outputs in reversed(tape):
             gradient = self.activation.backward(passed, inner, outputs)
             layer.backward(x, gradient, share)
+            # features need no derivative
             if layer is not self.hidden[0]:
                 down = gradient @ layer.weight.T
+                # outputs + x: the derivative passes through the layer, and unchanged through the sum
                 passed = down + passed if skip else down
 
 
@@ -301,6 +313,7 @@ def adamw_step(optimizer: Optimizer, layers: list[PackedLayer]) -> Callable[[flo
     (group,) = optimizer.param_groups
     means, squares = (pack_states(optimizer, layers, name) for name in ("exp_avg", "exp_avg_sq"))
     zero, states = torch.zeros((), device=layers[0].theta.device), [optimizer.state[p] for p in group["params"]]
+    # the counts of all parameters are views of one tensor, so that one addition raises them all
     counts = torch.stack([state.get("step", zero) for state in states])
     for state, count in zip(states, counts, strict=True):
         state["step"] = count
@@ -309,6 +322,8 @@ def adamw_step(optimizer: Optimizer, layers: list[PackedLayer]) -> Callable[[flo
 
     def step(rate: float) -> None:
         counts.add_(1)
+        # theta -= rate m / (sqrt(v) + eps), with means m and v of g and g^2 without their bias towards 0 (Kingma and
+        # Ba, 2015, :arxiv:`1412.6980`); the penalty is a part of g, so that weight_decay is 0
         torch._fused_adamw_(
             thetas, gradients, means, squares, [], steps, lr=rate, beta1=beta1, beta2=beta2, weight_decay=0.0, eps=eps,
             amsgrad=False, maximize=False,
@@ -325,6 +340,7 @@ def nesterov_step(optimizer: Optimizer, layers: list[PackedLayer]) -> Callable[[
 
     def step(rate: float) -> None:
         for theta, gradient, buffer in parts:
+            # b <- mu b + g and theta <- theta - rate (g + mu b), as in torch.optim.SGD
             buffer.mul_(momentum).add_(gradient)
             theta.add_(gradient, alpha=-rate).add_(buffer, alpha=-rate * momentum)
 
@@ -346,6 +362,7 @@ def fused_kernel_works(device: str) -> bool:
         )  # fmt: skip
     except (AttributeError, TypeError, RuntimeError, NotImplementedError):
         return False
+    # the first step is rate sign(g), up to eps
     return torch.allclose(theta, 1 - 0.1 * gradient.sign())
 
 
