@@ -74,6 +74,7 @@ def _weights_of_label(class_weight: Any, frequency: float) -> NDArray[np.float64
         return _read(class_weight, [0, 1])
     if class_weight != "balanced":
         raise ValueError(f"class_weight must be 'balanced', a dict, a list of these or None, got {class_weight!r}.")
+    # n / (2 n_c) with n_c rows of class c, as in scikit-learn
     share = np.array([1 - frequency, frequency])
     return np.asarray(np.where(share > 0, 0.5 / np.maximum(share, 1e-300), 1.0))
 

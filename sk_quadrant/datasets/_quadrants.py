@@ -149,6 +149,7 @@ def _quadrant_signs(n_quadrants: int, n_features: int) -> NDArray[np.float64]:
             UserWarning,
             stacklevel=5,  # the caller of make_quadrants, past the wrapper that validates its parameters
         )
+    # numbers next to each other differ in one bit of their Gray code, quadrants next to each other in one sign
     index = np.arange(n_quadrants)
     gray_code = index ^ (index >> 1)
     is_negative = (gray_code[:, np.newaxis] >> np.arange(n_mirrored)) & 1

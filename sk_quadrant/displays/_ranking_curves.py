@@ -208,6 +208,7 @@ class LabelPrecisionRecallDisplay(RankingCurvesDisplay):
     @classmethod
     def _defined(cls, truth: IndexArray, score: FloatArray, weight: FloatArray) -> Curve:
         precision, recall, _ = precision_recall_curve(truth, score, sample_weight=weight, drop_intermediate=True)
+        # average precision: sum_k (R_k - R_{k-1}) P_k
         area = float(-np.diff(recall) @ precision[:-1])  # under the steps, recalls decreasing
         return cls._make(recall, precision, area, float(np.average(truth, weights=weight)))
 

@@ -125,6 +125,7 @@ class LabelHierarchy:
             return type(y)(closed, index=y.index, columns=y.columns)
         self._check(y)
         if sparse.issparse(y):
+            # entry (i, k) counts the labels of row i that are label k or below it
             closed = ((y @ type(y)(self._ancestors)) > 0).astype(y.dtype)
             return follow_sparse_interface(type(y)(closed))
         return np.where((y == 1) @ self._ancestors > 0, 1, y).astype(y.dtype)

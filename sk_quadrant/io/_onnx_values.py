@@ -158,6 +158,8 @@ def _known() -> list[str]:
 
 def _log1p(x: Any) -> Any:
     """Return log(1 + x) with full relative accuracy: the rounding error of 1 + x is divided out."""
+    # D. Goldberg, "What every computer scientist should know about floating-point arithmetic", ACM Computing Surveys
+    # 23, 1991, theorem 4. :doi:`10.1145/103162.103163`
     u = 1 + x
     exact = np.equal(u, 1)
     return np.where(exact, x, np.log(u) * x / np.where(exact, 1, u - 1))

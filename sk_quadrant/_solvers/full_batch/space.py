@@ -6,7 +6,13 @@ there is one. With an intercept the features count as centred by their weighted 
 .. math:: s_{ij} = w_j^\top (x_i - m) + a_j = w_j^\top x_i + (a_j - w_j^\top m).
 
 Then the intercept is the score of the mean row, and the Hessian of a label has no entries between weights and
-intercept where its rows are equally curved. `Space.publish` returns :math:`b_j = a_j - w_j^\top m`.
+intercept where its rows are equally curved, which makes it better conditioned [1]_. `Space.publish` returns
+:math:`b_j = a_j - w_j^\top m`.
+
+References
+----------
+.. [1] Y. LeCun, L. Bottou, G. B. Orr, K.-R. Müller, "Efficient BackProp", Neural Networks: Tricks of the Trade,
+   Springer 2012, section 4.3. :doi:`10.1007/978-3-642-35289-8_3`
 """
 
 from __future__ import annotations

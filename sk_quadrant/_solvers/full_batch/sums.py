@@ -1,7 +1,12 @@
 """Sums over training rows on disk or in several processes.
 
 The solver reads the data through `RowSums.total` only. In memory there is one shard; on disk the sum is a loop over
-chunks, on a cluster a sum over workers, under ``torchrun`` an all-reduce. The code of the solver is the same.
+chunks, on a cluster a sum over workers, under ``torchrun`` an all-reduce. The code of the solver is the same, since the
+objective, its gradient and its Hessian have this summation form [1]_.
+
+References
+----------
+.. [1] C.-T. Chu et al., "Map-reduce for machine learning on multicore", NIPS 2006.
 """
 
 from __future__ import annotations
