@@ -640,6 +640,7 @@ def test_it_survives_pickling(data):
     np.testing.assert_array_equal(again.predict_proba(X_test), model.predict_proba(X_test))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ensemble", [True, False], ids=["ensemble", "out-of-fold"])
 def test_two_jobs_give_the_result_of_one(data, ensemble):
     """Parallel fits change nothing."""

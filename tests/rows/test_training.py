@@ -331,7 +331,7 @@ def test_strides_of_features_do_not_matter(data, model):
         assert_allclose(QuadrantMultiLabelClassifier().fit(view, Y).coef_, model.coef_, rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["bce_with_logits", "zlpr", "hinge"])
+@pytest.mark.parametrize("name", ["bce_with_logits", "zlpr", pytest.param("hinge", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
 def test_sparse_features_are_never_densified(name, solver, monkeypatch):
     """A matrix with a million features is trained on and predicted, and nothing of its size is made dense."""

@@ -94,6 +94,7 @@ def test_a_fit_that_fails_leaves_the_callers_threads(solver, monkeypatch):
     assert (torch.get_num_threads(), number_in_new_thread()) == (3, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads in /proc")
 def test_small_fits_and_predictions_start_no_threads():
     """Count the threads of a process before and after, with two cores allowed."""

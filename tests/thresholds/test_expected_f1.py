@@ -49,6 +49,7 @@ def test_the_quadrature_integrates_the_highest_power_and_all_lower_ones(n_labels
     assert nodes.size <= n_labels
 
 
+@pytest.mark.slow
 def test_thousands_of_labels_agree_with_counting():
     """2000 labels with many probable ones: the dynamic programming of the counts gives the same sets."""
     rng = np.random.default_rng(0)
