@@ -85,6 +85,7 @@ def choose_per_label(scores: Sequence[HeldOutScores], loss: LabelwiseLoss) -> He
     total = of_splits.sum(axis=1)
     values, first = [], scores[0]
     for k in range(len(first.splits)):
+        # the losses on all other splits
         best = np.argmin(total - of_splits[:, k], axis=0)
         values.append(np.column_stack([scores[C].values[k][:, label] for label, C in enumerate(best)]))
     C = np.array([each.C for each in scores], dtype=np.float64)[np.argmin(total, axis=0)]

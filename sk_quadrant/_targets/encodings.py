@@ -239,6 +239,7 @@ class Binary(Encoding):
         values = targets.dense()[:, 0]
         if not targets.is_soft:
             return np.asarray(weights[values.astype(np.intp)])
+        # (1 - t) w_0 + t w_1 for soft targets
         return np.asarray(weights[0] + (weights[1] - weights[0]) * values, dtype=np.float64)
 
     def to_dict(self) -> dict[str, Any]:
@@ -372,6 +373,7 @@ class MultiLabel(Encoding):
     def weigh(self, targets: Targets, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the weight of absence or presence of each entry; see `Encoding.weigh`."""
         absence, presence = weights.T
+        # (1 - t) w_0 + t w_1, for soft targets, too
         return np.asarray(absence + (presence - absence) * targets.dense(), dtype=np.float64)
 
     @property
