@@ -147,6 +147,7 @@ class Minimizer(LabelMinimizer):
         objective, theta = self.objective, self.theta
         if self.per_label:
             objective, theta, direction = take_labels([objective, theta, direction], asked.nonzero()[:, 0])
+        # along a Newton step the slope of a quadratic function falls to 0
         gradient = objective.evaluate(theta + direction).gradient
         confirmed = close.clone()
         confirmed[asked] &= self._inner(gradient, direction) >= FALL * slope[asked]
@@ -158,6 +159,7 @@ class Minimizer(LabelMinimizer):
         if not (objective.loss.convex and (close & (point.values < SEPARABLE * self.scale)).any()):
             return close
         weights = point.gradient[:, : objective.space.n_features]
+        # f - f* <= C / 2 |g_w|^2, the penalty being 1 / C
         squares = self.grouped(torch.linalg.vecdot(weights, weights).double() / objective.penalty)
         return close & self._is_certain(squares / 2)
 

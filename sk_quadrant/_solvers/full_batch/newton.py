@@ -1,8 +1,17 @@
-"""Newton steps: the Hessian of each label as its preconditioner.
+r"""Newton steps: the Hessian of each label as its preconditioner.
 
-With ``H = sum_i h_i x_i x_i' + I / C`` in place of an estimate, the direction of L-BFGS without curvature pairs is
-Newton's ``-H^(-1) g``, which converges quadratically near the optimum. It takes n d^2 operations per label, and so is
-used for the labels that the shared approximation does not solve: few rows per feature, or a weak penalty.
+With the Hessian in place of an estimate, the direction of L-BFGS without curvature pairs is Newton's [1]_,
+
+.. math:: -H_j^{-1} g_j, \qquad H_j = \sum_i h_{ij} \begin{pmatrix} x_i - m \\ 1 \end{pmatrix}
+   \begin{pmatrix} x_i - m \\ 1 \end{pmatrix}^\top + \frac{1}{C_j} \begin{pmatrix} I & 0 \\ 0 & 0 \end{pmatrix},
+
+which converges quadratically near the optimum. It takes n d^2 operations per label, and so is used for the labels that
+the shared approximation does not solve: few rows per feature, or a weak penalty.
+
+References
+----------
+.. [1] J. Nocedal, S. J. Wright, "Numerical Optimization", 2nd edition, Springer 2006, chapter 3.
+   :doi:`10.1007/978-0-387-40065-5`
 """
 
 from __future__ import annotations
@@ -75,9 +84,11 @@ class CholeskyPreconditioner(NamedTuple):
             raise FloatingPointError("the second derivatives are not finite: scale the features of X")
         diagonal = hessian.diagonal(dim1=1, dim2=2)
         diagonal.copy_(without_flat(diagonal))
+        # D^(-1/2) H D^(-1/2) has a diagonal of 1, so that one shift suits all features
         scale = diagonal.rsqrt()
         hessian.mul_(scale[:, :, None]).mul_(scale[:, None, :])
         shift = 1e3 * torch.finfo(hessian.dtype).eps * hessian.shape[1]  # noise in singular directions stays small
+        # more of the identity until there is a Cholesky factor: Nocedal and Wright (2006), algorithm 3.3
         while True:
             hessian.diagonal(dim1=1, dim2=2).add_(shift)
             factor, failed = torch.linalg.cholesky_ex(hessian)
@@ -87,6 +98,7 @@ class CholeskyPreconditioner(NamedTuple):
 
     def solve(self, gradient: Tensor) -> Tensor:
         """Return the inverse Hessian times the gradient, (n_labels, n_columns)."""
+        # D^(-1/2) (L L')^-1 D^(-1/2) g
         scaled = (gradient.double() * self.scale)[:, :, None]
         return (torch.cholesky_solve(scaled, self.factor)[:, :, 0] * self.scale).to(gradient.dtype)
 

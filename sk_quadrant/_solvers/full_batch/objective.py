@@ -162,6 +162,7 @@ class Objective:
             diagonal = space.centred_squares(sums.squares, sums.firsts)
         else:
             diagonal = space.zeros(self.n_labels)
+            # sum_i h_i (x_ik - m_k)^2 is about var(x_k) sum_i h_i
             diagonal[:, : space.n_features] = curvature[:, None] * space.variance
             if space.fit_intercept:
                 diagonal[:, -1] = curvature

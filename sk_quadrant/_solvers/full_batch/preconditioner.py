@@ -9,7 +9,13 @@ its off-diagonal part is nearly the same for all labels: that of the correlation
 
 and one eigendecomposition ``R = Q diag(e) Q'`` serves all labels: a step costs two products with Q. Where h_j is
 constant over rows and the features have equal variances this is the Hessian itself. Without R (sparse or very wide
-data) it is the diagonal. Labels that do not converge so get Newton steps (see `newton`).
+data) it is the diagonal. Labels that do not converge so get Newton steps (see `newton`). The inverse of the
+approximation is the matrix :math:`H_0` of L-BFGS [1]_.
+
+References
+----------
+.. [1] J. Nocedal, S. J. Wright, "Numerical Optimization", 2nd edition, Springer 2006, section 7.2.
+   :doi:`10.1007/978-0-387-40065-5`
 """
 
 from __future__ import annotations
@@ -65,6 +71,7 @@ class SharedHessian:
     def precondition(self, objective: Objective, theta: Tensor, point: Evaluation) -> SharedPreconditioner:
         """Return the preconditioner at a point, where the objective has been evaluated."""
         curvature: Tensor = point.curvature  # type: ignore[assignment]
+        # D^(-1/2), and rho = mean_k 1 / (C D_k)
         scale, d = without_flat(curvature).rsqrt(), objective.space.n_features
         rho = (objective.penalty.to(scale.dtype)[:, None] * scale[:, :d] ** 2).mean(dim=1, keepdim=True).clamp(max=1.0)
         return SharedPreconditioner(self, scale, rho)
@@ -89,6 +96,7 @@ def choose_hessian(space: Space, rows: RowSums) -> SharedHessian:
     gram, kurtosis = space.mean_coupling(*rows.total(Shard.coupling_sums, space.mean, step))
     if step > 1 and kurtosis > HEAVY_TAIL:
         gram, kurtosis = space.mean_coupling(*rows.total(Shard.coupling_sums, space.mean, 1))
+    # R = S^(-1/2) G S^(-1/2), with S the diagonal of the covariance G
     scale = gram.diagonal().sqrt()
     scale = scale.where(scale > 0, 1.0)
     eigenvalues, eigenvectors = torch.linalg.eigh(gram / scale / scale[:, None])

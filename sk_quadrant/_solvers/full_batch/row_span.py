@@ -112,6 +112,7 @@ class RowSpan:
     def scores(self, weights: Tensor) -> Tensor:
         """Return the products of weights with the centred rows, shape (n_labels, n_rows)."""
         z = self.design.raw_scores(weights, self.rows)
+        # w'(x_i - m) = z_i - sum_k pi_k z_k
         return z if self.share is None else z.sub_((z @ self.share)[:, None])
 
 
@@ -201,6 +202,7 @@ class RowSpanMinimizer(LabelMinimizer):
         scores = zeros + start.to(zeros.dtype)[:, None]
         values, residuals = self.losses.evaluate(scores)
         curvature = self.losses.curvature(scores).sum(dim=1).double()  # with respect to the intercepts
+        # the second derivative with respect to alpha is kappa^2 C sum_i v_i l''(s_i) = 1
         self.kappa = torch.zeros_like(start) if intercept is None else curvature.clamp(min=1e-30).rsqrt()
         self.intercept_scale = self.kappa  # of all labels
         return Point(zeros, scores, start, torch.zeros_like(start), residuals), values
@@ -210,6 +212,7 @@ class RowSpanMinimizer(LabelMinimizer):
         dtype = self.point.rows.dtype
         rows = start.rows.to(dtype)
         scores = self.span.scores(self.span.combination(rows))
+        # |w|^2 = beta' X_c X_c' beta
         norms = inner(rows, scores)
         scores = scores + start.intercept.to(dtype)[:, None]
         values, residuals = self.losses.evaluate(scores)
@@ -245,6 +248,7 @@ class RowSpanMinimizer(LabelMinimizer):
             if not slope.isfinite().all():
                 raise FloatingPointError("the gradient of the loss became infinite or NaN")
             close = -slope / 2 <= self.smallest * self._reference()
+            # F - F* <= |g|^2 / 2, the bound of `lbfgs` with a penalty of 1
             self._finish(close & self._is_certain(self.gram[:, latest, latest] / 2))
             if self.done.all():
                 break
@@ -269,12 +273,14 @@ class RowSpanMinimizer(LabelMinimizer):
         """Add the gradient at the present point, and its inner products."""
         if len(self.gradients) == self.most:
             self._forget()
+        # b = beta + C r, and z = X_c X_c' b
         b = self.point.rows + self.point.residuals
         z = self.span.scores(self.span.combination(b))
         intercept = self.kappa * self.point.residuals.sum(dim=1, dtype=torch.float64)
         self.gradients.append(Gradient(b, z, intercept))
         new = len(self.gradients) - 1
         for k, gradient in enumerate(self.gradients):
+            # <g_k, g_l> = b_k' z_l, and the product of the derivatives of the intercepts
             product = self.grouped(inner(gradient.rows, z) + gradient.intercept * intercept)
             self.gram[:, k, new] = self.gram[:, new, k] = product
 
@@ -308,9 +314,11 @@ class RowSpanMinimizer(LabelMinimizer):
         b, z = _combine(rows, spread), _combine(scores, spread)
         intercept = torch.linalg.vecdot(torch.stack(intercepts, dim=1), spread) * self.kappa
         moves = z + intercept.to(z.dtype)[:, None]
+        # for the direction p = X_c' b: w'p = beta' z and |p|^2 = b' z
         line = Line(moves, inner(self.point.rows, z), inner(b, z))
         bracket = Bracket(self._values(), slope, torch.finfo(moves.dtype).eps)
         if not self.n_pairs:  # the step of Newton's method along the direction
+            # -phi'(0) / phi''(0) with phi'' = C sum_i v_i l''(s_i) moves_i^2 + |p|^2
             curvature = inner(self.losses.curvature(self.point.scores) * moves, moves) + line.squares
             bracket.step = (-slope / self.grouped(curvature)).where(~self.done, 1.0)
         failed = self._search(line, bracket)
@@ -337,6 +345,7 @@ class RowSpanMinimizer(LabelMinimizer):
             losses, (moves, products, squares), scores, norms, length = take_labels(parts, labels)
             scores = scores.addcmul(moves, length.to(moves.dtype)[:, None])
             sums, residuals = losses.evaluate(scores)
+            # phi(t) = C sum_i v_i l(s_i + t moves_i) + |w + t p|^2 / 2, and its derivative
             objectives = sums + self.grouped(norms / 2 + length * products + length**2 * squares / 2)
             slopes = self.grouped(inner(residuals, moves) + products + length * squares)
             trial = [scores, residuals, sums, objectives, slopes]
@@ -360,6 +369,7 @@ class RowSpanMinimizer(LabelMinimizer):
         """Return the squared norm of the part of the gradient that residuals make up, (n_groups,)."""
         b = residuals.to(self.solution.rows.dtype)
         intercept = self.intercept_scale * b.sum(dim=1, dtype=torch.float64)
+        # |X_c' b|^2 = b' X_c X_c' b
         return self.grouped(inner(b, self.span.scores(self.span.combination(b))) + intercept**2)
 
 

@@ -136,10 +136,12 @@ class Block:
                 at.loss, self._scores(at, rows).T, rows, curvature=needs_curvature
             )
             values += losses.sum(dim=0)
+            # sum_i v_i l'(s_i) [x_i, 1]
             gradients.add(rows, slopes.T)
             if total is not None and curvature is not None:
                 total += curvature.T.sum(dim=1)
                 if squares is not None:
+                    # with h_i = v_i l''(s_i): sum_i h_i [x_i, 1]^2, and sum_i h_i [x_i, 1] to centre it
                     squares.add(rows, curvature.T)
         (gradient,) = gradients.totals()
         return LossSums(values, gradient, total, *([] if squares is None else squares.totals()))

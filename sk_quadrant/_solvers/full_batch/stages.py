@@ -2,9 +2,15 @@ r"""The stages of a minimisation; each stage continues with the labels that have
 
 1. Single precision, where that is faster. Its solution is kept if the gradient in double precision agrees: a difference
    :math:`\delta` of gradients moves the optimum by a Newton step, whose decrement is at most
-   :math:`\delta^\top \delta\, C / 2`, since the Hessian of a convex loss is at least that of the penalty.
+   :math:`\delta^\top \delta\, C / 2`, since the Hessian of a convex loss is at least that of the penalty ([1]_,
+   section 9.1.2).
 2. The precision of the data, with the shared approximation of the Hessian.
 3. Newton steps, for the remaining labels.
+
+References
+----------
+.. [1] S. Boyd, L. Vandenberghe, "Convex Optimization", Cambridge University Press 2004.
+   :doi:`10.1017/CBO9780511804441`
 """
 
 from __future__ import annotations
@@ -145,6 +151,7 @@ class Minimization:
     def _newton_cost(self) -> int:
         """Return the number of iterations with the shared Hessian that take as long as the Hessians of all labels."""
         space, n_labels = self.objective.space, self.objective.n_labels
+        # multiplications: n d^2 and a factor for each label, against two products with the rows for an iteration
         hessian = space.n_columns**2 * (space.n_rows + FACTOR_WORK) * n_labels
         return hessian // (2 * space.n_values * n_labels + STEP_WORK)
 
@@ -179,6 +186,7 @@ class Minimization:
     def _with_multipliers(self) -> None:
         """Minimise a loss with a dual by the method of multipliers, in double precision where single is not enough."""
         objective, space, labels = self.objective, self.objective.space, torch.arange(self.objective.n_labels)
+        # the mean squared length of the centred rows is the sum of the variances
         length = max(float(space.variance.sum()), torch.finfo(torch.float32).tiny)
         state: Iterate | None = None
         for design in self._in_growing_precision():
@@ -306,6 +314,7 @@ class Minimization:
         """
         curvature, n_features = cast("Tensor", point.curvature), self.objective.space.n_features
         difference = difference.masked_fill_(curvature.isinf(), 0)
+        # d' H^-1 d <= C |d_w|^2 + d_a^2 / H_aa, as H has no entries between weights and intercept: see `space`
         decrement = difference[:, :n_features].square().sum(dim=1) / self.objective.penalty
         decrement += (difference[:, n_features:].square() / curvature[:, n_features:]).sum(dim=1)
         if not self.objective.loss.labelwise:
