@@ -248,11 +248,9 @@ class Binary(Encoding):
 
     def _of_label(self, class_weight: Any) -> Any:
         """Return the class weight of the label, of a list or a dict by label name with a single entry."""
-        if self.label_names is None:
-            return class_weight
         if isinstance(class_weight, list) and len(class_weight) == 1:
             return class_weight[0]
-        if isinstance(class_weight, Mapping) and len(class_weight) == 1:
+        if self.label_names is not None and isinstance(class_weight, Mapping) and len(class_weight) == 1:
             ((name, weight),) = class_weight.items()
             return weight if name == self.label_names[0] and not isinstance(weight, Real) else class_weight
         return class_weight

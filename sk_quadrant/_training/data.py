@@ -53,8 +53,8 @@ def read_batch(
     y, classes, sample_weight = map(in_numpy, (y, classes, sample_weight))
     if start is not None:
         return _in_memory(estimator, X, y, sample_weight, start, classes=classes, encoding=start.encoding)
-    labels = LabelArray.of(y)
-    if classes is None and not (labels.is_matrix or labels.is_label_column):
+    labels = None if y is None else LabelArray.of(y)
+    if labels and classes is None and not (labels.is_matrix or labels.is_label_column):
         raise ValueError("classes must be passed on the first call to partial_fit.")
     return _in_memory(estimator, X, labels, sample_weight, None, classes=classes)
 

@@ -87,6 +87,15 @@ def test_class_weights_are_read_by_label_name():
         QuadrantMultiLabelClassifier(class_weight={"ham": {0: 1, 1: 9}}).fit(X, y)
 
 
+@pytest.mark.parametrize("to_y", [lambda y: 0.9 * y, lambda y: y[:, 0], pd.DataFrame], ids=["soft", "1-D", "frame"])
+def test_a_list_of_class_weights_may_have_one_entry_for_one_label(to_y):
+    """It is the class weight of that label, named or not."""
+    X, Y = make_quadrants(60, random_state=0)
+    y = to_y(Y[:, :1])
+    listed = QuadrantMultiLabelClassifier(class_weight=[{1: 9}]).fit(X, y)
+    assert_array_equal(listed.coef_, QuadrantMultiLabelClassifier(class_weight={1: 9}).fit(X, y).coef_)
+
+
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
