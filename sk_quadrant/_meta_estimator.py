@@ -138,7 +138,7 @@ class FitData:
             check_is_fitted(estimator, msg=UNFITTED)
         else:
             estimator = self.part(estimator, split.train).fit(estimator, step=step)
-        return estimator, self.respond(estimator, split, str(first_method(estimator, methods)))
+        return estimator, self.respond(estimator, split, first_method(estimator, methods) or methods[0])
 
     def respond(self, classifier: Any, split: Split, method: str) -> Response:
         """Return the response of a fitted classifier for the held-out rows of a split."""

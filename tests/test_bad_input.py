@@ -149,7 +149,7 @@ CASES = {
     "class weight by label": ({"class_weight": {0: 1, 1: 1, 2: 1}}, X, Y, None, r"keys among \[0, 1\], got \[2\]"),
     "class weight of no class": ({"class_weight": {0: 1, 2: 1}}, X, y, None, r"keys among \[0, 1\], got \[2\]"),
     "too few class weights": ({"class_weight": ["balanced"]}, X, Y, None, r"class_weight must .* list of 3, got 1"),
-    "list of class weights": ({"class_weight": ["balanced"] * 2}, X, y, None, r"class_weight must .* 1-D y, got \['bal"),
+    "list of class weights": ({"class_weight": ["balanced"] * 2}, X, y, None, r"class_weight .* 1-D y, got \['bal"),
     "class weights of numbers": ({"class_weight": [1, 2, 3]}, X, Y, None, r"class_weight must be 'balanced'.*, got 1"),
 }  # fmt: skip
 

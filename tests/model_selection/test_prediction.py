@@ -87,3 +87,9 @@ def test_rows_that_are_not_tested_once_are_refused(rows):
         multilabel_cross_val_predict(
             QuadrantMultiLabelClassifier(), *rows, cv=ShuffleSplit(2, test_size=30, random_state=0)
         )
+
+
+def test_a_classifier_without_the_method_is_named(rows):
+    """And so is the method."""
+    with pytest.raises(AttributeError, match="'RandomForestClassifier' object has no attribute 'decision_function'"):
+        multilabel_cross_val_predict(RandomForestClassifier(2), *rows, cv=2, method="decision_function")
