@@ -65,12 +65,14 @@ class ScoredTargets:
             yield ScoredTargets(self.targets[rows], self.known[rows], self.scores[rows], self.sample_weight[rows])
 
 
-def check_ranked_targets(y_true: Any, y_score: Any, sample_weight: Any, *, name: str = "y_score") -> ScoredTargets:
+def check_ranked_targets(
+    y_true: Any, y_score: Any, sample_weight: Any, *, name: str = "y_score", of: str = "y_true"
+) -> ScoredTargets:
     """Check 0/1 targets and scores, which may be infinite."""
-    inputs = _check(y_true, y_score, sample_weight, name=name)
+    inputs = _check(y_true, y_score, sample_weight, name=name, of=of)
     is_soft = (inputs.targets > 0) & (inputs.targets < 1)
     if is_soft.any():
-        raise ValueError(f"y_true must hold 0 and 1, or NaN for an unknown label, got {inputs.targets[is_soft][0]}.")
+        raise ValueError(f"{of} must hold 0 and 1, or NaN for an unknown label, got {inputs.targets[is_soft][0]}.")
     return inputs
 
 
@@ -94,30 +96,30 @@ def check_predicted_targets(y_true: Any, y_pred: Any, sample_weight: Any) -> Sco
     return inputs
 
 
-def _check(y_true: Any, y_score: Any, sample_weight: Any, *, name: str) -> ScoredTargets:
+def _check(y_true: Any, y_score: Any, sample_weight: Any, *, name: str, of: str = "y_true") -> ScoredTargets:
     namespace, y_true, y_score = Namespace.of(y_score), in_numpy(y_true), in_numpy(y_score)
-    targets = _check_targets(y_true)
+    targets = _check_targets(y_true, of)
     names = column_names(y_true)
-    scores = _check_scores(align_labels(y_score, names, name=name, of="y_true"), name, targets.values.shape)
+    scores = _check_scores(align_labels(y_score, names, name=name, of=of), name, targets.values.shape, of)
     weight = check_sample_weight(sample_weight, targets.n_samples, targets.n_labels, names=names)
     weight = np.ones(targets.n_samples) if weight is None else weight
     entry_weight = weight.reshape(targets.n_samples, -1)
     known = targets.known() if weight.ndim == 1 else targets.known() & (entry_weight > 0)
     if not known[entry_weight.any(axis=1)].any():
-        raise ValueError("y_true must hold a known label in a row of positive sample_weight, got none.")
+        raise ValueError(f"{of} must hold a known label in a row of positive sample_weight, got none.")
     values = targets.values if weight.ndim == 1 else targets.values * known
     return ScoredTargets(values, known, scores, weight, namespace)
 
 
-def _check_targets(y_true: Any) -> Targets:
+def _check_targets(y_true: Any, name: str) -> Targets:
     """Return the targets of a label matrix, or of one label."""
     y_true = y_true.toarray() if sparse.issparse(y_true) else y_true
-    if not LabelArray(y_true, "y_true").is_matrix and np.ndim(y_true) == 1:
+    if not LabelArray(y_true, name).is_matrix and np.ndim(y_true) == 1:
         y_true = y_true.to_frame() if hasattr(y_true, "to_frame") else np.asarray(masked_as_nan(y_true))[:, np.newaxis]
-    return LabelArray(y_true, "y_true").targets()
+    return LabelArray(y_true, name).targets()
 
 
-def _check_scores(y_score: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+def _check_scores(y_score: Any, name: str, shape: tuple[int, ...], of: str) -> NDArray[Any]:
     """Return scores of the shape of the targets; a list with the probabilities of each label is stacked."""
     if isinstance(y_score, (list, tuple)) and any(np.ndim(label_scores) == 2 for label_scores in y_score):
         _check_two_columns(y_score, name)
@@ -132,9 +134,9 @@ def _check_scores(y_score: Any, name: str, shape: tuple[int, ...]) -> NDArray[An
     if shape[1] == 1 and scores.shape in ((shape[0],), (shape[0], 2)):  # of a 1-D y: scores, or those of two classes
         scores = scores.reshape(shape[0], -1)[:, -1:]
     if scores.shape != shape:
-        raise ValueError(f"{name} must have the shape of y_true, {shape}, got {scores.shape}.")
+        raise ValueError(f"{name} must have the shape of {of}, {shape}, got {scores.shape}.")
     if np.isnan(scores).any():
-        raise ValueError(f"{name} must not hold NaN. Mark unknown labels by NaN in y_true; their scores are ignored.")
+        raise ValueError(f"{name} must not hold NaN. Mark unknown labels by NaN in {of}; their scores are ignored.")
     return scores
 
 

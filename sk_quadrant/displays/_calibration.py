@@ -88,6 +88,7 @@ class LabelCalibrationDisplay(LabelCurvesDisplay):
     curves: dict[str, list[ReliabilityCurve]]
 
     _response_method: ClassVar[str] = "predict_proba"
+    _nothing: ClassVar[str] = "pooled is False and labels is empty"
 
     @classmethod
     def from_predictions(

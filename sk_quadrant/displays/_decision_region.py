@@ -331,7 +331,7 @@ def _choose_points(y: Any, values: FloatArray, n_labels: int) -> tuple[FloatArra
     """Return two features and the labels of at most `MAX_POINTS` samples, NaN where unknown."""
     if y is None:
         return None, None
-    inputs = check_ranked_targets(y, np.zeros((len(values), n_labels)), None, name="predict(X)")
+    inputs = check_ranked_targets(y, np.zeros((len(values), n_labels)), None, name="predict(X)", of="y")
     # A random choice, because every k-th sample would follow the order of X.
     chosen = np.random.default_rng(0).permutation(len(values))[:MAX_POINTS]
     return values[chosen], np.where(inputs.known, inputs.targets, np.nan)[chosen]

@@ -99,8 +99,12 @@ class LearningHistoryDisplay(PanelDisplay):
         history = find_attribute(estimator, "history_", "history")
         if history:
             return cls.from_history(history, **options)
-        advice = "pass the rows of its history_ to from_history"
-        losses = find_attribute(estimator, "loss_curve_", otherwise=advice)
+        losses = find_attribute(estimator, "loss_curve_")
+        if losses is None:
+            raise ValueError(
+                f"{type(estimator).__name__} has neither history_ nor loss_curve_; "
+                "fit it, or pass the rows of a history to from_history."
+            )
         curves = {"train_loss": losses, "validation_score": find_attribute(estimator, "validation_scores_")}
         curves = {name: curve for name, curve in curves.items() if curve is not None}
         epochs = zip_longest(*curves.values(), fillvalue=np.nan)

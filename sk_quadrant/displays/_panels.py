@@ -6,7 +6,7 @@ import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,7 @@ class PanelDisplay:
     ax_: Axes
     figure_: Figure | SubFigure
     legend_: Any
+    _nothing: ClassVar[str] = "parts is empty"  # the options without panels
 
     @classmethod
     def _require_matplotlib(cls, method: str) -> None:
@@ -103,7 +104,7 @@ class PanelDisplay:
         import matplotlib.pyplot as plt
 
         if n_panels == 0:
-            raise ValueError("There is nothing to draw: choose at least one label, average or part.")
+            raise ValueError(f"There is nothing to draw: {self._nothing}.")
         self._is_own = ax is None or (np.ndim(ax) == 0 and n_panels > 1)  # else the user may draw more in the figure
         self._legend_inches = legend_inches
         if self._is_own:

@@ -23,6 +23,7 @@ class RankingCurvesDisplay(LabelCurvesDisplay):
 
     _score: ClassVar[str]  # area under the curve, as an attribute of scikit-learn's display
     _legend_place: ClassVar[str]
+    _nothing: ClassVar[str] = "averages and labels are empty"
     _needs: ClassVar[frozenset[int]]  # values among the labels without which there is no curve
     _grid: ClassVar[FloatArray]  # x of a macro average
     _axes: ClassVar[dict[str, str]]

@@ -93,7 +93,7 @@ def test_unknown_labels_have_no_influence(pyplot, make_predictions):
     [
         ({"strategy": "equal"}, "strategy must be among uniform, quantile, got 'equal'"),
         ({"n_bins": 0}, "n_bins must be at least 1, got 0"),
-        ({"pooled": False, "labels": []}, "There is nothing to draw"),
+        ({"pooled": False, "labels": []}, "There is nothing to draw: pooled is False and labels is empty"),
     ],
     ids=["strategy", "n_bins", "nothing"],
 )

@@ -156,7 +156,7 @@ def test_values_are_left_out_on_request(pyplot, make_predictions):
         ({"counting": "rows"}, "counting must be among pairs, shares, got 'rows'"),
         ({"normalize": "all"}, "normalize must be among None, true, pred, got 'all'"),
         ({"parts": ["tables"]}, "parts must be among matrix, table, got 'tables'"),
-        ({"parts": []}, "There is nothing to draw: choose at least one"),
+        ({"parts": []}, "There is nothing to draw: parts is empty"),
     ],
     ids=["counting", "normalize", "part", "no part"],
 )

@@ -216,7 +216,7 @@ def test_labels_that_vary_most_are_shown(pyplot, make_predictions):
         ({"features": ("age", 1)}, "features must be names or columns between 0 and 3, got 'age'"),
         ({"held": [1, 2]}, "held must hold one value a feature: expected 4, got 2"),
         ({"labels": []}, "labels must hold at least one name or column"),
-        ({"y": [[1, 0, 0]]}, r"predict\(X\) must have the shape of y_true, \(1, 3\), got \(150, 3\)"),
+        ({"y": [[1, 0, 0]]}, r"predict\(X\) must have the shape of y, \(1, 3\), got \(150, 3\)"),
     ],
     ids=["resolution", "same feature", "column", "name", "held", "labels", "y"],
 )

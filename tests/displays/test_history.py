@@ -105,5 +105,5 @@ def test_wrong_histories_are_refused(pyplot, history, options, message):
 
 def test_estimator_without_history_is_refused(pyplot):
     """Check the message for an estimator that recorded nothing."""
-    with pytest.raises(ValueError, match="StandardScaler has no loss_curve_; fit it, or pass the rows of its history_"):
+    with pytest.raises(ValueError, match="StandardScaler has neither history_ nor loss_curve_; fit it, or pass"):
         LearningHistoryDisplay.from_estimator(StandardScaler())

@@ -175,7 +175,7 @@ def test_line_keywords_reach_the_lines(pyplot, make_predictions):
     ("options", "message"),
     [
         ({"averages": ["samples"]}, "averages must be among micro, macro, got 'samples'"),
-        ({"averages": [], "labels": []}, "There is nothing to draw"),
+        ({"averages": [], "labels": []}, "There is nothing to draw: averages and labels are empty"),
         ({"sample_weight": [1.0]}, "sample_weight must have shape"),
     ],
     ids=["average", "nothing", "weight"],
