@@ -110,7 +110,6 @@ def _best_sizes(ordered: FloatArray, smallest: int, largest: int) -> IndexArray:
         integrals = np.einsum("rq,qk,rqk->rk", products[rows], powers[:, :n_sizes], sums)
         values = np.column_stack([empty[rows], integrals])
         values[:, :smallest] = -1.0
-        # the smallest of equally good sizes
         sizes[rows] = np.argmax(values >= values.max(axis=1, keepdims=True) - TIE, axis=1)
     return sizes
 

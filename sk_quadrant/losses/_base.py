@@ -879,9 +879,8 @@ class MixtureLoss(LabelwiseLoss):
         present, rise, absent, fall = self.present_and_absent(scores.clamp(-FAR, FAR))
         if reuse(absent) is None:
             absence = 1 - targets
-            # t phi_+ + (1 - t) phi_-
             return targets * present + absence * absent, targets * rise + absence * fall
-        # the same in place: absent + t (present - absent)
+        # in place: absent + t (present - absent)
         return absent.lerp_(present, targets), fall.lerp_(rise, targets)
 
     def per_label_curvature(self, scores: Tensor, targets: Tensor) -> Tensor:

@@ -107,7 +107,6 @@ class BCEWithLogits(LabelwiseLoss):
         weight, probabilities = self._values_of("pos_weight", scores), scores.sigmoid()
         if self.pos_weight == 1:
             return probabilities.sub_(targets) if reuse(scores) is not None else probabilities - targets
-        # (1 - t) p - w t (1 - p)
         slope: Tensor = (1 - targets) * probabilities - (weight * targets) * (1 - probabilities)
         return slope
 

@@ -314,7 +314,7 @@ class Minimization:
         """
         curvature, n_features = cast("Tensor", point.curvature), self.objective.space.n_features
         difference = difference.masked_fill_(curvature.isinf(), 0)
-        # d' H^-1 d <= C |d_w|^2 + d_a^2 / H_aa, as H has no entries between weights and intercept: see `space`
+        # d' H^-1 d <= C |d_w|^2 + d_a^2 / H_aa if H has no entries between weights and intercept; see `space`
         decrement = difference[:, :n_features].square().sum(dim=1) / self.objective.penalty
         decrement += (difference[:, n_features:].square() / curvature[:, n_features:]).sum(dim=1)
         if not self.objective.loss.labelwise:
