@@ -124,20 +124,20 @@ def _check_scores(y_score: Any, name: str, shape: tuple[int, ...], of: str) -> N
     if isinstance(y_score, (list, tuple)) and any(np.ndim(label_scores) == 2 for label_scores in y_score):
         _check_two_columns(y_score, name)
         y_score = positive_probabilities([np.asarray(in_numpy(label_scores)) for label_scores in y_score], None)
-    scores: NDArray[Any] = check_array(
-        masked_as_nan(y_score),
-        dtype=[np.float64, np.float32],
-        ensure_2d=False,
-        ensure_all_finite=False,
-        input_name=name,
-    )
+    y_score = y_score.toarray() if sparse.issparse(y_score) else masked_as_nan(y_score)
+    try:
+        scores = check_array(
+            y_score, dtype=[np.float64, np.float32], ensure_2d=False, ensure_all_finite=False, input_name=name
+        )
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array of numbers: {error}") from error
     if shape[1] == 1 and scores.shape in ((shape[0],), (shape[0], 2)):  # of a 1-D y: scores, or those of two classes
         scores = scores.reshape(shape[0], -1)[:, -1:]
     if scores.shape != shape:
         raise ValueError(f"{name} must have the shape of {of}, {shape}, got {scores.shape}.")
     if np.isnan(scores).any():
         raise ValueError(f"{name} must not hold NaN. Mark unknown labels by NaN in {of}; their scores are ignored.")
-    return scores
+    return np.asarray(scores)
 
 
 def _check_two_columns(label_scores: Any, name: str) -> None:

@@ -110,3 +110,20 @@ def test_no_labels_at_all_are_refused(pyplot, data, Display):
     _, y = data
     with pytest.raises(ValueError, match="labels must hold at least one name or column, got none"):
         Display.from_predictions(y, y, labels=[])
+
+
+def test_sparse_predictions_are_read(pyplot, data, PredictionDisplay, assert_same_lines):
+    """Check that a sparse matrix of predictions gives the picture of the dense one."""
+    sparse = pytest.importorskip("scipy.sparse")
+    _, y = data
+    predicted = np.roll(y, 1, axis=0)
+    assert_same_lines(
+        *(PredictionDisplay.from_predictions(y, each) for each in (predicted, sparse.csr_matrix(predicted)))
+    )
+
+
+def test_predictions_of_text_are_refused(pyplot, data):
+    """Check that the message names the parameter."""
+    _, y = data
+    with pytest.raises(ValueError, match="y_pred must be an array of numbers: could not convert string"):
+        LabelConfusionDisplay.from_predictions(y, np.where(y, "a", "b"))
