@@ -50,6 +50,11 @@ class EvaluationPoint(NamedTuple):
     constant: bool = False
     centred: bool = False
 
+    def panel(self, labels: slice) -> EvaluationPoint:
+        """Return the same of consecutive labels, for a labelwise loss."""
+        loss, coef = self.loss.take(range(labels.start, labels.stop)), self.coef[labels].T.contiguous().T
+        return self._replace(loss=loss, coef=coef, shift=None if self.shift is None else self.shift[labels])
+
     def to(self, device: torch.device) -> EvaluationPoint:
         """Return the same on a device."""
         return self._replace(coef=self.coef.to(device), shift=None if self.shift is None else self.shift.to(device))

@@ -7,7 +7,7 @@ Each method of `Shard` returns such sums as a tuple of tensors; the total is the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 SumTensors: TypeAlias = tuple[Any, ...]  # tensors, or None
 ShardMethod: TypeAlias = Callable[..., SumTensors]
 Curvature = Literal["mean", "diagonal"] | None
+PANEL_ELEMENTS = 2**18  # derivatives of all rows, for a panel of labels, that stay in cache in products with columns
+NARROWEST = 64  # labels in a panel: a row of weights should fill some cache lines
 REMEMBERED = 2  # a line search alternates between the labels of a block and some of them
 
 
@@ -117,11 +119,28 @@ class Block:
         return (weight * values).sum(dim=1), weight.sum(dim=1), (weight > 0).sum(dim=1).double()
 
     def loss_sums(self, at: EvaluationPoint) -> LossSums:
-        """Return the sums of an evaluation, in one pass over the rows."""
+        """Return the sums of an evaluation, in one pass over the rows for each panel of labels."""
+        if (n_panels := self._n_panels(at)) > 1:
+            n = self.n_labels
+            panels = [slice(n * k // n_panels, n * (k + 1) // n_panels) for k in range(n_panels)]
+            sums = [self._panel(labels).loss_sums(at.panel(labels)) for labels in panels]
+            return LossSums(*(_side_by_side(parts) for parts in zip(*sums, strict=True)))
         parts = self.design.parts(self.n_labels)
         if len(parts) == 1:
             return self._sums_of(at, parts[0])
         return LossSums(*add(in_threads(partial(self._sums_of, at), parts)))
+
+    def _n_panels(self, at: EvaluationPoint) -> int:
+        """Return the number of panels of labels; products with sparse columns gather the derivatives of all rows."""
+        if self.design.dense or self.design.device.type != "cpu" or not at.loss.labelwise:
+            return 1
+        size = max(NARROWEST, PANEL_ELEMENTS // max(1, self.design.n_rows))
+        return max(1, round(self.n_labels / size))
+
+    def _panel(self, labels: slice) -> Block:
+        """Return the block of consecutive labels, which shares memory with this one."""
+        values, mask, weight = (None if part is None else part[labels] for part in self.targets)
+        return Block(self.design, BlockTargets(cast("Tensor", values), mask, weight))
 
     def _sums_of(self, at: EvaluationPoint, blocks: Iterable[slice]) -> LossSums:
         """Return the sums of an evaluation over some blocks of rows."""
@@ -193,6 +212,13 @@ class Block:
         """Return values of a block of rows, (n_block_rows, n), times the row weights."""
         weight = self.design.row_weight
         return values if weight is None else weighted(values, None, weight[rows, None])
+
+
+def _side_by_side(parts: Sequence[Any]) -> Any:
+    """Return sums for panels of labels as one, in their memory order; None if there are none."""
+    if parts[0] is None:
+        return None
+    return torch.cat([part.T for part in parts], dim=-1).T if parts[0].ndim == 2 else torch.cat(list(parts))
 
 
 class RowSums(ABC):
