@@ -150,10 +150,9 @@ class Block:
         gradients = self.design.feature_sums(self.n_labels)
         powers = (2, 1) if at.centred else (2,)
         squares = self.design.feature_sums(self.n_labels, powers=powers) if at.curvature == "diagonal" else None
+        two_values = self._two_values(at, curvature=needs_curvature)
         for rows in blocks:
-            losses, slopes, curvature = self.derivatives(
-                at.loss, self._scores(at, rows).T, rows, curvature=needs_curvature
-            )
+            losses, slopes, curvature = self._derivatives_at(at, rows, two_values)
             values += losses.sum(dim=0)
             # sum_i v_i l'(s_i) [x_i, 1]
             gradients.add(rows, slopes.T)
@@ -164,6 +163,34 @@ class Block:
                     squares.add(rows, curvature.T)
         (gradient,) = gradients.totals()
         return LossSums(values, gradient, total, *([] if squares is None else squares.totals()))
+
+    def _derivatives_at(
+        self, at: EvaluationPoint, rows: slice, two_values: list[tuple[Any, Any]] | None
+    ) -> tuple[Any, Any, Any]:
+        """Return `derivatives` of a block of rows, from the two values of each label if there are no others."""
+        if two_values is None:
+            return self.derivatives(at.loss, self._scores(at, rows).T, rows, curvature=at.curvature is not None)
+        targets, _, _ = self.targets_of(rows, at.coef.dtype)
+        losses, slopes, curvature = (
+            None if rise is None else self._weighted(rows, (targets * rise).add_(absent)) for absent, rise in two_values
+        )
+        return losses, slopes, curvature
+
+    def _two_values(self, at: EvaluationPoint, *, curvature: bool) -> list[tuple[Any, Any]] | None:
+        """Return loss and derivatives of absent labels, and what present ones have more, where scores are constant.
+
+        The formulas of the loss are then computed for two rows instead of all. None if targets are not plain 0 and 1.
+        """
+        values, mask, weight = self.targets
+        if not (at.constant and at.loss.labelwise) or values.dtype != torch.uint8 or (mask, weight) != (None, None):
+            return None
+        targets = at.coef.new_tensor([[0.0], [1.0]]).expand(2, self.n_labels)
+        scores = torch.zeros_like(targets) if at.shift is None else at.shift.expand_as(targets)
+        found = [
+            *at.loss.values_and_gradient(scores, targets),
+            at.loss.curvature(scores, targets) if curvature else None,
+        ]
+        return [(None, None) if both is None else (both[0], both[1] - both[0]) for both in found]
 
     def derivatives(
         self, loss: Loss, scores: Tensor, rows: slice, *, curvature: bool = False
