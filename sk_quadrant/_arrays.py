@@ -1,4 +1,4 @@
-"""Types of arrays, masked arrays, blocks of rows and sparse results."""
+"""Types of arrays, masked arrays, blocks of rows, equal parts and sparse results."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def row_blocks(n_rows: int, size: int) -> Iterator[slice]:
     """
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
+
+
+def equal_slices(n: int, n_parts: int) -> list[slice]:
+    """Return consecutive slices that cover n items, whose sizes differ by one at most."""
+    return [slice(n * k // n_parts, n * (k + 1) // n_parts) for k in range(n_parts)]
 
 
 def masked_as_nan(array: Any) -> Any:

@@ -30,14 +30,16 @@ def torch_dtype(dtype: Any) -> torch.dtype:
     return torch.float32 if dtype == np.float32 else torch.float64
 
 
-def take_labels(values: Any, labels: Tensor | None) -> Any:
+def take_labels(values: Any, labels: Tensor | slice | None) -> Any:
     """Return some labels of a tensor, in its memory order, of a tuple or list of such values, or by their `take`.
 
-    None stays None, and without `labels` all are taken.
+    None stays None, and without `labels` all are taken. Tensors of a slice of labels are views.
     """
     if labels is None or values is None:
         return values
     if isinstance(values, Tensor):
+        if isinstance(labels, slice):
+            return values[labels]
         if values.ndim == 2 and values.stride(0) < values.stride(1):
             return values.T.index_select(1, labels).T
         return values.index_select(0, labels)

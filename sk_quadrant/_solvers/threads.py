@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import torch
 
+from sk_quadrant._arrays import equal_slices
 from sk_quadrant._cores import is_core_idle
 
 LONG = 2**26  # multiplications of sparse values: an operation of tens of milliseconds
@@ -96,7 +97,7 @@ def long_operation(work: int) -> Iterator[None]:
 def divide(parts: Sequence[Part], work: int) -> list[Sequence[Part]]:
     """Return groups of parts, one per thread. They depend on the work only, so that sums do not depend on threads."""
     n = max(1, min(MOST_PARTS, len(parts), work // PART_WORK))
-    return [parts[len(parts) * k // n : len(parts) * (k + 1) // n] for k in range(n)]
+    return [parts[some] for some in equal_slices(len(parts), n)]
 
 
 def in_threads(function: Callable[[Part], Result], parts: Sequence[Part]) -> Iterator[Result]:

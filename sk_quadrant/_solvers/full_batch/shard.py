@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 import torch
 from torch import Tensor
 
+from sk_quadrant._arrays import equal_slices
 from sk_quadrant._solvers.full_batch.design import design_of, mirrored
 from sk_quadrant._solvers.tensors import as_tensor, take_labels, torch_dtype
 from sk_quadrant._solvers.threads import in_threads
@@ -92,8 +93,8 @@ class Block:
         """Number of labels."""
         return self.targets.values.shape[0]
 
-    def take(self, labels: Tensor) -> Block:
-        """Return some of the labels."""
+    def take(self, labels: Tensor | slice) -> Block:
+        """Return some of the labels; those of a slice share memory with these."""
         return Block(self.design, take_labels(self.targets, labels))
 
     def targets_of(self, rows: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -121,9 +122,8 @@ class Block:
     def loss_sums(self, at: EvaluationPoint) -> LossSums:
         """Return the sums of an evaluation, in one pass over the rows for each panel of labels."""
         if (n_panels := self._n_panels(at)) > 1:
-            n = self.n_labels
-            panels = [slice(n * k // n_panels, n * (k + 1) // n_panels) for k in range(n_panels)]
-            sums = [self._panel(labels).loss_sums(at.panel(labels)) for labels in panels]
+            panels = equal_slices(self.n_labels, n_panels)
+            sums = [self.take(labels).loss_sums(at.panel(labels)) for labels in panels]
             return LossSums(*(_side_by_side(parts) for parts in zip(*sums, strict=True)))
         parts = self.design.parts(self.n_labels)
         if len(parts) == 1:
@@ -136,11 +136,6 @@ class Block:
             return 1
         size = max(NARROWEST, PANEL_ELEMENTS // max(1, self.design.n_rows))
         return max(1, round(self.n_labels / size))
-
-    def _panel(self, labels: slice) -> Block:
-        """Return the block of consecutive labels, which shares memory with this one."""
-        values, mask, weight = (None if part is None else part[labels] for part in self.targets)
-        return Block(self.design, BlockTargets(cast("Tensor", values), mask, weight))
 
     def _sums_of(self, at: EvaluationPoint, blocks: Iterable[slice]) -> LossSums:
         """Return the sums of an evaluation over some blocks of rows."""
