@@ -88,7 +88,6 @@ def check_probabilistic_targets(y_true: Any, y_proba: Any, sample_weight: Any) -
 
 def check_predicted_targets(y_true: Any, y_pred: Any, sample_weight: Any) -> ScoredTargets:
     """Check 0/1 targets and 0/1 predictions."""
-    y_pred = y_pred.toarray() if sparse.issparse(y_pred) else y_pred
     inputs = check_ranked_targets(y_true, y_pred, sample_weight, name="y_pred")
     is_other = (inputs.scores != 0) & (inputs.scores != 1)
     if is_other.any():
@@ -114,9 +113,11 @@ def _check(y_true: Any, y_score: Any, sample_weight: Any, *, name: str, of: str 
 def _check_targets(y_true: Any, name: str) -> Targets:
     """Return the targets of a label matrix, or of one label."""
     y_true = y_true.toarray() if sparse.issparse(y_true) else y_true
-    if not LabelArray(y_true, name).is_matrix and np.ndim(y_true) == 1:
-        y_true = y_true.to_frame() if hasattr(y_true, "to_frame") else np.asarray(masked_as_nan(y_true))[:, np.newaxis]
-    return LabelArray(y_true, name).targets()
+    labels = LabelArray(y_true, name)
+    if len(labels.shape) == 1:
+        column = y_true.to_frame() if hasattr(y_true, "to_frame") else np.asarray(masked_as_nan(y_true))[:, np.newaxis]
+        labels = LabelArray(column, name)
+    return labels.targets()
 
 
 def _check_scores(y_score: Any, name: str, shape: tuple[int, ...], of: str) -> NDArray[Any]:

@@ -27,16 +27,17 @@ def read_rows(
 
     `start` is the model from which training starts, None for a new start.
     """
-    if Namespace.of(X) is not None:
+    namespace = Namespace.of(X)
+    if namespace is not None:
         check_takes_tensors(estimator)
     if not reads_chunks(estimator):
-        return _in_memory(estimator, X, y, sample_weight, start)
+        return _in_memory(estimator, X, y, sample_weight, start, namespace=namespace)
+    from sk_quadrant._solvers.full_batch.sums import chunk_sums
+
     check_chunk_device(estimator)
     chunks = Chunks(X, y, sample_weight, chunk_size=estimator.batch_size, missing_labels=estimator.missing_labels)
     schema = merge_summaries(estimator, [part.summary for part in chunks])
     validate_data(estimator, schema.head, skip_check_array=True, reset=start is None)
-    from sk_quadrant._solvers.full_batch.sums import chunk_sums
-
     return ShardedRows.of(schema, partial(chunk_sums, chunks, schema))
 
 
@@ -51,19 +52,26 @@ def read_batch(
         If `classes` are missing in the first call.
     """
     y, classes, sample_weight = map(in_numpy, (y, classes, sample_weight))
+    options = {"classes": classes, "namespace": Namespace.of(X)}
     if start is not None:
-        return _in_memory(estimator, X, y, sample_weight, start, classes=classes, encoding=start.encoding)
+        return _in_memory(estimator, X, y, sample_weight, start, encoding=start.encoding, **options)
     labels = None if y is None else LabelArray.of(y)
     if labels and classes is None and not (labels.is_matrix or labels.is_label_column):
         raise ValueError("classes must be passed on the first call to partial_fit.")
-    return _in_memory(estimator, X, labels, sample_weight, None, classes=classes)
+    return _in_memory(estimator, X, labels, sample_weight, None, **options)
 
 
 def _in_memory(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, model: FittedModel | None, **options: Any
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    model: FittedModel | None,
+    *,
+    namespace: Namespace | None,
+    **options: Any,
 ) -> TrainingRows:
     """Return checked rows in memory; X must be like the rows of a model."""
-    namespace = Namespace.of(X)
     X = read_features(estimator, X, model, namespace)
     if y is None:
         raise ValueError(
